@@ -1,0 +1,132 @@
+"""The bundle: the exported folder, read-only on the board. Opens it, proves it whole, and hands out its parts.
+
+| file | what |
+|---|---|
+| manifest.json | `edge_nusa.manifest` |
+| weights.safetensors | all weights under open_clip's names; the graphs refer into it |
+| image_trunk.onnx, image_tail.onnx, text_trunk.onnx, text_tail.onnx | the graphs |
+| basis.safetensors | of each adapted matrix: left (out, R), right (in, R), tail (R,), principal (d - R,), float32 |
+| tokenizer.json | read by `tokenizers` |
+| vocabulary.txt, vocabulary.safetensors | common nouns, and their frozen anchors (V, D) float16 |
+| README.md | the model card |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from edge_nusa import manifest as manifests
+from edge_nusa import tensor_file
+from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.layout import Tower, TowerShape, matrix_names, matrix_region
+from edge_nusa.null_space import Pool
+
+MAX_MANIFEST_BYTES = 1 << 20
+FILES = ("weights.safetensors", "image_trunk.onnx", "text_trunk.onnx", "text_tail.onnx", "basis.safetensors", "tokenizer.json",
+         "vocabulary.txt", "vocabulary.safetensors", "README.md")  # fmt: skip
+
+
+def embedded_bundle() -> Path:
+    """The folder of the bundle `micro` that ships inside this package."""
+    return Path(__file__).parent / "micro"
+
+
+class Bundle:
+    """An opened bundle; every file's size and SHA-256 fit the manifest at the time of opening."""
+
+    def __init__(self, folder: Path, manifest: manifests.Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, folder: Path) -> Bundle:
+        """Open and verify. Raises InputError when there is no bundle, DamagedError when a file is not as exported."""
+        path = folder / "manifest.json"
+        if not path.is_file():
+            raise InputError(f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL --out {folder}`")
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise DamagedError(f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {path.stat().st_size}; copy the bundle again")
+        manifest = manifests.decode(path.read_bytes(), str(path))
+        needed = [*FILES, *(["image_tail.onnx"] if manifest.image.tail_blocks else [])]
+        missing = sorted(set(needed) - set(manifest.files))
+        if missing:
+            raise DamagedError(f"{path}: it does not list {missing[0]}; export the bundle again")
+        for name, record in manifest.files.items():
+            verify_file(folder, name, record)
+        return cls(folder, manifest)
+
+    def path(self, name: str) -> Path:
+        """The path of a file that the manifest lists."""
+        if name not in self.manifest.files:
+            raise DamagedError(f"{self.folder}: the manifest does not list {name}; export the bundle again")
+        return self.folder / name
+
+    def read(self, name: str) -> bytes:
+        """A small file's bytes, verified again as they are read."""
+        data = self.path(name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != self.manifest.files[name].sha256:
+            raise DamagedError(f"{self.folder / name}: its SHA-256 is not the manifest's; copy the bundle again")
+        return data
+
+    def shape(self, tower: Tower) -> TowerShape:
+        """The shape of one tower."""
+        return self.manifest.image if tower == "image" else self.manifest.text
+
+    def matrices(self, tower: Tower) -> list[str]:
+        """The names of the tower's adapted matrices."""
+        return matrix_names(tower, self.shape(tower))
+
+    @cached_property
+    def weights(self) -> tensor_file.WeightFile:
+        """The weight file, memory-mapped."""
+        return tensor_file.WeightFile(self.path("weights.safetensors"))
+
+    def matrix(self, name: str) -> np.ndarray:
+        """W_0 (out, in) float32 of an adapted matrix."""
+        tower: Tower = "image" if name.startswith("image.") else "text"
+        place = matrix_region(name, self.shape(tower).width)
+        return self.weights.rows(place.name, place.start, place.stop)
+
+    @cached_property
+    def pools(self) -> dict[str, Pool]:
+        """The pool of every adapted matrix, float64."""
+        expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+        for tower in ("image", "text"):
+            width, rank = self.shape(tower).width, self.manifest.method.pool_rank[tower]
+            for name in self.matrices(tower):
+                expected |= {f"{name}.left": ("float32", (width, rank)), f"{name}.right": ("float32", (width, rank))}
+                expected |= {f"{name}.tail": ("float32", (rank,)), f"{name}.principal": ("float32", (width - rank,))}
+        tensors = tensor_file.decode(self.read("basis.safetensors"), "basis.safetensors", expected)
+        wide = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+        names = sorted({name.rsplit(".", 1)[0] for name in wide})
+        return {n: Pool(wide[f"{n}.left"], wide[f"{n}.right"], wide[f"{n}.tail"], wide[f"{n}.principal"]) for n in names}
+
+    @cached_property
+    def vocabulary(self) -> tuple[list[str], np.ndarray]:
+        """Common nouns and their frozen anchors (V, D) float32 unit norm."""
+        names = self.read("vocabulary.txt").decode("utf-8").splitlines()
+        expected = {"anchors": ("float16", (len(names), self.manifest.text.embed_dim))}
+        anchors = tensor_file.decode(self.read("vocabulary.safetensors"), "vocabulary.safetensors", expected)["anchors"].astype(np.float32)
+        return names, anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
+
+
+def verify_file(folder: Path, name: str, record: manifests.FileRecord) -> None:
+    """Compare a file's size, then its SHA-256, with its record. Raises DamagedError naming the file."""
+    path = folder / name
+    if Path(name).name != name or path.is_symlink() or not path.is_file():
+        raise DamagedError(f"{path}: expected a plain file inside the bundle, found none; copy the bundle again")
+    if path.stat().st_size != record.bytes:
+        raise DamagedError(f"{path}: expected {record.bytes} bytes, found {path.stat().st_size}; copy the bundle again")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != record.sha256:
+        raise DamagedError(f"{path}: expected SHA-256 {record.sha256[:16]}..., found {found[:16]}...; copy the bundle again")
+
+
+def basis_hash(files: dict[str, manifests.FileRecord]) -> str:
+    """What a state is bound to: the basis and the weights that it was learned over."""
+    return hashlib.sha256(f"{files['basis.safetensors'].sha256}:{files['weights.safetensors'].sha256}".encode()).hexdigest()

@@ -1,0 +1,149 @@
+"""Files that survive a killed process and a power cut: written, synced, renamed; the disk's errors said in words.
+
+Every call that changes the disk is written `os.x(...)`, so that the tests can kill or fail each of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
+
+TEMPORARY_PREFIX = ".tmp-"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+_READ_BYTES = 1 << 20
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
+_ADVICE: list[tuple[set[int], type[EdgeNusaError], str]] = [
+    ({errno.ENOSPC, errno.EDQUOT}, ResourceError, "free some disk space and run it again"),
+    ({errno.EROFS, errno.EACCES, errno.EPERM}, ResourceError, "check the folder's owner, its permissions and the mount, or choose another"),
+    ({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}, ResourceError, "end other programs and run it again"),
+    ({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}, InputError, "choose another folder"),
+]
+
+
+def storage_error(error: OSError, doing: str) -> EdgeNusaError:
+    """The error of ours that says what the disk refused while `doing`, and what to do next."""
+    found = f"{doing}: expected the disk to do it, found {error.strerror or error!s}"
+    where = f" at {error.filename}" if error.filename else ""
+    for codes, kind, advice in _ADVICE:
+        if error.errno in codes:
+            return kind(f"{found}{where}; {advice}")
+    return DamagedError(f"{found}{where}; check the card or disk (its errors are in `dmesg`) and run `edge-nusa doctor`")
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turns an OSError of the block into an EdgeNusaError. Raises ResourceError, InputError or DamagedError."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, doing) from error
+
+
+def temporary_name() -> str:
+    """A new name that `remove_leftovers` recognises if this process is killed."""
+    return f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` durable; file systems that cannot sync a folder (some FUSE, exFAT) are left at that."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Creates `folder` and its missing parents for this user only, each synced into its parent."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    try:
+        os.mkdir(folder, FOLDER_MODE)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    sync_folder(folder.parent)
+
+
+def read_at_most(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a file; ask for one more than expected to see that a file is too long."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while limit > 0 and (part := os.read(descriptor, min(limit, _READ_BYTES))):
+            parts.append(part)
+            limit -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes and syncs a new file for this user only. The name is durable once its folder is synced."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes a new folder with these files, all synced."""
+    os.mkdir(folder, FOLDER_MODE)
+    for name, data in files.items():
+        write_file(folder / name, data)
+    sync_folder(folder)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replaces `path`: whoever reads it, even after a power cut, finds the old bytes or the new ones."""
+    temporary = path.parent / temporary_name()
+    try:
+        write_file(temporary, data)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def discard(folder: Path) -> None:
+    """Removes a folder as far as the disk allows; its name goes at once, so no reader meets half of it."""
+    doomed = folder.parent / temporary_name()
+    with suppress(OSError):
+        os.rename(folder, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes, as far as the disk allows, what killed processes left half-written in `folder`. Call it under the lock."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(TEMPORARY_PREFIX):
+                _remove(folder / name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        os.unlink(path)

@@ -1,0 +1,58 @@
+"""Every error that edge-nusa raises on purpose; each class has the exit code that the command line answers with."""
+
+from __future__ import annotations
+
+EXIT_CODES = {
+    0: "done",
+    1: "error in the input",
+    2: "usage: an option or argument is wrong",
+    3: "refused by the judge; the state is unchanged",
+    4: "damaged or mismatched bundle or state",
+    5: "out of the memory budget or of disk space",
+    6: "store or trust failure",
+    130: "interrupted (SIGINT)",
+    143: "terminated (SIGTERM)",
+}
+"""What the command line's exit codes mean; the README's table is tested against it."""
+
+
+class EdgeNusaError(Exception):
+    """The parent of all; the message says what was expected, what was found, where, and what to do next."""
+
+    exit_code = 1
+
+
+class InputError(EdgeNusaError):
+    """An image, a label, a folder or a number that the user gave cannot be used."""
+
+    exit_code = 1
+
+
+class UsageError(EdgeNusaError):
+    """Options that contradict each other or that this bundle cannot serve."""
+
+    exit_code = 2
+
+
+class RefusedError(EdgeNusaError):
+    """The judge found that a candidate generation loses more than its bound."""
+
+    exit_code = 3
+
+
+class DamagedError(EdgeNusaError):
+    """A file of a bundle or of a state is missing, cut, changed, or belongs to another bundle."""
+
+    exit_code = 4
+
+
+class ResourceError(EdgeNusaError):
+    """The work does not fit into the memory budget or the disk."""
+
+    exit_code = 5
+
+
+class MissingPackageError(EdgeNusaError):
+    """A package of an extra is needed for this command and is not installed."""
+
+    exit_code = 2

@@ -1,0 +1,108 @@
+"""From a picture to the array that the image tower reads: open_clip's inference transform without torch.
+
+The arithmetic is that of torchvision's Resize, CenterCrop, ToTensor and Normalize on a Pillow image; the resizing
+itself is Pillow's, so that the cropped grey levels are equal bit for bit. S is the side of the square crop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge_nusa.errors import DamagedError
+
+MAX_SIZE = 1024
+"""With pictures of at most 50 to 1, what a resize makes stays below 53 million pixels."""
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+RESIZE_MODES = ("shortest", "squash")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a model expects of its pictures.
+
+    size: S, pixels of a side; mean, std: of the channels R, G, B on the scale [0, 1]; interpolation: "bicubic" or
+    "bilinear"; resize_mode: "shortest" (shorter side to S, then the central square) or "squash" (both sides to S).
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    resize_mode: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; mean and std as lists."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: object, where: str = "preprocessing") -> Preprocessing:
+        """Checked reading of a manifest's entry. Raises DamagedError naming `where` and the field."""
+        names = sorted(cls.__dataclass_fields__)
+        if not isinstance(values, dict) or set(values) != set(names):
+            raise DamagedError(f"{where}: expected the fields {names}, found {str(values)[:100]!r}; export the bundle again")
+        size = values["size"]
+        if type(size) is not int or not 1 <= size <= MAX_SIZE:
+            raise _damaged(f"{where}.size", f"a whole number from 1 to {MAX_SIZE}", size)
+        return cls(
+            size=size,
+            mean=_channels(values["mean"], 0.0, f"{where}.mean"),
+            std=_channels(values["std"], 1e-3, f"{where}.std"),
+            interpolation=_choice(values["interpolation"], tuple(FILTERS), f"{where}.interpolation"),
+            resize_mode=_choice(values["resize_mode"], RESIZE_MODES, f"{where}.resize_mode"),
+        )
+
+
+def pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.float32]:
+    """(grey / 255 - mean) / std of the crop: (3, S, S) float32, channel first, C-contiguous."""
+    scaled = crop_grey(image, spec).astype(np.float32) / np.float32(255)
+    normalised = (scaled - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1))
+
+
+def crop_grey(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
+    """The resized and cropped picture before normalisation: (S, S, 3) uint8, RGB, 0 to 255.
+
+    `image` is what `pictures.decode` returns: RGB, sides of at most 50 to 1. As in open_clip, another mode becomes RGB
+    after the crop.
+    """
+    resized = image.resize(resized_size(image.width, image.height, spec), FILTERS[spec.interpolation])
+    left, top = crop_offset(resized.width, spec.size), crop_offset(resized.height, spec.size)
+    return np.array(resized.crop((left, top, left + spec.size, top + spec.size)).convert("RGB"))
+
+
+def resized_size(width: int, height: int, spec: Preprocessing) -> tuple[int, int]:
+    """(width, height) after the resize. Shortest: the long side is int(S * long / short), cut, not rounded."""
+    if spec.resize_mode == "squash":
+        return spec.size, spec.size
+    if width <= height:
+        return spec.size, int(spec.size * height / width)
+    return int(spec.size * width / height), spec.size
+
+
+def crop_offset(side: int, size: int) -> int:
+    """Where the central `size` pixels of a side begin; halves go to the even number, as Python's round does."""
+    return round((side - size) / 2.0)
+
+
+def _channels(values: object, low: float, where: str) -> tuple[float, float, float]:
+    """Three numbers from `low` to 1. Raises DamagedError naming `where`."""
+    if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(type(v) in (int, float) and low <= v <= 1 for v in values):
+        raise _damaged(where, f"three numbers from {low} to 1", values)
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _choice(value: object, choices: tuple[str, ...], where: str) -> str:
+    """One of `choices`. Raises DamagedError naming `where`."""
+    if not isinstance(value, str) or value not in choices:
+        raise _damaged(where, " or ".join(choices), value)
+    return value
+
+
+def _damaged(where: str, expected: str, found: object) -> DamagedError:
+    """The error for one field of a bundle's manifest."""
+    return DamagedError(f"{where}: expected {expected}, found {str(found)[:100]!r}; export the bundle again")

@@ -1,0 +1,63 @@
+"""Opens the bundle's graphs in onnxruntime, with the adapted weights of a state injected, and runs them in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_nusa.bundle import Bundle
+from edge_nusa.errors import DamagedError
+from edge_nusa.layout import Tower
+
+
+def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[str, np.ndarray] | None = None) -> Any:
+    """An onnxruntime session of `name` ("image_trunk" ...). threads 0 = all cores.
+
+    injected: initializer name -> float32 array, for graphs whose adapted weights the caller gives.
+    Raises DamagedError when onnxruntime refuses the graph.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    kept = dict(injected or {})
+    if kept:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in kept.values()]
+        options.add_external_initializers(list(kept), values)
+    path = bundle.path(f"{name}.onnx")
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except onnxruntime.capi.onnxruntime_pybind11_state.OnnxRuntimeException as error:
+        raise DamagedError(f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({_first_line(error)}); export it again or update onnxruntime") from error
+    return session
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
+
+
+def tail_weights(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a tail graph of `tower` takes: W_0 of every adapted matrix, or the merged one where `merged` has it.
+
+    merged: matrix name -> (out, in) float32. Returns initializer name -> array.
+    """
+    weights: dict[str, np.ndarray] = {}
+    for matrix in bundle.matrices(tower):
+        _, block, projection = matrix.split(".")
+        weight = merged.get(matrix)
+        weights[f"blocks.{block}.attn.{projection}.weight"] = bundle.matrix(matrix) if weight is None else weight
+    return weights
+
+
+
+
+def run(session: Any, feeds: Mapping[str, np.ndarray], chunk: int = 16) -> list[np.ndarray]:
+    """All outputs of a session over a long batch, `chunk` rows at a time, concatenated."""
+    count = len(next(iter(feeds.values())))
+    parts = [session.run(None, {name: array[i : i + chunk] for name, array in feeds.items()}) for i in range(0, count, chunk)]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]

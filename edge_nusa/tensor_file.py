@@ -1,0 +1,90 @@
+"""Reads and writes safetensors files within limits: nothing unexpected, oversized or not finite gets through."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_nusa.errors import DamagedError
+
+MAX_HEADER_BYTES = 1 << 20
+Expected = Mapping[str, tuple[str, tuple[int, ...]]]
+"""Tensor name -> (numpy dtype name, shape); -1 in a shape admits any length."""
+
+
+def encode(tensors: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
+    """The safetensors form of the tensors, in name order, so that equal content gives equal bytes."""
+    from safetensors.numpy import save
+
+    return save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, metadata=metadata)
+
+
+def decode(data: bytes, where: str, expected: Expected | None = None) -> dict[str, np.ndarray]:
+    """All tensors of a safetensors file. `where` names the file in errors.
+
+    Raises DamagedError for a header over 1 MiB, a malformed container, a missing, extra, misshapen or mistyped
+    tensor (where `expected` is given), and for NaN or infinite numbers.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    check_header_length(data[:8], len(data), where)
+    try:
+        tensors: dict[str, np.ndarray] = load(data)
+    except (SafetensorError, KeyError, ValueError, OverflowError) as error:
+        raise DamagedError(f"{where}: expected a sound safetensors file, but {error}; restore the file or export it again") from error
+    if expected is not None:
+        check(tensors, where, expected)
+    for name, tensor in tensors.items():
+        if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():
+            raise DamagedError(f"{where}: tensor {name!r} holds NaN or infinite numbers; restore the file or export it again")
+    return tensors
+
+
+def check_header_length(first_bytes: bytes, size: int, where: str) -> None:
+    """Refuse a file that is too short or announces a header over 1 MiB, before any parser sees it."""
+    if len(first_bytes) < 8:
+        raise DamagedError(f"{where}: expected a safetensors file, found {size} bytes; restore the file or export it again")
+    length = struct.unpack("<Q", first_bytes[:8])[0]
+    if length > MAX_HEADER_BYTES or length + 8 > size:
+        raise DamagedError(f"{where}: its header announces {length} bytes, expected at most {min(MAX_HEADER_BYTES, size - 8)}; restore the file")
+
+
+def check(tensors: Mapping[str, Any], where: str, expected: Expected) -> None:
+    """Names, dtypes and shapes must be those expected, no more and no fewer."""
+    wrong = sorted(set(tensors) ^ set(expected))
+    if wrong:
+        kind = "is missing" if wrong[0] in expected else "is not expected"
+        raise DamagedError(f"{where}: tensor {wrong[0]!r} {kind} ({len(wrong)} in all); the file belongs to another bundle or version")
+    for name, (dtype, shape) in expected.items():
+        found = tensors[name]
+        fits = len(found.shape) == len(shape) and all(want in (-1, have) for have, want in zip(found.shape, shape, strict=True))
+        if found.dtype.name != dtype or not fits:
+            raise DamagedError(f"{where}: tensor {name!r} should be {dtype} {shape}, found {found.dtype.name} {found.shape}; export it again")
+
+
+class WeightFile:
+    """Lazy reading of single tensors, or runs of their rows, as float32 from a large safetensors file (memory-mapped)."""
+
+    def __init__(self, path: Path) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        with path.open("rb") as file:
+            check_header_length(file.read(8), path.stat().st_size, path.name)
+        try:
+            self._file = safe_open(path, framework="numpy")
+        except SafetensorError as error:
+            raise DamagedError(f"{path.name}: expected a sound safetensors file, but {error}; restore the file or export it again") from error
+        self._names = set(self._file.keys())
+        self._where = path.name
+
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows `start:stop` of a tensor, or all of it, as float32."""
+        if name not in self._names:
+            raise DamagedError(f"{self._where}: tensor {name!r} is missing; export the bundle again")
+        tensor = self._file.get_tensor(name) if stop is None else self._file.get_slice(name)[start:stop]
+        return np.asarray(tensor, dtype=np.float32)

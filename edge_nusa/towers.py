@@ -1,0 +1,199 @@
+"""The two towers of CLIP in PyTorch, cut into trunk and tail, with separate q, k, v and output projections.
+
+The same modules are traced into the ONNX graphs at export and trained on the board, so both are one definition.
+Parameter names are those of `edge_nusa.layout`. Letters: B batch, N tokens, E width, D embedding, r trained rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edge_nusa.layout import Projection, TowerShape
+
+
+class Adapter(nn.Module):
+    """Null-space adapter of one matrix: scale * U_n M V_n^T with only M (r, r) trained (paper, eq. 3).
+
+    left_basis (out, r) and right_basis (in, r): frozen orthonormal columns. M starts at zero, so that an untrained
+    adapter is the identity. Dropout acts on the adapter's input.
+    """
+
+    def __init__(self, left_basis: Tensor, right_basis: Tensor, scale: float, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("left_basis", left_basis)
+        self.register_buffer("right_basis", right_basis)
+        self.core = nn.Parameter(torch.zeros(left_basis.shape[1], right_basis.shape[1]))
+        self.scale = scale
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., in) -> (..., out): never forms the (out, in) delta."""
+        coordinates = self.dropout(hidden) @ self.right_basis
+        return self.scale * (coordinates @ self.core.T) @ self.left_basis.T
+
+
+class AdaptedLinear(nn.Linear):
+    """A frozen linear layer that may carry an adapter while a task is trained."""
+
+    adapter: Adapter | None = None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """W x + b, plus the adapter's part when there is one."""
+        output = super().forward(hidden)
+        return output if self.adapter is None else output + self.adapter(hidden)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with the four projections apart."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = AdaptedLinear(width, width)
+        self.k = AdaptedLinear(width, width)
+        self.v = AdaptedLinear(width, width)
+        self.o = AdaptedLinear(width, width)
+
+    def projection(self, name: Projection) -> AdaptedLinear:
+        """One of the four by its letter."""
+        return {"q": self.q, "k": self.k, "v": self.v, "o": self.o}[name]
+
+    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """hidden (B, N, E); mask (N, N) float added to the scores, or None."""
+        batch, tokens, width = hidden.shape
+        q, k, v = (p(hidden).view(batch, tokens, self.heads, width // self.heads).transpose(1, 2) for p in (self.q, self.k, self.v))
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.o(mixed.transpose(1, 2).reshape(batch, tokens, width))
+
+
+def _quick_gelu(hidden: Tensor) -> Tensor:
+    return hidden * torch.sigmoid(1.702 * hidden)
+
+
+class Mlp(nn.Module):
+    """The block's frozen feed-forward part."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(shape.width, shape.mlp_width)
+        self.c_proj = nn.Linear(shape.mlp_width, shape.width)
+        self.activation: Callable[[Tensor], Tensor] = _quick_gelu if shape.quick_gelu else functional.gelu
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, N, E) -> (B, N, E)."""
+        return self.c_proj(self.activation(self.c_fc(hidden)))
+
+
+class Block(nn.Module):
+    """One pre-norm transformer block."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(shape.width)
+        self.attn = Attention(shape.width, shape.heads)
+        self.ln_2 = nn.LayerNorm(shape.width)
+        self.mlp = Mlp(shape)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, N, E) -> (B, N, E)."""
+        hidden = hidden + self.attn(self.ln_1(hidden), mask)
+        return hidden + self.mlp(self.ln_2(hidden))
+
+
+def _blocks(shape: TowerShape, first: int, last: int) -> nn.ModuleDict:
+    return nn.ModuleDict({str(i): Block(shape) for i in range(first, last)})
+
+
+def _causal_mask(tokens: int) -> Tensor:
+    return torch.full((tokens, tokens), float("-inf")).triu(1)
+
+
+class ImageTrunk(nn.Module):
+    """The whole image tower, frozen: pixels -> tokens at the cut, taps for the head, the untouched embedding."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self.cut = shape.layers - shape.tail_blocks
+        self.conv1 = nn.Conv2d(3, shape.width, shape.patch, shape.patch, bias=False)
+        self.class_embedding = nn.Parameter(torch.zeros(shape.width))
+        self.positional_embedding = nn.Parameter(torch.zeros((shape.size // shape.patch) ** 2 + 1, shape.width))
+        self.ln_pre = nn.LayerNorm(shape.width)
+        self.blocks = _blocks(shape, 0, shape.layers)
+        self.ln_post = nn.LayerNorm(shape.width)
+        self.proj = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """pixels (B, 3, S, S) float32 normalised -> embedding (B, D) unit norm, taps (B, 2 E), tokens (B, N, E).
+
+        taps: class token and mean patch token of the last block after the last norm. Without tail blocks there is
+        nothing to cut, and the tokens are left out.
+        """
+        hidden = self.conv1(pixels).flatten(2).transpose(1, 2)
+        first = self.class_embedding + torch.zeros_like(hidden[:, :1])
+        hidden = self.ln_pre(torch.cat([first, hidden], dim=1) + self.positional_embedding)
+        tokens: list[Tensor] = []
+        for index, block in self.blocks.items():
+            if int(index) == self.cut:
+                tokens.append(hidden)
+            hidden = block(hidden)
+        hidden = self.ln_post(hidden)
+        embedding = functional.normalize(hidden[:, 0] @ self.proj, dim=-1)
+        return embedding, torch.cat([hidden[:, 0], hidden[:, 1:].mean(dim=1)], dim=1), *tokens
+
+
+class ImageTail(nn.Module):
+    """The last blocks of the image tower, adapted: tokens at the cut -> embedding."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self.blocks = _blocks(shape, shape.layers - shape.tail_blocks, shape.layers)
+        self.ln_post = nn.LayerNorm(shape.width)
+        self.proj = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, N, E) float32 -> (B, D) unit norm."""
+        for block in self.blocks.values():
+            tokens = block(tokens)
+        return functional.normalize(self.ln_post(tokens[:, 0]) @ self.proj, dim=-1)
+
+
+class TextTrunk(nn.Module):
+    """The front of the text tower, frozen: token ids -> hidden states at the cut."""
+
+    def __init__(self, shape: TowerShape, vocab_size: int) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(vocab_size, shape.width)
+        self.positional_embedding = nn.Parameter(torch.zeros(shape.size, shape.width))
+        self.blocks = _blocks(shape, 0, shape.layers - shape.tail_blocks)
+        self.register_buffer("mask", _causal_mask(shape.size), persistent=False)
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """token_ids (B, T) int64, T at most the context -> (B, T, E)."""
+        tokens = token_ids.shape[1]
+        hidden = self.token_embedding(token_ids) + self.positional_embedding[:tokens]
+        for block in self.blocks.values():
+            hidden = block(hidden, self.mask[:tokens, :tokens])
+        return hidden
+
+
+class TextTail(nn.Module):
+    """The last blocks of the text tower, adapted: hidden states at the cut -> anchors."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self.blocks = _blocks(shape, shape.layers - shape.tail_blocks, shape.layers)
+        self.ln_final = nn.LayerNorm(shape.width)
+        self.text_projection = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
+        self.register_buffer("mask", _causal_mask(shape.size), persistent=False)
+
+    def forward(self, hidden: Tensor, last: Tensor) -> Tensor:
+        """hidden (B, T, E) float32, last (B,) int64 the end-of-text position -> (B, D) unit norm."""
+        tokens = hidden.shape[1]
+        for block in self.blocks.values():
+            hidden = block(hidden, self.mask[:tokens, :tokens])
+        pooled = hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+        return functional.normalize(self.ln_final(pooled) @ self.text_projection, dim=-1)

@@ -1,0 +1,156 @@
+"""Traces the towers into ONNX graphs whose weights live in the bundle's one `weights.safetensors`.
+
+A safetensors file is raw row-major tensors behind a JSON header, so an ONNX initializer can point into it as external
+data (offset and length): nothing is stored twice, and trunk and tail share what they share. Weights stored as float16
+get a Cast to float32 behind them. Adapted matrices of a tail are always given by the caller as float32
+(`SessionOptions.add_external_initializers`), merged; where they are stored as float16 the graph cannot read them itself.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from edge_nusa import towers
+from edge_nusa.bundle import Bundle
+from edge_nusa.layout import Region, Tower, TowerShape, region
+
+INJECTED = "injected-by-edge-nusa"
+"""The external location of an initializer that the caller must give; it names no file, so forgetting it fails loudly."""
+OPSET = 20
+
+
+class Graph(NamedTuple):
+    """One traced module: its tower, file name and what the exporter needs to know."""
+
+    tower: Tower
+    name: str
+    module: nn.Module
+    example: tuple[Tensor, ...]
+    dynamic: tuple[dict[int, str], ...]
+    inputs: list[str]
+    outputs: list[str]
+
+
+class Stored(NamedTuple):
+    """Where a tensor of a safetensors file lies: dtype as safetensors says it, shape, byte offset from the file's start."""
+
+    dtype: str
+    shape: list[int]
+    offset: int
+
+
+def stored_tensors(path: Path) -> dict[str, Stored]:
+    """The header of a safetensors file that this process wrote (an 8-byte little-endian length, then JSON)."""
+    with path.open("rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return {name: Stored(entry["dtype"], entry["shape"], 8 + length + entry["data_offsets"][0]) for name, entry in header.items()}
+
+
+def trunk_and_tail_graphs(image: TowerShape, text: TowerShape, vocab_size: int) -> list[Graph]:
+    """The graphs of a bundle, with fresh modules; the tails are left out where their depth is 0 (text always has one)."""
+    batch = torch.export.Dim.AUTO
+    outputs = ["embedding", "taps", "tokens"][: 3 if image.tail_blocks else 2]
+    pixels = torch.zeros(2, 3, image.size, image.size)
+    graphs = [Graph("image", "image_trunk", towers.ImageTrunk(image), (pixels,), ({0: batch},), ["pixels"], outputs)]
+    if image.tail_blocks:
+        tokens = torch.zeros(2, (image.size // image.patch) ** 2 + 1, image.width)
+        graphs.append(Graph("image", "image_tail", towers.ImageTail(image), (tokens,), ({0: batch},), ["tokens"], ["embedding"]))
+    ids, last = torch.zeros(3, 5, dtype=torch.int64), torch.tensor([4, 3, 2])
+    length = {0: batch, 1: batch}
+    graphs.append(Graph("text", "text_trunk", towers.TextTrunk(text, vocab_size), (ids,), (length,), ["token_ids"], ["hidden"]))
+    hidden = torch.zeros(3, 5, text.width)
+    graphs.append(Graph("text", "text_tail", towers.TextTail(text), (hidden, last), (length, {0: batch}), ["hidden", "last"], ["embedding"]))
+    return graphs
+
+
+def trace(graph: Graph) -> onnx.ModelProto:
+    """The ONNX form of a module, weights still inside, parameter names kept (so the exporter's own folding stays off)."""
+    program = torch.onnx.export(
+        graph.module.eval(),
+        graph.example,
+        dynamo=True,
+        dynamic_shapes=graph.dynamic,
+        input_names=graph.inputs,
+        output_names=graph.outputs,
+        opset_version=OPSET,
+        optimize=False,
+        verbose=False,
+    )
+    if program is None:
+        raise RuntimeError(f"torch.onnx.export gave no program for {graph.name}")
+    model: onnx.ModelProto = program.model_proto
+    model.ClearField("metadata_props")
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in [*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer]:
+        value.ClearField("metadata_props")
+    del model.graph.value_info[:]
+    return model
+
+
+def point_at_weights(model: onnx.ModelProto, graph: Graph, width: int, stored: dict[str, Stored], location: str) -> list[str]:
+    """Replace every parameter inside the model by a reference into `location`; returns the names of injected ones."""
+    parameters = dict(graph.module.named_parameters())
+    casts: list[onnx.NodeProto] = []
+    injected: list[str] = []
+    for initializer in model.graph.initializer:
+        if initializer.name not in parameters:
+            continue
+        place = region(graph.tower, initializer.name, width)
+        entry, shape = stored[place.name], list(initializer.dims)
+        is_adapted = graph.name.endswith("_tail") and initializer.name.endswith(("q.weight", "k.weight", "v.weight", "o.weight"))
+        if is_adapted:
+            injected.append(initializer.name)
+        if is_adapted and entry.dtype != "F32":
+            _refer(initializer, onnx.TensorProto.FLOAT, INJECTED, 0, 4 * _count(shape))
+        elif entry.dtype == "F32":
+            _refer(initializer, onnx.TensorProto.FLOAT, location, _offset(entry, place, 4), 4 * _count(shape))
+        else:
+            casts.append(onnx.helper.make_node("Cast", [initializer.name + ".half"], [initializer.name], to=onnx.TensorProto.FLOAT))
+            initializer.name += ".half"
+            _refer(initializer, onnx.TensorProto.FLOAT16, location, _offset(entry, place, 2), 2 * _count(shape))
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)
+    return injected
+
+
+def _count(shape: list[int]) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count
+
+
+def _offset(entry: Stored, place: Region, item_bytes: int) -> int:
+    return entry.offset + place.start * _count(entry.shape[1:]) * item_bytes
+
+
+def _refer(initializer: onnx.TensorProto, data_type: int, location: str, offset: int, length: int) -> None:
+    initializer.ClearField("raw_data")
+    initializer.ClearField("float_data")
+    initializer.data_type = data_type
+    initializer.data_location = onnx.TensorProto.EXTERNAL
+    del initializer.external_data[:]
+    for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
+        initializer.external_data.add(key=key, value=value)
+
+
+def with_weights(graph: Graph, bundle: Bundle, width: int) -> onnx.ModelProto:
+    """The traced graph with the bundle's weights inside and foldable parts folded, as the quantizer wants it."""
+    from onnxscript import optimizer
+
+    with torch.no_grad():
+        for name, parameter in graph.module.named_parameters():
+            place = region(graph.tower, name, width)
+            parameter.copy_(torch.from_numpy(bundle.weights.rows(place.name, place.start, place.stop)))
+    return optimizer.optimize(trace(graph), input_size_limit=1 << 30, output_size_limit=1 << 30)

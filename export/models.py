@@ -1,0 +1,189 @@
+"""Loads an open_clip model by name or checkpoint and says in one line why a model cannot be exported."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edge_nusa.errors import InputError, UsageError
+from edge_nusa.layout import TowerShape
+from edge_nusa.preprocessing import Preprocessing
+
+VISION_KEYS = {"layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size", "patch_dropout"}
+TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
+"""Configuration entries that the standard towers have; any other one must be open_clip's default."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A loaded model: its name, where the weights came from, open_clip's module (float32, eval) and its parts."""
+
+    name: str
+    weights: str
+    model: nn.Module
+    image: TowerShape
+    text: TowerShape
+    vocab_size: int
+    preprocessing: Preprocessing
+    tokenizer: Any
+    bpe_path: Path | None
+
+
+def supported_models() -> list[tuple[str, str]]:
+    """(name, "" or the reason why it is refused) of every open_clip configuration, plus `micro`."""
+    import open_clip
+
+    rows = [("micro", "")]
+    for name in sorted(open_clip.list_models()):
+        rows.append((name, refusal(open_clip.get_model_config(name) or {})))
+    return rows
+
+
+def refusal(config: dict[str, Any]) -> str:
+    """Why this configuration's towers cannot be cut and adapted; "" when they can."""
+    vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
+    if "timm_model_name" in vision:
+        return f"its image tower is a timm trunk ({vision['timm_model_name']}); only open_clip's own ViT has the matrices that are adapted"
+    if "hf_model_name" in text or "hf_tokenizer_name" in text:
+        return "its text tower or tokenizer comes from a hub; only open_clip's own text transformer is supported"
+    if isinstance(vision.get("layers", 12), (list, tuple)):
+        return "its image tower is a ResNet; only the standard ViT is supported"
+    if "multimodal_cfg" in config:
+        return "it is a CoCa model with a multimodal decoder; only two-tower models are supported"
+    for kind, part, known in (("vision_cfg", vision, VISION_KEYS), ("text_cfg", text, TEXT_KEYS)):
+        unknown = sorted(set(part) - known)
+        if unknown:
+            return f"{kind} has settings beyond the standard transformer: {', '.join(unknown)}"
+    if not isinstance(vision.get("image_size", 224), int):
+        return "its pictures are not square"
+    return ""
+
+
+def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: bool) -> Source:
+    """An open_clip model in float32. Raises UsageError for a model that is not known or not supported.
+
+    Weights come from `checkpoint` when given, else from the pretrained tag (downloads), else they are random.
+    """
+    import open_clip
+
+    if name == "micro":
+        return _load_micro(checkpoint)
+    config = open_clip.get_model_config(name)
+    if config is None:
+        raise UsageError(f"open_clip knows no model {name!r}; `edge-nusa export --list` shows the supported ones")
+    reason = refusal(config)
+    if reason:
+        raise UsageError(f"{name} cannot be exported: {reason}; `edge-nusa export --list` shows the supported ones")
+    torch.manual_seed(0)
+    model = _create(name, pretrained if checkpoint is None else None)
+    weights = pretrained or "random (seed 0)"
+    if checkpoint is not None:
+        weights = load_checkpoint(model, checkpoint, allow_pt)
+    settings = open_clip.get_model_preprocess_cfg(model)
+    tokenizer = open_clip.get_tokenizer(name)
+    from open_clip.tokenizer import default_bpe
+
+    return Source(name, weights, model.eval(), *shapes(model, config), _preprocessing(settings), tokenizer, Path(default_bpe()))
+
+
+def _create(name: str, pretrained: str | None) -> nn.Module:
+    import open_clip
+
+    try:
+        model: nn.Module = open_clip.create_model(name, pretrained=pretrained, precision="fp32")
+    except (RuntimeError, OSError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"loading {name} with the pretrained tag {pretrained!r} failed: {first_line}; "
+            "check the tag with `edge-nusa export --list`, the network, or download the file and pass it with --checkpoint"
+        ) from error
+    return model
+
+
+def _load_micro(checkpoint: Path | None) -> Source:
+    from open_clip.tokenizer import SimpleTokenizer
+
+    from edge_nusa.bundle import embedded_bundle
+    from edge_nusa.export.micro import configuration
+
+    folder = embedded_bundle()
+    bpe = Path(__file__).parent / "micro" / "bpe.txt.gz"
+    model = configuration.build()
+    weights = load_checkpoint(model, checkpoint or folder / "weights.safetensors", allow_pt=False)
+    config = {"vision_cfg": configuration.VISION, "text_cfg": configuration.TEXT}
+    settings = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711), "interpolation": "bicubic", "resize_mode": "shortest"}
+    tokenizer = SimpleTokenizer(str(bpe), context_length=configuration.TEXT["context_length"])
+    spec = _preprocessing({**settings, "size": configuration.VISION["image_size"]})
+    return Source("micro", weights, model.eval(), *shapes(model, config), spec, tokenizer, bpe)
+
+
+def load_checkpoint(model: nn.Module, path: Path, allow_pt: bool) -> str:
+    """Load a state dict by exact names and shapes; returns where it came from. `.pt` only where allowed, weights_only."""
+    if not path.is_file():
+        raise InputError(f"the checkpoint {path} is not a file; pass a .safetensors file with open_clip's tensor names")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise InputError(f"the checkpoint {path} is not a sound safetensors file ({error})") from error
+    elif path.suffix in (".pt", ".pth", ".bin") and allow_pt:
+        state = _load_pt(path)
+    else:
+        raise UsageError(f"the checkpoint {path} is not .safetensors; a .pt file needs --allow-pt and is read with weights_only")
+    state = {name: tensor.float() for name, tensor in state.items() if not name.endswith("attn_mask")}
+    expected = {name: parameter.shape for name, parameter in model.state_dict().items() if not name.endswith("attn_mask")}
+    wrong = sorted(set(expected) ^ set(state)) or [n for n in expected if expected[n] != state[n].shape]
+    if wrong:
+        raise InputError(f"the checkpoint {path.name} does not fit the model: {len(wrong)} tensors are missing, unknown or misshapen, the first is {wrong[0]}")
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise InputError(f"the checkpoint {path.name} holds NaN or infinite weights; use a sound checkpoint")
+    model.load_state_dict(state, strict=False)
+    return f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()})"
+
+
+def _load_pt(path: Path) -> dict[str, torch.Tensor]:
+    from pickle import UnpicklingError
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(f"the checkpoint {path} holds more than plain tensors or is damaged; convert it to .safetensors") from error
+    state = state.get("state_dict", state)
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[TowerShape, TowerShape, int]:
+    """Both towers' shapes without tails, read off the weights, and the size of the token table."""
+    state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items()}
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    conv = state["visual.conv1.weight"].shape
+    quick = bool(config.get("quick_gelu", False))
+    image_mlp = state["visual.transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
+    text_mlp = state["transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
+    embed = state["text_projection"].shape[1]
+    heads = vision["width"] // vision.get("head_width", 64)
+    image_shape = TowerShape(vision["width"], vision["layers"], heads, image_mlp, embed, 0, quick, vision["image_size"], conv[-1])
+    text_shape = TowerShape(text["width"], text["layers"], text["heads"], text_mlp, embed, 0, quick, text["context_length"], 0)
+    return image_shape, text_shape, state["token_embedding.weight"].shape[0]
+
+
+def _preprocessing(settings: dict[str, Any]) -> Preprocessing:
+    size = settings["size"] if isinstance(settings["size"], int) else settings["size"][0]
+    if settings["resize_mode"] not in ("shortest", "squash"):
+        raise UsageError(f"the resize mode {settings['resize_mode']!r} is not supported; expected 'shortest' or 'squash'")
+    return Preprocessing(size, tuple(settings["mean"]), tuple(settings["std"]), settings["interpolation"], settings["resize_mode"])
+
+
+def checkpoint_tensors(model: nn.Module) -> dict[str, np.ndarray]:
+    """The model's state dict as float32 numpy under open_clip's plain names (no `text.` prefix, no masks)."""
+    state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items() if not name.endswith("attn_mask")}
+    return {name: tensor.detach().float().contiguous().numpy() for name, tensor in state.items()}

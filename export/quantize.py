@@ -1,0 +1,81 @@
+"""An int8 image trunk, accepted only where its measured loss stays within the asked bound."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+
+from edge_nusa import sessions
+from edge_nusa.bundle import Bundle
+from edge_nusa.errors import InputError
+from edge_nusa.pictures import decode, find_pictures
+from edge_nusa.preprocessing import pixels
+from edge_nusa.tokenizer import Tokenizer
+
+
+class Loss(NamedTuple):
+    """What quantizing costs on the calibration folder: mean and least cosine to the float embedding, accuracies in percent."""
+
+    mean_cosine: float
+    least_cosine: float
+    float_accuracy: float
+    int8_accuracy: float
+
+    def points(self) -> float:
+        """The larger of the accuracy lost in points and 100 * (1 - mean cosine)."""
+        return max(self.float_accuracy - self.int8_accuracy, 100 * (1 - self.mean_cosine))
+
+
+def quantized(model: onnx.ModelProto, per_channel: bool = True) -> onnx.ModelProto:
+    """Dynamic int8 quantization of every matrix product of a traced graph whose weights are inside it."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, str(source))
+        options = {"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT}
+        quantize_dynamic(str(source), str(target), weight_type=QuantType.QInt8, per_channel=per_channel, op_types_to_quantize=["MatMul", "Gemm"], extra_options=options)
+        return onnx.load(str(target))
+
+
+def measure(float_bundle: Bundle, int8_model: onnx.ModelProto, calibration: Path) -> Loss:
+    """Compare both trunks on the calibration folder (a folder per label), zero-shot over its labels."""
+    import onnxruntime
+
+    images, labels, names = calibration_images(float_bundle, calibration)
+    anchors = _anchors(float_bundle, names)
+    reference = sessions.run(sessions.open_session(float_bundle, "image_trunk"), {"pixels": images})[0]
+    session: Any = onnxruntime.InferenceSession(int8_model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = sessions.run(session, {"pixels": images})[0]
+    cosines = (reference * found).sum(axis=1)
+    float_accuracy, int8_accuracy = (100 * float(((rows @ anchors.T).argmax(axis=1) == labels).mean()) for rows in (reference, found))
+    return Loss(float(cosines.mean()), float(cosines.min()), float_accuracy, int8_accuracy)
+
+
+def calibration_images(bundle: Bundle, folder: Path, a_label: int = 20) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Pixels (B, 3, S, S), label numbers (B,), names: at most `a_label` readable pictures of each sub-folder."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    rows: list[np.ndarray] = []
+    labels: list[int] = []
+    for number, name in enumerate(names):
+        for path in find_pictures(folder / name)[0][:a_label]:
+            try:
+                rows.append(pixels(decode(path), bundle.manifest.preprocessing))
+            except InputError:
+                continue
+            labels.append(number)
+    if not rows:
+        raise InputError(f"the calibration folder {folder} holds no readable pictures; expected a folder per label with pictures in each")
+    return np.stack(rows), np.array(labels), [name.replace("_", " ") for name in names]
+
+
+def _anchors(bundle: Bundle, names: list[str]) -> np.ndarray:
+    tokenizer = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.vocab_size, bundle.manifest.text.size)
+    ids, last = tokenizer([bundle.manifest.templates[0].format(name) for name in names])
+    hidden = sessions.run(sessions.open_session(bundle, "text_trunk"), {"token_ids": ids})[0]
+    tail = sessions.open_session(bundle, "text_tail", injected=sessions.tail_weights(bundle, "text", {}))
+    return sessions.run(tail, {"hidden": hidden, "last": last})[0]

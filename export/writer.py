@@ -1,0 +1,178 @@
+"""Puts a bundle together: weights, graphs, basis, tokenizer, vocabulary, manifest; verified before it gets its name."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_nusa import manifest as manifests
+from edge_nusa import sessions, tensor_file
+from edge_nusa.bundle import Bundle, basis_hash
+from edge_nusa.errors import RefusedError, UsageError
+from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
+from edge_nusa.layout import TowerShape
+from edge_nusa.tokenizer import Tokenizer
+
+TEMPLATES = ("a photo of a {}.", "a picture of the {}.", "a close-up photo of a {}.", "a blurry photo of a {}.")
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What the user asked for. tail_blocks and text_blocks None mean all; ranks None mean width / 4 (at most 128), and R = 2 r."""
+
+    out: Path
+    tail_blocks: int | None = 0
+    text_blocks: int | None = 4
+    max_rank: int | None = None
+    pool_rank: int | None = None
+    energy_threshold: float = 0.95
+    alpha: float = 2.0
+    precision: str = "fp32"
+    max_loss: float = 1.0
+    calibration: Path | None = None
+    nouns: int = 2000
+    origin: str = ""
+    overwrite: bool = False
+
+
+def export_bundle(source: models.Source, settings: ExportSettings, progress: Progress) -> Bundle:
+    """Write and verify the bundle. On any failure nothing is left at `settings.out`.
+
+    Raises UsageError, InputError for wrong settings, RefusedError for an int8 trunk that loses too much.
+    """
+    if settings.out.exists() and not settings.overwrite:
+        raise UsageError(f"{settings.out} exists already; choose another --out or pass --overwrite")
+    began = time.monotonic()
+    folder = settings.out.with_name(f".{settings.out.name}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        manifest = _write_parts(folder, source, settings, progress)
+        manifest = _verified(folder, source, settings, manifest, progress)
+        manifest = replace(manifest, measured={**manifest.measured, "export_seconds": round(time.monotonic() - began, 1)})
+        _finish(folder, manifest, settings.origin)
+        Bundle.open(folder)
+        if settings.out.exists():
+            shutil.rmtree(settings.out)
+        folder.rename(settings.out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Bundle.open(settings.out)
+
+
+def cut(shape: TowerShape, blocks: int | None, option: str) -> TowerShape:
+    """The shape with its tail depth. Raises UsageError outside 0 .. layers."""
+    depth = shape.layers if blocks is None else blocks
+    if not 0 <= depth <= shape.layers:
+        raise UsageError(f"{option}: expected 0 .. {shape.layers} or 'all' for this model, got {depth}")
+    return replace(shape, tail_blocks=depth)
+
+
+def method(settings: ExportSettings, shapes: dict[Any, TowerShape]) -> manifests.Method:
+    """Ranks by tower. Raises UsageError where R is smaller than r or larger than the width."""
+    ranks = {tower: settings.max_rank or min(128, shape.width // 4) for tower, shape in shapes.items()}
+    pools = {tower: settings.pool_rank or min(2 * ranks[tower], shape.width - 1) for tower, shape in shapes.items()}
+    for tower, shape in shapes.items():
+        if not 0 < ranks[tower] <= pools[tower] < shape.width:
+            raise UsageError(f"--rank {ranks[tower]} and --pool {pools[tower]}: expected 0 < rank <= pool < {shape.width} (the {tower} tower's width)")
+    if not 0 < settings.energy_threshold < 1:
+        raise UsageError(f"--energy: expected a number between 0 and 1, got {settings.energy_threshold}; the paper uses 0.95")
+    return manifests.Method(settings.energy_threshold, ranks, pools, settings.alpha)
+
+
+def _write_parts(folder: Path, source: models.Source, settings: ExportSettings, progress: Progress) -> manifests.Manifest:
+    image, text = cut(source.image, settings.tail_blocks, "--tail-blocks"), cut(source.text, settings.text_blocks, "--text-blocks")
+    shapes: dict[Any, TowerShape] = {"image": image, "text": text}
+    settings_of_method = method(settings, shapes)
+    tensors = models.checkpoint_tensors(source.model)
+    if settings.precision == "fp16":
+        tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
+    progress("weights")
+    weights_path = folder / "weights.safetensors"
+    weights_path.write_bytes(tensor_file.encode(tensors, {"format": "pt"}))
+    traced = graphs.trunk_and_tail_graphs(image, text, source.vocab_size)
+    stored = graphs.stored_tensors(weights_path)
+    for graph in traced:
+        progress(f"graph {graph.name}")
+        model = graphs.trace(graph)
+        graphs.point_at_weights(model, graph, shapes[graph.tower].width, stored, weights_path.name)
+        (folder / f"{graph.name}.onnx").write_bytes(model.SerializeToString())
+    wide = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    parts = basis.basis_tensors(wide, shapes, settings_of_method.pool_rank, lambda name: progress(f"svd {name}"))
+    (folder / "basis.safetensors").write_bytes(tensor_file.encode(parts))
+    (folder / "tokenizer.json").write_bytes(tokenizer_file.tokenizer_json(source.bpe_path))
+    names = vocabulary.nouns()[: settings.nouns]
+    (folder / "vocabulary.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    empty = np.zeros((len(names), image.embed_dim), dtype=np.float16)
+    (folder / "vocabulary.safetensors").write_bytes(tensor_file.encode({"anchors": empty}))
+    precision = "fp16" if settings.precision == "fp16" else "fp32"
+    scale = float(np.exp(wide["logit_scale"]))
+    return manifests.Manifest(source.name, source.weights, image, text, source.vocab_size, source.preprocessing, TEMPLATES,
+                              settings_of_method, scale, precision, "", {}, {})  # fmt: skip
+
+
+def _verified(folder: Path, source: models.Source, settings: ExportSettings, manifest: manifests.Manifest, progress: Progress) -> manifests.Manifest:
+    progress("verify")
+    _finish(folder, manifest, settings.origin)
+    bundle = Bundle.open(folder)
+    measured: dict[str, Any] = {"tokenizer_strings_equal": verify.tokenizer_strings(bundle, source)}
+    measured["preprocessing_grey_levels"] = round(verify.preprocessing_levels(source), 4)
+    measured |= {f"largest_difference_{name}": float(f"{value:.3g}") for name, value in verify.embedding_differences(bundle, source).items()}
+    progress("vocabulary")
+    names = (folder / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    (folder / "vocabulary.safetensors").write_bytes(tensor_file.encode({"anchors": _vocabulary_anchors(bundle, names)}))
+    if settings.precision in ("int8", "auto"):
+        progress("int8")
+        manifest, loss = _try_int8(folder, bundle, settings, manifest)
+        measured |= loss
+    return replace(manifest, measured=measured)
+
+
+def _vocabulary_anchors(bundle: Bundle, names: list[str]) -> np.ndarray:
+    tokenizer = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.vocab_size, bundle.manifest.text.size)
+    trunk = sessions.open_session(bundle, "text_trunk")
+    tail = sessions.open_session(bundle, "text_tail", injected=sessions.tail_weights(bundle, "text", {}))
+
+    def embed(ids: np.ndarray, last: np.ndarray) -> np.ndarray:
+        hidden = trunk.run(None, {"token_ids": ids})[0]
+        return np.asarray(tail.run(None, {"hidden": hidden, "last": last})[0])
+
+    return vocabulary.anchors(names, bundle.manifest.templates[0], tokenizer, embed)
+
+
+def _try_int8(folder: Path, bundle: Bundle, settings: ExportSettings, manifest: manifests.Manifest) -> tuple[manifests.Manifest, dict[str, Any]]:
+    if settings.calibration is None:
+        raise UsageError("--precision int8 needs --calibration DIR, a folder per label with pictures, to measure what it loses")
+    graph = graphs.trunk_and_tail_graphs(manifest.image, manifest.text, manifest.vocab_size)[0]
+    model = quantize.quantized(graphs.with_weights(graph, bundle, manifest.image.width))
+    loss = quantize.measure(bundle, model, settings.calibration)
+    figures = {f"int8_{name}": round(value, 4) for name, value in loss._asdict().items()}
+    if loss.points() > settings.max_loss:
+        if settings.precision == "int8":
+            raise RefusedError(
+                f"an int8 trunk loses {loss.points():.2f} points (accuracy {loss.float_accuracy:.2f} -> {loss.int8_accuracy:.2f} %, "
+                f"mean cosine {loss.mean_cosine:.4f}), more than --max-loss {settings.max_loss}; no bundle was written: use --precision fp32"
+            )
+        return manifest, figures
+    (folder / "image_trunk.onnx").write_bytes(model.SerializeToString())
+    return replace(manifest, precision="int8"), figures
+
+
+def _finish(folder: Path, manifest: manifests.Manifest, origin: str) -> None:
+    """Write the model card and the manifest over the files as they are now."""
+    (folder / "README.md").write_text(model_card.model_card(manifest, origin), encoding="utf-8")
+    records: dict[str, manifests.FileRecord] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != "manifest.json":
+            with path.open("rb") as file:
+                records[path.name] = manifests.FileRecord(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+    full = replace(manifest, files=records, basis_hash=basis_hash(records))
+    (folder / "manifest.json").write_bytes(manifests.encode(full))
