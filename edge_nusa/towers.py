@@ -39,7 +39,9 @@ class Adapter(nn.Module):
 class AdaptedLinear(nn.Linear):
     """A frozen linear layer that may carry an adapter while a task is trained."""
 
-    adapter: Adapter | None = None
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features)
+        self.adapter: Adapter | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """W x + b, plus the adapter's part when there is one."""

@@ -89,7 +89,7 @@ def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: b
     tokenizer = open_clip.get_tokenizer(name)
     from open_clip.tokenizer import default_bpe
 
-    return Source(name, weights, model.eval(), *shapes(model, config), _preprocessing(settings), tokenizer, Path(default_bpe()))
+    return Source(name, weights, model.eval(), *shapes(model, config), preprocessing(settings), tokenizer, Path(default_bpe()))
 
 
 def _create(name: str, pretrained: str | None) -> nn.Module:
@@ -107,20 +107,12 @@ def _create(name: str, pretrained: str | None) -> nn.Module:
 
 
 def _load_micro(checkpoint: Path | None) -> Source:
-    from open_clip.tokenizer import SimpleTokenizer
-
     from edge_nusa.bundle import embedded_bundle
-    from edge_nusa.export.micro import configuration
+    from edge_nusa.export.micro import configuration, finish
 
-    folder = embedded_bundle()
-    bpe = Path(__file__).parent / "micro" / "bpe.txt.gz"
     model = configuration.build()
-    weights = load_checkpoint(model, checkpoint or folder / "weights.safetensors", allow_pt=False)
-    config = {"vision_cfg": configuration.VISION, "text_cfg": configuration.TEXT}
-    settings = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711), "interpolation": "bicubic", "resize_mode": "shortest"}
-    tokenizer = SimpleTokenizer(str(bpe), context_length=configuration.TEXT["context_length"])
-    spec = _preprocessing({**settings, "size": configuration.VISION["image_size"]})
-    return Source("micro", weights, model.eval(), *shapes(model, config), spec, tokenizer, bpe)
+    weights = load_checkpoint(model, checkpoint or embedded_bundle() / "weights.safetensors", allow_pt=False)
+    return finish.micro_source(model, weights)
 
 
 def load_checkpoint(model: nn.Module, path: Path, allow_pt: bool) -> str:
@@ -176,7 +168,7 @@ def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[TowerShape, TowerS
     return image_shape, text_shape, state["token_embedding.weight"].shape[0]
 
 
-def _preprocessing(settings: dict[str, Any]) -> Preprocessing:
+def preprocessing(settings: dict[str, Any]) -> Preprocessing:
     size = settings["size"] if isinstance(settings["size"], int) else settings["size"][0]
     if settings["resize_mode"] not in ("shortest", "squash"):
         raise UsageError(f"the resize mode {settings['resize_mode']!r} is not supported; expected 'shortest' or 'squash'")

@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_nusa.state import Generation, State
 
 BASIS = "b" * 64
+Contents = tuple[int, dict[str, bytes]] | None
 
 
 def files_of(number: int) -> dict[str, bytes]:
@@ -44,3 +45,9 @@ def in_child(work: Callable[[], None]) -> int:
 
 def exit_status(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def contents(folder: Path) -> Contents:
+    state = State(folder, BASIS)
+    current = state.current()
+    return None if current is None else (current.number, {name: current.read(name) for name in current.files})

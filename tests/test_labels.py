@@ -28,7 +28,9 @@ def test_bidirectional_invisible_private_and_unassigned_characters_are_refused(c
         normalise(f"cat{character}dog")
 
 
-@pytest.mark.parametrize("label", ["CON", "<script>alert(1)<", "=cmd()", "a" * MAX_CHARACTERS, "...", "\u732b", "O'Neil & co.", "\u05d7\u05ea\u05d5\u05dc"])
+@pytest.mark.parametrize(
+    "label", ["CON", "<script>alert(1)<", "=cmd()", "a" * MAX_CHARACTERS, "...", "\u732b", "O'Neil & co.", "\u05d7\u05ea\u05d5\u05dc"]
+)
 def test_what_only_looks_dangerous_is_kept_as_it_is(label: str) -> None:
     assert normalise(label) == label
 
@@ -61,7 +63,9 @@ def test_composed_and_decomposed_twins_become_one_text() -> None:
     assert normalise(COMPOSED) == normalise(DECOMPOSED) == COMPOSED
 
 
-@pytest.mark.parametrize("twins", [("Cat", "cat"), (COMPOSED, DECOMPOSED.upper()), ("stra\u00dfe", "STRASSE"), ("\uff43at", "cat"), ("a  b", "A\u00a0b")])
+@pytest.mark.parametrize(
+    "twins", [("Cat", "cat"), (COMPOSED, DECOMPOSED.upper()), ("stra\u00dfe", "STRASSE"), ("\uff43at", "cat"), ("a  b", "A\u00a0b")]
+)
 def test_twins_have_one_key(twins: tuple[str, str]) -> None:
     assert key(twins[0]) == key(twins[1])
 

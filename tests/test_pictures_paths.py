@@ -40,7 +40,7 @@ def test_one_file_is_a_list_of_one(tmp_path: Path) -> None:
     assert find_pictures(picture) == ([picture], [])
 
 
-@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", "labels.json", "notes.txt", "photo", "photo.tiff", "photo.jpg.exe", "x.jpg\n"])
+@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", "labels.json", "notes.txt", "photo", "photo.tiff", "a.jpg.exe", "x.jpg\n"])
 def test_a_file_that_is_no_picture_by_its_name_is_left_out(name: str, tmp_path: Path) -> None:
     _picture(tmp_path / name)
     assert _only_fault(tmp_path) == Quarantined(printable(tmp_path / name), WRONG_NAME)

@@ -35,7 +35,7 @@ def _noise(width: int, height: int) -> Image.Image:
         ((224, 224), (224, 224)),
     ],
 )
-def test_the_shorter_side_becomes_the_size_and_the_longer_is_cut_to_a_whole_number(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_the_shorter_side_becomes_the_size_and_the_longer_is_cut_to_an_integer(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert resized_size(*size, CLIP) == expected
 
 

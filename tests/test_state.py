@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import stat
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from state_chains import BASIS, chain, commit, exit_status, files_of, in_child
+from state_chains import BASIS, chain, commit, files_of
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
 from edge_nusa.state import GENERATIONS_KEPT, State
 
 
@@ -150,57 +149,6 @@ def test_writing_without_the_lock_or_with_two_is_refused(tmp_path: Path) -> None
         pass
 
 
-def test_a_writer_waits_for_another_process_and_then_says_so(tmp_path: Path) -> None:
-    state = State(tmp_path, BASIS)
-    with state.writer():
-
-        def work() -> None:
-            with pytest.raises(ResourceError, match="another process writing; wait"), State(tmp_path, BASIS).writer(0.1):
-                pass
-
-        assert exit_status(in_child(work)) == 0
-
-
-def test_four_writers_of_ten_commits_make_forty_generations(tmp_path: Path) -> None:
-    def work() -> None:
-        state = State(tmp_path, BASIS)
-        for _ in range(10):
-            with state.writer():
-                current = state.current()
-                known = json.loads(current.read("labels.json")) if current else []
-                made = state.commit({"labels.json": json.dumps([*known, os.getpid()]).encode()}, "learn")
-                assert made.number == len(known) + 1
-
-    children = [in_child(work) for _ in range(4)]
-    assert [exit_status(child) for child in children] == [0] * 4
-    found = State(tmp_path, BASIS).snapshot(["labels.json"])
-    assert found is not None
-    assert found[0].number == 40
-    assert sorted(json.loads(found[1]["labels.json"])) == sorted(children * 10)
-
-
-def test_a_reader_never_fails_while_a_writer_commits_and_undoes(tmp_path: Path) -> None:
-    def write() -> None:
-        state = State(tmp_path, BASIS)
-        for step in range(60):
-            commit(state, step)
-            if step % 7 == 6:
-                with state.writer():
-                    state.undo()
-
-    child = in_child(write)
-    reader = State(tmp_path, BASIS)
-    reads = 0
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        reader.current()
-        assert reader.damaged() == []
-        if (found := reader.snapshot(files_of(0))) is not None:
-            assert found[1] == files_of(json.loads(found[1]["labels.json"])["number"])
-            reads += 1
-    assert reads > 0
-    assert reader.current() is not None
-
-
 @pytest.mark.parametrize("seconds", [0.0, 10 * 365 * 86400.0 + time.time(), 4_000_000_000.0])
 def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     state = chain(tmp_path, 2)
@@ -214,10 +162,15 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.
         assert state.undo() == made
 
 
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return chain(tmp_path_factory.mktemp("twenty") / "state", 20).folder
+
+
 @pytest.mark.parametrize("lost", range(1, 21))
-def test_any_one_of_twenty_generations_can_be_lost(tmp_path: Path, lost: int, caplog: pytest.LogCaptureFixture) -> None:
-    state = chain(tmp_path, 20)
-    shutil.rmtree(tmp_path / "generations" / f"{lost:06d}", ignore_errors=True)
+def test_any_one_of_twenty_generations_can_be_lost(twenty: Path, tmp_path: Path, lost: int, caplog: pytest.LogCaptureFixture) -> None:
+    state = State(shutil.copytree(twenty, tmp_path / "state"), BASIS)
+    shutil.rmtree(state.folder / "generations" / f"{lost:06d}", ignore_errors=True)
     if lost == 20:
         with pytest.raises(DamagedError, match=r"000020/manifest\.json: expected a file.*edge-nusa undo"):
             state.current()

@@ -24,8 +24,8 @@ from edge_nusa.export.micro import configuration, pictures
 class Schedule:
     """How long and how hard the image tower is trained; `full_passes` at the end see every patch."""
 
-    passes: int = 34
-    full_passes: int = 3
+    passes: int = 26
+    full_passes: int = 2
     batch: int = 128
     peak_rate: float = 1e-3
     patch_dropout: float = 0.6

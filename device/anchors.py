@@ -1,0 +1,42 @@
+"""Anchors of labels: prompts through the text graphs in onnxruntime, by the untouched or by the adapted tail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_nusa import sessions
+from edge_nusa.bundle import Bundle
+from edge_nusa.tokenizer import Tokenizer
+
+
+class TextEncoder:
+    """The text tower of a bundle; graphs are opened when first used."""
+
+    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        self.bundle, self.threads = bundle, threads
+        self.tokenizer = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.vocab_size, bundle.manifest.text.size)
+        self._trunk: Any = None
+
+    def hidden(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Hidden states at the cut (B, T, E) float32 and end positions (B,) int64."""
+        if self._trunk is None:
+            self._trunk = sessions.open_session(self.bundle, "text_trunk", self.threads)
+        ids, last = self.tokenizer(list(prompts))
+        return sessions.run(self._trunk, {"token_ids": ids}, chunk=64)[0], last
+
+    def tail(self, merged: Mapping[str, np.ndarray]) -> Any:
+        """A session of the text tail with these merged matrices (none: the untouched tail)."""
+        return sessions.open_session(self.bundle, "text_tail", self.threads, sessions.tail_weights(self.bundle, "text", merged))
+
+    def anchors(self, tail: Any, labels: Sequence[str], template: str | None) -> np.ndarray:
+        """(L, D) float32 unit-norm: the mean over the bundle's templates, or the one template given."""
+        if not labels:
+            return np.zeros((0, self.bundle.manifest.text.embed_dim), np.float32)
+        total = np.zeros((len(labels), self.bundle.manifest.text.embed_dim))
+        for one in [template] if template else self.bundle.manifest.templates:
+            hidden, last = self.hidden([one.replace("{}", label) for label in labels])
+            total += sessions.run(tail, {"hidden": hidden, "last": last}, chunk=64)[0]
+        return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), dtype=np.float32)

@@ -1,0 +1,122 @@
+"""Phase one of learning, and the front of predicting: pictures through the trunk, in chunks, into spooled features."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_nusa.bundle import Bundle
+from edge_nusa.errors import InputError, ResourceError
+from edge_nusa.pictures import Quarantined, decode, printable
+from edge_nusa.preprocessing import pixels
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, 2 E) float32, tokens at the
+    cut (B, N, E) float16 memory-mapped from a temporary file (None where no tail needs them), digests (B,) of the file
+    bytes, and the index of each among the paths given."""
+
+    embedding: np.ndarray
+    taps: np.ndarray
+    tokens: np.ndarray | None
+    digests: list[str]
+    kept: list[int]
+    quarantined: list[Quarantined]
+
+
+def chunk_size(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> int:
+    """How many pictures go through the trunk at once within the budget. Raises ResourceError where not even one fits.
+
+    The estimate of a picture is its pixels, and eight activations of a block's hidden width, in float32.
+    """
+    if budget_bytes is None:
+        return largest
+    shape = bundle.manifest.image
+    tokens = (shape.size // shape.patch) ** 2 + 1
+    one = 4 * (3 * shape.size**2 * 3 + tokens * (8 * shape.width + 2 * shape.mlp_width) + shape.heads * tokens**2)
+    room = budget_bytes - used_bytes()
+    if room < one:
+        raise ResourceError(f"--max-memory: {budget_bytes >> 20} MiB leave {max(room, 0) >> 10} KiB for a picture that needs about {one >> 10} KiB; allow more memory")
+    return int(max(1, min(largest, room // one)))
+
+
+def used_bytes() -> int:
+    """Resident memory of this process now, in bytes (0 where /proc is not there)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except OSError:
+        return 0
+
+
+def extract(
+    session: Any, bundle: Bundle, paths: Sequence[Path], chunk: int, with_tokens: bool, progress: Progress, *, keeps_repeats: bool = False
+) -> Features:
+    """Run every readable picture through the trunk. Unreadable ones, and repeats unless kept, are set aside with a reason.
+
+    session: an onnxruntime session of `image_trunk`. Memory does not grow with the number of pictures but for their
+    embeddings, taps and digests (a few KB each); tokens go to a temporary file that vanishes with the result.
+    """
+    spec, embeddings, taps, digests, kept = bundle.manifest.preprocessing, [], [], [], []
+    quarantined: list[Quarantined] = []
+    spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
+    seen: dict[str, int] = {}
+    batch: list[np.ndarray] = []
+
+    def flush() -> None:
+        if batch:
+            outputs = session.run(None, {"pixels": np.stack(batch)})
+            embeddings.append(outputs[0])
+            taps.append(outputs[1])
+            if spool is not None:
+                spool.write(outputs[2].astype(np.float16).tobytes())
+            batch.clear()
+
+    for index, path in enumerate(paths):
+        loaded = _load(path, {} if keeps_repeats else seen, index, quarantined)
+        if loaded is not None:
+            digest, image = loaded
+            batch.append(pixels(image, spec))
+            digests.append(digest)
+            kept.append(index)
+        if len(batch) == chunk:
+            flush()
+        progress(index + 1, len(paths))
+    flush()
+    shape = bundle.manifest.image
+    embedding = np.concatenate(embeddings) if embeddings else np.zeros((0, shape.embed_dim), np.float32)
+    tap_rows = np.concatenate(taps) if taps else np.zeros((0, 2 * shape.width), np.float32)
+    if not (np.isfinite(embedding).all() and np.isfinite(tap_rows).all()):
+        raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
+    return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), digests, kept, quarantined)
+
+
+def _load(path: Path, seen: dict[str, int], index: int, quarantined: list[Quarantined]) -> tuple[str, Any] | None:
+    """The digest and the decoded picture, or None with a reason in `quarantined`."""
+    try:
+        image = decode(path)
+    except InputError as error:
+        quarantined.append(Quarantined(printable(path), str(error).removeprefix(f"{printable(path)}: ")))
+        return None
+    digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+    if digest in seen:
+        quarantined.append(Quarantined(printable(path), "the same picture was given before in this call; it counts once"))
+        return None
+    seen[digest] = index
+    return digest, image
+
+
+def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:
+    if spool is None or count == 0:
+        return None
+    shape = bundle.manifest.image
+    spool.flush()
+    return np.memmap(spool, dtype=np.float16, mode="r", shape=(count, (shape.size // shape.patch) ** 2 + 1, shape.width))

@@ -1,0 +1,88 @@
+"""Judges a candidate before it is committed: held-out accuracy before and after, and what happened to old knowledge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_nusa.answer import Answerer, Views, softmax
+from edge_nusa.errors import RefusedError
+from edge_nusa.head import Head
+from edge_nusa.knowledge import Knowledge
+
+DISTRACTORS = 20
+"""Vocabulary nouns offered beside the labels while judging where fewer than two labels are known."""
+LARGEST_AGREEMENT_LOSS = 20.0
+"""Points of vocabulary agreement that a candidate may lose (README, limits: chosen on `micro`, see ARCHITECTURE.md)."""
+LARGEST_ACCURACY_LOSS = 10.0
+"""Points of mean held-out accuracy that a candidate may lose against the state before it."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What became of old knowledge. vocabulary_agreement: percent of vocabulary nouns whose adapted anchor is still nearest
+    to its own frozen anchor; vocabulary_cosine: mean cosine of the two; old_labels_cosine: least cosine of a known label's
+    anchor before and after, None where none was known."""
+
+    vocabulary_agreement: float
+    vocabulary_cosine: float
+    old_labels_cosine: float | None
+
+
+def retention(frozen: np.ndarray, adapted: np.ndarray, old_before: np.ndarray, old_after: np.ndarray) -> Retention:
+    """frozen, adapted (V, D): vocabulary anchors; old_before, old_after (L, D): anchors of labels known before."""
+    agreement = 100 * float(((adapted @ frozen.T).argmax(axis=1) == np.arange(len(frozen))).mean())
+    old = float((old_before * old_after).sum(axis=1).min()) if len(old_before) else None
+    return Retention(round(agreement, 2), round(float((frozen * adapted).sum(axis=1).mean()), 4), None if old is None else round(old, 4))
+
+
+def accuracies(answerer: Answerer, views: Views, goals: np.ndarray, label_count: int) -> list[float | None]:
+    """Percent right of each of the first `label_count` answers' columns; None where no picture is of that label.
+
+    goals (B,) int64: the right column of each picture among learned labels, then others.
+    """
+    if len(goals) == 0:
+        return [None] * label_count
+    found = answerer(views).probabilities.argmax(axis=1)
+    return [percent(found[goals == column] == column) for column in range(label_count)]
+
+
+def leave_one_out_accuracies(knowledge: Knowledge, whole: Head, views: Views, goals: np.ndarray) -> list[float | None]:
+    """The same by leave-one-out through the head, for pictures that are in its sums and could not be held out."""
+    if len(goals) == 0:
+        return [None] * len(knowledge.labels)
+    found = whole.leave_one_out(views.features, goals, whole.solve()).argmax(axis=1)
+    return [percent(found[goals == column] == column) for column in range(len(knowledge.labels))]
+
+
+def percent(hits: np.ndarray) -> float | None:
+    """100 * mean, rounded to 0.01; None of nothing."""
+    return round(100 * float(hits.mean()), 2) if len(hits) else None
+
+
+def head_temperature(scores: np.ndarray, goals: np.ndarray) -> float:
+    """The multiplier of head scores (B, L), out of a short list, under which leave-one-out scores are most likely right."""
+    candidates = (2.0, 4.0, 8.0, 16.0, 32.0)
+
+    def loss(temperature: float) -> float:
+        chosen = softmax(temperature * scores)[np.arange(len(goals)), goals]
+        return float(-np.log(chosen + 1e-12).mean())
+
+    return min(candidates, key=loss)
+
+
+def check(kept: Retention, before: list[float | None], after: list[float | None]) -> None:
+    """Raises RefusedError where the candidate loses more than the bounds allow."""
+    if 100 - kept.vocabulary_agreement > LARGEST_AGREEMENT_LOSS:
+        raise RefusedError(
+            f"refused: {100 - kept.vocabulary_agreement:.1f} % of the vocabulary changed its meaning, the bound is {LARGEST_AGREEMENT_LOSS:.0f} %; "
+            "the state is unchanged: use more varied pictures, fewer --steps, or --force"
+        )
+    pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
+    if pairs and np.mean([b - a for b, a in pairs]) > LARGEST_ACCURACY_LOSS:
+        mean_before, mean_after = (float(np.mean([pair[i] for pair in pairs])) for i in (0, 1))
+        raise RefusedError(
+            f"refused: held-out accuracy would fall from {mean_before:.1f} % to {mean_after:.1f} %, the bound is {LARGEST_ACCURACY_LOSS:.0f} points; "
+            "the state is unchanged: check that the pictures show what the label says, or use --force"
+        )

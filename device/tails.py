@@ -1,0 +1,108 @@
+"""The tails in PyTorch on the board: base weights from the bundle, merged with the state, adapters attached for one task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from edge_nusa import null_space, towers
+from edge_nusa.bundle import Bundle
+from edge_nusa.knowledge import Knowledge
+from edge_nusa.layout import Tower, region
+from edge_nusa.null_space import Directions
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """One matrix while it is trained: its adapter, and under rule `pool` the directions inside the pool (None: `resvd`)."""
+
+    adapter: towers.Adapter
+    directions: Directions | None
+
+
+def build_tail(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray]) -> nn.Module:
+    """The tail of a tower in eval mode, nothing trainable, with W_now where `merged` has it."""
+    shape = bundle.shape(tower)
+    tail: nn.Module = towers.ImageTail(shape) if tower == "image" else towers.TextTail(shape)
+    with torch.no_grad():
+        for name, parameter in tail.named_parameters():
+            parts = name.split(".")
+            matrix = f"{tower}.{parts[1]}.{parts[3]}" if len(parts) == 5 and parts[2] == "attn" and parts[4] == "weight" else ""
+            place = region(tower, name, shape.width)
+            weight = merged.get(matrix)
+            rows = bundle.weights.rows(place.name, place.start, place.stop) if weight is None else weight
+            parameter.copy_(torch.from_numpy(np.array(rows, dtype=np.float32)))
+            parameter.requires_grad_(False)
+    return tail.eval()
+
+
+def attach_adapters(tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Knowledge) -> dict[str, Adapted]:
+    """Give every matrix of the tail its adapter for the next task; matrices without null space get none.
+
+    Under `pool` the directions are the r smallest of diag(s_pool) + C inside the pool; under `resvd` they are the last
+    r singular vectors of the merged matrix, by a fresh SVD (paper, section 3.2).
+    """
+    method, recipe = bundle.manifest.method, knowledge.recipe
+    adapted: dict[str, Adapted] = {}
+    for matrix in bundle.matrices(tower):
+        chosen: Directions | None = None
+        if recipe.rule == "pool":
+            pool = bundle.pools[matrix]
+            chosen, left, right = _pool_directions(pool, knowledge.cores[matrix], method.energy_threshold, method.max_rank[tower])
+        else:
+            left, right = _fresh_directions(knowledge.cores.get(matrix, bundle.matrix(matrix)), method.energy_threshold, method.max_rank[tower])
+        if left.shape[1] == 0:
+            continue
+        adapter = towers.Adapter(_tensor(left), _tensor(right), method.scale(tower), recipe.dropout)
+        _linear(tail, matrix).adapter = adapter
+        adapted[matrix] = Adapted(adapter, chosen)
+    return adapted
+
+
+def _pool_directions(pool: null_space.Pool, core: np.ndarray, energy_threshold: float, max_rank: int) -> tuple[Directions, np.ndarray, np.ndarray]:
+    inside = null_space.directions(pool, core, len(pool.tail_values))
+    values = np.sort(np.concatenate([pool.principal_values, inside.values]))[::-1]
+    rank = min(null_space.trained_rank(values, energy_threshold, max_rank), len(inside.values))
+    chosen = null_space.directions(pool, core, rank)
+    return chosen, pool.left_basis @ chosen.left, pool.right_basis @ chosen.right
+
+
+def _fresh_directions(weight: np.ndarray, energy_threshold: float, max_rank: int) -> tuple[np.ndarray, np.ndarray]:
+    whole = null_space.split(weight, min(weight.shape))
+    rank = null_space.trained_rank(whole.tail_values, energy_threshold, max_rank)
+    start = len(whole.tail_values) - rank
+    return whole.left_basis[:, start:], whole.right_basis[:, start:]
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def _linear(tail: nn.Module, matrix: str) -> towers.AdaptedLinear:
+    _, block, projection = matrix.split(".")
+    linear = tail.get_submodule(f"blocks.{block}.attn.{projection}")
+    if not isinstance(linear, towers.AdaptedLinear):
+        raise TypeError(f"{matrix} is not an adapted matrix")
+    return linear
+
+
+def folded(bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Adapted]) -> dict[str, np.ndarray]:
+    """The cores (rule `pool`) or merged matrices (rule `resvd`) after the task, for `Knowledge.cores`; checked finite."""
+    cores = dict(knowledge.cores)
+    for matrix, one in adapted.items():
+        trained = one.adapter.core.detach().numpy().astype(np.float64)
+        if one.directions is not None:
+            cores[matrix] = null_space.fold(knowledge.cores[matrix], one.directions, trained, one.adapter.scale)
+        else:
+            base = knowledge.cores.get(matrix, bundle.matrix(matrix))
+            left, right = (basis.numpy().astype(np.float64) for basis in (one.adapter.left_basis, one.adapter.right_basis))
+            cores[matrix] = (base + null_space.delta_weight(left, trained, right, one.adapter.scale)).astype(np.float32)
+    if knowledge.recipe.rule == "resvd":
+        for tower in knowledge.recipe.towers:
+            for matrix in bundle.matrices(tower):
+                cores.setdefault(matrix, bundle.matrix(matrix))
+    return cores

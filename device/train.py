@@ -1,0 +1,153 @@
+"""Phase two of learning: trains the small cores M of one task from spooled features and text hidden states.
+
+Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3), with
+vocabulary nouns as further wrong answers under the device recipe. Letters: B pictures, C classes, V nouns, T tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edge_nusa.bundle import Bundle
+from edge_nusa.device import tails
+from edge_nusa.errors import InputError
+from edge_nusa.knowledge import Knowledge
+from edge_nusa.recipes import Recipe
+
+CLASSES_A_STEP = 64
+"""A step's texts: the batch's own classes, then others up to this many, so that memory does not grow with the labels."""
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """One task's pictures and texts.
+
+    embedding (B, D) float32 frozen; tokens (B, N, E) float16 or None; classes (B,) int64; held_out (B,) bool: not trained on.
+    class_hidden (C, T, E) with class_last (C,), noun_hidden (V, T', E) with noun_last (V,): text hidden states at the cut.
+    """
+
+    embedding: np.ndarray
+    tokens: np.ndarray | None
+    classes: np.ndarray
+    held_out: np.ndarray
+    class_hidden: np.ndarray
+    class_last: np.ndarray
+    noun_hidden: np.ndarray
+    noun_last: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The state's cores after the task, the last training loss, the steps whose cores were kept, and crossings by matrix."""
+
+    cores: dict[str, np.ndarray]
+    loss: float
+    kept_step: int
+    crossings: dict[str, int]
+
+
+class Trainer:
+    """Holds the tails, their adapters and the task's data; `run` trains and folds."""
+
+    def __init__(self, bundle: Bundle, knowledge: Knowledge, data: TaskData, recipe: Recipe, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.bundle, self.knowledge, self.data, self.recipe = bundle, knowledge, data, recipe
+        self.generator = np.random.default_rng(seed)
+        merged = knowledge.merged(bundle)
+        self.text = tails.build_tail(bundle, "text", merged)
+        self.adapted = tails.attach_adapters(self.text, "text", bundle, knowledge) if "text" in recipe.towers else {}
+        self.image: nn.Module | None = None
+        if "image" in recipe.towers and bundle.manifest.image.tail_blocks:
+            self.image = tails.build_tail(bundle, "image", merged)
+            self.adapted |= tails.attach_adapters(self.image, "image", bundle, knowledge)
+        if not self.adapted:
+            raise InputError(
+                "no adapted matrix has a null space left at this energy threshold (rank 0 everywhere); "
+                "export the bundle again with a smaller --energy, or use --recipe device"
+            )
+        self.parameters = [one.adapter.core for one in self.adapted.values()]
+
+    def run(self, progress: Callable[[int, int], None]) -> Trained:
+        """Train, keep the best cores on held-out pictures where there are any, fold. Raises InputError when it diverges."""
+        optimizer = torch.optim.AdamW(self.parameters, lr=self.recipe.learning_rate, betas=(0.9, 0.999), weight_decay=self.recipe.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        trainable = np.flatnonzero(~self.data.held_out)
+        best, best_step, best_cores, loss_value = math.inf, self.recipe.steps, None, math.nan
+        for step in range(self.recipe.steps):
+            self._train_mode(True)
+            loss = self._loss(self.generator.choice(trainable, min(self.recipe.batch, len(trainable)), replace=False))
+            loss_value = float(loss.detach())
+            if not math.isfinite(loss_value):
+                raise InputError(f"training diverged at step {step + 1} (loss {loss_value}); nothing was changed: try fewer --steps or check the pictures")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            progress(step + 1, self.recipe.steps)
+            if self.recipe.has_head and self.data.held_out.any() and (step + 1) % max(1, self.recipe.steps // 10) == 0:
+                score = self._held_out_loss()
+                if score < best:
+                    best, best_step, best_cores = score, step + 1, [p.detach().clone() for p in self.parameters]
+        self._train_mode(False)
+        if best_cores is not None:
+            with torch.no_grad():
+                for parameter, kept in zip(self.parameters, best_cores, strict=True):
+                    parameter.copy_(kept)
+        crossings = {name: one.directions.crossings for name, one in self.adapted.items() if one.directions is not None}
+        return Trained(tails.folded(self.bundle, self.knowledge, self.adapted), loss_value, best_step, crossings)
+
+    def _rate(self, step: int) -> float:
+        warm = max(1, round(self.recipe.warm_up * self.recipe.steps))
+        return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.recipe.steps - warm)))
+
+    def _train_mode(self, is_training: bool) -> None:
+        for one in self.adapted.values():
+            one.adapter.train(is_training)
+
+    def _loss(self, rows: np.ndarray) -> Tensor:
+        classes = self._classes_for(rows)
+        anchors = self._anchors(self.data.class_hidden, self.data.class_last, classes)
+        if self.recipe.negatives and len(self.data.noun_last):
+            nouns = self.generator.choice(len(self.data.noun_last), min(self.recipe.negatives, len(self.data.noun_last)), replace=False)
+            anchors = torch.cat([anchors, self._anchors(self.data.noun_hidden, self.data.noun_last, nouns)])
+        position = {int(c): i for i, c in enumerate(classes)}
+        goal = torch.tensor([position[int(c)] for c in self.data.classes[rows]])
+        logits = self.bundle.manifest.logit_scale * self._pictures(rows) @ anchors.T
+        return functional.cross_entropy(logits, goal, label_smoothing=self.recipe.label_smoothing)
+
+    def _classes_for(self, rows: np.ndarray) -> np.ndarray:
+        count = len(self.data.class_last)
+        if count <= CLASSES_A_STEP:
+            return np.arange(count)
+        own = np.unique(self.data.classes[rows])
+        others = self.generator.permutation(np.setdiff1d(np.arange(count), own))
+        return np.concatenate([own, others[: CLASSES_A_STEP - len(own)]])
+
+    def _anchors(self, hidden: np.ndarray, last: np.ndarray, rows: np.ndarray) -> Tensor:
+        longest = int(last[rows].max()) + 1
+        anchors: Tensor = self.text(torch.from_numpy(hidden[rows, :longest]), torch.from_numpy(last[rows]))
+        return anchors
+
+    def _pictures(self, rows: np.ndarray) -> Tensor:
+        if self.image is None or self.data.tokens is None:
+            return torch.from_numpy(self.data.embedding[rows])
+        embedding: Tensor = self.image(torch.from_numpy(self.data.tokens[rows].astype(np.float32)))
+        return embedding
+
+    @torch.no_grad()
+    def _held_out_loss(self) -> float:
+        self._train_mode(False)
+        rows = np.flatnonzero(self.data.held_out)
+        anchors = self._anchors(self.data.class_hidden, self.data.class_last, np.arange(len(self.data.class_last)))
+        if len(self.data.noun_last):
+            nouns = np.arange(min(len(self.data.noun_last), CLASSES_A_STEP))
+            anchors = torch.cat([anchors, self._anchors(self.data.noun_hidden, self.data.noun_last, nouns)])
+        logits = self.bundle.manifest.logit_scale * self._pictures(rows) @ anchors.T
+        return float(functional.cross_entropy(logits, torch.from_numpy(self.data.classes[rows])))

@@ -1,0 +1,101 @@
+"""Who answers: the analytic head among learned labels, the untouched model for the others; the gate decides.
+
+Letters: B images, L learned labels, U offered labels never learned, D embedding.
+Zero-shot: softmax(logit_scale * cos(picture, frozen anchors)) over all offered labels.
+Gate: open where the zero-shot argmax is a learned label (RAIL, arXiv 2406.18868), or where the picture is as near to
+what was taught as taught pictures are to each other (novelty below its limit); only then do head and adapted anchors
+answer, so that pictures of other things keep the untouched model's answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_nusa.head import BINARY_PLACES, Head, Solved
+from edge_nusa.knowledge import Knowledge
+
+Floats = np.ndarray
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the trunk gave for B pictures: frozen embedding (B, D), adapted embedding (B, D) (the same where the image
+    tower is frozen), features (B, F) int64 of the head."""
+
+    frozen: Floats
+    adapted: Floats
+    features: Floats
+
+
+@dataclass(frozen=True)
+class Answers:
+    """probabilities (B, L + U) rows summing to 1, learned labels first; unknown (B,) bool; novelty (B,) float64."""
+
+    probabilities: Floats
+    unknown: Floats
+    novelty: Floats
+
+
+def softmax(logits: Floats) -> Floats:
+    """Row-wise, float64."""
+    shifted = np.asarray(logits, dtype=np.float64)
+    shifted = shifted - shifted.max(axis=1, keepdims=True)
+    exponents = np.exp(shifted)
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+
+
+def novelty(head: Head, solved: Solved, features: Floats) -> Floats:
+    """(B,) z^T (G + lambda I)^-1 z in units of 1 / lambda: near 0 for what was taught, near z^T z for what is unlike it."""
+    rows = features / 2.0**BINARY_PLACES
+    inner = head.gram / 2.0 ** (2 * BINARY_PLACES) + solved.strength * np.eye(len(head.gram))
+    leverage = np.einsum("bf,fb->b", rows, np.linalg.solve(inner, rows.T))
+    return np.asarray(solved.strength * leverage)
+
+
+class Answerer:
+    """Answers for one knowledge and one list of offered labels; everything that does not depend on pictures is done here.
+
+    other_frozen (U, D): frozen anchors of offered labels that were never learned; other_adapted (U, D): their anchors by
+    the adapted text tower, which only a recipe without head uses.
+    """
+
+    def __init__(self, knowledge: Knowledge, logit_scale: float, other_frozen: Floats, other_adapted: Floats) -> None:
+        self.knowledge, self.scale = knowledge, logit_scale
+        self.anchors = np.concatenate([knowledge.frozen_anchors, other_frozen])
+        self.adapted_anchors = np.concatenate([knowledge.adapted_anchors, other_adapted])
+        self.has_head = knowledge.recipe.has_head and len(knowledge.labels) > 0
+        self.solved = knowledge.head.solve() if self.has_head else None
+
+    def __call__(self, views: Views) -> Answers:
+        """Probabilities over learned labels, then others, in that order."""
+        learned = len(self.knowledge.labels)
+        if self.solved is None:
+            logits = self.scale * views.adapted @ self.adapted_anchors.T
+            return Answers(softmax(logits), np.zeros(len(logits), bool), np.zeros(len(logits)))
+        zero_shot = softmax(self.scale * views.frozen @ self.anchors.T)
+        distance = novelty(self.knowledge.head, self.solved, views.features)
+        is_near = distance <= self.knowledge.answer.novelty_limit
+        is_open = (zero_shot.argmax(axis=1) < learned) | is_near
+        chosen = self.among_learned(views, self.solved.scores(views.features))
+        probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned), zero_shot)
+        return Answers(probabilities, is_open & ~is_near, distance)
+
+    def among_learned(self, views: Views, head_scores: Floats) -> Floats:
+        """(B, L) probabilities of the learned labels alone: weighted mean of the logs of head and adapted anchors."""
+        settings, learned = self.knowledge.answer, len(self.knowledge.labels)
+        head = np.log(softmax(settings.head_temperature * head_scores) + 1e-12)
+        text = np.log(softmax(self.scale * views.adapted @ self.adapted_anchors[:learned].T) + 1e-12)
+        return softmax(settings.head_weight * head + (1 - settings.head_weight) * text)
+
+
+def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:
+    """(B, L + U): the learned labels share their zero-shot mass as `chosen` says, but never less than lets the best win."""
+    others = zero_shot[:, learned:]
+    if others.shape[1] == 0:
+        return chosen
+    best_other = others.max(axis=1) / np.maximum(others.sum(axis=1), 1e-12)
+    needed = best_other / (best_other + chosen.max(axis=1)) + 1e-6
+    mass = np.maximum(zero_shot[:, :learned].sum(axis=1), needed)[:, None]
+    return np.concatenate([mass * chosen, (1 - mass) * others / np.maximum(others.sum(axis=1, keepdims=True), 1e-12)], axis=1)

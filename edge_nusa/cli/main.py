@@ -1,0 +1,49 @@
+"""The entry point: the commands, their errors as one line with a documented exit code, and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from edge_nusa.cli import commands, output
+from edge_nusa.errors import EXIT_CODES, EdgeNusaError
+
+app = typer.Typer(
+    name="edge-nusa",
+    help="Teach CLIP new things on a small board: no forgetting, no kept images, no cloud.",
+    epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+commands.register(app)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def run() -> None:
+    """Run the command line; every expected failure is one line on stderr and an exit code of `errors.EXIT_CODES`."""
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGHUP, _terminate)
+    try:
+        app(standalone_mode=True)
+    except EdgeNusaError as error:
+        output.note(f"edge-nusa: {error}")
+        raise SystemExit(error.exit_code) from None
+    except MemoryError:
+        output.note("edge-nusa: out of memory; the state is unchanged: pass --max-memory, or close other programs")
+        raise SystemExit(5) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,119 @@
+"""`labels`, `forget`, `undo`, `history`, `report`, `status` and `doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from edge_nusa.cli import output
+from edge_nusa.cli.commands import BundleOption, FormatOption, StateOption
+
+
+def labels(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+    """List what was taught."""
+    from edge_nusa.device import manage
+    from edge_nusa.workplace import Workplace
+
+    number, knowledge = manage.known(Workplace.open(bundle, state))
+    rows = [{"label": label.name, "images": label.images} for label in knowledge.labels]
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"generation": number, "labels": rows})
+    else:
+        output.emit(output.table([[str(row["label"]), str(row["images"])] for row in rows], ["label", "pictures"]) if rows else "nothing was taught yet")
+
+
+def forget(
+    label: Annotated[str, typer.Argument(help="The label to take back.")],
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Take a label back."""
+    from edge_nusa.device import manage
+    from edge_nusa.workplace import Workplace
+
+    number, name = manage.forget(Workplace.open(bundle, state), label)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"generation": number, "forgotten": name})
+    else:
+        output.emit(f"forgot {name}; generation {number} (`edge-nusa undo` brings it back)")
+
+
+def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+    """Go one generation back."""
+    from edge_nusa.device import manage
+    from edge_nusa.workplace import Workplace
+
+    number = manage.undo(Workplace.open(bundle, state))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"generation": number})
+    else:
+        output.emit(f"generation {number} is current" if number else "back at the start: nothing is learned")
+
+
+def history(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+    """Show the kept generations, oldest first."""
+    from edge_nusa.device import manage
+    from edge_nusa.workplace import Workplace
+
+    rows = manage.history(Workplace.open(bundle, state))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"generations": rows})
+        return
+    lines = [["*" if row["current"] else "", str(row["generation"]), row["operation"], row["created"], ", ".join(row["labels"])] for row in rows]
+    output.emit(output.table(lines, ["", "generation", "what", "when (UTC)", "labels"]) if lines else "nothing happened yet")
+
+
+def report(
+    out: Annotated[Path, typer.Option("--out", help="Where to write the page.")] = Path("edge-nusa-report.html"),
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Write an HTML page with plots of what was learned and kept (with --format json: print the same as JSON)."""
+    from edge_nusa.device import manage
+    from edge_nusa.device.report import html_report
+    from edge_nusa.durable import replace_file
+    from edge_nusa.workplace import Workplace
+
+    workplace = Workplace.open(bundle, state)
+    rows = manage.history(workplace)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({**manage.status(workplace), "generations": rows})
+        return
+    replace_file(out, html_report(manage.known(workplace)[1], rows, workplace.bundle.manifest.model).encode())
+    output.emit(f"the report is in {out}")
+
+
+def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+    """Say in numbers where this device stands."""
+    from edge_nusa.device import manage
+    from edge_nusa.workplace import Workplace
+
+    numbers = manage.status(Workplace.open(bundle, state))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(numbers)
+    else:
+        output.emit(output.table([[name, str(value)] for name, value in numbers.items()], ["what", "value"]))
+
+
+def doctor(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+    """Check the installation, the board, the bundle and the state, with the next step for each warning."""
+    from dataclasses import asdict
+
+    from edge_nusa.bundle import embedded_bundle
+    from edge_nusa.device.doctor import examine
+    from edge_nusa.workplace import default_state
+
+    findings = examine(bundle or embedded_bundle(), state or default_state())
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            colour = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "error": typer.colors.RED}[finding.status]
+            typer.secho(f"{finding.status:<8}", fg=colour, nl=False)
+            output.emit(f"{finding.name}: {finding.found}" + (f"; {finding.next_step}" if finding.next_step else ""))
+    if any(finding.status == "error" for finding in findings):
+        raise typer.Exit(4)
