@@ -9,23 +9,24 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from edge_nusa.device import eye, judge
+from edge_nusa.device.anchors import TextEncoder
+from edge_nusa.device.extract import Features, chunk_size, extract, used_bytes
+from edge_nusa.device.task import Task, held_out
 
 from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer, novelty
-from edge_nusa.device import eye, judge
-from edge_nusa.device.anchors import TextEncoder
-from edge_nusa.device.extract import Features, chunk_size, extract, used_bytes
-from edge_nusa.device.task import Task, held_out
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
 from edge_nusa.knowledge import AnswerSettings, Knowledge, Label, load, to_files
-
 from edge_nusa.recipes import Recipe
 from edge_nusa.workplace import Workplace
 
 NOUNS_FOR_TRAINING = 256
 NOUNS_FOR_JUDGING = 256
+NARROW = 256
+"""A text tower of at most this width trains on one thread: more only wait for each other (README, what is measured)."""
 TORCH_BYTES = 160 << 20
 """What importing torch and one training step of a small tail take beside the trunk's own memory (measured on x86-64)."""
 Progress = Callable[[str, int, int], None]
@@ -115,15 +116,15 @@ class _Learning:
     def _train(self, features: Features, text: TextEncoder) -> dict[str, np.ndarray]:
         budget = self.workplace.max_memory_bytes
         if budget is not None and used_bytes() + TORCH_BYTES > budget:
-            raise ResourceError(f"--max-memory: {budget >> 20} MiB are too few to train beside the {used_bytes() >> 20} MiB in use; allow {(used_bytes() + TORCH_BYTES >> 20) + 1} MiB")
+            needed = (used_bytes() + TORCH_BYTES >> 20) + 1
+            raise ResourceError(f"--max-memory: {budget >> 20} MiB are too few to train beside the {used_bytes() >> 20} MiB in use; allow {needed} MiB")
         try:
             import torch
         except ImportError as error:
             raise MissingPackageError('learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, installing on a board)') from error
         from edge_nusa.device.train import TaskData, Trainer
 
-        if self.workplace.threads:
-            torch.set_num_threads(self.workplace.threads)
+        torch.set_num_threads(self.workplace.threads or (1 if self.bundle.manifest.text.width <= NARROW else torch.get_num_threads()))
         prompt = self.settings.template or self.bundle.manifest.templates[0]
         others = [n for n in self.before.names if n not in self.task.labels] if self.settings.recipe.negatives else []
         class_hidden, class_last = text.hidden([prompt.replace("{}", name) for name in [*self.task.labels, *others]])
@@ -142,7 +143,7 @@ class _Learning:
 
     def _labels(self) -> tuple[Label, ...]:
         counts = np.bincount(self.goals, minlength=len(self.names))
-        old = {index: label for index, label in enumerate(self.before.labels)}
+        old = dict(enumerate(self.before.labels))
         taught = set(self.columns.tolist())
         rows = []
         for index, name in enumerate(self.names):

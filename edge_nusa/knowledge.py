@@ -101,7 +101,7 @@ class Knowledge:
 def nothing(bundle: Bundle, recipe: Recipe) -> Knowledge:
     """The knowledge of an empty state. Under `pool` every adapted matrix has its zero core, so the size is constant."""
     embed = bundle.manifest.text.embed_dim
-    cores = {}
+    cores: dict[str, np.ndarray] = {}
     if recipe.rule == "pool":
         for tower in recipe.towers:
             rank = bundle.manifest.method.pool_rank[tower]
@@ -168,7 +168,7 @@ def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     for tower in recipe.towers:
         side = bundle.manifest.method.pool_rank[tower] if recipe.rule == "pool" else bundle.shape(tower).width
-        expected |= {name: ("float32", (side, side)) for name in bundle.matrices(tower)}
+        expected |= dict.fromkeys(bundle.matrices(tower), ("float32", (side, side)))
     tensors = tensor_file.decode(data, "core.safetensors", expected)
     for name, tensor in tensors.items():
         if np.linalg.norm(tensor) > LARGEST_NORM:

@@ -10,6 +10,7 @@ import stat
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -189,12 +190,10 @@ def _rgb(file: BinaryIO, path: Path) -> Image.Image:
     if fault is not None:
         raise InputError(f"{printable(path)}: {fault}")
     image.load()
-    try:
+    # In place, the pixels are turned before the EXIF block is rewritten. A block that cannot be read names no
+    # direction, one that cannot be rewritten is dropped below: neither makes the picture unusable.
+    with suppress(*DECODE_FAULTS):
         ImageOps.exif_transpose(image, in_place=True)
-    except DECODE_FAULTS:
-        # In place, the pixels are turned before the EXIF block is rewritten. A block that cannot be read names no
-        # direction, one that cannot be rewritten is dropped below: neither makes the picture unusable.
-        pass
     return _eight_bit(image).convert("RGB")
 
 

@@ -24,6 +24,8 @@ class Adapter(nn.Module):
 
     def __init__(self, left_basis: Tensor, right_basis: Tensor, scale: float, dropout: float) -> None:
         super().__init__()
+        self.left_basis: Tensor
+        self.right_basis: Tensor
         self.register_buffer("left_basis", left_basis)
         self.register_buffer("right_basis", right_basis)
         self.core = nn.Parameter(torch.zeros(left_basis.shape[1], right_basis.shape[1]))
@@ -171,6 +173,7 @@ class TextTrunk(nn.Module):
         self.token_embedding = nn.Embedding(vocab_size, shape.width)
         self.positional_embedding = nn.Parameter(torch.zeros(shape.size, shape.width))
         self.blocks = _blocks(shape, 0, shape.layers - shape.tail_blocks)
+        self.mask: Tensor
         self.register_buffer("mask", _causal_mask(shape.size), persistent=False)
 
     def forward(self, token_ids: Tensor) -> Tensor:
@@ -190,6 +193,7 @@ class TextTail(nn.Module):
         self.blocks = _blocks(shape, shape.layers - shape.tail_blocks, shape.layers)
         self.ln_final = nn.LayerNorm(shape.width)
         self.text_projection = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
+        self.mask: Tensor
         self.register_buffer("mask", _causal_mask(shape.size), persistent=False)
 
     def forward(self, hidden: Tensor, last: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Source:
     vocab_size: int
     preprocessing: Preprocessing
     tokenizer: Any
-    bpe_path: Path | None
+    bpe_path: Path
 
 
 def supported_models() -> list[tuple[str, str]]:
@@ -107,8 +107,9 @@ def _create(name: str, pretrained: str | None) -> nn.Module:
 
 
 def _load_micro(checkpoint: Path | None) -> Source:
-    from edge_nusa.bundle import embedded_bundle
     from edge_nusa.export.micro import configuration, finish
+
+    from edge_nusa.bundle import embedded_bundle
 
     model = configuration.build()
     weights = load_checkpoint(model, checkpoint or embedded_bundle() / "weights.safetensors", allow_pt=False)

@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
-from hollow_bundles import hollow_bundle
-
 from edge_nusa.device import board, doctor
 from edge_nusa.device.doctor import Finding, examine, probe
+from hollow_bundles import hollow_bundle
+
 from edge_nusa.state import State
 
 PI = """processor\t: 0
@@ -27,7 +27,7 @@ PC = "processor\t: 0\nmodel name\t: Some CPU @ 2.00GHz: fast\nflags\t\t: fpu sse
 MEMORY = "MemTotal:        {} kB\nMemFree: 10 kB\nMemAvailable:    {} kB\nHugePages_Total: 0\nDamaged line\n"
 FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
 SOUND_MODULES = {"numpy": "", "onnxruntime": "def get_available_providers(): return ['CPUExecutionProvider']\n", "torch": ""}
-KILLED = "import os, signal\nos.kill(os.getpid(), signal.{})\n"
+KILLED = "import os, signal; os.kill(os.getpid(), signal.{})"
 
 
 class Board:
@@ -234,9 +234,7 @@ def test_a_damaged_current_generation_is_an_error_and_an_older_one_a_warning(pi:
     assert found["state's current generation"].status == "ok"
     (pi.state / "generations/000003/labels.json").write_bytes(b"9")
     now = pi.examined()["state's current generation"]
-    assert now.status == "error"
-    assert "edge-nusa undo" in now.next_step
-    assert "000003" in now.found
+    assert (now.status, "edge-nusa undo" in now.next_step, "000003" in now.found) == ("error", True, True)
 
 
 def test_the_state_of_another_bundle_is_an_error(pi: Board) -> None:

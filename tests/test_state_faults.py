@@ -94,7 +94,7 @@ def assert_sound(state: State, allowed: list[Contents]) -> None:
     made = commit(state, 50)
     assert made.parent == (found[0] if found else 0)
     assert contents(state.folder) == (made.number, files_of(50))
-    assert [path for path in state.folder.rglob(".tmp-*")] == []
+    assert list(state.folder.rglob(".tmp-*")) == []
     assert state.damaged() == []
     assert [generation.number for generation in state.history()][-1] == made.number
 

@@ -9,11 +9,11 @@ import typer
 
 from edge_nusa.cli.output import Format
 
-BundleOption = Annotated[Optional[Path], typer.Option("--bundle", envvar="EDGE_NUSA_BUNDLE", help="The exported bundle; the embedded `micro` where none is given.", show_default=False)]  # noqa: UP045
-StateOption = Annotated[Optional[Path], typer.Option("--state", envvar="EDGE_NUSA_STATE", help="The folder of what was learned; your user data folder where none is given.", show_default=False)]  # noqa: UP045
-FormatOption = Annotated[Optional[Format], typer.Option("--format", envvar="EDGE_NUSA_FORMAT", help="`human`, or `json` for programs; by itself human on a terminal, else json.", show_default=False)]  # noqa: UP045
+BundleOption = Annotated[Optional[Path], typer.Option("--bundle", envvar="EDGE_NUSA_BUNDLE", help="The exported bundle; the embedded `micro` where none is given.", show_default=False)]  # noqa: UP045, E501
+StateOption = Annotated[Optional[Path], typer.Option("--state", envvar="EDGE_NUSA_STATE", help="The folder of what was learned; your user data folder where none is given.", show_default=False)]  # noqa: UP045, E501
+FormatOption = Annotated[Optional[Format], typer.Option("--format", envvar="EDGE_NUSA_FORMAT", help="`human`, or `json` for programs; by itself human on a terminal, else json.", show_default=False)]  # noqa: UP045, E501
 ThreadsOption = Annotated[int, typer.Option("--threads", envvar="EDGE_NUSA_THREADS", min=0, max=1024, help="Processor threads; 0 means all.")]
-MemoryOption = Annotated[Optional[str], typer.Option("--max-memory", envvar="EDGE_NUSA_MAX_MEMORY", help="Bound of memory, such as 512M or 1G.", show_default=False)]  # noqa: UP045
+MemoryOption = Annotated[Optional[str], typer.Option("--max-memory", envvar="EDGE_NUSA_MAX_MEMORY", help="Bound of memory, such as 512M or 1G.", show_default=False)]  # noqa: UP045, E501
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from edge_nusa.export.micro import configuration, finish, pictures, targets, train_image, train_text
 
 NOUNS = 18_000
-TEXT_STEPS = 5000
+TEXT_STEPS = 4000
 
 
 def prepared_targets(data: pictures.Pictures, work: Path) -> dict[str, np.ndarray]:

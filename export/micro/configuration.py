@@ -14,11 +14,11 @@ TEMPLATES = ("a photo of a {}.", "a {}.", "a picture of the {}.", "a blurry phot
 """What a class name is put into while training; the first is used for zero-shot tests."""
 
 
-def build(patch_dropout: float = 0.0) -> nn.Module:
+def build(patch_dropout: float = 0.0) -> Any:
     """A CLIP of this shape with fresh weights; attention starts small so that learned structure shows in its spectrum."""
     from open_clip.model import CLIP
 
-    model: nn.Module = CLIP(embed_dim=EMBED_DIM, vision_cfg={**VISION, "patch_dropout": patch_dropout}, text_cfg=TEXT)
+    model: Any = CLIP(embed_dim=EMBED_DIM, vision_cfg={**VISION, "patch_dropout": patch_dropout}, text_cfg=TEXT)
     width, layers = VISION["width"], VISION["layers"]
     with torch.no_grad():
         for name, parameter in model.visual.named_parameters():

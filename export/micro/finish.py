@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 from edge_nusa.export import models, writer
 from edge_nusa.export.micro import configuration, pictures, train_text
+from torch import Tensor
+from torch.nn import functional
 
 BPE = Path(__file__).parent / "bpe.txt.gz"
 ORIGIN = """
@@ -25,13 +25,13 @@ RANK, POOL = 26, 52
 """Ranks of the embedded bundle: the largest that keep it under 12 MB."""
 
 
-def joined(work: Path) -> nn.Module:
+def joined(work: Path) -> Any:
     """open_clip's CLIP with the running average of the image tower and the text tower, rounded to float16 values."""
     model = configuration.build()
     text = torch.load(work / "text.ckpt", weights_only=True)["model"]
     image = torch.load(work / "image.ckpt", weights_only=True)["average"]
     model.load_state_dict({name: tensor for name, tensor in text.items() if not name.startswith("visual.")}, strict=False)
-    model.visual.load_state_dict(image)  # type: ignore[union-attr]
+    model.visual.load_state_dict(image)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.half().float())
@@ -39,14 +39,14 @@ def joined(work: Path) -> nn.Module:
 
 
 @torch.no_grad()
-def embeddings(model: nn.Module, pixels: Tensor) -> Tensor:
+def embeddings(model: Any, pixels: Tensor) -> Tensor:
     """(B, D) unit embeddings of (B, 3, 64, 64) uint8 pictures."""
-    parts = [model.encode_image(pictures.normalise(pixels[i : i + 500])) for i in range(0, len(pixels), 500)]  # type: ignore[operator]
+    parts = [model.encode_image(pictures.normalise(pixels[i : i + 500])) for i in range(0, len(pixels), 500)]
     return functional.normalize(torch.cat(parts), dim=1)
 
 
 @torch.no_grad()
-def class_anchors(model: nn.Module, names: list[str]) -> Tensor:
+def class_anchors(model: Any, names: list[str]) -> Tensor:
     """(C, D) anchors in the bundle's first template."""
     from open_clip.tokenizer import SimpleTokenizer
 
@@ -65,14 +65,14 @@ def finish(data: pictures.Pictures, work: Path, out: Path) -> None:
     losses = {scale: float(functional.cross_entropy(scale * cosines, data.labels[test])) for scale in range(4, 41, 2)}
     best = min(losses, key=lambda scale: losses[scale])
     with torch.no_grad():
-        model.logit_scale.copy_(torch.tensor(math.log(best)).half().float())  # type: ignore[operator]
+        model.logit_scale.copy_(torch.tensor(math.log(best)).half().float())
     print(f"held-out zero-shot accuracy on its own {len(data.names)} classes: {accuracy:.2f} %, logit scale {best}, loss {losses[best]:.3f}")
     source = micro_source(model, "trained by python -m edge_nusa.export.micro")
     settings = writer.ExportSettings(out, None, None, RANK, POOL, precision="fp16", origin=ORIGIN, overwrite=True)
     writer.export_bundle(source, settings, lambda what: None)
 
 
-def micro_source(model: nn.Module, weights: str) -> models.Source:
+def micro_source(model: Any, weights: str) -> models.Source:
     """The export's view of a `micro` model."""
     from open_clip.tokenizer import SimpleTokenizer
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
 from edge_nusa.export.micro import wordnet
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from edge_nusa.export.micro import configuration, pictures
 from torch import Tensor, nn
 from torch.nn import functional
-
-from edge_nusa.export.micro import configuration, pictures
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,8 @@ class Trainer:
 
     def save(self, done: int) -> None:
         """Write the checkpoint beside itself, then rename."""
-        state = {"tower": self.tower.state_dict(), "average": self.average.state_dict(), "scale": self.scale.detach(), "optimizer": self.optimizer.state_dict(), "step": self.step, "done": done}
+        parts = {"tower": self.tower, "average": self.average, "optimizer": self.optimizer}
+        state = {**{name: part.state_dict() for name, part in parts.items()}, "scale": self.scale.detach(), "step": self.step, "done": done}
         torch.save(state, self.folder / "image.tmp")
         (self.folder / "image.tmp").rename(self.folder / "image.ckpt")
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import gzip
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from edge_nusa.export.micro import configuration
 from torch import Tensor, nn
 from torch.nn import functional
-
-from edge_nusa.export.micro import configuration
 
 RIVALS = 2048
 """Random targets that a text is told apart from in each step, beside those of its batch."""
@@ -63,7 +62,7 @@ def sentences(names: list[str], glosses: list[str], targets: np.ndarray, gloss_t
     return Sentences(tokens, tokens.argmax(dim=1) + 1, torch.tensor(rows), stacked)
 
 
-def encode(model: nn.Module, tokens: Tensor) -> Tensor:
+def encode(model: Any, tokens: Tensor) -> Tensor:
     """(B, n) int64 -> (B, D) float32 unit-norm; n may be shorter than the context, since attention is causal."""
     length = tokens.shape[1]
     hidden = model.token_embedding(tokens) + model.positional_embedding[:length]
@@ -72,7 +71,7 @@ def encode(model: nn.Module, tokens: Tensor) -> Tensor:
     return functional.normalize(pooled.float(), dim=1)
 
 
-def train(model: nn.Module, data: Sentences, steps: int, folder: Path, batch: int = 256, peak: float = 2e-3) -> None:
+def train(model: Any, data: Sentences, steps: int, folder: Path, batch: int = 256, peak: float = 2e-3) -> None:
     """Run or go on with `steps` updates; prints a line and writes a checkpoint every 500."""
     parameters = [p for n, p in model.named_parameters() if not n.startswith(("visual", "logit_scale"))]
     optimizer = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.98), weight_decay=0.1)

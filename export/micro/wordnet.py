@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_FOLDER = Path("/usr/share/wordnet")
-CONCRETE = {5: "animal", 6: "artifact", 8: "body", 13: "food", 15: "location", 17: "object", 18: "person", 19: "phenomenon", 20: "plant", 23: "quantity", 25: "shape", 27: "substance"}
+CONCRETE = {5: "animal", 6: "artifact", 8: "body", 13: "food", 15: "location", 17: "object", 18: "person", 19: "phenomenon", 20: "plant",
+            23: "quantity", 25: "shape", 27: "substance"}  # fmt: skip
 """WordNet's lexicographer file numbers whose nouns name things that a camera can see (lexnames(5WN))."""
 NEVER_PICTURED = ("racial slur", "ethnic slur", "derogatory", "offensive", "obscene", "vulgar", "disparaging", "taboo", "slang")
 """A noun whose gloss says one of these is left out: the list ends up in a product."""
 
-LEFT_OUT = {"ass", "arse", "cock", "dick", "tit", "bum", "rectum", "anus", "scrotum", "vagina", "penis", "clitoris", "dildo", "bitch", "shit", "turd", "crap", "dickie", "dyke", "trump", "felt", "works", "ways", "mine", "die"}
+LEFT_OUT = {"ass", "arse", "cock", "dick", "tit", "bum", "rectum", "anus", "scrotum", "vagina", "penis", "clitoris", "dildo",
+            "bitch", "shit", "turd", "crap", "dickie", "dyke", "trump", "felt", "works", "ways", "mine", "die"}  # fmt: skip
 """Words whose common use is not the thing that WordNet's first meaning names, or not fit for a product."""
 SPACE_COST = 0.8
 """What a space takes off a lemma's Zipf frequency: wordfreq guesses a phrase from its words, too high."""

@@ -1,0 +1,55 @@
+# Two environments: the board's (CPU torch, no open_clip) and the workstation's (open_clip and what it needs).
+# `make demo` and `make test` each set up all they need on a fresh clone. Pins that only this file knows:
+PYTHON ?= python3
+TORCH_BOARD ?= torch==2.13.0
+TORCH_EXPORT ?= torch==2.14.1 torchvision==0.29.1
+# On a normal machine without a GPU: make demo PIP_FLAGS="--index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple"
+PIP_FLAGS ?=
+BOARD := .venv
+EXPORT := .venv-export
+PIP := -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory' || true; }
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+
+.PHONY: demo test test-board test-export lint micro clean
+.DELETE_ON_ERROR:
+
+demo: $(BOARD)/ready
+	$(BOARD)/bin/edge-nusa demo --out demo-out --format human
+
+test: lint test-board test-export
+
+test-board: $(BOARD)/ready
+	$(BOARD)/bin/python -m pytest -q -m "not export" tests
+
+test-export: $(EXPORT)/ready
+	$(EXPORT)/bin/python -m pytest -q -m "export" tests
+
+# export/ and device/ are edge_nusa.export and edge_nusa.device by setuptools' package-dir; mypy sees them by links.
+lint: $(EXPORT)/ready
+	$(EXPORT)/bin/ruff check .
+	rm -rf .typing && mkdir -p .typing/edge_nusa
+	ln -s $(CURDIR)/edge_nusa/* .typing/edge_nusa/ && ln -s $(CURDIR)/export $(CURDIR)/device .typing/edge_nusa/
+	cd .typing && ../$(EXPORT)/bin/mypy --config-file ../pyproject.toml -p edge_nusa
+
+$(BOARD)/ready: pyproject.toml Makefile
+	$(PYTHON) -m venv $(BOARD)
+	$(BOARD)/bin/python $(PIP) $(TORCH_BOARD) $(QUIET_PIP)
+	$(BOARD)/bin/python $(PIP) -e '.[learn,report,demo,dev]' $(TORCH_BOARD) $(QUIET_PIP)
+	touch $@
+
+$(EXPORT)/ready: pyproject.toml Makefile
+	$(PYTHON) -m venv $(EXPORT)
+	$(EXPORT)/bin/python $(PIP) $(TORCH_EXPORT) $(QUIET_PIP)
+	$(EXPORT)/bin/python $(PIP) -e '.[learn,report,demo,export,dev]' $(TORCH_EXPORT) $(QUIET_PIP)
+	touch $@
+
+# Trains the embedded model again (about two hours on two cores): make micro MICRO_DATA=../shared/data
+MICRO_DATA ?= ../shared/data
+micro: $(EXPORT)/ready
+	$(EXPORT)/bin/python $(PIP) -e '.[micro]' $(QUIET_PIP)
+	$(EXPORT)/bin/python -m edge_nusa.export.micro --data $(MICRO_DATA) --work .micro-work
+
+clean:
+	rm -rf $(BOARD) $(EXPORT) demo-out build *.egg-info
