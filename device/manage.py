@@ -37,6 +37,8 @@ def history(workplace: Workplace) -> list[dict[str, Any]]:
     current = workplace.state.current()
     rows = []
     for generation in workplace.state.history():
+        if current is None or generation.number > current.number:
+            continue  # undone, and gone with the next commit
         labels = [entry["name"] for entry in json.loads(generation.read("labels.json"))["labels"]]
         rows.append({
             "generation": generation.number, "operation": generation.operation, "created": generation.created,

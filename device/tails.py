@@ -101,8 +101,4 @@ def folded(bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Adapted])
             base = knowledge.cores.get(matrix, bundle.matrix(matrix))
             left, right = (basis.numpy().astype(np.float64) for basis in (one.adapter.left_basis, one.adapter.right_basis))
             cores[matrix] = (base + null_space.delta_weight(left, trained, right, one.adapter.scale)).astype(np.float32)
-    if knowledge.recipe.rule == "resvd":
-        for tower in knowledge.recipe.towers:
-            for matrix in bundle.matrices(tower):
-                cores.setdefault(matrix, bundle.matrix(matrix))
     return cores

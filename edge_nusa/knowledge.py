@@ -145,6 +145,9 @@ def load(bundle: Bundle, state: StateReader, default: Recipe) -> tuple[int, Know
 
 def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     """The inverse of `to_files`. Raises DamagedError naming file and tensor for anything that does not fit the bundle."""
+    missing = sorted(set(FILES) - set(files))
+    if missing:
+        raise DamagedError(f"the generation has no {missing[0]}; run `edge-nusa undo`")
     try:
         content = json.loads(files["labels.json"])
         if content["format_version"] != FORMAT_VERSION:
@@ -155,13 +158,20 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         tasks, report = int(content["tasks"]), json.loads(files["report.json"])
     except DamagedError:
         raise
-    except (EdgeNusaError, KeyError, TypeError, ValueError) as error:
+    except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedError(f"labels.json or report.json: a field is missing or of the wrong kind ({error}); run `edge-nusa undo`") from error
     size = (len(found), bundle.manifest.text.embed_dim)
     anchors = tensor_file.decode(files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)})
-    head = head_from_tensors(tensor_file.decode(files["head.safetensors"], "head.safetensors"), feature_count(bundle), len(found))
+    head = _head(bundle, len(found), files["head.safetensors"])
     cores = _cores(bundle, recipe, files["core.safetensors"])
     return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, settings, report)
+
+
+def _head(bundle: Bundle, label_count: int, data: bytes) -> Head:
+    count = feature_count(bundle)
+    upper = count * (count + 1) // 2
+    expected = {"gram": ("int64", (upper,)), "sums": ("int32", (label_count, count)), "counts": ("int64", (label_count,))}
+    return head_from_tensors(tensor_file.decode(data, "head.safetensors", expected), count, label_count)
 
 
 def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]:
@@ -169,10 +179,15 @@ def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]
     for tower in recipe.towers:
         side = bundle.manifest.method.pool_rank[tower] if recipe.rule == "pool" else bundle.shape(tower).width
         expected |= dict.fromkeys(bundle.matrices(tower), ("float32", (side, side)))
-    tensors = tensor_file.decode(data, "core.safetensors", expected)
+    tensors = tensor_file.decode(data, "core.safetensors", None)
+    if recipe.rule == "resvd":
+        # a matrix that was never trained (no null space, or nothing learned yet) is not stored
+        expected = {name: entry for name, entry in expected.items() if name in tensors}
+    tensor_file.check(tensors, "core.safetensors", expected)
     for name, tensor in tensors.items():
-        if np.linalg.norm(tensor) > LARGEST_NORM:
-            raise DamagedError(f"core.safetensors: {name} has a norm of {np.linalg.norm(tensor):.0e}, expected at most {LARGEST_NORM:.0e}; run `edge-nusa undo`")
+        norm = float(np.linalg.norm(tensor.astype(np.float64)))
+        if norm > LARGEST_NORM:
+            raise DamagedError(f"core.safetensors: {name} has a norm of {norm:.0e}, expected at most {LARGEST_NORM:.0e}; run `edge-nusa undo`")
     return tensors if recipe.rule == "resvd" else {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
 
 

@@ -83,7 +83,8 @@ def delta_weight(left_basis: Array, core: Array, right_basis: Array, scale: floa
 
 def merge(weight: Array, pool: Pool, core: Array) -> Array:
     """W_now = W_0 + U_pool C V_pool^T in W's dtype. weight (out, in), core (R, R). Raises InputError when not finite."""
-    merged = weight + delta_weight(pool.left_basis, core.astype(np.float64), pool.right_basis).astype(weight.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused below
+        merged = weight + delta_weight(pool.left_basis, core.astype(np.float64), pool.right_basis).astype(weight.dtype)
     if not np.isfinite(merged).all():
         raise InputError("merging a core gave NaN or infinite weights; the state is damaged or training diverged: run `edge-nusa undo`")
     return merged
@@ -97,7 +98,7 @@ def directions(pool: Pool, core: Array, rank: int) -> Directions:
     """
     left, values, right_rows = np.linalg.svd(np.diag(pool.tail_values) + core.astype(np.float64))
     crossings = int((values > pool.principal_values[-1]).sum()) if len(pool.principal_values) else 0
-    start = len(values) - rank
+    start = max(0, len(values) - rank)
     return Directions(left[:, start:], right_rows[start:].T, values[start:], crossings)
 
 
@@ -113,5 +114,5 @@ def interference_bound(null_values: Array, small_core: Array) -> tuple[float, fl
     null_values (r,) the singular values of the null directions; small_core (r, r).
     """
     frobenius = float(np.linalg.norm(null_values) * np.linalg.norm(small_core))
-    nuclear = float(np.max(null_values) * np.linalg.norm(small_core, ord="nuc"))
+    nuclear = float(np.max(null_values, initial=0.0) * np.linalg.norm(small_core, ord="nuc"))
     return frobenius, nuclear

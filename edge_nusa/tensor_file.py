@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +17,12 @@ Expected = Mapping[str, tuple[str, tuple[int, ...]]]
 """Tensor name -> (numpy dtype name, shape); -1 in a shape admits any length."""
 
 
-def encode(tensors: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
+def encode(tensors: Mapping[str, np.ndarray]) -> bytes:
     """The safetensors form of the tensors, in name order, so that equal content gives equal bytes."""
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}, metadata=metadata)
+    # "format" is what transformers and open_clip look for; a second entry would make the order of bytes random
+    return save({name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}, metadata={"format": "pt"})
 
 
 def decode(data: bytes, where: str, expected: Expected | None = None) -> dict[str, np.ndarray]:
@@ -34,15 +36,24 @@ def decode(data: bytes, where: str, expected: Expected | None = None) -> dict[st
 
     check_header_length(data[:8], len(data), where)
     try:
+        json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]], object_pairs_hook=_without_repeats)
         tensors: dict[str, np.ndarray] = load(data)
-    except (SafetensorError, KeyError, ValueError, OverflowError) as error:
+    except (SafetensorError, KeyError, ValueError, OverflowError, RecursionError) as error:
         raise DamagedError(f"{where}: expected a sound safetensors file, but {error}; restore the file or export it again") from error
     if expected is not None:
         check(tensors, where, expected)
     for name, tensor in tensors.items():
-        if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():
+        if np.issubdtype(tensor.dtype, np.inexact) and not np.isfinite(tensor).all():
             raise DamagedError(f"{where}: tensor {name!r} holds NaN or infinite numbers; restore the file or export it again")
     return tensors
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are all different. Raises ValueError for one that comes twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key of its header comes twice")
+    return found
 
 
 def check_header_length(first_bytes: bytes, size: int, where: str) -> None:

@@ -97,7 +97,7 @@ def _write_parts(folder: Path, source: models.Source, settings: ExportSettings, 
         tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     progress("weights")
     weights_path = folder / "weights.safetensors"
-    weights_path.write_bytes(tensor_file.encode(tensors, {"format": "pt"}))
+    weights_path.write_bytes(tensor_file.encode(tensors))
     traced = graphs.trunk_and_tail_graphs(image, text, source.vocab_size)
     stored = graphs.stored_tensors(weights_path)
     for graph in traced:
