@@ -46,7 +46,7 @@ class Label:
 class AnswerSettings:
     """Constants of the answer, fitted on shots while learning (edge_nusa.answer says what each does)."""
 
-    head_weight: float = 0.5
+    head_weight: float = 0.75
     head_temperature: float = 10.0
     novelty_limit: float = 0.0
 

@@ -25,13 +25,22 @@ RANK, POOL = 26, 52
 """Ranks of the embedded bundle: the largest that keep it under 12 MB."""
 
 
-def joined(work: Path) -> Any:
-    """open_clip's CLIP with the running average of the image tower and the text tower, rounded to float16 values."""
+def two_towers(work: Path) -> Any:
+    """open_clip's CLIP with the running average of the image tower and the text tower, as they were trained apart."""
     model = configuration.build()
     text = torch.load(work / "text.ckpt", weights_only=True)["model"]
-    image = torch.load(work / "image.ckpt", weights_only=True)["average"]
     model.load_state_dict({name: tensor for name, tensor in text.items() if not name.startswith("visual.")}, strict=False)
-    model.visual.load_state_dict(image)
+    model.visual.load_state_dict(torch.load(work / "image.ckpt", weights_only=True)["average"])
+    return model
+
+
+def joined(work: Path) -> Any:
+    """The model after the joint passes (or the two towers where those were left out), rounded to float16 values."""
+    model = configuration.build()
+    if (work / "joint.ckpt").exists():
+        model.load_state_dict(torch.load(work / "joint.ckpt", weights_only=True)["average"])
+    else:
+        model = two_towers(work)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.half().float())

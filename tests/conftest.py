@@ -1,0 +1,88 @@
+"""What all tests share: the command line in a fresh process, real pictures, a taught state, and the large data folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_nusa.device.demo_pictures import DemoPictures, write_pictures
+
+from edge_nusa.errors import MissingPackageError
+
+ROOT = Path(__file__).parent.parent
+THREE = ("brick wall", "gravel", "lawn grass")
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without the user's edge-nusa settings, on one thread, and `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")}
+    return {**kept, "OMP_NUM_THREADS": "1", "EDGE_NUSA_THREADS": "1", **(extra or {})}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The words that start `edge-nusa` with these arguments in this interpreter."""
+    return [sys.executable, "-m", "edge_nusa.cli.main", *map(str, arguments)]
+
+
+def run_cli(
+    *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Runs `edge-nusa` in a fresh process to its end, whatever its exit code; stdout and stderr are text."""
+    return subprocess.run(command(*arguments), cwd=cwd, env=environment(env), input=stdin, capture_output=True, text=True, timeout=300)
+
+
+def answer_of(*arguments: str | Path, cwd: Path | None = None, stdin: str = "") -> Any:
+    """The one JSON object that a command printed; fails unless it ended well and said nothing on stderr."""
+    done = run_cli(*arguments, cwd=cwd, stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Every file under `folder` by its relative path, the lock aside, which holds nothing."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "lock"}
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> DemoPictures:
+    """Real photographs: eight crops to teach and eight to ask of each of THREE, and one of each thing never taught."""
+    try:
+        return write_pictures(tmp_path_factory.mktemp("pictures"))
+    except MissingPackageError as error:
+        pytest.skip(f"needs the photographs that scikit-image carries: {error}")
+
+
+@pytest.fixture(scope="session")
+def three(pictures: DemoPictures) -> Path:
+    """A folder with a sub-folder of eight pictures for each of THREE, for `--dataset`."""
+    return pictures.taught[THREE[0]].parent
+
+
+@pytest.fixture(scope="session")
+def taught_once(three: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state that learned THREE in one task; never written to."""
+    state = tmp_path_factory.mktemp("taught") / "state"
+    answer_of("learn", "--dataset", three, "--state", state, "--steps", "10")
+    return state
+
+
+@pytest.fixture
+def taught(taught_once: Path, tmp_path: Path) -> Path:
+    """A copy of that state, to do anything with."""
+    return Path(shutil.copytree(taught_once, tmp_path / "taught"))
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The large picture sets: EDGE_NUSA_DATA, else ../shared/data beside this repository."""
+    folder = Path(os.environ.get("EDGE_NUSA_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"needs the real picture sets; {folder} is missing: set EDGE_NUSA_DATA to their folder")
+    return folder
