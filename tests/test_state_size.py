@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -104,13 +105,9 @@ def test_old_generations_are_pruned_so_that_the_folder_stays_bounded(chain: tupl
 
 
 def test_a_real_state_holds_no_picture_path_user_or_host(pictures: DemoPictures, tmp_path: Path) -> None:
-    odd = pictures.taught["gravel"].rename(tmp_path / "peculiar-folder")
-    try:
-        (odd / "broken-name.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
-        report = answer_of("learn", "--images", odd, "--label", "gravel", "--state", tmp_path / "s", "--steps", "3")
-    finally:
-        (odd / "broken-name.jpg").unlink(missing_ok=True)
-        odd.rename(pictures.taught["gravel"])
+    odd = Path(shutil.copytree(pictures.taught["gravel"], tmp_path / "peculiar-folder"))
+    (odd / "broken-name.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    report = answer_of("learn", "--images", odd, "--label", "gravel", "--state", tmp_path / "s", "--steps", "3")
     assert [entry["image"] for entry in report["quarantined"]] == [str(odd / "broken-name.jpg")]
     names = ["peculiar-folder", "broken-name", str(tmp_path), ".jpg", ".png", str(Path.home()), getpass.getuser(), socket.gethostname()]
     forbidden = [b"\x89PNG", b"\xff\xd8\xff", b"JFIF", b"Exif", *(name.encode() for name in names if len(name) > 3)]

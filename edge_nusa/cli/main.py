@@ -25,13 +25,14 @@ commands.register(app)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    output.note("edge-nusa: stopped by a signal; the state is as it was before")
     raise SystemExit(128 + number)
 
 
 def run() -> None:
     """Run the command line; every expected failure is one line on stderr and an exit code of `errors.EXIT_CODES`."""
-    signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGHUP, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     try:
         app(standalone_mode=True)
     except EdgeNusaError as error:

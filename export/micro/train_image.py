@@ -21,10 +21,11 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how hard the image tower is trained; `full_passes` at the end see every patch."""
+    """How long and how hard the image tower is trained. The cosine is made for `cosine_passes`; the passes after `passes`,
+    in which every patch is seen, are those of train_joint."""
 
-    passes: int = 26
-    full_passes: int = 2
+    passes: int = 24
+    cosine_passes: int = 26
     batch: int = 128
     peak_rate: float = 1e-3
     patch_dropout: float = 0.6
@@ -77,26 +78,24 @@ class Trainer:
 
     def rate(self) -> float:
         """Two passes of warm-up, then a cosine to a hundredth."""
-        done, warm = self.step / (self.steps_a_pass * self.schedule.passes), 2 / self.schedule.passes
+        done, warm = self.step / (self.steps_a_pass * self.schedule.cosine_passes), 2 / self.schedule.cosine_passes
         return self.schedule.peak_rate * (done / warm if done < warm else 0.01 + 0.495 * (1 + math.cos(math.pi * (done - warm) / (1 - warm))))
 
-    def one_pass(self, index: int) -> float:
+    def one_pass(self) -> float:
         """Train on every picture once; returns the mean loss."""
-        full = index >= self.schedule.passes - self.schedule.full_passes
-        self.tower.patch_dropout = nn.Identity() if full else self.tower.patch_dropout
         self.tower.train()
         order, total = self.train[torch.randperm(len(self.train))], 0.0
         for start in range(0, self.steps_a_pass * self.schedule.batch, self.schedule.batch):
-            total += self.one_step(order[start : start + self.schedule.batch], full)
+            total += self.one_step(order[start : start + self.schedule.batch])
         return total / self.steps_a_pass
 
-    def one_step(self, chosen: Tensor, full: bool) -> float:
+    def one_step(self, chosen: Tensor) -> float:
         """One update of weights, scale and running average; returns the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        images = pictures.augment(self.data.pixels[chosen], smallest_area=0.35 if full else 0.2)
+        images = pictures.augment(self.data.pixels[chosen], smallest_area=0.2)
         goal = soft_targets(self.targets, self.data.labels[chosen], self.schedule.smoothing)
-        if np.random.rand() < (0.3 if full else 0.6):
+        if np.random.rand() < 0.6:
             images, goal = pictures.mix(images, goal)
         with torch.autocast("cpu", torch.bfloat16):
             embedding = self.tower(images)
@@ -115,7 +114,7 @@ class Trainer:
     def run(self) -> None:
         """All passes that are still to do; a killed run goes on after its last whole pass."""
         for index in range(self.resume(), self.schedule.passes):
-            began, loss = time.monotonic(), self.one_pass(index)
+            began, loss = time.monotonic(), self.one_pass()
             score = accuracy(self.average, self.data.pixels[self.test], self.data.labels[self.test], self.targets)
             print(f"pass {index} loss {loss:.3f} held-out {score:.2f} % scale {self.scale.exp().item():.1f} {time.monotonic() - began:.0f} s", flush=True)
             self.save(index + 1)

@@ -1,0 +1,92 @@
+"""SIGKILL at random moments of `learn`: what is current afterwards is the old generation or the new one, whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import answer_of
+from edge_nusa.device.demo_pictures import DemoPictures
+from state_chains import exit_status, in_child
+
+from edge_nusa.cli.main import app
+from edge_nusa.knowledge import FILES, load
+from edge_nusa.recipes import DEVICE
+from edge_nusa.workplace import Workplace
+
+pytestmark = pytest.mark.slow
+
+KILLS = 50
+SEED = 7
+
+
+def learn_here(state: Path, folder: Path, seed: int) -> None:
+    """`edge-nusa learn` inside this process, its output thrown away."""
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    words = ["learn", "--images", str(folder), "--label", "gravel", "--state", str(state), "--steps", "5", "--threads", "1"]
+    app([*words, "--seed", str(seed)], standalone_mode=False)
+
+
+def in_forked_learn(state: Path, folder: Path, seed: int) -> int:
+    """The pid of a forked process that learns, in a session of its own."""
+    return in_child(lambda: learn_here(state, folder, seed))
+
+
+def moments(learn_seconds: float, count: int) -> Iterator[float]:
+    """Seconds after the start: four in ten anywhere in the run, the others near its end, where the state is written."""
+    chance = random.Random(SEED)
+    for index in range(count):
+        yield learn_seconds * (chance.uniform(0, 1.05) if index % 5 < 2 else chance.uniform(0.85, 1.05))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _torch_is_imported_before_the_forks() -> None:
+    """Only imported: a process that has run torch's or onnxruntime's threads must not fork."""
+    from edge_nusa.device import learn, train  # noqa: F401
+
+
+def test_a_killed_learn_leaves_the_old_generation_or_the_new_one(taught: Path, pictures: DemoPictures) -> None:
+    folder, workplace = pictures.taught["gravel"], Workplace.open(None, taught, 1)
+    began = time.monotonic()
+    assert exit_status(in_forked_learn(taught, folder, 0)) == 0
+    whole = time.monotonic() - began
+    number, old, new, killed = 2, 0, 0, 0
+    assert load(workplace.bundle, workplace.state, DEVICE)[0] == number
+    for seed, moment in enumerate(moments(whole, KILLS), start=1):
+        before = workplace.state.snapshot(FILES)
+        pid = in_forked_learn(taught, folder, seed)
+        time.sleep(moment)
+        os.kill(pid, signal.SIGKILL)
+        status = exit_status(pid)
+        assert status in (0, -signal.SIGKILL)
+        killed += status != 0
+        after = workplace.state.snapshot(FILES)
+        assert before is not None and after is not None
+        found, knowledge = load(workplace.bundle, workplace.state, DEVICE)
+        if found == number:
+            assert after == before
+            old += 1
+        else:
+            assert found > number and knowledge.tasks == tasks_in(before[1]) + 1
+            new += 1
+        after[0].verify()
+        assert workplace.state.damaged() == []
+        number = found
+    assert old + new == KILLS and killed >= KILLS // 2 and old >= KILLS // 4
+    report = answer_of("learn", "--images", folder, "--label", "gravel", "--state", taught, "--steps", "3")
+    assert report["generation"] > number
+    assert not [path for path in (taught / "generations").iterdir() if not path.name.isdecimal()], "leftovers of killed writers"
+
+
+def tasks_in(files: dict[str, bytes]) -> int:
+    """How many tasks these files say were learned."""
+    import json
+
+    return int(json.loads(files["labels.json"])["tasks"])
