@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_nusa import sessions
 from edge_nusa.bundle import Bundle
+from edge_nusa.knowledge import Label
 from edge_nusa.tokenizer import Tokenizer
 
 
@@ -40,3 +41,11 @@ class TextEncoder:
             hidden, last = self.hidden([one.replace("{}", label) for label in labels])
             total += sessions.run(tail, {"hidden": hidden, "last": last}, chunk=64)[0]
         return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), dtype=np.float32)
+
+    def label_anchors(self, tail: Any, labels: Sequence[Label]) -> np.ndarray:
+        """(L, D) anchors of taught labels, each by its own template."""
+        anchors = np.zeros((len(labels), self.bundle.manifest.text.embed_dim), np.float32)
+        for template in dict.fromkeys(label.template for label in labels):
+            rows = [i for i, label in enumerate(labels) if label.template == template]
+            anchors[rows] = self.anchors(tail, [labels[i].name for i in rows], template)
+        return anchors

@@ -12,7 +12,7 @@ import numpy as np
 from edge_nusa.device import eye, judge
 from edge_nusa.device.anchors import TextEncoder
 from edge_nusa.device.extract import Features, chunk_size, extract, used_bytes
-from edge_nusa.device.task import Task, held_out
+from edge_nusa.device.task import Task, held_out, joined
 
 from edge_nusa import head as heads
 from edge_nusa import labels as label_names
@@ -75,7 +75,7 @@ class _Learning:
         recipe = self.before.recipe
         if self.before.tasks and (recipe.rule, recipe.towers, recipe.has_head) != (settings.recipe.rule, settings.recipe.towers, settings.recipe.has_head):
             raise UsageError(f"this state was taught with --recipe {recipe.name}; go on with it, or use another --state for --recipe {settings.recipe.name}")
-        self.names, self.columns = _joined(self.before, task)
+        self.names, self.columns = joined(self.before.names, task)
 
     def run(self) -> dict[str, Any]:
         features = self._features()
@@ -91,8 +91,8 @@ class _Learning:
         candidate = replace(
             candidate,
             labels=labels,
-            frozen_anchors=_all_anchors(text, frozen_tail, labels),
-            adapted_anchors=_all_anchors(text, adapted_tail, labels),
+            frozen_anchors=text.label_anchors(frozen_tail, labels),
+            adapted_anchors=text.label_anchors(adapted_tail, labels),
             tasks=self.before.tasks + 1,
         )
         report, candidate = self._judged(candidate, features, text, frozen_tail, adapted_tail, merged)
@@ -156,13 +156,15 @@ class _Learning:
         tail_before = eye.image_tail(self.bundle, self.before.merged(self.bundle), self.workplace.threads)
         tail_after = eye.image_tail(self.bundle, merged, self.workplace.threads)
         rows = np.flatnonzero(self.held)
+        # a label with too few pictures to hold any out is asked about all of them before, and by leave-one-out after
+        asked = np.flatnonzero(self.held | ~np.isin(self.classes, self.classes[self.held]))
         nouns = self._nouns(judge.DISTRACTORS) if len(self.names) < 2 else []
         known = len(self.before.labels)
         new = candidate.frozen_anchors[known:], candidate.adapted_anchors[known:]
         noun_anchors = text.anchors(frozen_tail, nouns, self.settings.template), text.anchors(adapted_tail, nouns, self.settings.template)
         whole, candidate = self._with_head(candidate, features)
         before = judge.accuracies(Answerer(self.before, self.bundle.manifest.logit_scale, np.concatenate([new[0], noun_anchors[0]]),
-                                           np.concatenate([new[0], noun_anchors[0]])), eye.views(features, tail_before, rows), self.goals[rows], len(self.names))  # fmt: skip
+                                           np.concatenate([new[0], noun_anchors[0]])), eye.views(features, tail_before, asked), self.goals[asked], len(self.names))  # fmt: skip
         after = judge.accuracies(Answerer(candidate, self.bundle.manifest.logit_scale, *noun_anchors),
                                  eye.views(features, tail_after, rows), self.goals[rows], len(self.names))  # fmt: skip
         if candidate.recipe.has_head:
@@ -213,31 +215,14 @@ class _Learning:
             "seconds": round(time.monotonic() - self.began, 2),
             "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "training": self.trained,
-            "judged_by": "held-out pictures" if self.held.any() else "leave-one-out",
+            "judged_by": _judged_by(self.held, self.classes),
             "dry_run": self.settings.is_dry_run,
         }
 
 
-def _joined(before: Knowledge, task: Task) -> tuple[list[str], np.ndarray]:
-    """All label names after the task, and the column of each of the task's labels; a label known already is taught on."""
-    names = before.names
-    keys = {label_names.key(name): index for index, name in enumerate(names)}
-    columns = []
-    for label in task.labels:
-        index = keys.setdefault(label_names.key(label), len(names))
-        if index == len(names):
-            names = [*names, label]
-        columns.append(index)
-    return names, np.array(columns, np.int64)
-
-
-def _all_anchors(text: TextEncoder, tail: Any, labels: tuple[Label, ...]) -> np.ndarray:
-    """(L, D) anchors, each label with its own template."""
-    anchors = np.zeros((len(labels), text.bundle.manifest.text.embed_dim), np.float32)
-    for template in dict.fromkeys(label.template for label in labels):
-        rows = [i for i, label in enumerate(labels) if label.template == template]
-        anchors[rows] = text.anchors(tail, [labels[i].name for i in rows], template)
-    return anchors
+def _judged_by(held: np.ndarray, classes: np.ndarray) -> str:
+    has_others = bool((~np.isin(classes, classes[held])).any())
+    return " and ".join([*(["held-out pictures"] if held.any() else []), *(["leave-one-out"] if has_others else [])])
 
 
 def _stored(report: dict[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def retention_lines(points: Sequence[Point]) -> str | None:
         upper, lower = figure.subplots(2, 1, sharex=True)
         _line(upper, points, 1, ("same answers", _AFTER))
         upper.set_ylabel("%")
+        upper.set_ylim(min([90.0, *(point[1] - 1 for point in points if point[1] is not None)]), 100.5)
         _line(lower, points, 2, ("vocabulary", _AFTER))
         _line(lower, points, 3, ("old labels", _THIRD))
         lower.set_ylabel("cosine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from edge_nusa import labels as label_names
 from edge_nusa.errors import InputError
 from edge_nusa.pictures import Quarantined, find_pictures, printable
 
-FEWEST_TO_HOLD_OUT = 5
+FEWEST_TO_HOLD_OUT = 10
 """A label with fewer readable pictures is judged by leave-one-out instead of held-out pictures."""
 HELD_OUT_SHARE = 5
 """One picture in five is held out."""
@@ -59,7 +60,7 @@ def folder_per_label(folder: Path) -> Task:
 
 
 def held_out(classes: np.ndarray, seed: int) -> np.ndarray:
-    """(B,) bool: one picture in five of every label that has at least five, chosen by the seed."""
+    """(B,) bool: one picture in five of every label that has at least ten, chosen by the seed."""
     generator = np.random.default_rng(seed)
     chosen = np.zeros(len(classes), bool)
     for label in np.unique(classes):
@@ -67,3 +68,16 @@ def held_out(classes: np.ndarray, seed: int) -> np.ndarray:
         if len(members) >= FEWEST_TO_HOLD_OUT:
             chosen[generator.permutation(members)[: len(members) // HELD_OUT_SHARE]] = True
     return chosen
+
+
+def joined(before: Sequence[str], task: Task) -> tuple[list[str], np.ndarray]:
+    """All label names after the task, and the column of each of the task's labels; a label known already is taught on."""
+    names = list(before)
+    keys = {label_names.key(name): index for index, name in enumerate(names)}
+    columns = []
+    for label in task.labels:
+        index = keys.setdefault(label_names.key(label), len(names))
+        if index == len(names):
+            names.append(label)
+        columns.append(index)
+    return names, np.array(columns, np.int64)

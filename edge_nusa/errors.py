@@ -10,6 +10,7 @@ EXIT_CODES = {
     4: "damaged or mismatched bundle or state",
     5: "out of the memory budget or of disk space",
     6: "store or trust failure",
+    129: "hung up (SIGHUP)",
     130: "interrupted (SIGINT)",
     143: "terminated (SIGTERM)",
 }

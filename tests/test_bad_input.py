@@ -149,7 +149,7 @@ def test_a_memory_budget_that_cannot_be_kept_is_refused(taught: Path, three: Pat
 
 def test_a_mistyped_option_is_one_line_too(taught: Path) -> None:
     refused(taught, 2, "labels", "--nope", says="--nope")
-    refused(taught, 2, "learn", "--steps", "many", says="many")
+    refused(taught, 2, "learn", "--steps", "many", says="--steps")
     refused(taught, 2, "teach", says="teach")
 
 
