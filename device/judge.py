@@ -16,7 +16,7 @@ DISTRACTORS = 20
 LARGEST_AGREEMENT_LOSS = 20.0
 """Points of vocabulary agreement that a candidate may lose (README, limits: chosen on `micro`, see ARCHITECTURE.md)."""
 LARGEST_ACCURACY_LOSS = 10.0
-"""Points of mean held-out accuracy that a candidate may lose against the state before it."""
+"""Percent of the judged pictures that may be answered wrong where the state before it answered right."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,14 @@ def accuracies(answerer: Answerer, views: Views, goals: np.ndarray, label_count:
 
 
 def leave_one_out_accuracies(knowledge: Knowledge, whole: Head, views: Views, goals: np.ndarray) -> list[float | None]:
-    """The same by leave-one-out through the head, for pictures that are in its sums and could not be held out."""
+    """The same by leave-one-out through the head, for pictures that are in its sums and could not be held out.
+
+    None for a label of a single picture: nothing of it is left when that is left out.
+    """
     if len(goals) == 0:
         return [None] * len(knowledge.labels)
     found = whole.leave_one_out(views.features, goals, whole.solve()).argmax(axis=1)
-    return [percent(found[goals == column] == column) for column in range(len(knowledge.labels))]
+    return [percent(found[goals == column] == column) if whole.counts[column] > 1 else None for column in range(len(knowledge.labels))]
 
 
 def percent(hits: np.ndarray) -> float | None:
@@ -72,17 +75,21 @@ def head_temperature(scores: np.ndarray, goals: np.ndarray) -> float:
     return min(candidates, key=loss)
 
 
-def check(kept: Retention, before: list[float | None], after: list[float | None]) -> None:
-    """Raises RefusedError where the candidate loses more than the bounds allow."""
+def check(kept: Retention, before: list[float | None], after: list[float | None], asked: list[int]) -> None:
+    """Raises RefusedError where the candidate loses more than the bounds allow.
+
+    before, after: percent of each label; asked: how many pictures each was asked. One picture more or less is never a loss.
+    """
     if 100 - kept.vocabulary_agreement > LARGEST_AGREEMENT_LOSS:
         raise RefusedError(
             f"refused: {100 - kept.vocabulary_agreement:.1f} % of the vocabulary changed its meaning, the bound is {LARGEST_AGREEMENT_LOSS:.0f} %; "
             "the state is unchanged: use more varied pictures, fewer --steps, or --force"
         )
-    pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
-    if pairs and np.mean([b - a for b, a in pairs]) > LARGEST_ACCURACY_LOSS:
-        mean_before, mean_after = (float(np.mean([pair[i] for pair in pairs])) for i in (0, 1))
+    rows = [(b, a, count) for b, a, count in zip(before, after, asked, strict=True) if b is not None and a is not None]
+    total = sum(count for _, _, count in rows)
+    right_before, right_after = (sum(row[i] * row[2] for row in rows) / 100 for i in (0, 1))
+    if right_before - right_after > max(1.01, LARGEST_ACCURACY_LOSS * total / 100):
         raise RefusedError(
-            f"refused: held-out accuracy would fall from {mean_before:.1f} % to {mean_after:.1f} %, the bound is {LARGEST_ACCURACY_LOSS:.0f} points; "
+            f"refused: of {total} judged pictures {right_after:.0f} would be answered right, {right_before:.0f} were before, the bound is {LARGEST_ACCURACY_LOSS:.0f} %; "
             "the state is unchanged: check that the pictures show what the label says, or use --force"
         )

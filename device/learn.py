@@ -19,7 +19,7 @@ from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer, novelty
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
-from edge_nusa.knowledge import AnswerSettings, Knowledge, Label, load, to_files
+from edge_nusa.knowledge import AnswerSettings, Knowledge, Label, from_files, load, to_files
 from edge_nusa.recipes import Recipe
 from edge_nusa.workplace import Workplace
 
@@ -97,7 +97,9 @@ class _Learning:
         )
         report, candidate = self._judged(candidate, features, text, frozen_tail, adapted_tail, merged)
         if not self.settings.is_dry_run:
-            report["generation"] = self.workplace.state.commit(to_files(replace(candidate, report=_stored(report))), "learn").number
+            files = to_files(replace(candidate, report=_stored(report)))
+            from_files(self.bundle, files)  # what could not be read back must not be committed
+            report["generation"] = self.workplace.state.commit(files, "learn").number
         return report
 
     def _features(self) -> Features:
@@ -172,7 +174,7 @@ class _Learning:
             after = [one if one is not None else other for one, other in zip(after, alone, strict=True)]
         kept = self._retention(candidate, text, frozen_tail, adapted_tail)
         if not self.settings.is_forced:
-            judge.check(kept, before, after)
+            judge.check(kept, before, after, np.bincount(self.goals[asked], minlength=len(self.names)).tolist())
         self.progress("judging", 1, 1)
         return self._report(before, after, kept, features), replace(candidate, head=whole if candidate.recipe.has_head else candidate.head)
 
@@ -226,8 +228,10 @@ def _judged_by(held: np.ndarray, classes: np.ndarray) -> str:
 
 
 def _stored(report: dict[str, Any]) -> dict[str, Any]:
-    """The report as the state keeps it: counts of reasons instead of file names, so that no path is in it."""
+    """The report as the state keeps it: counts of reasons instead of file names, so that no path is in it. Its generation is
+    not known yet: `manage.history` adds it."""
     reasons: dict[str, int] = {}
     for entry in report["quarantined"]:
         reasons[entry["reason"]] = reasons.get(entry["reason"], 0) + 1
-    return {**report, "quarantined": [{"image": f"{count} pictures", "reason": reason} for reason, count in sorted(reasons.items())]}
+    rest = {name: value for name, value in report.items() if name != "generation"}
+    return {**rest, "quarantined": [{"image": f"{count} pictures", "reason": reason} for reason, count in sorted(reasons.items())]}

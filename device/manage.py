@@ -43,9 +43,15 @@ def history(workplace: Workplace) -> list[dict[str, Any]]:
         rows.append({
             "generation": generation.number, "operation": generation.operation, "created": generation.created,
             "current": current is not None and current.number == generation.number, "labels": labels,
-            "report": json.loads(generation.read("report.json")),
+            "report": _report(generation),
         })  # fmt: skip
     return rows
+
+
+def _report(generation: Generation) -> dict[str, Any]:
+    """The stored report with its generation's number; {} where the generation was not a learn."""
+    report = json.loads(generation.read("report.json"))
+    return {"generation": generation.number, **report} if report else {}
 
 
 def known(workplace: Workplace) -> tuple[int, Knowledge]:

@@ -94,7 +94,7 @@ class Knowledge:
             labels=tuple(self.labels[i] for i in kept),
             frozen_anchors=self.frozen_anchors[kept],
             adapted_anchors=self.adapted_anchors[kept],
-            head=self.head.without(column),
+            head=self.head.without(column) if self.recipe.has_head else self.head,
         )
 
 
@@ -162,7 +162,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         raise DamagedError(f"labels.json or report.json: a field is missing or of the wrong kind ({error}); run `edge-nusa undo`") from error
     size = (len(found), bundle.manifest.text.embed_dim)
     anchors = tensor_file.decode(files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)})
-    head = _head(bundle, len(found), files["head.safetensors"])
+    head = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
     cores = _cores(bundle, recipe, files["core.safetensors"])
     return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, settings, report)
 

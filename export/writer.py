@@ -21,7 +21,8 @@ from edge_nusa.layout import TowerShape
 from edge_nusa.tokenizer import Tokenizer
 
 TEMPLATES = ("a photo of a {}.", "a picture of the {}.", "a close-up photo of a {}.", "a blurry photo of a {}.")
-Progress = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+"""Called with a part's name, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +96,18 @@ def _write_parts(folder: Path, source: models.Source, settings: ExportSettings, 
     tensors = models.checkpoint_tensors(source.model)
     if settings.precision == "fp16":
         tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
-    progress("weights")
+    progress("weights", 1, 1)
     weights_path = folder / "weights.safetensors"
     weights_path.write_bytes(tensor_file.encode(tensors))
     traced = graphs.trunk_and_tail_graphs(image, text, source.vocab_size)
     stored = graphs.stored_tensors(weights_path)
     for graph in traced:
-        progress(f"graph {graph.name}")
+        progress(graph.name, 1, 1)
         model = graphs.trace(graph)
         graphs.point_at_weights(model, graph, shapes[graph.tower].width, stored, weights_path.name)
         (folder / f"{graph.name}.onnx").write_bytes(model.SerializeToString())
     wide = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
-    parts = basis.basis_tensors(wide, shapes, settings_of_method.pool_rank, lambda name: progress(f"svd {name}"))
+    parts = basis.basis_tensors(wide, shapes, settings_of_method.pool_rank, lambda done, total: progress("svd", done, total))
     (folder / "basis.safetensors").write_bytes(tensor_file.encode(parts))
     (folder / "tokenizer.json").write_bytes(tokenizer_file.tokenizer_json(source.bpe_path))
     names = vocabulary.nouns()[: settings.nouns]
@@ -120,17 +121,17 @@ def _write_parts(folder: Path, source: models.Source, settings: ExportSettings, 
 
 
 def _verified(folder: Path, source: models.Source, settings: ExportSettings, manifest: manifests.Manifest, progress: Progress) -> manifests.Manifest:
-    progress("verify")
+    progress("verify", 1, 1)
     _finish(folder, manifest, settings.origin)
     bundle = Bundle.open(folder)
     measured: dict[str, Any] = {"tokenizer_strings_equal": verify.tokenizer_strings(bundle, source)}
     measured["preprocessing_grey_levels"] = round(verify.preprocessing_levels(source), 4)
     measured |= {f"largest_difference_{name}": float(f"{value:.3g}") for name, value in verify.embedding_differences(bundle, source).items()}
-    progress("vocabulary")
+    progress("vocabulary", 1, 1)
     names = (folder / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
     (folder / "vocabulary.safetensors").write_bytes(tensor_file.encode({"anchors": _vocabulary_anchors(bundle, names)}))
     if settings.precision in ("int8", "auto"):
-        progress("int8")
+        progress("int8", 1, 1)
         manifest, loss = _try_int8(folder, bundle, settings, manifest)
         measured |= loss
     return replace(manifest, measured=measured)

@@ -45,7 +45,7 @@ def tiny_bundle(tiny_name: str, tmp_path_factory: pytest.TempPathFactory) -> Bun
     """The tiny model with its last image block and last two text blocks as tails."""
     source = models.load(tiny_name, None, None, False)
     settings = writer.ExportSettings(tmp_path_factory.mktemp("bundles") / "tiny", 1, 2, nouns=50)
-    return writer.export_bundle(source, settings, lambda what: None)
+    return writer.export_bundle(source, settings, lambda part, done, total: None)
 
 
 def test_the_bundle_proves_itself_within_its_tolerances(tiny_bundle: Bundle) -> None:
@@ -70,14 +70,14 @@ def test_pool_and_principal_values_are_an_svd_of_the_stored_matrix(tiny_bundle: 
 def test_all_depths_and_quick_gelu_export(tiny_name: str, tmp_path: Path) -> None:
     source = models.load("tiny-quick-vit", None, None, False)
     for index, (image, text) in enumerate([(0, 0), (None, None)]):
-        bundle = writer.export_bundle(source, writer.ExportSettings(tmp_path / str(index), image, text, nouns=5), lambda what: None)
+        bundle = writer.export_bundle(source, writer.ExportSettings(tmp_path / str(index), image, text, nouns=5), lambda part, done, total: None)
         assert bundle.manifest.image.quick_gelu
         assert (bundle.folder / "image_tail.onnx").exists() == (image is None)
 
 
 def test_a_checkpoint_file_gives_the_same_bundle_as_the_model_it_came_from(tiny_name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
     source = models.load(tiny_name, None, tiny_bundle.folder / "weights.safetensors", False)
-    again = writer.export_bundle(source, writer.ExportSettings(tmp_path / "again", 1, 2, nouns=50), lambda what: None)
+    again = writer.export_bundle(source, writer.ExportSettings(tmp_path / "again", 1, 2, nouns=50), lambda part, done, total: None)
     for name in ("weights.safetensors", "basis.safetensors", "tokenizer.json", "image_trunk.onnx"):
         assert again.manifest.files[name] == tiny_bundle.manifest.files[name], name
     assert again.manifest.basis_hash == tiny_bundle.manifest.basis_hash
@@ -141,7 +141,7 @@ def test_a_failed_proof_writes_no_bundle(tiny_name: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(verify, "TOLERANCE", 1e-12)
     source = models.load(tiny_name, None, None, False)
     with pytest.raises(EdgeNusaError, match="differs from open_clip by .* no bundle was written"):
-        writer.export_bundle(source, writer.ExportSettings(tmp_path / "bad", 0, 1, nouns=5), lambda what: None)
+        writer.export_bundle(source, writer.ExportSettings(tmp_path / "bad", 0, 1, nouns=5), lambda part, done, total: None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,7 +164,7 @@ def test_settings_that_cannot_be_served_are_usage_errors(tiny_name: str, tmp_pat
         (writer.ExportSettings(tmp_path / "a", 0, 1, precision="int8"), "needs --calibration"),
     ]:
         with pytest.raises(UsageError, match=message):
-            writer.export_bundle(source, settings, lambda what: None)
+            writer.export_bundle(source, settings, lambda part, done, total: None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,12 +186,12 @@ def test_int8_is_taken_or_refused_by_its_measured_loss(tiny_name: str, tmp_path:
         Image.fromarray(np.asarray(picture)).save(folder / f"{index}.png")
     source = models.load(tiny_name, None, None, False)
     common: dict[str, Any] = {"tail_blocks": 0, "text_blocks": 1, "nouns": 5, "calibration": tmp_path / "calibration"}
-    taken = writer.export_bundle(source, writer.ExportSettings(tmp_path / "int8", precision="int8", max_loss=100, **common), lambda what: None)
+    taken = writer.export_bundle(source, writer.ExportSettings(tmp_path / "int8", precision="int8", max_loss=100, **common), lambda part, done, total: None)
     assert taken.manifest.precision == "int8"
     assert 0.9 < taken.manifest.measured["int8_mean_cosine"] <= 1
     with pytest.raises(RefusedError, match=r"an int8 trunk loses .* no bundle was written"):
-        writer.export_bundle(source, writer.ExportSettings(tmp_path / "no", precision="int8", max_loss=-1, **common), lambda what: None)
-    auto = writer.export_bundle(source, writer.ExportSettings(tmp_path / "auto", precision="auto", max_loss=-1, **common), lambda what: None)
+        writer.export_bundle(source, writer.ExportSettings(tmp_path / "no", precision="int8", max_loss=-1, **common), lambda part, done, total: None)
+    auto = writer.export_bundle(source, writer.ExportSettings(tmp_path / "auto", precision="auto", max_loss=-1, **common), lambda part, done, total: None)
     assert auto.manifest.precision == "fp32"
 
 
@@ -217,7 +217,7 @@ def test_the_embedded_model_is_rebuilt_by_its_own_command(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-16", "ViT-B-32-quickgelu"])
 def test_real_architectures_export_with_random_weights(name: str, tmp_path: Path) -> None:
     source = models.load(name, None, None, False)
-    bundle = writer.export_bundle(source, writer.ExportSettings(tmp_path / "b", 1, 1, nouns=5), lambda what: None)
+    bundle = writer.export_bundle(source, writer.ExportSettings(tmp_path / "b", 1, 1, nouns=5), lambda part, done, total: None)
     assert bundle.manifest.measured["largest_difference_image_trunk"] <= verify.TOLERANCE
     assert bundle.manifest.measured["largest_difference_text_tail"] <= verify.TOLERANCE
 

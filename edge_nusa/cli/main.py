@@ -16,7 +16,6 @@ app = typer.Typer(
     name="edge-nusa",
     help="Teach CLIP new things on a small board: no forgetting, no kept images, no cloud.",
     epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,12 +28,21 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+ClickException = typer.BadParameter.__mro__[2]
+"""The parent of all usage errors; newer typer carries its own click, so it is reached through typer's public child."""
+
+
 def run() -> None:
     """Run the command line; every expected failure is one line on stderr and an exit code of `errors.EXIT_CODES`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
-        app(standalone_mode=True)
+        raise SystemExit(app(standalone_mode=False) or 0)
+    except ClickException as error:
+        output.note("edge-nusa: " + " ".join(error.format_message().split()) + "; see --help")
+        raise SystemExit(2) from None
     except EdgeNusaError as error:
         output.note(f"edge-nusa: {error}")
         raise SystemExit(error.exit_code) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -60,19 +61,19 @@ def export(
     settings = writer.ExportSettings(out, _blocks(tail_blocks, "--tail-blocks"), _blocks(text_blocks, "--text-blocks"), rank, pool, energy,
                                      precision=precision, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)  # fmt: skip
     began = time.monotonic()
-    say = (lambda what: None) if quiet else _step_printer(began)
+    say = (lambda part, done, total: None) if quiet else _step_printer(began)
     bundle = writer.export_bundle(models.load(model, pretrained, checkpoint, allow_pt), settings, say)
     _print_export(out, bundle.manifest.measured, began, output.chosen(format))
 
 
-def _step_printer(began: float):  # type: ignore[no-untyped-def]
-    """Prints each part once with the seconds so far; the many SVDs share one line."""
-    shown: set[str] = set()
+def _step_printer(began: float) -> Callable[[str, int, int], None]:
+    """A line with the seconds so far for each part, and on a terminal a bar for the SVDs."""
+    bar = output.progress_bar(False)
 
-    def say(what: str) -> None:
-        part = what.split(" ")[0] if what.startswith("svd") else what
-        if part not in shown:
-            shown.add(part)
+    def say(part: str, done: int, total: int) -> None:
+        if total > 1:
+            bar(part, done, total)
+        if done == total:
             output.note(f"{time.monotonic() - began:6.1f} s  {part}")
 
     return say

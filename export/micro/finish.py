@@ -78,7 +78,7 @@ def finish(data: pictures.Pictures, work: Path, out: Path) -> None:
     print(f"held-out zero-shot accuracy on its own {len(data.names)} classes: {accuracy:.2f} %, logit scale {best}, loss {losses[best]:.3f}")
     source = micro_source(model, "trained by python -m edge_nusa.export.micro")
     settings = writer.ExportSettings(out, None, None, RANK, POOL, precision="fp16", origin=ORIGIN, overwrite=True)
-    writer.export_bundle(source, settings, lambda what: None)
+    writer.export_bundle(source, settings, lambda part, done, total: None)
 
 
 def micro_source(model: Any, weights: str) -> models.Source:
