@@ -15,7 +15,6 @@ from edge_nusa.device.learn import LearnSettings, Progress, learn
 from edge_nusa.device.predict import Predictor
 from edge_nusa.device.report import html_report
 from edge_nusa.device.task import one_label
-
 from edge_nusa.durable import replace_file
 from edge_nusa.errors import UsageError
 from edge_nusa.pictures import find_pictures

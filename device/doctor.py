@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edge_nusa.device import board
-
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.state_reader import StateReader
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from edge_nusa.device.extract import Features
 
 from edge_nusa import head, sessions
 from edge_nusa.answer import Views
 from edge_nusa.bundle import Bundle
+from edge_nusa.device.extract import Features
 
 
 def image_tail(bundle: Bundle, merged: Mapping[str, np.ndarray], threads: int) -> Any:

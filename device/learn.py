@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from edge_nusa.device import eye, judge
-from edge_nusa.device.anchors import TextEncoder
-from edge_nusa.device.extract import Features, chunk_size, extract, used_bytes
-from edge_nusa.device.task import Task, held_out, joined
 
 from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer, novelty
+from edge_nusa.device import eye, judge
+from edge_nusa.device.anchors import TextEncoder
+from edge_nusa.device.extract import Features, chunk_size, extract, used_bytes
+from edge_nusa.device.task import Task, held_out, joined
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
 from edge_nusa.knowledge import AnswerSettings, Knowledge, Label, from_files, load, to_files
 from edge_nusa.recipes import Recipe

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.device import eye
-from edge_nusa.device.anchors import TextEncoder
-from edge_nusa.device.extract import Features, chunk_size, extract
-
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer
 from edge_nusa.bundle import Bundle
+from edge_nusa.device import eye
+from edge_nusa.device.anchors import TextEncoder
+from edge_nusa.device.extract import Features, chunk_size, extract
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge, load
 from edge_nusa.pictures import Quarantined

@@ -11,7 +11,6 @@ from html import escape
 from typing import Any
 
 from edge_nusa.device import report_plots
-
 from edge_nusa.knowledge import Knowledge
 
 NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[report]"</code> adds them.</p>'

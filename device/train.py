@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from edge_nusa.device import tails
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_nusa.bundle import Bundle
+from edge_nusa.device import tails
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.recipes import Recipe

@@ -107,9 +107,8 @@ def _create(name: str, pretrained: str | None) -> nn.Module:
 
 
 def _load_micro(checkpoint: Path | None) -> Source:
-    from edge_nusa.export.micro import configuration, finish
-
     from edge_nusa.bundle import embedded_bundle
+    from edge_nusa.export.micro import configuration, finish
 
     model = configuration.build()
     weights = load_checkpoint(model, checkpoint or embedded_bundle() / "weights.safetensors", allow_pt=False)

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from edge_nusa.export import tokenizer_file
-from edge_nusa.export.models import Source
 from PIL import Image
 from torch.nn import functional
 
 from edge_nusa import sessions
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import EdgeNusaError
+from edge_nusa.export import tokenizer_file
+from edge_nusa.export.models import Source
 from edge_nusa.preprocessing import crop_grey, pixels
 from edge_nusa.tokenizer import Tokenizer
 

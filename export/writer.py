@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
 
 from edge_nusa import manifest as manifests
 from edge_nusa import sessions, tensor_file
 from edge_nusa.bundle import Bundle, basis_hash
 from edge_nusa.errors import RefusedError, UsageError
+from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
 from edge_nusa.layout import TowerShape
 from edge_nusa.tokenizer import Tokenizer
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_nusa.device.demo_pictures import DemoPictures, write_pictures
 
+from edge_nusa.device.demo_pictures import DemoPictures, write_pictures
 from edge_nusa.errors import MissingPackageError
 
 ROOT = Path(__file__).parent.parent

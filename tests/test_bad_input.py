@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import bytes_of, command, environment, run_cli
-from edge_nusa.device.demo_pictures import DemoPictures
 from PIL import Image
 
 from edge_nusa import tensor_file
 from edge_nusa.bundle import embedded_bundle
+from edge_nusa.device.demo_pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
 from edge_nusa.state import State
 

@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
-from edge_nusa.device import board, doctor
-from edge_nusa.device.doctor import Finding, examine, probe
 from hollow_bundles import hollow_bundle
 
+from edge_nusa.device import board, doctor
+from edge_nusa.device.doctor import Finding, examine, probe
 from edge_nusa.state import State
 
 PI = """processor\t: 0

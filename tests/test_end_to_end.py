@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import THREE, answer_of, bytes_of, run_cli
-from edge_nusa.device.demo_pictures import DemoPictures
 
 from edge_nusa import tensor_file
+from edge_nusa.device.demo_pictures import DemoPictures
 from edge_nusa.head import head_from_tensors
 
 FEW = ("--steps", "5")

@@ -15,10 +15,9 @@ import pytest
 pytestmark = pytest.mark.export
 pytest.importorskip("open_clip", reason="the export environment has open_clip")
 
-from edge_nusa.export import graphs, models, tokenizer_file, verify, vocabulary, writer  # noqa: E402
-
 from edge_nusa.bundle import Bundle, embedded_bundle, verify_file  # noqa: E402
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, RefusedError, UsageError  # noqa: E402
+from edge_nusa.export import graphs, models, tokenizer_file, verify, vocabulary, writer  # noqa: E402
 from edge_nusa.tokenizer import Tokenizer  # noqa: E402
 
 TINY = {

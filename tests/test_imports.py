@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+
 from edge_nusa.device.demo_pictures import DemoPictures
 
 LONGEST_FILE = 260

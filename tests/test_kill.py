@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from conftest import answer_of
-from edge_nusa.device.demo_pictures import DemoPictures
 from state_chains import exit_status, in_child
 
 from edge_nusa.cli.main import app
+from edge_nusa.device.demo_pictures import DemoPictures
 from edge_nusa.knowledge import FILES, load
 from edge_nusa.recipes import DEVICE
 from edge_nusa.workplace import Workplace

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_nusa.device import report_plots
-from edge_nusa.device.report import NO_PLOTS, html_report, state_bytes
 from hollow_bundles import hollow_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_nusa import knowledge as knowledges
 from edge_nusa.bundle import Bundle
+from edge_nusa.device import report_plots
+from edge_nusa.device.report import NO_PLOTS, html_report, state_bytes
 from edge_nusa.knowledge import Knowledge, Label
 from edge_nusa.recipes import DEVICE
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import THREE, answer_of, bytes_of
-from edge_nusa.device.demo_pictures import DemoPictures
 
 from edge_nusa import tensor_file
 from edge_nusa.bundle import Bundle, embedded_bundle
+from edge_nusa.device.demo_pictures import DemoPictures
 from edge_nusa.head import features
 from edge_nusa.knowledge import Knowledge, Label, load, nothing, to_files
 from edge_nusa.recipes import DEVICE

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from edge_nusa.device import tails
 from torch import nn
 
 from edge_nusa import null_space, sessions
 from edge_nusa.bundle import Bundle, embedded_bundle
+from edge_nusa.device import tails
 from edge_nusa.knowledge import Knowledge, nothing
 from edge_nusa.layout import Tower
 from edge_nusa.recipes import DEVICE, PAPER, Recipe

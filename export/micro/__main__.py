@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from edge_nusa.export.micro import configuration, finish, pictures, targets, train_image, train_joint, train_text
 
 NOUNS = 18_000

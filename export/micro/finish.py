@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from edge_nusa.export import models, writer
-from edge_nusa.export.micro import configuration, pictures, train_text
 from torch import Tensor
 from torch.nn import functional
+
+from edge_nusa.export import models, writer
+from edge_nusa.export.micro import configuration, pictures, train_text
 
 BPE = Path(__file__).parent / "bpe.txt.gz"
 ORIGIN = """

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from edge_nusa.export.micro import configuration, pictures
 from torch import Tensor, nn
 from torch.nn import functional
+
+from edge_nusa.export.micro import configuration, pictures
 
 
 @dataclass(frozen=True)

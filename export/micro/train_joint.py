@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from edge_nusa.export.micro import configuration, pictures, train_image, train_text
 from torch import Tensor, nn
 from torch.nn import functional
+
+from edge_nusa.export.micro import configuration, pictures, train_image, train_text
 
 PASSES = 2
 BATCH = 128

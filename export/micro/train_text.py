@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from edge_nusa.export.micro import configuration
 from torch import Tensor, nn
 from torch.nn import functional
+
+from edge_nusa.export.micro import configuration
 
 RIVALS = 2048
 """Random targets that a text is told apart from in each step, beside those of its batch."""

@@ -1,0 +1,65 @@
+"""Learning from real pictures of EDGE_NUSA_DATA: the embedded model gains on what it is taught and keeps what it knew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_nusa.device.learn import LearnSettings, learn
+from edge_nusa.device.predict import Predictor
+from edge_nusa.device.task import Task
+from edge_nusa.recipes import DEVICE
+from edge_nusa.workplace import Workplace
+
+pytestmark = [pytest.mark.data, pytest.mark.slow]
+SHOTS, ASKED = 16, 12
+
+
+def split(data: Path, name: str) -> tuple[Task, list[Path], list[str], str]:
+    """(task of 16 pictures a class, other pictures, their labels, template) of one set, by a fixed seed."""
+    wording = json.loads((data / "classes.json").read_text())[name]
+    generator = np.random.default_rng(0)
+    paths: list[Path] = []
+    classes: list[int] = []
+    asked: list[Path] = []
+    goals: list[str] = []
+    names = [wording["classes"][folder] for folder in sorted(wording["classes"])]
+    for number, folder in enumerate(sorted(wording["classes"])):
+        files = sorted((data / name / folder).iterdir())
+        order = generator.permutation(len(files))
+        paths += [files[i] for i in order[:SHOTS]]
+        classes += [number] * SHOTS
+        asked += [files[i] for i in order[SHOTS : SHOTS + ASKED]]
+        goals += [names[number]] * ASKED
+    return Task(names, paths, np.array(classes), []), asked, goals, wording["template"]
+
+
+def accuracy(workplace: Workplace, offered: list[str], paths: list[Path], goals: list[str]) -> float:
+    """Percent answered right, `offered` beside what was learned."""
+    results = [r for r in Predictor(workplace, offered)(paths, 1) if isinstance(r, dict)]
+    return 100 * float(np.mean([r["labels"][0]["label"] == goal for r, goal in zip(results, goals, strict=True)]))
+
+
+def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(data_folder: Path, tmp_path: Path) -> None:
+    workplace = Workplace.open(None, tmp_path / "state", threads=1)
+    for name in ("rsscn7", "trashnet"):
+        task, asked, goals, template = split(data_folder, name)
+        before = accuracy(workplace, task.labels, asked, goals)
+        report = learn(workplace, task, LearnSettings(DEVICE, template=template), lambda what, done, total: None)
+        after = accuracy(workplace, [], asked, goals)
+        assert after >= before + 15, (name, before, after)
+        assert report["retention"]["vocabulary_agreement"] >= 90
+
+
+def test_pictures_of_things_never_taught_keep_the_untouched_models_accuracy(data_folder: Path, tmp_path: Path) -> None:
+    _, asked, goals, _ = split(data_folder, "cifar10")
+    others = sorted(set(goals))
+    workplace = Workplace.open(None, tmp_path / "state", threads=1)
+    before = accuracy(workplace, others, asked, goals)
+    task, _, _, template = split(data_folder, "rsscn7")
+    learn(workplace, task, LearnSettings(DEVICE, template=template), lambda what, done, total: None)
+    assert before > 13, "above chance, else this shows nothing"
+    assert accuracy(workplace, others, asked, goals) >= before - 3
