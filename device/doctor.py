@@ -102,7 +102,7 @@ def _processor() -> Iterator[Finding]:
     yield Finding("processor", "ok", model, "")
     known = [flag for flag in board.FAST_FLAGS if flag in flags]
     slow = not known or known == ["asimd"]
-    advice = "an fp32 bundle may be as fast here as an int8 one; `edge-nusa bench` tells" if slow else ""
+    advice = "an fp32 bundle may be as fast here as an int8 one" if slow else ""
     yield Finding("instruction sets", "ok", " ".join(known) or "none of those that speed up inference", advice)
 
 

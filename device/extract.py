@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_nusa import durable
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.pictures import Quarantined, decode, printable
@@ -52,7 +54,7 @@ def chunk_size(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> i
 def used_bytes() -> int:
     """Resident memory of this process now, in bytes (0 where /proc is not there)."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
 
@@ -77,7 +79,8 @@ def extract(
             embeddings.append(outputs[0])
             taps.append(outputs[1])
             if spool is not None:
-                spool.write(outputs[2].astype(np.float16).tobytes())
+                with durable.explained("spool features to the temporary folder"):
+                    spool.write(outputs[2].astype(np.float16).tobytes())
             batch.clear()
 
     for index, path in enumerate(paths):
@@ -100,15 +103,16 @@ def extract(
 
 
 def _load(path: Path, seen: dict[str, int], index: int, quarantined: list[Quarantined]) -> tuple[str, Any] | None:
-    """The digest and the decoded picture, or None with a reason in `quarantined`."""
+    """The digest of the file and the decoded picture, or None with a reason in `quarantined`."""
     try:
         image = decode(path)
-    except InputError as error:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (InputError, OSError) as error:
         quarantined.append(Quarantined(printable(path), str(error).removeprefix(f"{printable(path)}: ")))
         return None
-    digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
     if digest in seen:
-        quarantined.append(Quarantined(printable(path), "the same picture was given before in this call; it counts once"))
+        quarantined.append(Quarantined(printable(path), "the same file was given before in this call; it counts once"))
         return None
     seen[digest] = index
     return digest, image
@@ -118,5 +122,6 @@ def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:
     if spool is None or count == 0:
         return None
     shape = bundle.manifest.image
-    spool.flush()
+    with durable.explained("spool features to the temporary folder"):
+        spool.flush()
     return np.memmap(spool, dtype=np.float16, mode="r", shape=(count, (shape.size // shape.patch) ** 2 + 1, shape.width))

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_nusa.answer import Answerer, Views, softmax
+from edge_nusa.answer import Answers, softmax
 from edge_nusa.errors import RefusedError
-from edge_nusa.head import Head
-from edge_nusa.knowledge import Knowledge
 
 DISTRACTORS = 20
 """Vocabulary nouns offered beside the labels while judging where fewer than two labels are known."""
@@ -22,8 +20,8 @@ LARGEST_ACCURACY_LOSS = 10.0
 @dataclass(frozen=True)
 class Retention:
     """What became of old knowledge. vocabulary_agreement: percent of vocabulary nouns whose adapted anchor is still nearest
-    to its own frozen anchor; vocabulary_cosine: mean cosine of the two; old_labels_cosine: least cosine of a known label's
-    anchor before and after, None where none was known."""
+    to its own frozen anchor; vocabulary_cosine: mean cosine of the two; old_labels_cosine: least cosine of the
+    anchor before and after of a label known before and not taught now, None where there is none."""
 
     vocabulary_agreement: float
     vocabulary_cosine: float
@@ -37,26 +35,13 @@ def retention(frozen: np.ndarray, adapted: np.ndarray, old_before: np.ndarray, o
     return Retention(round(agreement, 2), round(float((frozen * adapted).sum(axis=1).mean()), 4), None if old is None else round(old, 4))
 
 
-def accuracies(answerer: Answerer, views: Views, goals: np.ndarray, label_count: int) -> list[float | None]:
-    """Percent right of each of the first `label_count` answers' columns; None where no picture is of that label.
+def accuracies(answers: Answers, goals: np.ndarray, label_count: int) -> list[float | None]:
+    """Percent right of each of the first `label_count` columns; None where no picture is of that label.
 
     goals (B,) int64: the right column of each picture among learned labels, then others.
     """
-    if len(goals) == 0:
-        return [None] * label_count
-    found = answerer(views).probabilities.argmax(axis=1)
+    found = answers.probabilities.argmax(axis=1)
     return [percent(found[goals == column] == column) for column in range(label_count)]
-
-
-def leave_one_out_accuracies(knowledge: Knowledge, whole: Head, views: Views, goals: np.ndarray) -> list[float | None]:
-    """The same by leave-one-out through the head, for pictures that are in its sums and could not be held out.
-
-    None for a label of a single picture: nothing of it is left when that is left out.
-    """
-    if len(goals) == 0:
-        return [None] * len(knowledge.labels)
-    found = whole.leave_one_out(views.features, goals, whole.solve()).argmax(axis=1)
-    return [percent(found[goals == column] == column) if whole.counts[column] > 1 else None for column in range(len(knowledge.labels))]
 
 
 def percent(hits: np.ndarray) -> float | None:

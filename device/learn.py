@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import resource
+import importlib.util
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
-from edge_nusa.answer import Answerer, novelty
-from edge_nusa.device import eye, judge
+from edge_nusa.answer import Answerer, left_out_novelty
+from edge_nusa.device import eye, judge, learn_report
 from edge_nusa.device.anchors import TextEncoder
 from edge_nusa.device.extract import Features, chunk_size, extract, used_bytes
 from edge_nusa.device.task import Task, held_out, joined
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
-from edge_nusa.knowledge import AnswerSettings, Knowledge, Label, from_files, load, to_files
-from edge_nusa.recipes import Recipe
+from edge_nusa.knowledge import Knowledge, Label, from_files, load, to_files
+from edge_nusa.recipes import Recipe, check_fits
 from edge_nusa.workplace import Workplace
 
+FEWEST_FOR_NOVELTY = 4
+"""A label taught with fewer pictures at once says nothing about how novel its pictures may look."""
 NOUNS_FOR_TRAINING = 256
 NOUNS_FOR_JUDGING = 256
 NARROW = 256
@@ -30,6 +32,13 @@ NARROW = 256
 TORCH_BYTES = 160 << 20
 """What importing torch and one training step of a small tail take beside the trunk's own memory (measured on x86-64)."""
 Progress = Callable[[str, int, int], None]
+
+
+class _Tails(NamedTuple):
+    """Sessions of the text tail: untouched, and with what the candidate learned."""
+
+    frozen: Any
+    adapted: Any
 
 
 @dataclass(frozen=True)
@@ -52,17 +61,10 @@ def learn(workplace: Workplace, task: Task, settings: LearnSettings, progress: P
     """
     if settings.template is not None and settings.template.count("{}") != 1:
         raise UsageError(f"--template: expected one {{}} for the label, got {settings.template!r}; for example 'a photo of a {{}}, a type of flower.'")
-    _check_recipe(workplace, settings.recipe, task)
+    check_fits(settings.recipe, workplace.bundle.manifest.image, workplace.bundle.manifest.text, len(task.labels))
+    check_torch()
     with workplace.state.writer(settings.wait_seconds):
         return _Learning(workplace, task, settings, progress).run()
-
-
-def _check_recipe(workplace: Workplace, recipe: Recipe, task: Task) -> None:
-    manifest = workplace.bundle.manifest
-    if recipe.rule == "resvd" and (manifest.image.tail_blocks, manifest.text.tail_blocks) != (manifest.image.layers, manifest.text.layers):
-        raise UsageError(f"--recipe {recipe.name} adapts all blocks of both towers; export the bundle with --tail-blocks all --text-blocks all")
-    if not recipe.negatives and len(task.labels) < 2:
-        raise UsageError(f"--recipe {recipe.name} tells the task's labels apart and needs at least two; use --dataset DIR, or --recipe device for one label")
 
 
 class _Learning:
@@ -81,23 +83,23 @@ class _Learning:
         features = self._features()
         self.classes = self.task.classes[features.kept]
         self.goals = self.columns[self.classes]
-        self.held = held_out(self.classes, self.settings.seed)
+        # the published recipe trains on every picture and has nothing held out
+        self.held = held_out(self.classes, self.settings.seed) & self.settings.recipe.has_head
+        self.quarantined = features.quarantined
         text = TextEncoder(self.bundle, self.workplace.threads)
-        frozen_tail = text.tail({})
         candidate = replace(self.before, recipe=self.settings.recipe, cores=self._train(features, text))
-        merged = candidate.merged(self.bundle)
-        adapted_tail = text.tail(merged)
+        tails = _Tails(text.tail({}), text.tail(candidate.merged(self.bundle)))
         labels = self._labels()
         candidate = replace(
             candidate,
             labels=labels,
-            frozen_anchors=text.label_anchors(frozen_tail, labels),
-            adapted_anchors=text.label_anchors(adapted_tail, labels),
+            frozen_anchors=text.label_anchors(tails.frozen, labels),
+            adapted_anchors=text.label_anchors(tails.adapted, labels),
             tasks=self.before.tasks + 1,
         )
-        report, candidate = self._judged(candidate, features, text, frozen_tail, adapted_tail, merged)
+        report, candidate = self._judged(candidate, features, text, tails)
         if not self.settings.is_dry_run:
-            files = to_files(replace(candidate, report=_stored(report)))
+            files = to_files(replace(candidate, report=learn_report.stored(report)))
             from_files(self.bundle, files)  # what could not be read back must not be committed
             report["generation"] = self.workplace.state.commit(files, "learn").number
         return report
@@ -120,15 +122,14 @@ class _Learning:
         if budget is not None and used_bytes() + TORCH_BYTES > budget:
             needed = (used_bytes() + TORCH_BYTES >> 20) + 1
             raise ResourceError(f"--max-memory: {budget >> 20} MiB are too few to train beside the {used_bytes() >> 20} MiB in use; allow {needed} MiB")
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingPackageError('learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, installing on a board)') from error
+        import torch
+
         from edge_nusa.device.train import TaskData, Trainer
 
         torch.set_num_threads(self.workplace.threads or (1 if self.bundle.manifest.text.width <= NARROW else torch.get_num_threads()))
         prompt = self.settings.template or self.bundle.manifest.templates[0]
-        others = [n for n in self.before.names if n not in self.task.labels] if self.settings.recipe.negatives else []
+        taught = {label_names.key(label) for label in self.task.labels}
+        others = [n for n in self.before.names if label_names.key(n) not in taught] if self.settings.recipe.negatives else []
         class_hidden, class_last = text.hidden([prompt.replace("{}", name) for name in [*self.task.labels, *others]])
         noun_hidden, noun_last = text.hidden([prompt.replace("{}", noun) for noun in self._nouns(NOUNS_FOR_TRAINING)])
         data = TaskData(features.embedding, features.tokens, self.classes, self.held, class_hidden, class_last, noun_hidden, noun_last)
@@ -149,89 +150,91 @@ class _Learning:
         taught = set(self.columns.tolist())
         rows = []
         for index, name in enumerate(self.names):
-            template = self.settings.template if index in taught else old[index].template
-            rows.append(Label(name, int(counts[index]) + (old[index].images if index in old else 0), template))
+            known = old.get(index, Label(name, 0))
+            template = (self.settings.template if index in taught else None) or known.template
+            rows.append(replace(known, images=known.images + int(counts[index]), template=template))
         return tuple(rows)
 
-    def _judged(self, candidate: Knowledge, features: Features, text: TextEncoder, frozen_tail: Any, adapted_tail: Any, merged: Any) -> tuple[dict[str, Any], Knowledge]:
+    def _judged(self, candidate: Knowledge, features: Features, text: TextEncoder, tails: _Tails) -> tuple[dict[str, Any], Knowledge]:
+        """Judge the candidate and give its report, and the candidate with the head of all pictures. Raises RefusedError."""
         self.progress("judging", 0, 1)
-        tail_before = eye.image_tail(self.bundle, self.before.merged(self.bundle), self.workplace.threads)
-        tail_after = eye.image_tail(self.bundle, merged, self.workplace.threads)
-        rows = np.flatnonzero(self.held)
+        part, whole = self._with_head(candidate, features)
         # a label with too few pictures to hold any out is asked about all of them before, and by leave-one-out after
-        asked = np.flatnonzero(self.held | ~np.isin(self.classes, self.classes[self.held]))
-        nouns = self._nouns(judge.DISTRACTORS) if len(self.names) < 2 else []
-        known = len(self.before.labels)
-        new = candidate.frozen_anchors[known:], candidate.adapted_anchors[known:]
-        noun_anchors = text.anchors(frozen_tail, nouns, self.settings.template), text.anchors(adapted_tail, nouns, self.settings.template)
-        whole, candidate = self._with_head(candidate, features)
-        before = judge.accuracies(Answerer(self.before, self.bundle.manifest.logit_scale, np.concatenate([new[0], noun_anchors[0]]),
-                                           np.concatenate([new[0], noun_anchors[0]])), eye.views(features, tail_before, asked), self.goals[asked], len(self.names))  # fmt: skip
-        after = judge.accuracies(Answerer(candidate, self.bundle.manifest.logit_scale, *noun_anchors),
-                                 eye.views(features, tail_after, rows), self.goals[rows], len(self.names))  # fmt: skip
-        if candidate.recipe.has_head:
-            alone = judge.leave_one_out_accuracies(candidate, whole, eye.views(features, None), self.goals)
-            after = [one if one is not None else other for one, other in zip(after, alone, strict=True)]
-        kept = self._retention(candidate, text, frozen_tail, adapted_tail)
+        alone = np.flatnonzero(~np.isin(self.classes, self.classes[self.held])) if candidate.recipe.has_head else np.zeros(0, np.int64)
+        asked = np.flatnonzero(self.held) if not len(alone) else np.union1d(np.flatnonzero(self.held), alone)
+        before = self._accuracies_before(candidate, features, text, tails, asked)
+        after = self._accuracies_after(part, whole, features, text, tails, alone)
+        kept = self._retention(candidate, text, tails)
         if not self.settings.is_forced:
             judge.check(kept, before, after, np.bincount(self.goals[asked], minlength=len(self.names)).tolist())
         self.progress("judging", 1, 1)
-        return self._report(before, after, kept, features), replace(candidate, head=whole if candidate.recipe.has_head else candidate.head)
+        counts = np.bincount(self.goals, minlength=len(self.names))
+        rows = [{"label": self.names[c], "images": int(counts[c]), "accuracy_before": before[c], "accuracy_after": after[c]} for c in self.columns.tolist()]
+        by = [*(["held-out pictures"] if self.held.any() else []), *(["leave-one-out"] if len(alone) else [])]
+        report = learn_report.made(rows, kept, [*self.task.quarantined, *self.quarantined], self.began)
+        extra = {"training": self.trained, "judged_by": " and ".join(by) or "nothing held out", "dry_run": self.settings.is_dry_run}
+        return {"generation": self.number, **report, **extra}, whole
 
-    def _with_head(self, candidate: Knowledge, features: Features) -> tuple[heads.Head, Knowledge]:
-        """The head with all pictures, and the candidate with the head of those not held out and its fitted constants."""
+    def _offered(self, text: TextEncoder, tails: _Tails) -> tuple[np.ndarray, np.ndarray]:
+        """Frozen and adapted anchors of what is offered beside the labels while judging: nouns, where one label is alone."""
+        nouns = self._nouns(judge.DISTRACTORS) if len(self.names) < 2 else []
+        return text.anchors(tails.frozen, nouns, self.settings.template), text.anchors(tails.adapted, nouns, self.settings.template)
+
+    def _accuracies_before(self, candidate: Knowledge, features: Features, text: TextEncoder, tails: _Tails, asked: np.ndarray) -> list[float | None]:
+        """Of the state before: its learned labels, the new ones by the untouched model."""
+        if not len(asked):
+            return [None] * len(self.names)
+        others = np.concatenate([candidate.frozen_anchors[len(self.before.labels) :], self._offered(text, tails)[0]])
+        answerer = Answerer(self.before, self.bundle.manifest.logit_scale, others, others)
+        tail = eye.image_tail(self.bundle, self.before.merged(self.bundle), self.workplace.threads)
+        return judge.accuracies(answerer(eye.views(features, tail, asked)), self.goals[asked], len(self.names))
+
+    def _accuracies_after(
+        self, part: Knowledge, whole: Knowledge, features: Features, text: TextEncoder, tails: _Tails, alone: np.ndarray
+    ) -> list[float | None]:
+        """Of the candidate: held-out pictures by `part`, which never saw them, the rows `alone` by leave-one-out in `whole`."""
+        scale, offered, count = self.bundle.manifest.logit_scale, self._offered(text, tails), len(self.names)
+        rows = np.flatnonzero(self.held)
+        after: list[float | None] = [None] * count
+        if len(rows):
+            after = judge.accuracies(Answerer(part, scale, *offered)(eye.views(features, None, rows)), self.goals[rows], count)
+        if not len(alone):
+            return after
+        answerer, views = Answerer(whole, scale, *offered), eye.views(features, None, alone)
+        solved = whole.head.solve()
+        left_out = whole.head.leave_one_out(views.features, self.goals[alone], solved), left_out_novelty(whole.head, solved, views.features)
+        others = judge.accuracies(answerer(views, left_out), self.goals[alone], count)
+        # of a label of one picture nothing is left when that is left out
+        return [a if a is not None else b if whole.head.counts[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))]
+
+    def _with_head(self, candidate: Knowledge, features: Features) -> tuple[Knowledge, Knowledge]:
+        """The candidate with the head of the pictures that are not held out, and with the head of all of them."""
         if not candidate.recipe.has_head:
-            return candidate.head, candidate
-        rows, count = heads.features(features.taps), len(self.names)
-        taught = ~self.held
+            return candidate, candidate
+        rows, count, taught = heads.features(features.taps), len(self.names), ~self.held
         part = self.before.head.added(rows[taught], self.goals[taught], count)
         whole = self.before.head.added(rows, self.goals, count)
         solved = part.solve()
-        alone = part.leave_one_out(rows[taught], self.goals[taught], solved)
-        leverage = novelty(part, solved, rows[taught]) / solved.strength
-        own = solved.strength * leverage / np.maximum(1 - leverage, 1e-9)
-        settings = AnswerSettings(
-            head_weight=self.before.answer.head_weight,
-            head_temperature=judge.head_temperature(alone, self.goals[taught]),
-            novelty_limit=max(self.before.answer.novelty_limit, float(np.quantile(own, 0.9))),
-        )
-        return whole, replace(candidate, head=part, answer=settings)
+        scores = part.leave_one_out(rows[taught], self.goals[taught], solved)
+        answer = replace(self.before.answer, head_temperature=judge.head_temperature(scores, self.goals[taught]))
+        own = left_out_novelty(whole, whole.solve(), rows)
+        labels = list(candidate.labels)
+        for column in np.unique(self.goals):
+            if (self.goals == column).sum() >= FEWEST_FOR_NOVELTY:
+                limit = float(np.quantile(own[self.goals == column], 0.9))
+                labels[column] = replace(labels[column], novelty=max(labels[column].novelty, limit))
+        candidate = replace(candidate, answer=answer, labels=tuple(labels))
+        return replace(candidate, head=part), replace(candidate, head=whole)
 
-    def _retention(self, candidate: Knowledge, text: TextEncoder, frozen_tail: Any, adapted_tail: Any) -> judge.Retention:
+    def _retention(self, candidate: Knowledge, text: TextEncoder, tails: _Tails) -> judge.Retention:
         names, anchors = self.bundle.vocabulary
         rows = np.random.default_rng(0).permutation(len(names))[:NOUNS_FOR_JUDGING]
-        template = self.bundle.manifest.templates[0]
-        now = text.anchors(adapted_tail, [names[i] for i in rows], template)
-        known = len(self.before.labels)
-        return judge.retention(anchors[rows], now, self.before.adapted_anchors, candidate.adapted_anchors[:known])
-
-    def _report(self, before: list[float | None], after: list[float | None], kept: judge.Retention, features: Features) -> dict[str, Any]:
-        counts = np.bincount(self.goals, minlength=len(self.names))
-        rows = [{"label": self.names[c], "images": int(counts[c]), "accuracy_before": before[c], "accuracy_after": after[c]} for c in self.columns.tolist()]
-        quarantined = [asdict(q) for q in [*self.task.quarantined, *features.quarantined]]
-        return {
-            "generation": self.number,
-            "labels": rows,
-            "retention": asdict(kept),
-            "quarantined": quarantined,
-            "seconds": round(time.monotonic() - self.began, 2),
-            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "training": self.trained,
-            "judged_by": _judged_by(self.held, self.classes),
-            "dry_run": self.settings.is_dry_run,
-        }
+        now = text.anchors(tails.adapted, [names[i] for i in rows], self.bundle.manifest.templates[0])
+        old = np.setdiff1d(np.arange(len(self.before.labels)), self.columns)
+        return judge.retention(anchors[rows], now, self.before.adapted_anchors[old], candidate.adapted_anchors[old])
 
 
-def _judged_by(held: np.ndarray, classes: np.ndarray) -> str:
-    has_others = bool((~np.isin(classes, classes[held])).any())
-    return " and ".join([*(["held-out pictures"] if held.any() else []), *(["leave-one-out"] if has_others else [])])
-
-
-def _stored(report: dict[str, Any]) -> dict[str, Any]:
-    """The report as the state keeps it: counts of reasons instead of file names, so that no path is in it. Its generation is
-    not known yet: `manage.history` adds it."""
-    reasons: dict[str, int] = {}
-    for entry in report["quarantined"]:
-        reasons[entry["reason"]] = reasons.get(entry["reason"], 0) + 1
-    rest = {name: value for name, value in report.items() if name != "generation"}
-    return {**rest, "quarantined": [{"image": f"{count} pictures", "reason": reason} for reason, count in sorted(reasons.items())]}
+def check_torch() -> None:
+    """Raises MissingPackageError where torch is not installed, before any picture is looked at."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingPackageError('learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, a real CLIP)')

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from edge_nusa.errors import DamagedError
 from edge_nusa.knowledge import Knowledge, load, to_files
 from edge_nusa.recipes import DEVICE
 from edge_nusa.state import Generation
@@ -39,11 +40,17 @@ def history(workplace: Workplace) -> list[dict[str, Any]]:
     for generation in workplace.state.history():
         if current is None or generation.number > current.number:
             continue  # undone, and gone with the next commit
-        labels = [entry["name"] for entry in json.loads(generation.read("labels.json"))["labels"]]
+        try:
+            labels = [entry["name"] for entry in json.loads(generation.read("labels.json"))["labels"]]
+            report = _report(generation)
+        except DamagedError:
+            if generation.folder.exists():
+                raise
+            continue  # a writer pruned it in between
         rows.append({
             "generation": generation.number, "operation": generation.operation, "created": generation.created,
             "current": current is not None and current.number == generation.number, "labels": labels,
-            "report": _report(generation),
+            "report": report,
         })  # fmt: skip
     return rows
 

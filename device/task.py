@@ -45,7 +45,13 @@ def folder_per_label(folder: Path) -> Task:
     paths: list[Path] = []
     classes: list[int] = []
     quarantined: list[Quarantined] = []
-    for entry in sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")):
+    for entry in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+        if entry.is_symlink() or not entry.is_dir():
+            quarantined.append(Quarantined(printable(entry), "expected a sub-folder named after its label; links and loose files are left out"))
+            continue
+        if not find_pictures(entry)[0]:
+            quarantined.append(Quarantined(printable(entry), "the folder has no pictures; its label is left out"))
+            continue
         part = one_label(entry, entry.name.replace("_", " "))
         twin = next((n for n in names if label_names.key(n) == label_names.key(part.labels[0])), None)
         if twin is not None:
@@ -55,7 +61,7 @@ def folder_per_label(folder: Path) -> Task:
         paths += part.paths
         quarantined += part.quarantined
     if not names:
-        raise InputError(f"{printable(folder)}: it has no sub-folders; expected one of pictures for each label, or use --images DIR --label NAME")
+        raise InputError(f"{printable(folder)}: it has no sub-folders with pictures; expected one for each label, or use --images DIR --label NAME")
     return Task(names, paths, np.array(classes, np.int64), quarantined)
 
 

@@ -19,6 +19,7 @@ from edge_nusa.bundle import Bundle
 from edge_nusa.device import tails
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge
+from edge_nusa.null_space import directions
 from edge_nusa.recipes import Recipe
 
 CLASSES_A_STEP = 64
@@ -45,7 +46,8 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Trained:
-    """The state's cores after the task, the last training loss, the steps whose cores were kept, and crossings by matrix."""
+    """The state's cores after the task, the last training loss, the steps whose cores were kept, and by matrix how many of
+    its pool's values have now crossed the pool's boundary."""
 
     cores: dict[str, np.ndarray]
     loss: float
@@ -70,7 +72,7 @@ class Trainer:
         if not self.adapted:
             raise InputError(
                 "no adapted matrix has a null space left at this energy threshold (rank 0 everywhere); "
-                "export the bundle again with a smaller --energy, or use --recipe device"
+                "export the bundle again with a smaller --energy and at least one --text-blocks"
             )
         self.parameters = [one.adapter.core for one in self.adapted.values()]
 
@@ -100,8 +102,11 @@ class Trainer:
             with torch.no_grad():
                 for parameter, kept in zip(self.parameters, best_cores, strict=True):
                     parameter.copy_(kept)
-        crossings = {name: one.directions.crossings for name, one in self.adapted.items() if one.directions is not None}
-        return Trained(tails.folded(self.bundle, self.knowledge, self.adapted), loss_value, best_step, crossings)
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
+            raise InputError("training diverged in its last step (cores are not finite); nothing was changed: try fewer --steps or check the pictures")
+        cores = tails.folded(self.bundle, self.knowledge, self.adapted)
+        crossings = {n: directions(self.bundle.pools[n], cores[n], 1).crossings for n, one in self.adapted.items() if one.directions is not None}
+        return Trained(cores, loss_value, best_step, crossings)
 
     def _rate(self, step: int) -> float:
         warm = max(1, round(self.recipe.warm_up * self.recipe.steps))
@@ -124,7 +129,7 @@ class Trainer:
 
     def _classes_for(self, rows: np.ndarray) -> np.ndarray:
         count = len(self.data.class_last)
-        if count <= CLASSES_A_STEP:
+        if count <= CLASSES_A_STEP or not self.recipe.negatives:  # the published recipe takes all of the task's classes
             return np.arange(count)
         own = np.unique(self.data.classes[rows])
         others = self.generator.permutation(np.setdiff1d(np.arange(count), own))

@@ -17,6 +17,8 @@ from edge_nusa.head import BINARY_PLACES, Head, Solved
 from edge_nusa.knowledge import Knowledge
 
 Floats = np.ndarray
+NOVELTY_CAP = 0.25
+"""The novelty limit is at most this share of z^T z = F, whatever the taught pictures say."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,20 @@ def softmax(logits: Floats) -> Floats:
 
 
 def novelty(head: Head, solved: Solved, features: Floats) -> Floats:
-    """(B,) z^T (G + lambda I)^-1 z in units of 1 / lambda: near 0 for what was taught, near z^T z for what is unlike it."""
-    rows = features / 2.0**BINARY_PLACES
+    """(B,) lambda z^T (G + lambda I)^-1 z: near 0 for what was taught, near z^T z for what is unlike it. features (B, F) int64."""
     inner = head.gram / 2.0 ** (2 * BINARY_PLACES) + solved.strength * np.eye(len(head.gram))
-    leverage = np.einsum("bf,fb->b", rows, np.linalg.solve(inner, rows.T))
-    return np.asarray(solved.strength * leverage)
+    return _novelty(np.linalg.inv(inner), solved.strength, features)
+
+
+def _novelty(inverse: Floats, strength: float, features: Floats) -> Floats:
+    rows = features / 2.0**BINARY_PLACES
+    return np.asarray(strength * ((rows @ inverse) * rows).sum(axis=1))
+
+
+def left_out_novelty(head: Head, solved: Solved, features: Floats) -> Floats:
+    """(B,) novelty of pictures that are in the head's sums, each as if it alone were not: lambda h / (1 - h)."""
+    leverage = novelty(head, solved, features) / solved.strength
+    return np.asarray(solved.strength * leverage / np.maximum(1 - leverage, 1e-9))
 
 
 class Answerer:
@@ -67,18 +78,29 @@ class Answerer:
         self.adapted_anchors = np.concatenate([knowledge.adapted_anchors, other_adapted])
         self.has_head = knowledge.recipe.has_head and len(knowledge.labels) > 0
         self.solved = knowledge.head.solve() if self.has_head else None
+        self.novelty_limit = NOVELTY_CAP * len(knowledge.head.gram)
+        self.novelty_limit = min(self.novelty_limit, max((label.novelty for label in knowledge.labels), default=0.0))
+        if self.solved is not None:
+            inner = knowledge.head.gram / 2.0 ** (2 * BINARY_PLACES) + self.solved.strength * np.eye(len(knowledge.head.gram))
+            self._inverse = np.linalg.inv(inner)
 
-    def __call__(self, views: Views) -> Answers:
-        """Probabilities over learned labels, then others, in that order."""
+    def __call__(self, views: Views, left_out: tuple[Floats, Floats] | None = None) -> Answers:
+        """Probabilities over learned labels, then others, in that order.
+
+        left_out: (head scores (B, L), novelty (B,)) by leave-one-out, for pictures that are in the head's sums.
+        """
         learned = len(self.knowledge.labels)
         if self.solved is None:
             logits = self.scale * views.adapted @ self.adapted_anchors.T
             return Answers(softmax(logits), np.zeros(len(logits), bool), np.zeros(len(logits)))
         zero_shot = softmax(self.scale * views.frozen @ self.anchors.T)
-        distance = novelty(self.knowledge.head, self.solved, views.features)
-        is_near = distance <= self.knowledge.answer.novelty_limit
+        if left_out is None:
+            scores, distance = self.solved.scores(views.features), _novelty(self._inverse, self.solved.strength, views.features)
+        else:
+            scores, distance = left_out
+        is_near = distance <= self.novelty_limit
         is_open = (zero_shot.argmax(axis=1) < learned) | is_near
-        chosen = self.among_learned(views, self.solved.scores(views.features))
+        chosen = self.among_learned(views, scores)
         probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned), zero_shot)
         return Answers(probabilities, is_open & ~is_near, distance)
 

@@ -29,6 +29,9 @@ MAX_MANIFEST_BYTES = 1 << 20
 FILES = ("weights.safetensors", "image_trunk.onnx", "text_trunk.onnx", "text_tail.onnx", "basis.safetensors", "tokenizer.json",
          "vocabulary.txt", "vocabulary.safetensors", "README.md")  # fmt: skip
 
+EMBEDDED_RANK, EMBEDDED_POOL = 26, 52
+"""Ranks r and R of the bundle `micro`: the largest that keep it under 12 MB."""
+
 
 def embedded_bundle() -> Path:
     """The folder of the bundle `micro` that ships inside this package."""

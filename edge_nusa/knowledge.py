@@ -2,7 +2,7 @@
 
 | file | what |
 |---|---|
-| labels.json | format version, recipe, rule, how many tasks, answer settings, and of each label its name, images and template |
+| labels.json | format version, recipe, how many tasks, answer settings, and of each label its name, images and template |
 | anchors.safetensors | frozen (L, D) and adapted (L, D) float16 unit-norm anchors |
 | core.safetensors | rule `pool`: core C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) float32 |
 | head.safetensors | `edge_nusa.head.head_tensors` |
@@ -35,20 +35,22 @@ LARGEST_NORM = 1e4
 
 @dataclass(frozen=True)
 class Label:
-    """One label: name, images it was taught with in all, and the prompt template it was taught with (None: the bundle's)."""
+    """One label: name, images it was taught with in all, the prompt template it was taught with (None: the bundle's), and
+    how novel its own pictures looked by leave-one-out (0: too few to tell; `edge_nusa.answer.novelty`)."""
 
     name: str
     images: int
     template: str | None = None
+    novelty: float = 0.0
 
 
 @dataclass(frozen=True)
 class AnswerSettings:
-    """Constants of the answer, fitted on shots while learning (edge_nusa.answer says what each does)."""
+    """Constants of the answer (edge_nusa.answer says what each does): head_weight is fixed, by measurement on `micro`;
+    head_temperature is fitted on the last task's shots by leave-one-out."""
 
     head_weight: float = 0.75
     head_temperature: float = 10.0
-    novelty_limit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         if content["format_version"] != FORMAT_VERSION:
             raise DamagedError(f"labels.json: expected format {FORMAT_VERSION}, found {content['format_version']!r}; update edge-nusa")
         recipe = RECIPES[content["recipe"]]
-        found = tuple(Label(label_names.normalise(e["name"]), int(e["images"]), e["template"]) for e in content["labels"])
+        found = tuple(Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"])) for e in content["labels"])
         settings = AnswerSettings(**{name: float(value) for name, value in content["answer"].items()})
         tasks, report = int(content["tasks"]), json.loads(files["report.json"])
     except DamagedError:

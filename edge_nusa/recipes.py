@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_nusa.errors import UsageError
-from edge_nusa.layout import Tower
+from edge_nusa.layout import Tower, TowerShape
 
 Rule = Literal["pool", "resvd"]
 """Where the next task's null space comes from: the fixed pool (`pool`), or a fresh SVD of the merged matrix (`resvd`)."""
@@ -47,3 +47,11 @@ def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
         raise UsageError(f"there is no recipe {name!r}; expected one of {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def check_fits(recipe: Recipe, image: TowerShape, text: TowerShape, label_count: int) -> None:
+    """Raises UsageError where the bundle's tails are too short for the recipe, or the task has too few labels for it."""
+    if recipe.rule == "resvd" and (image.tail_blocks, text.tail_blocks) != (image.layers, text.layers):
+        raise UsageError(f"--recipe {recipe.name} adapts all blocks of both towers; export the bundle with --tail-blocks all --text-blocks all")
+    if not recipe.negatives and label_count < 2:
+        raise UsageError(f"--recipe {recipe.name} tells the task's labels apart and needs at least two; use --dataset DIR, or --recipe device for one label")

@@ -11,6 +11,9 @@ from edge_nusa.bundle import Bundle
 from edge_nusa.errors import DamagedError
 from edge_nusa.layout import Tower
 
+REFUSALS = ("Fail", "InvalidGraph", "InvalidProtobuf", "InvalidArgument", "NoSuchFile", "NoModel", "NotImplemented", "RuntimeException", "EPFail")
+"""Names of the exceptions that onnxruntime raises for a graph; they have no parent of their own."""
+
 
 def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[str, np.ndarray] | None = None) -> Any:
     """An onnxruntime session of `name` ("image_trunk" ...). threads 0 = all cores.
@@ -30,9 +33,11 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in kept.values()]
         options.add_external_initializers(list(kept), values)
     path = bundle.path(f"{name}.onnx")
+    state = onnxruntime.capi.onnxruntime_pybind11_state
+    refusals = tuple(kind for name in REFUSALS if (kind := getattr(state, name, None)))
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except onnxruntime.capi.onnxruntime_pybind11_state.OnnxRuntimeException as error:
+    except refusals as error:
         raise DamagedError(f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({_first_line(error)}); export it again or update onnxruntime") from error
     return session
 

@@ -22,7 +22,10 @@ TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ra
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded model: its name, where the weights came from, open_clip's module (float32, eval) and its parts."""
+    """A loaded model: its name, where the weights came from, open_clip's module (float32, eval) and its parts.
+
+    origin: a paragraph on training data and terms for the model card, or "".
+    """
 
     name: str
     weights: str
@@ -33,6 +36,7 @@ class Source:
     preprocessing: Preprocessing
     tokenizer: Any
     bpe_path: Path
+    origin: str = ""
 
 
 def supported_models() -> list[tuple[str, str]]:
@@ -80,6 +84,10 @@ def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: b
     reason = refusal(config)
     if reason:
         raise UsageError(f"{name} cannot be exported: {reason}; `edge-nusa export --list` shows the supported ones")
+    tag = open_clip.get_pretrained_cfg(name, pretrained) if pretrained and checkpoint is None else {}
+    if tag and bool(tag.get("quick_gelu", False)) != bool(config.get("quick_gelu", False)):
+        other = name.removesuffix("-quickgelu") if name.endswith("-quickgelu") else f"{name}-quickgelu"
+        raise UsageError(f"the weights {pretrained!r} were trained with the other GELU; use the model {other} for them")
     torch.manual_seed(0)
     model = _create(name, pretrained if checkpoint is None else None)
     weights = pretrained or "random (seed 0)"
@@ -149,7 +157,9 @@ def _load_pt(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
         raise InputError(f"the checkpoint {path} holds more than plain tensors or is damaged; convert it to .safetensors") from error
-    state = state.get("state_dict", state)
+    state = state.get("state_dict", state) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"the checkpoint {path} is not a plain dictionary of tensors; convert it to .safetensors")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 

@@ -40,7 +40,6 @@ class ExportSettings:
     max_loss: float = 1.0
     calibration: Path | None = None
     nouns: int = 2000
-    origin: str = ""
     overwrite: bool = False
 
 
@@ -51,6 +50,10 @@ def export_bundle(source: models.Source, settings: ExportSettings, progress: Pro
     """
     if settings.out.exists() and not settings.overwrite:
         raise UsageError(f"{settings.out} exists already; choose another --out or pass --overwrite")
+    if settings.out.exists() and not (settings.out / "manifest.json").is_file() and (not settings.out.is_dir() or any(settings.out.iterdir())):
+        raise UsageError(f"--overwrite: {settings.out} is not a bundle (it has no manifest.json) and is left alone; choose another --out")
+    if settings.precision in ("int8", "auto") and settings.calibration is None:
+        raise UsageError(f"--precision {settings.precision} needs --calibration DIR, a folder per label with pictures, to measure what it loses")
     began = time.monotonic()
     folder = settings.out.with_name(f".{settings.out.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
@@ -59,11 +62,13 @@ def export_bundle(source: models.Source, settings: ExportSettings, progress: Pro
         manifest = _write_parts(folder, source, settings, progress)
         manifest = _verified(folder, source, settings, manifest, progress)
         manifest = replace(manifest, measured={**manifest.measured, "export_seconds": round(time.monotonic() - began, 1)})
-        _finish(folder, manifest, settings.origin)
+        _finish(folder, manifest, source.origin)
         Bundle.open(folder)
+        aside = settings.out.with_name(f".{settings.out.name}.old")
         if settings.out.exists():
-            shutil.rmtree(settings.out)
+            settings.out.rename(aside)
         folder.rename(settings.out)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(settings.out)
@@ -122,7 +127,7 @@ def _write_parts(folder: Path, source: models.Source, settings: ExportSettings, 
 
 def _verified(folder: Path, source: models.Source, settings: ExportSettings, manifest: manifests.Manifest, progress: Progress) -> manifests.Manifest:
     progress("verify", 1, 1)
-    _finish(folder, manifest, settings.origin)
+    _finish(folder, manifest, source.origin)
     bundle = Bundle.open(folder)
     measured: dict[str, Any] = {"tokenizer_strings_equal": verify.tokenizer_strings(bundle, source)}
     measured["preprocessing_grey_levels"] = round(verify.preprocessing_levels(source), 4)
@@ -150,8 +155,7 @@ def _vocabulary_anchors(bundle: Bundle, names: list[str]) -> np.ndarray:
 
 
 def _try_int8(folder: Path, bundle: Bundle, settings: ExportSettings, manifest: manifests.Manifest) -> tuple[manifests.Manifest, dict[str, Any]]:
-    if settings.calibration is None:
-        raise UsageError("--precision int8 needs --calibration DIR, a folder per label with pictures, to measure what it loses")
+    assert settings.calibration is not None, "export_bundle checked it"
     graph = graphs.trunk_and_tail_graphs(manifest.image, manifest.text, manifest.vocab_size)[0]
     model = quantize.quantized(graphs.with_weights(graph, bundle, manifest.image.width))
     loss = quantize.measure(bundle, model, settings.calibration)

@@ -109,6 +109,9 @@ def test_a_pt_checkpoint_needs_its_flag_and_holds_tensors_only(tiny_name: str, t
     with pytest.raises(UsageError, match="--allow-pt"):
         models.load(tiny_name, None, tmp_path / "good.pt", False)
     assert models.load(tiny_name, None, tmp_path / "good.pt", True).weights.startswith("good.pt (sha256 ")
+    torch.save(torch.zeros(3), tmp_path / "bare.pt")
+    with pytest.raises(InputError, match="not a plain dictionary of tensors"):
+        models.load(tiny_name, None, tmp_path / "bare.pt", True)
     torch.save({"state_dict": Path("/")}, tmp_path / "object.pt")
     with pytest.raises(InputError, match="more than plain tensors"):
         models.load(tiny_name, None, tmp_path / "object.pt", True)
@@ -122,6 +125,11 @@ def test_an_unsupported_model_is_refused_in_one_line(name: str, reason: str) -> 
     with pytest.raises(UsageError, match=reason) as caught:
         models.load(name, None, None, False)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_trained_with_the_other_gelu_are_refused() -> None:
+    with pytest.raises(UsageError, match="use the model ViT-B-32-quickgelu"):
+        models.load("ViT-B-32", "openai", None, False)
 
 
 def test_the_list_names_the_models_that_work() -> None:
@@ -160,6 +168,7 @@ def test_settings_that_cannot_be_served_are_usage_errors(tiny_name: str, tmp_pat
         (writer.ExportSettings(tmp_path / "a", 0, 1, max_rank=40, pool_rank=20), "--rank 40 and --pool 20"),
         (writer.ExportSettings(tmp_path / "a", 0, 1, energy_threshold=1.5), "--energy"),
         (writer.ExportSettings(tmp_path, 0, 1), "exists already"),
+        (writer.ExportSettings(Path(__file__).parent, 0, 1, overwrite=True), "is not a bundle .* left alone"),
         (writer.ExportSettings(tmp_path / "a", 0, 1, precision="int8"), "needs --calibration"),
     ]:
         with pytest.raises(UsageError, match=message):
@@ -202,8 +211,7 @@ def test_the_vocabulary_is_some_thousands_of_different_nouns() -> None:
 
 @pytest.mark.slow
 def test_the_embedded_model_is_rebuilt_by_its_own_command(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edge_nusa.cli.main", "export", "micro", "--out", "again", "--precision", "fp16", "--tail-blocks", "all"]
-    command += ["--text-blocks", "all", "--rank", str(_rank()), "--pool", str(_pool()), "--format", "json", "-q"]
+    command = [sys.executable, "-m", "edge_nusa.cli.main", "export", "micro", "--out", "again", "--format", "json", "-q"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"}, check=False)
     assert result.returncode == 0, result.stderr
     again, shipped = Bundle.open(tmp_path / "again"), Bundle.open(embedded_bundle())
@@ -226,10 +234,3 @@ def test_trunk_only_graphs_have_no_tokens_output() -> None:
     names = [graph.name for graph in graphs.trunk_and_tail_graphs(source.image, source.text, source.vocab_size)]
     assert names == ["image_trunk", "text_trunk", "text_tail"]
 
-
-def _rank() -> int:
-    return Bundle.open(embedded_bundle()).manifest.method.max_rank["image"]
-
-
-def _pool() -> int:
-    return Bundle.open(embedded_bundle()).manifest.method.pool_rank["image"]

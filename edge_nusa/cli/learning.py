@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ def memory_bytes(text: str | None) -> int | None:
         return None
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     number, unit = (text[:-1], units[text[-1].upper()]) if text and text[-1].upper() in units else (text, 1)
-    if not number.isascii() or not number.isdigit() or int(number) == 0:
+    if not number.isascii() or not number.isdigit() or len(number) > 15 or int(number) == 0:
         raise UsageError(f"--max-memory: expected a size such as 512M or 1G, got {text!r}")
     return int(number) * unit
 
@@ -35,7 +36,7 @@ def learn(
     recipe: Annotated[str, typer.Option(help="`device` (text tower in the null space, plus the head) or `paper` (as published).")] = "device",
     template: Annotated[Optional[str], typer.Option(help="A prompt for these labels, with {} for the label.", show_default=False)] = None,  # noqa: UP045
     steps: Annotated[Optional[int], typer.Option(min=1, max=100_000, help="Training steps; the recipe's where none are given.", show_default=False)] = None,  # noqa: UP045
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same machine: the same result, bit for bit.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same machine: the same result, bit for bit.")] = 0,
     max_memory: MemoryOption = None,
     threads: ThreadsOption = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but change nothing.")] = False,
@@ -68,7 +69,7 @@ def _print_report(report: dict[str, Any]) -> None:
     rows = [[row["label"], str(row["images"]), output.percent(row["accuracy_before"]), output.percent(row["accuracy_after"])] for row in report["labels"]]
     output.emit(output.table(rows, ["label", "pictures", "before", "after"]))
     old = "" if kept["old_labels_cosine"] is None else f"; labels known before moved to cosine {kept['old_labels_cosine']:.3f} at most"
-    output.emit(f"kept: {kept['vocabulary_agreement']:.1f} % of {'the vocabulary'} means what it meant{old}")
+    output.emit(f"kept: {kept['vocabulary_agreement']:.1f} % of the vocabulary means what it meant{old}")
     for entry in report["quarantined"]:
         output.emit(f"set aside: {entry['image']}: {entry['reason']}")
     few = [row["label"] for row in report["labels"] if row["images"] < 10]
@@ -109,27 +110,38 @@ def predict(
         else:
             best = ", ".join(f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in result["labels"][: top or 3])
             output.emit(f"{printable(result['image'])}: {best}" + (" (unlike anything taught)" if result["unknown"] else ""))
+    if count == 0:
+        why = "; ".join(f"{entry.image}: {entry.reason}" for entry in set_aside[:3]) or "nothing was given"
+        raise InputError(f"no readable picture ({why}); expected .jpg, .png, .webp, .bmp or .gif files")
     for entry in set_aside:
         if not quiet:
             output.note(f"set aside: {entry.image}: {entry.reason}")
-    if count == 0:
-        raise InputError(f"no readable picture among {len(paths)} given; expected .jpg, .png, .webp, .bmp or .gif files")
 
 
 def _paths(arguments: list[str]) -> tuple[list[Path], list[Any]]:
     """Files of all arguments in order; folders and patterns are expanded, `-` reads stdin."""
-    from edge_nusa.pictures import find_pictures
+    from edge_nusa.pictures import Quarantined, find_pictures, printable
 
-    names = [line.rstrip("\n") for a in arguments for line in (sys.stdin if a == "-" else [a])]
+    names = [name for a in arguments for name in (_stdin_lines() if a == "-" else [a])]
     paths: list[Path] = []
     set_aside: list[Any] = []
     for name in filter(None, names):
         path = Path(name)
         matches = [path] if path.exists() or not glob.has_magic(name) else [Path(m) for m in sorted(glob.glob(name))]
+        if not matches:
+            set_aside.append(Quarantined(printable(name), "the pattern matches no file"))
         for match in matches:
-            found, bad = find_pictures(match)
+            try:
+                found, bad = find_pictures(match)
+            except InputError as error:
+                found, bad = [], [Quarantined(printable(match), str(error).removeprefix(f"{printable(match)}: "))]
             paths += found
             set_aside += bad
     return paths, set_aside
+
+
+def _stdin_lines() -> list[str]:
+    """File names on stdin, one a line, in any bytes that a file name may have."""
+    return [os.fsdecode(line.rstrip(b"\n")) for line in sys.stdin.buffer]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 import typer
 
+from edge_nusa import durable
 from edge_nusa.cli import commands, output
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 
@@ -24,11 +25,11 @@ commands.register(app)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    output.note("edge-nusa: stopped by a signal; the state is as it was before")
+    output.note("edge-nusa: stopped by a signal; the state is whole: what was committed stays, what was not is gone")
     raise SystemExit(128 + number)
 
 
-ClickException = typer.BadParameter.__mro__[2]
+ClickException: Any = typer.BadParameter.__mro__[2]
 """The parent of all usage errors; newer typer carries its own click, so it is reached through typer's public child."""
 
 
@@ -49,9 +50,10 @@ def run() -> None:
     except MemoryError:
         output.note("edge-nusa: out of memory; the state is unchanged: pass --max-memory, or close other programs")
         raise SystemExit(5) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+    except OSError as error:
+        known = durable.storage_error(error, "edge-nusa")
+        output.note(f"edge-nusa: {known}")
+        raise SystemExit(known.exit_code) from None
 
 
 if __name__ == "__main__":

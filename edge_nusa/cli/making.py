@@ -29,12 +29,12 @@ def export(
     checkpoint: Annotated[Optional[Path], typer.Option(help="A .safetensors file with open_clip's tensor names instead.", show_default=False)] = None,  # noqa: UP045
     allow_pt: Annotated[bool, typer.Option("--allow-pt", help="Also read .pt checkpoints (plain tensors only).")] = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights, for tests of speed and size.")] = False,
-    tail_blocks: Annotated[str, typer.Option(help="Image blocks that can learn: a number or `all`.")] = "0",
-    text_blocks: Annotated[str, typer.Option(help="Text blocks that can learn: a number or `all`.")] = "4",
+    tail_blocks: Annotated[Optional[str], typer.Option(help="Image blocks that can learn: a number or `all`; 0 by itself.", show_default=False)] = None,  # noqa: UP045
+    text_blocks: Annotated[Optional[str], typer.Option(help="Text blocks that can learn: a number or `all`; 4 by itself.", show_default=False)] = None,  # noqa: UP045
     rank: Annotated[Optional[int], typer.Option(min=1, help="Rank r trained at most; width / 4, at most 128, by itself.", show_default=False)] = None,  # noqa: UP045
     pool: Annotated[Optional[int], typer.Option(min=1, help="Rank R of the pool; twice r by itself.", show_default=False)] = None,  # noqa: UP045
     energy: Annotated[float, typer.Option(help="Energy threshold rho of the principal part.")] = 0.95,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 (weights stored halved), int8 (image trunk) or auto.")] = "fp32",
+    precision: Annotated[Optional[str], typer.Option(help="fp32, fp16 (weights stored halved), int8 (image trunk) or auto; fp32 by itself.", show_default=False)] = None,  # noqa: UP045
     max_loss: Annotated[float, typer.Option(help="Points an int8 trunk may lose on the calibration folder.")] = 1.0,
     calibration: Annotated[Optional[Path], typer.Option(help="A folder per label with pictures, for int8.", show_default=False)] = None,  # noqa: UP045
     nouns: Annotated[int, typer.Option(min=1, max=2500, help="Size of the vocabulary.")] = 2000,
@@ -54,11 +54,16 @@ def export(
         return
     if not model or out is None:
         raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
+    if model == "micro":
+        from edge_nusa.bundle import EMBEDDED_POOL, EMBEDDED_RANK
+
+        tail_blocks, text_blocks, rank, pool, precision = tail_blocks or "all", text_blocks or "all", rank or EMBEDDED_RANK, pool or EMBEDDED_POOL, precision or "fp16"
+    precision = precision or "fp32"
     if precision not in ("fp32", "fp16", "int8", "auto"):
         raise UsageError(f"--precision: expected fp32, fp16, int8 or auto, got {precision!r}")
     if model != "micro" and sum((pretrained is not None, checkpoint is not None, random)) != 1:
         raise UsageError("export: expected one of --pretrained TAG, --checkpoint FILE or --random for the weights")
-    settings = writer.ExportSettings(out, _blocks(tail_blocks, "--tail-blocks"), _blocks(text_blocks, "--text-blocks"), rank, pool, energy,
+    settings = writer.ExportSettings(out, _blocks(tail_blocks or "0", "--tail-blocks"), _blocks(text_blocks or "4", "--text-blocks"), rank, pool, energy,
                                      precision=precision, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)  # fmt: skip
     began = time.monotonic()
     say = (lambda part, done, total: None) if quiet else _step_printer(began)

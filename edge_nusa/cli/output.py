@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -23,12 +24,22 @@ def chosen(asked: Format | None) -> Format:
 
 def emit_json(value: Any) -> None:
     """One JSON object on one line; ASCII only, so that no name can move a terminal's cursor."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
+    _write(json.dumps(value, ensure_ascii=True) + "\n")
 
 
 def emit(text: str) -> None:
     """A line for people, control characters shown as escapes."""
-    sys.stdout.write("".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text) + "\n")
+    _write("".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text) + "\n")
+
+
+def _write(text: str) -> None:
+    """Write and flush; a reader that has gone (`| head`) ends the program quietly, as it is not our error."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
 
 
 def note(text: str) -> None:

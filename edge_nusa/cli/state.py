@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -67,12 +67,12 @@ def history(bundle: BundleOption = None, state: StateOption = None, format: Form
 
 
 def report(
-    out: Annotated[Path, typer.Option("--out", help="Where to write the page.")] = Path("edge-nusa-report.html"),
+    out: Annotated[Optional[Path], typer.Option("--out", help="Where to write the page; edge-nusa-report.html by itself.", show_default=False)] = None,  # noqa: UP045
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Write an HTML page with plots of what was learned and kept (with --format json: print the same as JSON)."""
+    """Write an HTML page with plots of what was learned and kept, or print the same as JSON."""
     from edge_nusa.device import manage
     from edge_nusa.device.report import html_report
     from edge_nusa.durable import replace_file
@@ -80,9 +80,10 @@ def report(
 
     workplace = Workplace.open(bundle, state)
     rows = manage.history(workplace)
-    if output.chosen(format) is output.Format.JSON:
+    if format is output.Format.JSON or (out is None and output.chosen(format) is output.Format.JSON):
         output.emit_json({**manage.status(workplace), "generations": rows})
         return
+    out = out or Path("edge-nusa-report.html")
     replace_file(out, html_report(manage.known(workplace)[1], rows, workplace.bundle.manifest.model).encode())
     output.emit(f"the report is in {out}")
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edge_nusa.bundle import EMBEDDED_POOL, EMBEDDED_RANK
 from edge_nusa.export import models, writer
 from edge_nusa.export.micro import configuration, pictures, train_text
 
@@ -22,8 +23,6 @@ access: non-commercial research and education), against text targets from all-Mi
 WordNet 3.0 (its licence is in NOTICE). Text tower: trained to give those targets. It knows little: use it to try things out,
 and `edge-nusa export` with a real CLIP for work.
 """
-RANK, POOL = 26, 52
-"""Ranks of the embedded bundle: the largest that keep it under 12 MB."""
 
 
 def two_towers(work: Path) -> Any:
@@ -78,7 +77,7 @@ def finish(data: pictures.Pictures, work: Path, out: Path) -> None:
         model.logit_scale.copy_(torch.tensor(math.log(best)).half().float())
     print(f"held-out zero-shot accuracy on its own {len(data.names)} classes: {accuracy:.2f} %, logit scale {best}, loss {losses[best]:.3f}")
     source = micro_source(model, "trained by python -m edge_nusa.export.micro")
-    settings = writer.ExportSettings(out, None, None, RANK, POOL, precision="fp16", origin=ORIGIN, overwrite=True)
+    settings = writer.ExportSettings(out, None, None, EMBEDDED_RANK, EMBEDDED_POOL, precision="fp16", overwrite=True)
     writer.export_bundle(source, settings, lambda part, done, total: None)
 
 
@@ -90,4 +89,4 @@ def micro_source(model: Any, weights: str) -> models.Source:
     tokenizer = SimpleTokenizer(str(BPE), context_length=configuration.TEXT["context_length"])
     preprocessing = models.preprocessing({"size": configuration.VISION["image_size"], "mean": pictures.MEAN, "std": pictures.STD,
                                           "interpolation": "bicubic", "resize_mode": "shortest"})  # fmt: skip
-    return models.Source("micro", weights, model.eval(), *models.shapes(model, config), preprocessing, tokenizer, BPE)
+    return models.Source("micro", weights, model.eval(), *models.shapes(model, config), preprocessing, tokenizer, BPE, ORIGIN)

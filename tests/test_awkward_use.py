@@ -1,0 +1,54 @@
+"""Awkward but legal use at the command line: pipes, missing files among good ones, graphs of another version."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from conftest import command, environment, run_cli
+
+from edge_nusa import manifest as manifests
+from edge_nusa.bundle import embedded_bundle
+from edge_nusa.device.demo_pictures import DemoPictures
+from edge_nusa.errors import EXIT_CODES
+
+
+def test_a_report_is_written_where_it_is_asked_for_even_without_a_terminal(taught: Path, tmp_path: Path) -> None:
+    done = run_cli("report", "--out", tmp_path / "page.html", "--state", taught)
+    assert done.returncode == 0, done.stderr
+    assert "gravel" in (tmp_path / "page.html").read_text()
+    failed = run_cli("report", "--out", tmp_path / "no" / "page.html", "--state", taught)
+    assert failed.returncode in EXIT_CODES
+    assert failed.returncode != 0
+    assert failed.stderr.startswith("edge-nusa: ")
+    assert failed.stderr.count("\n") == 1
+
+
+def test_one_missing_picture_does_not_keep_the_others_from_an_answer(taught: Path, pictures: DemoPictures) -> None:
+    good = next(pictures.asked["gravel"].iterdir())
+    done = run_cli("predict", good, "no-such-file.png", "--state", taught, "--format", "json")
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 1
+    assert "no-such-file.png" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_not_an_error(taught: Path) -> None:
+    words = " ".join(map(str, command("labels", "--state", taught, "--format", "json")))
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {words} | true"], env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_graph_that_onnxruntime_refuses_is_damage(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(embedded_bundle(), tmp_path / "bundle"))
+    (copy / "image_trunk.onnx").write_bytes(b"not a graph")
+    manifest = manifests.decode((copy / "manifest.json").read_bytes(), "manifest.json")
+    record = manifests.FileRecord(hashlib.sha256(b"not a graph").hexdigest(), 11)
+    changed = replace(manifest, files={**manifest.files, "image_trunk.onnx": record})
+    (copy / "manifest.json").write_bytes(manifests.encode(changed))
+    done = run_cli("predict", copy / "README.md", "--labels", "a,b", "--bundle", copy)
+    assert done.returncode == 4
+    assert "onnxruntime" in done.stderr
+    assert done.stderr.count("\n") == 1
