@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from edge_nusa.device.report import html_report
 from edge_nusa.device.task import one_label
 from edge_nusa.durable import replace_file
 from edge_nusa.errors import UsageError
+from edge_nusa.memory import peak_bytes
 from edge_nusa.pictures import find_pictures
 from edge_nusa.recipes import DEVICE
 from edge_nusa.workplace import Workplace
@@ -53,7 +53,7 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
     digit_scores = _digits(workplace, digits, progress, say)
     report = out / "report.html"
     replace_file(report, html_report(manage.known(workplace)[1], manage.history(workplace), workplace.bundle.manifest.model).encode())
-    peak, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.monotonic() - began
+    peak, seconds = peak_bytes(), time.monotonic() - began
     say(f"All of it took {seconds:.1f} s and {peak / 2**20:.0f} MiB at most; {manage.status(workplace)['state_bytes'] / 1e6:.2f} MB of state; no picture was kept.")
     say(f"The report with its plots: {report}")
     scores = {label: {"before": before[label], "after": after[label]} for label in labels}

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edge_nusa import durable
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import InputError, ResourceError
-from edge_nusa.pictures import Quarantined, decode, printable
+from edge_nusa.memory import used_bytes
+from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
 from edge_nusa.preprocessing import pixels
 
 Progress = Callable[[int, int], None]
+BYTES_A_PIXEL = 10
+"""What decoding, turning and converting a picture takes at its peak (measured: 9 for RGB)."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +37,31 @@ class Features:
     quarantined: list[Quarantined]
 
 
-def chunk_size(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> int:
-    """How many pictures go through the trunk at once within the budget. Raises ResourceError where not even one fits.
+class Limits(NamedTuple):
+    """What a memory budget allows: pictures a chunk through the trunk, and pixels of one decoded picture."""
 
-    The estimate of a picture is its pixels, and eight activations of a block's hidden width, in float32.
+    chunk: int
+    max_pixels: int
+
+
+def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Limits:
+    """The limits under a budget of the whole process. Raises ResourceError where not even one picture fits.
+
+    The estimate of a picture in the trunk is its pixels, and eight activations of a block's hidden width, in float32.
     """
     if budget_bytes is None:
-        return largest
+        return Limits(largest, MAX_PIXELS)
     shape = bundle.manifest.image
     tokens = (shape.size // shape.patch) ** 2 + 1
     one = 4 * (3 * shape.size**2 * 3 + tokens * (8 * shape.width + 2 * shape.mlp_width) + shape.heads * tokens**2)
     room = budget_bytes - used_bytes()
-    if room < one:
-        raise ResourceError(f"--max-memory: {budget_bytes >> 20} MiB leave {max(room, 0) >> 10} KiB for a picture that needs about {one >> 10} KiB; allow more memory")
-    return int(max(1, min(largest, room // one)))
-
-
-def used_bytes() -> int:
-    """Resident memory of this process now, in bytes (0 where /proc is not there)."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+    if room < 2 * one:
+        raise ResourceError(f"--max-memory: {budget_bytes >> 20} MiB leave {max(room, 0) >> 10} KiB for a picture that needs about {2 * one >> 10} KiB; allow more memory")
+    return Limits(int(max(1, min(largest, room // 2 // one))), min(MAX_PIXELS, room // 2 // BYTES_A_PIXEL))
 
 
 def extract(
-    session: Any, bundle: Bundle, paths: Sequence[Path], chunk: int, with_tokens: bool, progress: Progress, *, keeps_repeats: bool = False
+    session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, keeps_repeats: bool = False
 ) -> Features:
     """Run every readable picture through the trunk. Unreadable ones, and repeats unless kept, are set aside with a reason.
 
@@ -84,13 +85,13 @@ def extract(
             batch.clear()
 
     for index, path in enumerate(paths):
-        loaded = _load(path, {} if keeps_repeats else seen, index, quarantined)
+        loaded = _load(path, bounds.max_pixels, {} if keeps_repeats else seen, index, quarantined)
         if loaded is not None:
             digest, image = loaded
             batch.append(pixels(image, spec))
             digests.append(digest)
             kept.append(index)
-        if len(batch) == chunk:
+        if len(batch) == bounds.chunk:
             flush()
         progress(index + 1, len(paths))
     flush()
@@ -102,10 +103,10 @@ def extract(
     return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), digests, kept, quarantined)
 
 
-def _load(path: Path, seen: dict[str, int], index: int, quarantined: list[Quarantined]) -> tuple[str, Any] | None:
+def _load(path: Path, max_pixels: int, seen: dict[str, int], index: int, quarantined: list[Quarantined]) -> tuple[str, Any] | None:
     """The digest of the file and the decoded picture, or None with a reason in `quarantined`."""
     try:
-        image = decode(path)
+        image = decode(path, max_pixels)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (InputError, OSError) as error:

@@ -16,10 +16,11 @@ from edge_nusa import sessions
 from edge_nusa.answer import Answerer, left_out_novelty
 from edge_nusa.device import eye, judge, learn_report
 from edge_nusa.device.anchors import TextEncoder
-from edge_nusa.device.extract import Features, chunk_size, extract, used_bytes
+from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.device.task import Task, held_out, joined
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
 from edge_nusa.knowledge import Knowledge, Label, from_files, load, to_files
+from edge_nusa.memory import used_bytes
 from edge_nusa.recipes import Recipe, check_fits
 from edge_nusa.workplace import Workplace
 
@@ -108,7 +109,7 @@ class _Learning:
         recipe, budget = self.settings.recipe, self.workplace.max_memory_bytes
         session = sessions.open_session(self.bundle, "image_trunk", self.workplace.threads)
         needs_tokens = "image" in recipe.towers and self.bundle.manifest.image.tail_blocks > 0
-        features = extract(session, self.bundle, self.task.paths, chunk_size(self.bundle, budget), needs_tokens,
+        features = extract(session, self.bundle, self.task.paths, limits(self.bundle, budget), needs_tokens,
                            lambda done, total: self.progress("looking", done, total))  # fmt: skip
         present = set(self.task.classes[features.kept].tolist())
         for index, label in enumerate(self.task.labels):

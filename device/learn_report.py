@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from edge_nusa.device.judge import Retention
+from edge_nusa.memory import peak_bytes
 from edge_nusa.pictures import Quarantined
 
 
@@ -19,7 +19,7 @@ def made(labels: list[dict[str, Any]], kept: Retention, quarantined: Sequence[Qu
         "retention": asdict(kept),
         "quarantined": [asdict(entry) for entry in quarantined],
         "seconds": round(time.monotonic() - began, 2),
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_rss_bytes": peak_bytes(),
     }
 
 

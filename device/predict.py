@@ -12,7 +12,7 @@ from edge_nusa.answer import Answerer
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import eye
 from edge_nusa.device.anchors import TextEncoder
-from edge_nusa.device.extract import Features, chunk_size, extract
+from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge, load
 from edge_nusa.pictures import Quarantined
@@ -37,15 +37,15 @@ class Predictor:
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
         self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle), workplace.threads)
         self._trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
-        self._chunk = chunk_size(workplace.bundle, workplace.max_memory_bytes)
+        self._limits = limits(workplace.bundle, workplace.max_memory_bytes)
 
     def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
         """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
-        for start in range(0, len(paths), self._chunk):
-            yield from self._chunk_of(list(paths[start : start + self._chunk]), top)
+        for start in range(0, len(paths), self._limits.chunk):
+            yield from self._chunk_of(list(paths[start : start + self._limits.chunk]), top)
 
     def _chunk_of(self, paths: list[Path], top: int | None) -> Iterator[Prediction | Quarantined]:
-        features = extract(self._trunk, self.workplace.bundle, paths, self._chunk, self._tail is not None, lambda done, total: None, keeps_repeats=True)
+        features = extract(self._trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None, keeps_repeats=True)
         predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
         quarantined, kept = iter(features.quarantined), set(features.kept)
         for index in range(len(paths)):

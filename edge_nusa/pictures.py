@@ -82,17 +82,17 @@ def find_pictures(root: Path, limit: int = 100_000) -> tuple[list[Path], list[Qu
     return pictures, [Quarantined(printable(path), reason) for path, reason in found if reason is not None]
 
 
-def decode(path: Path) -> Image.Image:
+def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The first frame of a picture as (H, W) RGB of 8 bits, turned upright by its EXIF orientation, fully loaded.
 
     16-bit grey is scaled by 255 / 65535; transparency is dropped as Pillow's `convert("RGB")` does. Size and shape are
     checked from the header, before any pixel is decoded. Warnings are silenced process-wide while this runs, so two
-    threads must not decode at once. Raises InputError, one line, for everything else.
+    threads must not decode at once. max_pixels bounds the memory: about 10 bytes each. Raises InputError, one line, for everything else.
     """
     try:
         with _opened(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _rgb(file, path)
+            return _rgb(file, path, max_pixels)
     except DECODE_FAULTS as error:
         raise InputError(f"{printable(path)}: {_decode_reason(error)}") from error
 
@@ -181,12 +181,12 @@ def _opened(path: Path) -> BinaryIO:
         raise
 
 
-def _rgb(file: BinaryIO, path: Path) -> Image.Image:
+def _rgb(file: BinaryIO, path: Path, max_pixels: int) -> Image.Image:
     """The open file's first frame as upright RGB. Raises InputError past a limit, DECODE_FAULTS for damage."""
     from PIL import WebPImagePlugin  # noqa: F401 - registers WEBP; without it Image.open imports all forty plugins
 
     image: Image.Image = Image.open(file, formats=FORMATS)
-    fault = _shape_fault(*image.size) or _scans_fault(image, file)
+    fault = _shape_fault(*image.size, max_pixels) or _scans_fault(image, file)
     if fault is not None:
         raise InputError(f"{printable(path)}: {fault}")
     image.load()
@@ -197,10 +197,10 @@ def _rgb(file: BinaryIO, path: Path) -> Image.Image:
     return _eight_bit(image).convert("RGB")
 
 
-def _shape_fault(width: int, height: int) -> str | None:
+def _shape_fault(width: int, height: int, max_pixels: int) -> str | None:
     """Why a picture of this size is refused before decoding, or None."""
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        return f"expected 1 to {MAX_PIXELS} pixels, found {width} x {height}; scale down the picture"
+    if width < 1 or height < 1 or width * height > max_pixels:
+        return f"expected 1 to {max_pixels} pixels, found {width} x {height}; scale down the picture"
     if max(width, height) > MAX_ASPECT * min(width, height):
         return f"expected sides of at most {MAX_ASPECT} to 1, found {width} x {height}; crop the picture"
     return None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from conftest import command, environment, run_cli
+from PIL import Image
 
 from edge_nusa import manifest as manifests
 from edge_nusa.bundle import embedded_bundle
@@ -52,3 +54,15 @@ def test_a_graph_that_onnxruntime_refuses_is_damage(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert "onnxruntime" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_memory_budget_sets_a_picture_aside_that_would_break_it(taught: Path, pictures: DemoPictures, tmp_path: Path) -> None:
+    Image.new("RGB", (7000, 7000)).save(tmp_path / "huge.png")
+    good = next(pictures.asked["gravel"].iterdir())
+    code = "import sys; sys.argv = ['edge-nusa', *sys.argv[1:]]\nfrom edge_nusa.cli.main import run\nfrom edge_nusa.memory import peak_bytes\n"
+    code += "try:\n    run()\nfinally:\n    print(peak_bytes(), file=sys.stderr)"
+    words = [sys.executable, "-c", code, "predict", str(good), str(tmp_path / "huge.png"), "--state", str(taught), "--max-memory", "300M"]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "huge.png: expected 1 to" in done.stderr
+    assert int(done.stderr.splitlines()[-1]) < 300 << 20

@@ -85,9 +85,9 @@ def _step_printer(began: float) -> Callable[[str, int, int], None]:
 
 
 def _print_export(out: Path, measured: dict[str, object], began: float, format: output.Format) -> None:
-    import resource
+    from edge_nusa.memory import peak_bytes
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     size = sum(path.stat().st_size for path in out.iterdir())
     if format is output.Format.JSON:
         output.emit_json({"bundle": str(out), "bytes": size, "seconds": round(time.monotonic() - began, 1), "peak_rss_bytes": peak, "measured": measured})

@@ -1,0 +1,27 @@
+"""How much memory this process uses now and used at most, from Linux's own books where they are there."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+
+def used_bytes() -> int:
+    """Resident memory now, in bytes (0 where /proc is not there)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def peak_bytes() -> int:
+    """The largest resident memory so far, in bytes.
+
+    VmHWM counts this program alone; getrusage's ru_maxrss, the fallback, starts with what the parent had when it forked.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
