@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from edge_nusa.device.demo_pictures import DemoPictures, write_pictures
 from edge_nusa.errors import MissingPackageError
 
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
 ROOT = Path(__file__).parent.parent
 THREE = ("brick wall", "gravel", "lawn grass")
 
