@@ -26,13 +26,12 @@ BYTES_A_PIXEL = 10
 @dataclass(frozen=True)
 class Features:
     """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, 2 E) float32, tokens at the
-    cut (B, N, E) float16 memory-mapped from a temporary file (None where no tail needs them), digests (B,) of the file
-    bytes, and the index of each among the paths given."""
+    cut (B, N, E) float16 memory-mapped from a temporary file (None where no tail needs them),
+    and the index of each among the paths given."""
 
     embedding: np.ndarray
     taps: np.ndarray
     tokens: np.ndarray | None
-    digests: list[str]
     kept: list[int]
     quarantined: list[Quarantined]
 
@@ -66,12 +65,12 @@ def extract(
     """Run every readable picture through the trunk. Unreadable ones, and repeats unless kept, are set aside with a reason.
 
     session: an onnxruntime session of `image_trunk`. Memory does not grow with the number of pictures but for their
-    embeddings, taps and digests (a few KB each); tokens go to a temporary file that vanishes with the result.
+    embeddings and taps (a few KB each); tokens go to a temporary file that vanishes with the result.
     """
-    spec, embeddings, taps, digests, kept = bundle.manifest.preprocessing, [], [], [], []
+    spec, embeddings, taps, kept = bundle.manifest.preprocessing, [], [], []
     quarantined: list[Quarantined] = []
     spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
-    seen: dict[str, int] = {}
+    seen: set[str] | None = None if keeps_repeats else set()
     batch: list[np.ndarray] = []
 
     def flush() -> None:
@@ -85,11 +84,9 @@ def extract(
             batch.clear()
 
     for index, path in enumerate(paths):
-        loaded = _load(path, bounds.max_pixels, {} if keeps_repeats else seen, index, quarantined)
-        if loaded is not None:
-            digest, image = loaded
+        image = _load(path, bounds.max_pixels, seen, quarantined)
+        if image is not None:
             batch.append(pixels(image, spec))
-            digests.append(digest)
             kept.append(index)
         if len(batch) == bounds.chunk:
             flush()
@@ -100,13 +97,15 @@ def extract(
     tap_rows = np.concatenate(taps) if taps else np.zeros((0, 2 * shape.width), np.float32)
     if not (np.isfinite(embedding).all() and np.isfinite(tap_rows).all()):
         raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
-    return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), digests, kept, quarantined)
+    return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), kept, quarantined)
 
 
-def _load(path: Path, max_pixels: int, seen: dict[str, int], index: int, quarantined: list[Quarantined]) -> tuple[str, Any] | None:
-    """The digest of the file and the decoded picture, or None with a reason in `quarantined`."""
+def _load(path: Path, max_pixels: int, seen: set[str] | None, quarantined: list[Quarantined]) -> Any:
+    """The decoded picture, or None with a reason in `quarantined`; seen: digests of the files so far, None to keep repeats."""
     try:
         image = decode(path, max_pixels)
+        if seen is None:
+            return image
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (InputError, OSError) as error:
@@ -115,8 +114,8 @@ def _load(path: Path, max_pixels: int, seen: dict[str, int], index: int, quarant
     if digest in seen:
         quarantined.append(Quarantined(printable(path), "the same file was given before in this call; it counts once"))
         return None
-    seen[digest] = index
-    return digest, image
+    seen.add(digest)
+    return image
 
 
 def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:

@@ -89,7 +89,7 @@ class _Learning:
         self.quarantined = features.quarantined
         text = TextEncoder(self.bundle, self.workplace.threads)
         candidate = replace(self.before, recipe=self.settings.recipe, cores=self._train(features, text))
-        tails = _Tails(text.tail({}), text.tail(candidate.merged(self.bundle)))
+        tails = _Tails(text.tail({}), text.tail(candidate.merged(self.bundle, ("text",))))
         labels = self._labels()
         candidate = replace(
             candidate,
@@ -187,7 +187,7 @@ class _Learning:
             return [None] * len(self.names)
         others = np.concatenate([candidate.frozen_anchors[len(self.before.labels) :], self._offered(text, tails)[0]])
         answerer = Answerer(self.before, self.bundle.manifest.logit_scale, others, others)
-        tail = eye.image_tail(self.bundle, self.before.merged(self.bundle), self.workplace.threads)
+        tail = eye.image_tail(self.bundle, self.before.merged(self.bundle, ("image",)), self.workplace.threads)
         return judge.accuracies(answerer(eye.views(features, tail, asked)), self.goals[asked], len(self.names))
 
     def _accuracies_after(

@@ -35,7 +35,7 @@ class Predictor:
             raise InputError("nothing was learned yet and no labels were offered; pass --labels a,b,c or teach one with `edge-nusa learn`")
         self.workplace = workplace
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
-        self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle), workplace.threads)
+        self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads)
         self._trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
         self._limits = limits(workplace.bundle, workplace.max_memory_bytes)
 
@@ -72,5 +72,5 @@ def make_answerer(workplace: Workplace, knowledge: Knowledge, others: Sequence[s
         return Answerer(knowledge, bundle.manifest.logit_scale, none, none)
     text = TextEncoder(bundle, workplace.threads)
     frozen = text.anchors(text.tail({}), others, None)
-    adapted = frozen if knowledge.recipe.has_head else text.anchors(text.tail(knowledge.merged(bundle)), others, None)
+    adapted = frozen if knowledge.recipe.has_head else text.anchors(text.tail(knowledge.merged(bundle, ("text",))), others, None)
     return Answerer(knowledge, bundle.manifest.logit_scale, frozen, adapted)

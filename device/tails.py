@@ -67,7 +67,8 @@ def _pool_directions(pool: null_space.Pool, core: np.ndarray, energy_threshold: 
     inside = null_space.directions(pool, core, len(pool.tail_values))
     values = np.sort(np.concatenate([pool.principal_values, inside.values]))[::-1]
     rank = min(null_space.trained_rank(values, energy_threshold, max_rank), len(inside.values))
-    chosen = null_space.directions(pool, core, rank)
+    start = len(inside.values) - rank
+    chosen = Directions(inside.left[:, start:], inside.right[:, start:], inside.values[start:], inside.crossings)
     return chosen, pool.left_basis @ chosen.left, pool.right_basis @ chosen.right
 
 

@@ -23,6 +23,7 @@ from edge_nusa import tensor_file
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
 from edge_nusa.head import Head, head_from_tensors, head_tensors
+from edge_nusa.layout import Tower
 from edge_nusa.null_space import merge
 from edge_nusa.recipes import RECIPES, Recipe
 from edge_nusa.state_reader import StateReader
@@ -81,11 +82,12 @@ class Knowledge:
         known = ", ".join(self.names[:10]) or "nothing yet"
         raise InputError(f"the label {name!r} was never taught; known: {known}")
 
-    def merged(self, bundle: Bundle) -> dict[str, np.ndarray]:
-        """W_now (out, in) float32 of every matrix that differs from W_0; formed on copies, checked finite."""
+    def merged(self, bundle: Bundle, towers: tuple[Tower, ...] = ("image", "text")) -> dict[str, np.ndarray]:
+        """W_now (out, in) float32 of every matrix of `towers` that differs from W_0; formed on copies, checked finite."""
+        cores = {name: core for name, core in self.cores.items() if name.startswith(towers)}
         if self.recipe.rule == "resvd":
-            return dict(self.cores)
-        return {name: merge(bundle.matrix(name), bundle.pools[name], core) for name, core in self.cores.items() if np.any(core)}
+            return cores
+        return {name: merge(bundle.matrix(name), bundle.pools[name], core) for name, core in cores.items() if np.any(core)}
 
     def without(self, name: str) -> Knowledge:
         """Everything but one label: its anchors, its column of the head and its count are gone."""
