@@ -162,9 +162,10 @@ class _Learning:
         part, whole = self._with_head(candidate, features)
         # a label with too few pictures to hold any out is asked about all of them before, and by leave-one-out after
         alone = np.flatnonzero(~np.isin(self.classes, self.classes[self.held])) if candidate.recipe.has_head else np.zeros(0, np.int64)
-        asked = np.flatnonzero(self.held) if not len(alone) else np.union1d(np.flatnonzero(self.held), alone)
-        before = self._accuracies_before(candidate, features, text, tails, asked)
-        after = self._accuracies_after(part, whole, features, text, tails, alone)
+        asked = np.union1d(np.flatnonzero(self.held), alone)
+        offered = self._offered(text, tails)
+        before = self._accuracies_before(candidate, features, offered[0], asked)
+        after = self._accuracies_after(part, whole, features, offered, alone)
         kept = self._retention(candidate, text, tails)
         if not self.settings.is_forced:
             judge.check(kept, before, after, np.bincount(self.goals[asked], minlength=len(self.names)).tolist())
@@ -181,20 +182,20 @@ class _Learning:
         nouns = self._nouns(judge.DISTRACTORS) if len(self.names) < 2 else []
         return text.anchors(tails.frozen, nouns, self.settings.template), text.anchors(tails.adapted, nouns, self.settings.template)
 
-    def _accuracies_before(self, candidate: Knowledge, features: Features, text: TextEncoder, tails: _Tails, asked: np.ndarray) -> list[float | None]:
+    def _accuracies_before(self, candidate: Knowledge, features: Features, offered: np.ndarray, asked: np.ndarray) -> list[float | None]:
         """Of the state before: its learned labels, the new ones by the untouched model."""
         if not len(asked):
             return [None] * len(self.names)
-        others = np.concatenate([candidate.frozen_anchors[len(self.before.labels) :], self._offered(text, tails)[0]])
+        others = np.concatenate([candidate.frozen_anchors[len(self.before.labels) :], offered])
         answerer = Answerer(self.before, self.bundle.manifest.logit_scale, others, others)
         tail = eye.image_tail(self.bundle, self.before.merged(self.bundle, ("image",)), self.workplace.threads)
         return judge.accuracies(answerer(eye.views(features, tail, asked)), self.goals[asked], len(self.names))
 
     def _accuracies_after(
-        self, part: Knowledge, whole: Knowledge, features: Features, text: TextEncoder, tails: _Tails, alone: np.ndarray
+        self, part: Knowledge, whole: Knowledge, features: Features, offered: tuple[np.ndarray, np.ndarray], alone: np.ndarray
     ) -> list[float | None]:
         """Of the candidate: held-out pictures by `part`, which never saw them, the rows `alone` by leave-one-out in `whole`."""
-        scale, offered, count = self.bundle.manifest.logit_scale, self._offered(text, tails), len(self.names)
+        scale, count = self.bundle.manifest.logit_scale, len(self.names)
         rows = np.flatnonzero(self.held)
         after: list[float | None] = [None] * count
         if len(rows):
@@ -202,7 +203,7 @@ class _Learning:
         if not len(alone):
             return after
         answerer, views = Answerer(whole, scale, *offered), eye.views(features, None, alone)
-        solved = whole.head.solve()
+        solved = answerer.solved or whole.head.solve()
         left_out = whole.head.leave_one_out(views.features, self.goals[alone], solved), left_out_novelty(whole.head, solved, views.features)
         others = judge.accuracies(answerer(views, left_out), self.goals[alone], count)
         # of a label of one picture nothing is left when that is left out
