@@ -204,7 +204,7 @@ class _Learning:
             return after
         answerer, views = Answerer(whole, scale, *offered), eye.views(features, None, alone)
         solved = answerer.solved or whole.head.solve()
-        left_out = whole.head.leave_one_out(views.features, self.goals[alone], solved), left_out_novelty(whole.head, solved, views.features)
+        left_out = solved.leave_one_out(views.features, self.goals[alone]), left_out_novelty(solved, views.features)
         others = judge.accuracies(answerer(views, left_out), self.goals[alone], count)
         # of a label of one picture nothing is left when that is left out
         return [a if a is not None else b if whole.head.counts[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))]
@@ -216,10 +216,9 @@ class _Learning:
         rows, count, taught = heads.features(features.taps), len(self.names), ~self.held
         part = self.before.head.added(rows[taught], self.goals[taught], count)
         whole = self.before.head.added(rows, self.goals, count)
-        solved = part.solve()
-        scores = part.leave_one_out(rows[taught], self.goals[taught], solved)
+        scores = part.solve().leave_one_out(rows[taught], self.goals[taught])
         answer = replace(self.before.answer, head_temperature=judge.head_temperature(scores, self.goals[taught]))
-        own = left_out_novelty(whole, whole.solve(), rows)
+        own = left_out_novelty(whole.solve(), rows)
         labels = list(candidate.labels)
         for column in np.unique(self.goals):
             if (self.goals == column).sum() >= FEWEST_FOR_NOVELTY:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_nusa.head import BINARY_PLACES, Head, Solved
+from edge_nusa.head import Solved
 from edge_nusa.knowledge import Knowledge
 
 Floats = np.ndarray
@@ -48,20 +48,14 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
 
-def novelty(head: Head, solved: Solved, features: Floats) -> Floats:
+def novelty(solved: Solved, features: Floats) -> Floats:
     """(B,) lambda z^T (G + lambda I)^-1 z: near 0 for what was taught, near z^T z for what is unlike it. features (B, F) int64."""
-    inner = head.gram / 2.0 ** (2 * BINARY_PLACES) + solved.strength * np.eye(len(head.gram))
-    return _novelty(np.linalg.inv(inner), solved.strength, features)
+    return np.asarray(solved.strength * solved.leverage(features))
 
 
-def _novelty(inverse: Floats, strength: float, features: Floats) -> Floats:
-    rows = features / 2.0**BINARY_PLACES
-    return np.asarray(strength * ((rows @ inverse) * rows).sum(axis=1))
-
-
-def left_out_novelty(head: Head, solved: Solved, features: Floats) -> Floats:
+def left_out_novelty(solved: Solved, features: Floats) -> Floats:
     """(B,) novelty of pictures that are in the head's sums, each as if it alone were not: lambda h / (1 - h)."""
-    leverage = novelty(head, solved, features) / solved.strength
+    leverage = solved.leverage(features)
     return np.asarray(solved.strength * leverage / np.maximum(1 - leverage, 1e-9))
 
 
@@ -80,9 +74,6 @@ class Answerer:
         self.solved = knowledge.head.solve() if self.has_head else None
         self.novelty_limit = NOVELTY_CAP * len(knowledge.head.gram)
         self.novelty_limit = min(self.novelty_limit, max((label.novelty for label in knowledge.labels), default=0.0))
-        if self.solved is not None:
-            inner = knowledge.head.gram / 2.0 ** (2 * BINARY_PLACES) + self.solved.strength * np.eye(len(knowledge.head.gram))
-            self._inverse = np.linalg.inv(inner)
 
     def __call__(self, views: Views, left_out: tuple[Floats, Floats] | None = None) -> Answers:
         """Probabilities over learned labels, then others, in that order.
@@ -95,7 +86,7 @@ class Answerer:
             return Answers(softmax(logits), np.zeros(len(logits), bool), np.zeros(len(logits)))
         zero_shot = softmax(self.scale * views.frozen @ self.anchors.T)
         if left_out is None:
-            scores, distance = self.solved.scores(views.features), _novelty(self._inverse, self.solved.strength, views.features)
+            scores, distance = self.solved.scores(views.features), novelty(self.solved, views.features)
         else:
             scores, distance = left_out
         is_near = distance <= self.novelty_limit

@@ -38,15 +38,33 @@ def features(taps: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Solved:
-    """A fitted head: weights (F, L) float64 for features in their whole-number unit / 2^10, lambda, and its GCV score."""
+    """A fitted head: weights (F, L) float64 for features in their whole-number unit / 2^10, lambda, and its GCV score.
+
+    inverse_root (F, F) float64 in the same unit: (G + lambda I)^-1 = inverse_root inverse_root^T.
+    """
 
     weights: np.ndarray
+    inverse_root: np.ndarray
     strength: float
     score: float
 
     def scores(self, feature_rows: np.ndarray) -> np.ndarray:
         """(B, L) float64: about 1 for the label, about 0 for the others. feature_rows (B, F) int64."""
         return np.asarray((feature_rows / 2.0**BINARY_PLACES) @ self.weights)
+
+    def leverage(self, feature_rows: np.ndarray) -> np.ndarray:
+        """(B,) float64 h = z^T (G + lambda I)^-1 z, below 1 for a picture that is in the sums. feature_rows (B, F) int64."""
+        # a sum of squares loses nothing to cancellation; z^T inverse z does, which 1 / (1 - h) then magnifies
+        return np.asarray(np.square((feature_rows / 2.0**BINARY_PLACES) @ self.inverse_root).sum(axis=1))
+
+    def leave_one_out(self, feature_rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(B, L) scores of pictures that are in the sums, each as if it alone were not: (yhat - h y) / (1 - h).
+
+        feature_rows (B, F) int64 of the labels `columns` (B,).
+        """
+        leverage = self.leverage(feature_rows)[:, None]
+        own = np.eye(self.weights.shape[1])[columns]
+        return np.asarray((self.scores(feature_rows) - leverage * own) / (1 - leverage))
 
 
 class Head:
@@ -88,22 +106,13 @@ class Head:
         seen = self.gram[-1, -1] / unit
         candidates = [(self._gcv(values, rotated, seen, s * values.mean()), s * values.mean()) for s in STRENGTHS]
         score, strength = min(candidates)
-        return Solved(vectors @ (rotated / (values + strength)[:, None]), strength, score)
+        return Solved(vectors @ (rotated / (values + strength)[:, None]), vectors / np.sqrt(values + strength), strength, score)
 
     def _gcv(self, values: np.ndarray, rotated: np.ndarray, seen: float, strength: float) -> float:
         shrunk = rotated / (values + strength)[:, None]
         residual = self.counts.sum() - 2 * (rotated * shrunk).sum() + (values[:, None] * shrunk**2).sum()
         freedom = seen - (values / (values + strength)).sum()
         return float(seen * max(residual, 0.0) / max(freedom, 1e-9) ** 2)
-
-    def leave_one_out(self, feature_rows: np.ndarray, columns: np.ndarray, solved: Solved) -> np.ndarray:
-        """(B, L) scores of pictures that are in the sums, each as if it alone were not: (yhat - h y) / (1 - h)."""
-        rows = feature_rows / 2.0**BINARY_PLACES
-        inner = self.gram / 2.0 ** (2 * BINARY_PLACES) + solved.strength * np.eye(len(self.gram))
-        leverage = np.einsum("bf,fb->b", rows, np.linalg.solve(inner, rows.T))
-        own = np.zeros((len(rows), self.sums.shape[1]))
-        own[np.arange(len(rows)), columns] = 1
-        return np.asarray((rows @ solved.weights - leverage[:, None] * own) / (1 - leverage)[:, None])
 
 
 def head_tensors(head: Head) -> dict[str, np.ndarray]:

@@ -73,6 +73,9 @@ def test_the_weights_are_those_of_plain_ridge_regression(seed: int, images: int)
     expected = np.linalg.solve(plain.T @ plain + solved.strength * np.eye(F), plain.T @ one_hot(columns))
     np.testing.assert_allclose(solved.weights, expected, atol=1e-7)
     np.testing.assert_allclose(solved.scores(rows), plain @ expected, atol=1e-7)
+    inner = plain.T @ plain + solved.strength * np.eye(F)
+    np.testing.assert_allclose(solved.inverse_root @ solved.inverse_root.T @ inner, np.eye(F), atol=1e-7)
+    np.testing.assert_allclose(solved.leverage(rows), np.diag(plain @ np.linalg.inv(inner) @ plain.T), atol=1e-7)
 
 
 @settings(max_examples=30, deadline=None)
@@ -96,22 +99,32 @@ def test_the_strength_is_the_candidate_of_least_generalised_cross_validation(see
 @given(seed=SEEDS, images=st.integers(6, 30))
 def test_leave_one_out_equals_really_leaving_each_one_out(seed: int, images: int) -> None:
     rows, columns = taught(seed, images)
-    head = head_of(rows, columns)
-    solved = head.solve()
+    solved = head_of(rows, columns).solve()
     plain, really = rows / 2.0**BINARY_PLACES, np.zeros((images, LABELS))
     for left_out in range(images):
         kept = np.delete(plain, left_out, axis=0)
         inner = kept.T @ kept + solved.strength * np.eye(F)
         really[left_out] = plain[left_out] @ np.linalg.solve(inner, kept.T @ np.delete(one_hot(columns), left_out, axis=0))
-    np.testing.assert_allclose(head.leave_one_out(rows, columns, solved), really, atol=1e-6)
+    np.testing.assert_allclose(solved.leave_one_out(rows, columns), really, atol=1e-6)
+
+
+def test_leave_one_out_is_exact_where_pictures_are_few_and_features_many() -> None:
+    rng = np.random.default_rng(8)
+    columns = np.arange(8) % LABELS
+    rows = features((rng.normal(size=(LABELS, 256))[columns] + 0.5 * rng.normal(size=(8, 256))).astype(np.float32))
+    solved = Head.empty(257).added(rows, columns, LABELS).solve()
+    plain = rows / 2.0**BINARY_PLACES
+    # the same by the 8 x 8 kernel, which is well conditioned: y - (K^-1 y) / diag(K^-1)
+    kernel = np.linalg.inv(plain @ plain.T + solved.strength * np.eye(8))
+    expected = one_hot(columns) - kernel @ one_hot(columns) / np.diag(kernel)[:, None]
+    np.testing.assert_allclose(solved.leave_one_out(rows, columns), expected, rtol=0, atol=1e-9)
 
 
 def test_leave_one_out_knows_less_than_the_fit() -> None:
     rows, columns = taught(3, 20)
-    head = head_of(rows, columns)
-    solved = head.solve()
+    solved = head_of(rows, columns).solve()
     own = np.arange(20), columns
-    assert (head.leave_one_out(rows, columns, solved)[own] < solved.scores(rows)[own]).all()
+    assert (solved.leave_one_out(rows, columns)[own] < solved.scores(rows)[own]).all()
 
 
 def test_taught_labels_are_told_apart() -> None:
