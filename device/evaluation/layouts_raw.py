@@ -121,7 +121,8 @@ def _idx(file: Path, axes: int) -> np.ndarray:
                 return np.memmap(file, np.uint8, "r", start, shape).view(np.ndarray)
             if count > MAX_IDX_BYTES:
                 raise ValueError(f"{count} bytes, more than {MAX_IDX_BYTES}")
-            return np.frombuffer(opened.read(count), np.uint8).reshape(shape)
+            # One byte more than there should be: only at its end does gzip compare the checksum.
+            return np.frombuffer(opened.read(count + 1), np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise InputError(f"{printable(source)}: expected an idx file of bytes with {axes} axes, found {_reason(error)}; {AGAIN}") from error
 
