@@ -15,13 +15,13 @@ from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer, left_out_novelty
 from edge_nusa.device import eye, judge, learn_report
-from edge_nusa.device.anchors import TextEncoder
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.device.task import Task, held_out, joined
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
 from edge_nusa.knowledge import Knowledge, Label, from_files, load, to_files
 from edge_nusa.memory import used_bytes
 from edge_nusa.recipes import Recipe, check_fits
+from edge_nusa.text_encoder import TextEncoder
 from edge_nusa.workplace import Workplace
 
 FEWEST_FOR_NOVELTY = 4

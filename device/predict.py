@@ -11,12 +11,12 @@ from edge_nusa import sessions
 from edge_nusa.answer import Answerer
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import eye
-from edge_nusa.device.anchors import TextEncoder
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge, load
 from edge_nusa.pictures import Quarantined
 from edge_nusa.recipes import DEVICE
+from edge_nusa.text_encoder import TextEncoder
 from edge_nusa.workplace import Workplace
 
 Prediction = dict[str, Any]

@@ -14,7 +14,7 @@ from edge_nusa.bundle import Bundle
 from edge_nusa.errors import InputError
 from edge_nusa.pictures import decode, find_pictures
 from edge_nusa.preprocessing import pixels
-from edge_nusa.tokenizer import Tokenizer
+from edge_nusa.text_encoder import TextEncoder
 
 
 class Loss(NamedTuple):
@@ -47,7 +47,8 @@ def measure(float_bundle: Bundle, int8_model: onnx.ModelProto, calibration: Path
     import onnxruntime
 
     images, labels, names = calibration_images(float_bundle, calibration)
-    anchors = _anchors(float_bundle, names)
+    text = TextEncoder(float_bundle)
+    anchors = text.anchors(text.tail({}), names, float_bundle.manifest.templates[0])
     reference = sessions.run(sessions.open_session(float_bundle, "image_trunk"), {"pixels": images})[0]
     session: Any = onnxruntime.InferenceSession(int8_model.SerializeToString(), providers=["CPUExecutionProvider"])
     found = sessions.run(session, {"pixels": images})[0]
@@ -71,11 +72,3 @@ def calibration_images(bundle: Bundle, folder: Path, a_label: int = 20) -> tuple
     if not rows:
         raise InputError(f"the calibration folder {folder} holds no readable pictures; expected a folder per label with pictures in each")
     return np.stack(rows), np.array(labels), [name.replace("_", " ") for name in names]
-
-
-def _anchors(bundle: Bundle, names: list[str]) -> np.ndarray:
-    tokenizer = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.vocab_size, bundle.manifest.text.size)
-    ids, last = tokenizer([bundle.manifest.templates[0].format(name) for name in names])
-    hidden = sessions.run(sessions.open_session(bundle, "text_trunk"), {"token_ids": ids})[0]
-    tail = sessions.open_session(bundle, "text_tail", injected=sessions.tail_weights(bundle, "text", {}))
-    return sessions.run(tail, {"hidden": hidden, "last": last})[0]

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from edge_nusa import manifest as manifests
-from edge_nusa import sessions, tensor_file
+from edge_nusa import tensor_file
 from edge_nusa.bundle import Bundle, basis_hash
 from edge_nusa.errors import RefusedError, UsageError
 from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
 from edge_nusa.layout import TowerShape
-from edge_nusa.tokenizer import Tokenizer
+from edge_nusa.text_encoder import TextEncoder
 
 TEMPLATES = ("a photo of a {}.", "a picture of the {}.", "a close-up photo of a {}.", "a blurry photo of a {}.")
 Progress = Callable[[str, int, int], None]
@@ -134,24 +134,14 @@ def _verified(folder: Path, source: models.Source, settings: ExportSettings, man
     measured |= {f"largest_difference_{name}": float(f"{value:.3g}") for name, value in verify.embedding_differences(bundle, source).items()}
     progress("vocabulary", 1, 1)
     names = (folder / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
-    (folder / "vocabulary.safetensors").write_bytes(tensor_file.encode({"anchors": _vocabulary_anchors(bundle, names)}))
+    text = TextEncoder(bundle)
+    anchors = text.embeddings(text.tail({}), [bundle.manifest.templates[0].replace("{}", name) for name in names])
+    (folder / "vocabulary.safetensors").write_bytes(tensor_file.encode({"anchors": anchors.astype(np.float16)}))
     if settings.precision in ("int8", "auto"):
         progress("int8", 1, 1)
         manifest, loss = _try_int8(folder, bundle, settings, manifest)
         measured |= loss
     return replace(manifest, measured=measured)
-
-
-def _vocabulary_anchors(bundle: Bundle, names: list[str]) -> np.ndarray:
-    tokenizer = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.vocab_size, bundle.manifest.text.size)
-    trunk = sessions.open_session(bundle, "text_trunk")
-    tail = sessions.open_session(bundle, "text_tail", injected=sessions.tail_weights(bundle, "text", {}))
-
-    def embed(ids: np.ndarray, last: np.ndarray) -> np.ndarray:
-        hidden = trunk.run(None, {"token_ids": ids})[0]
-        return np.asarray(tail.run(None, {"hidden": hidden, "last": last})[0])
-
-    return vocabulary.anchors(names, bundle.manifest.templates[0], tokenizer, embed)
 
 
 def _try_int8(folder: Path, bundle: Bundle, settings: ExportSettings, manifest: manifests.Manifest) -> tuple[manifests.Manifest, dict[str, Any]]:

@@ -17,7 +17,7 @@ from edge_nusa.errors import InputError
 from edge_nusa.null_space import principal_rank
 from edge_nusa.pictures import decode, find_pictures
 from edge_nusa.preprocessing import pixels
-from edge_nusa.tokenizer import Tokenizer
+from edge_nusa.text_encoder import TextEncoder
 
 SETS = ("tin100", "caltech101", "cifar10")
 
@@ -40,11 +40,8 @@ def zero_shot(bundle: Bundle, data: Path, name: str, a_class: int = 50) -> tuple
             except InputError:
                 continue
             labels.append(number)
-    tokenizer = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.vocab_size, bundle.manifest.text.size)
-    ids, last = tokenizer([wording["template"].replace("{}", wording["classes"][f]) for f in folders])
-    hidden = sessions.run(sessions.open_session(bundle, "text_trunk"), {"token_ids": ids})[0]
-    tail = sessions.open_session(bundle, "text_tail", injected=sessions.tail_weights(bundle, "text", {}))
-    anchors = sessions.run(tail, {"hidden": hidden, "last": last})[0]
+    text = TextEncoder(bundle)
+    anchors = text.anchors(text.tail({}), [wording["classes"][f] for f in folders], wording["template"])
     found = sessions.run(sessions.open_session(bundle, "image_trunk"), {"pixels": np.stack(rows)})[0] @ anchors.T
     return 100 * float((found.argmax(axis=1) == np.array(labels)).mean()), 100 / len(folders)
 

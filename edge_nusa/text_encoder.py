@@ -1,4 +1,4 @@
-"""Anchors of labels: prompts through the text graphs in onnxruntime, by the untouched or by the adapted tail."""
+"""Prompts, and anchors of labels, through the text graphs in onnxruntime, by the untouched or by the adapted tail."""
 
 from __future__ import annotations
 
@@ -32,14 +32,18 @@ class TextEncoder:
         """A session of the text tail with these merged matrices (none: the untouched tail)."""
         return sessions.open_session(self.bundle, "text_tail", self.threads, sessions.tail_weights(self.bundle, "text", merged))
 
+    def embeddings(self, tail: Any, prompts: Sequence[str]) -> np.ndarray:
+        """(B, D) float32 unit-norm embeddings of whole prompts."""
+        hidden, last = self.hidden(prompts)
+        return sessions.run(tail, {"hidden": hidden, "last": last}, chunk=64)[0]
+
     def anchors(self, tail: Any, labels: Sequence[str], template: str | None) -> np.ndarray:
         """(L, D) float32 unit-norm: the mean over the bundle's templates, or the one template given."""
         if not labels:
             return np.zeros((0, self.bundle.manifest.text.embed_dim), np.float32)
         total = np.zeros((len(labels), self.bundle.manifest.text.embed_dim))
         for one in [template] if template else self.bundle.manifest.templates:
-            hidden, last = self.hidden([one.replace("{}", label) for label in labels])
-            total += sessions.run(tail, {"hidden": hidden, "last": last}, chunk=64)[0]
+            total += self.embeddings(tail, [one.replace("{}", label) for label in labels])
         return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), dtype=np.float32)
 
     def label_anchors(self, tail: Any, labels: Sequence[Label]) -> np.ndarray:
