@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from edge_nusa import durable
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import InputError, ResourceError
+from edge_nusa.file_record import file_sha256
 from edge_nusa.memory import used_bytes
 from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
 from edge_nusa.preprocessing import pixels
@@ -106,8 +106,7 @@ def _load(path: Path, max_pixels: int, seen: set[str] | None, quarantined: list[
         image = decode(path, max_pixels)
         if seen is None:
             return image
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_sha256(path)
     except (InputError, OSError) as error:
         quarantined.append(Quarantined(printable(path), str(error).removeprefix(f"{printable(path)}: ")))
         return None

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import numpy as np
 from edge_nusa import manifest as manifests
 from edge_nusa import tensor_file
 from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.file_record import FileRecord, file_sha256, sha256_hex
 from edge_nusa.layout import Tower, TowerShape, matrix_names, matrix_region
 from edge_nusa.null_space import Pool
 
@@ -71,7 +71,7 @@ class Bundle:
     def read(self, name: str) -> bytes:
         """A small file's bytes, verified again as they are read."""
         data = self.path(name).read_bytes()
-        if hashlib.sha256(data).hexdigest() != self.manifest.files[name].sha256:
+        if sha256_hex(data) != self.manifest.files[name].sha256:
             raise DamagedError(f"{self.folder / name}: its SHA-256 is not the manifest's; copy the bundle again")
         return data
 
@@ -117,19 +117,18 @@ class Bundle:
         return names, anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
 
 
-def verify_file(folder: Path, name: str, record: manifests.FileRecord) -> None:
+def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     """Compare a file's size, then its SHA-256, with its record. Raises DamagedError naming the file."""
     path = folder / name
     if Path(name).name != name or path.is_symlink() or not path.is_file():
         raise DamagedError(f"{path}: expected a plain file inside the bundle, found none; copy the bundle again")
     if path.stat().st_size != record.bytes:
         raise DamagedError(f"{path}: expected {record.bytes} bytes, found {path.stat().st_size}; copy the bundle again")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(path)
     if found != record.sha256:
         raise DamagedError(f"{path}: expected SHA-256 {record.sha256[:16]}..., found {found[:16]}...; copy the bundle again")
 
 
-def basis_hash(files: dict[str, manifests.FileRecord]) -> str:
+def basis_hash(files: dict[str, FileRecord]) -> str:
     """What a state is bound to: the basis and the weights that it was learned over."""
-    return hashlib.sha256(f"{files['basis.safetensors'].sha256}:{files['weights.safetensors'].sha256}".encode()).hexdigest()
+    return sha256_hex(f"{files['basis.safetensors'].sha256}:{files['weights.safetensors'].sha256}".encode())

@@ -8,7 +8,6 @@ Neither holds an absolute path or a host name.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any
 
 from edge_nusa import durable
 from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.file_record import FileRecord, sha256_hex
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -25,19 +25,6 @@ MANIFEST_NAME = "manifest.json"
 _MANIFEST_LIMIT_BYTES = 1 << 20
 _FILE_NAME = re.compile(r"[a-z0-9_.-]+")
 _NEXT_STEP = "run `edge-nusa undo` to go back a generation, or `edge-nusa doctor` to see what else is damaged"
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """What a file was when it was written: SHA-256 in hex, size in bytes."""
-
-    sha256: str
-    bytes: int
-
-
-def sha256_hex(data: bytes) -> str:
-    """SHA-256 in lower-case hex."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def damaged(where: Path, expected: str, found: str) -> DamagedError:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_nusa.errors import DamagedError
+from edge_nusa.file_record import FileRecord, sha256_hex
 from edge_nusa.layout import TowerShape
 from edge_nusa.preprocessing import Preprocessing
 
 FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """SHA-256 (hex) and size in bytes of one file."""
-
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ class Manifest:
 def checksum(content: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of everything but the checksum itself."""
     rest = {name: value for name, value in content.items() if name != "checksum"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return sha256_hex(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
 
 
 def encode(manifest: Manifest) -> bytes:

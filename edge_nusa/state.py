@@ -28,7 +28,6 @@ from edge_nusa.generation import (
     EMPTY_POINTER,
     FORMAT_VERSION,
     MANIFEST_NAME,
-    FileRecord,
     Generation,
     Pointer,
     describe,
@@ -37,7 +36,7 @@ from edge_nusa.generation import (
 )
 from edge_nusa.state_reader import StateReader
 
-__all__ = ["FORMAT_VERSION", "GENERATIONS_KEPT", "FileRecord", "Generation", "State"]
+__all__ = ["FORMAT_VERSION", "GENERATIONS_KEPT", "Generation", "State"]
 
 GENERATIONS_KEPT = 5
 

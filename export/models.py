@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from edge_nusa.errors import InputError, UsageError
+from edge_nusa.file_record import file_sha256
 from edge_nusa.layout import TowerShape
 from edge_nusa.preprocessing import Preprocessing
 
@@ -147,7 +147,7 @@ def load_checkpoint(model: nn.Module, path: Path, allow_pt: bool) -> str:
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise InputError(f"the checkpoint {path.name} holds NaN or infinite weights; use a sound checkpoint")
     model.load_state_dict(state, strict=False)
-    return f"{path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()})"
+    return f"{path.name} (sha256 {file_sha256(path)})"
 
 
 def _load_pt(path: Path) -> dict[str, torch.Tensor]:

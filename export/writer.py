@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from edge_nusa import tensor_file
 from edge_nusa.bundle import Bundle, basis_hash
 from edge_nusa.errors import RefusedError, UsageError
 from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
+from edge_nusa.file_record import FileRecord, file_sha256
 from edge_nusa.layout import TowerShape
 from edge_nusa.text_encoder import TextEncoder
 
@@ -164,10 +164,7 @@ def _try_int8(folder: Path, bundle: Bundle, settings: ExportSettings, manifest: 
 def _finish(folder: Path, manifest: manifests.Manifest, origin: str) -> None:
     """Write the model card and the manifest over the files as they are now."""
     (folder / "README.md").write_text(model_card.model_card(manifest, origin), encoding="utf-8")
-    records: dict[str, manifests.FileRecord] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name != "manifest.json":
-            with path.open("rb") as file:
-                records[path.name] = manifests.FileRecord(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+    files = [path for path in sorted(folder.iterdir()) if path.name != "manifest.json"]
+    records = {path.name: FileRecord(file_sha256(path), path.stat().st_size) for path in files}
     full = replace(manifest, files=records, basis_hash=basis_hash(records))
     (folder / "manifest.json").write_bytes(manifests.encode(full))

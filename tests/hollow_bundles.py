@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_nusa import manifest as manifests
 from edge_nusa.bundle import FILES, Bundle, basis_hash
+from edge_nusa.file_record import FileRecord
 from edge_nusa.layout import TowerShape
 from edge_nusa.preprocessing import Preprocessing
 
@@ -17,7 +18,7 @@ def hollow_manifest() -> manifests.Manifest:
     """The manifest of a model of one tail block a tower, whose files are each their own name."""
     image = TowerShape(WIDTH, 1, 2, 16, EMBED, 1, False, 16, 8)
     text = TowerShape(WIDTH, 1, 2, 16, EMBED, 1, False, 8, 0)
-    records = {name: manifests.FileRecord(hashlib.sha256(name.encode()).hexdigest(), len(name)) for name in (*FILES, "image_tail.onnx")}
+    records = {name: FileRecord(hashlib.sha256(name.encode()).hexdigest(), len(name)) for name in (*FILES, "image_tail.onnx")}
     return manifests.Manifest(
         model="hollow",
         weights="none",

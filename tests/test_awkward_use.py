@@ -16,6 +16,7 @@ from edge_nusa import manifest as manifests
 from edge_nusa.bundle import embedded_bundle
 from edge_nusa.device.demo_pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
+from edge_nusa.file_record import FileRecord
 
 
 def test_a_report_is_written_where_it_is_asked_for_even_without_a_terminal(taught: Path, tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_a_graph_that_onnxruntime_refuses_is_damage(tmp_path: Path) -> None:
     copy = Path(shutil.copytree(embedded_bundle(), tmp_path / "bundle"))
     (copy / "image_trunk.onnx").write_bytes(b"not a graph")
     manifest = manifests.decode((copy / "manifest.json").read_bytes(), "manifest.json")
-    record = manifests.FileRecord(hashlib.sha256(b"not a graph").hexdigest(), 11)
+    record = FileRecord(hashlib.sha256(b"not a graph").hexdigest(), 11)
     changed = replace(manifest, files={**manifest.files, "image_trunk.onnx": record})
     (copy / "manifest.json").write_bytes(manifests.encode(changed))
     done = run_cli("predict", copy / "README.md", "--labels", "a,b", "--bundle", copy)

@@ -1,0 +1,26 @@
+"""What a file was when it was written: its SHA-256 and size, as the manifests of a bundle and of a generation list it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What a file was when it was written: SHA-256 in lower-case hex, size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 in lower-case hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 in lower-case hex of a file, which is never in memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
