@@ -178,6 +178,19 @@ def test_a_class_of_trains_is_no_split(tmp_path: Path) -> None:
     assert int(one(tmp_path, "vehicles").is_test.sum()) == 4
 
 
+def test_classes_named_train_and_test_are_no_split(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        put(tmp_path / "words" / name, *numbered(5))
+    assert one(tmp_path, "words").labels == ("test", "train")
+
+
+def test_a_test_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "set" / "train" / "a", *numbered(5))
+    put(tmp_path / "set" / "test", *numbered(5))
+    with pytest.raises(InputError, match="class 'a'.*found 5 and 0"):
+        find_sets(tmp_path, None)
+
+
 @pytest.mark.parametrize("test", ["test", "val"])
 def test_folders_split_as_they_say(tmp_path: Path, test: str) -> None:
     for part, count in (("train", 3), (test, 2)):

@@ -93,7 +93,7 @@ def _by_folders(folder: Path) -> list[Example]:
     """
     parts = {part.name: part for part in folders(folder)}
     test = TEST if TEST in parts else VALIDATION
-    if not (TRAIN in parts and test in parts and folders(parts[TRAIN]) and folders(parts[test])):
+    if not (TRAIN in parts and test in parts and (folders(parts[TRAIN]) or folders(parts[test]))):
         return []
     strange = sorted(set(parts) - {TRAIN, VALIDATION, TEST})
     if strange:

@@ -56,14 +56,14 @@ def _cifar_part(file: Path) -> tuple[np.ndarray, list[int]]:
         labels = [token for token in _until_word(_after("fine_labels", tokens)) if isinstance(token, int)]
         if not labels or stretch.length != len(labels) * int(np.prod(CIFAR_SHAPE)):
             raise ValueError(f"{len(labels)} labels for {stretch.length} bytes of pixels")
-    except (OSError, ValueError, OverflowError, struct.error) as error:
+    except (OSError, ValueError, struct.error) as error:
         raise InputError(f"{printable(file)}: expected the pickle of CIFAR-100 with data and fine_labels, found {_reason(error)}; {AGAIN}") from error
     pixels = np.memmap(file, np.uint8, "r", stretch.offset, (len(labels), *CIFAR_SHAPE))
     return pixels.view(np.ndarray).transpose(0, 2, 3, 1), labels
 
 
 def _tokens(file: BinaryIO) -> Iterator[str | int | Stretch]:
-    """The strings and numbers of a pickle in their order; nothing is built or called. Raises ValueError, OverflowError or struct.error for another file."""
+    """The strings and numbers of a pickle in their order; nothing is built or called. Raises ValueError or struct.error for another file."""
     while (code := file.read(1)) != b".":
         opcode = OPCODES.get(code)
         if opcode is None:

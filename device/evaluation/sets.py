@@ -87,7 +87,7 @@ def open_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The picture as RGB of 8 bits. max_pixels bounds the decoding of files. Raises InputError as `pictures.decode` does."""
     if isinstance(picture, Path):
         return decode(picture, max_pixels)
-    return Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
+    return Image.fromarray(picture).convert("RGB")
 
 
 def content_digest(picture: Picture) -> str:
@@ -104,10 +104,10 @@ def content_digest(picture: Picture) -> str:
 def split_by_lot(key: str, pictures: Sequence[Path]) -> list[Example]:
     """The pictures of one class, TEST_SHARE of them for the test: those whose names rank first.
 
-    Neither the order of `pictures` nor the other classes matter. Of two pictures or more each kind gets one at least.
+    Neither where the set lies nor the other classes matter. Of two pictures or more each kind gets one at least.
     """
-    ranked = _ranked(sorted(pictures), lambda picture: f"{SPLIT_SEED}/{key}/{picture.name}")
-    held_out = set(ranked[: max(1, min(round(TEST_SHARE * len(ranked)), len(ranked) - 1))])
+    ranked = _ranked(pictures, lambda picture: f"{SPLIT_SEED}/{key}/{picture.name}")
+    held_out = set(ranked[: max(1, round(TEST_SHARE * len(ranked)))])
     return [Example(key, picture, picture in held_out) for picture in pictures]
 
 
