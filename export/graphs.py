@@ -98,19 +98,16 @@ def trace(graph: Graph) -> onnx.ModelProto:
     return model
 
 
-def point_at_weights(model: onnx.ModelProto, graph: Graph, width: int, stored: dict[str, Stored], location: str) -> list[str]:
-    """Replace every parameter inside the model by a reference into `location`; returns the names of injected ones."""
+def point_at_weights(model: onnx.ModelProto, graph: Graph, width: int, stored: dict[str, Stored], location: str) -> None:
+    """Replace every parameter inside the model by a reference into `location`, or to be injected where a tail adapts a half-precision one."""
     parameters = dict(graph.module.named_parameters())
     casts: list[onnx.NodeProto] = []
-    injected: list[str] = []
     for initializer in model.graph.initializer:
         if initializer.name not in parameters:
             continue
         place = region(graph.tower, initializer.name, width)
         entry, shape = stored[place.name], list(initializer.dims)
         is_adapted = graph.name.endswith("_tail") and initializer.name.endswith(("q.weight", "k.weight", "v.weight", "o.weight"))
-        if is_adapted:
-            injected.append(initializer.name)
         if is_adapted and entry.dtype != "F32":
             _refer(initializer, onnx.TensorProto.FLOAT, INJECTED, 0, 4 * _count(shape))
         elif entry.dtype == "F32":
@@ -121,7 +118,6 @@ def point_at_weights(model: onnx.ModelProto, graph: Graph, width: int, stored: d
             _refer(initializer, onnx.TensorProto.FLOAT16, location, _offset(entry, place, 2), 2 * _count(shape))
     for cast in reversed(casts):
         model.graph.node.insert(0, cast)
-    return injected
 
 
 def _count(shape: list[int]) -> int:

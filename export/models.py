@@ -69,6 +69,12 @@ def refusal(config: dict[str, Any]) -> str:
     return ""
 
 
+def check_weights(name: str, pretrained: str | None, checkpoint: Path | None, is_random: bool) -> None:
+    """Raises UsageError unless exactly one source of weights is named; `micro` has its own."""
+    if name != "micro" and sum((pretrained is not None, checkpoint is not None, is_random)) != 1:
+        raise UsageError("export: expected one of --pretrained TAG, --checkpoint FILE or --random for the weights")
+
+
 def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: bool) -> Source:
     """An open_clip model in float32. Raises UsageError for a model that is not known or not supported.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_nusa import manifest as manifests
 from edge_nusa import tensor_file
-from edge_nusa.bundle import Bundle, basis_hash
+from edge_nusa.bundle import EMBEDDED_POOL, EMBEDDED_RANK, Bundle, basis_hash
 from edge_nusa.errors import RefusedError, UsageError
 from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
 from edge_nusa.file_record import FileRecord, file_sha256
@@ -21,13 +21,17 @@ from edge_nusa.layout import TowerShape
 from edge_nusa.text_encoder import TextEncoder
 
 TEMPLATES = ("a photo of a {}.", "a picture of the {}.", "a close-up photo of a {}.", "a blurry photo of a {}.")
+PRECISIONS = ("fp32", "fp16", "int8", "auto")
 Progress = Callable[[str, int, int], None]
 """Called with a part's name, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """What the user asked for. tail_blocks and text_blocks None mean all; ranks None mean width / 4 (at most 128), and R = 2 r."""
+    """What the user asked for. tail_blocks and text_blocks None mean all; ranks None mean width / 4 (at most 128), and R = 2 r.
+
+    Raises UsageError for an unknown precision.
+    """
 
     out: Path
     tail_blocks: int | None = 0
@@ -41,6 +45,17 @@ class ExportSettings:
     calibration: Path | None = None
     nouns: int = 2000
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"--precision: expected fp32, fp16, int8 or auto, got {self.precision!r}")
+
+
+def default_settings(model: str, out: Path) -> ExportSettings:
+    """What a model is exported with where nothing else is asked for; `micro` as it ships."""
+    if model == "micro":
+        return ExportSettings(out, None, None, EMBEDDED_RANK, EMBEDDED_POOL, precision="fp16")
+    return ExportSettings(out)
 
 
 def export_bundle(source: models.Source, settings: ExportSettings, progress: Progress) -> Bundle:
@@ -63,7 +78,7 @@ def export_bundle(source: models.Source, settings: ExportSettings, progress: Pro
         manifest = _verified(folder, source, settings, manifest, progress)
         manifest = replace(manifest, measured={**manifest.measured, "export_seconds": round(time.monotonic() - began, 1)})
         _finish(folder, manifest, source.origin)
-        Bundle.open(folder)
+        verified = Bundle.open(folder)
         aside = settings.out.with_name(f".{settings.out.name}.old")
         if settings.out.exists():
             settings.out.rename(aside)
@@ -71,7 +86,7 @@ def export_bundle(source: models.Source, settings: ExportSettings, progress: Pro
         shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return Bundle.open(settings.out)
+    return Bundle(settings.out, verified.manifest)
 
 
 def cut(shape: TowerShape, blocks: int | None, option: str) -> TowerShape:

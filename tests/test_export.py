@@ -176,6 +176,23 @@ def test_settings_that_cannot_be_served_are_usage_errors(tiny_name: str, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_precision_or_weights_that_are_not_offered_are_usage_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--precision: expected fp32, fp16, int8 or auto, got 'fp8'"):
+        writer.ExportSettings(tmp_path / "a", precision="fp8")
+    models.check_weights("ViT-B-32", None, None, True)
+    models.check_weights("micro", None, None, False)
+    for pretrained, is_random in ((None, False), ("openai", True)):
+        with pytest.raises(UsageError, match="expected one of --pretrained TAG, --checkpoint FILE or --random"):
+            models.check_weights("ViT-B-32", pretrained, None, is_random)
+
+
+def test_micro_is_exported_as_it_ships_and_others_by_the_general_defaults(tmp_path: Path) -> None:
+    micro, shipped = writer.default_settings("micro", tmp_path), Bundle.open(embedded_bundle()).manifest
+    assert (micro.tail_blocks, micro.text_blocks, micro.precision) == (None, None, shipped.precision)
+    assert (micro.max_rank, micro.pool_rank) == (shipped.method.max_rank["text"], shipped.method.pool_rank["text"])
+    assert writer.default_settings("ViT-B-32", tmp_path) == writer.ExportSettings(tmp_path)
+
+
 def test_a_flipped_bit_in_any_file_is_found(tiny_bundle: Bundle, tmp_path: Path) -> None:
     for name, record in tiny_bundle.manifest.files.items():
         data = bytearray((tiny_bundle.folder / name).read_bytes())

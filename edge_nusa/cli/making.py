@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -14,7 +15,9 @@ from edge_nusa.cli.commands import FormatOption, QuietOption
 from edge_nusa.errors import MissingPackageError, UsageError
 
 
-def _blocks(text: str, option: str) -> int | None:
+def _blocks(text: str | None, default: int | None, option: str) -> int | None:
+    if not text:
+        return default
     if text == "all":
         return None
     if not text.isascii() or not text.isdigit():
@@ -54,17 +57,11 @@ def export(
         return
     if not model or out is None:
         raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
-    if model == "micro":
-        from edge_nusa.bundle import EMBEDDED_POOL, EMBEDDED_RANK
-
-        tail_blocks, text_blocks, rank, pool, precision = tail_blocks or "all", text_blocks or "all", rank or EMBEDDED_RANK, pool or EMBEDDED_POOL, precision or "fp16"
-    precision = precision or "fp32"
-    if precision not in ("fp32", "fp16", "int8", "auto"):
-        raise UsageError(f"--precision: expected fp32, fp16, int8 or auto, got {precision!r}")
-    if model != "micro" and sum((pretrained is not None, checkpoint is not None, random)) != 1:
-        raise UsageError("export: expected one of --pretrained TAG, --checkpoint FILE or --random for the weights")
-    settings = writer.ExportSettings(out, _blocks(tail_blocks or "0", "--tail-blocks"), _blocks(text_blocks or "4", "--text-blocks"), rank, pool, energy,
-                                     precision=precision, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)  # fmt: skip
+    models.check_weights(model, pretrained, checkpoint, random)
+    own = writer.default_settings(model, out)
+    settings = replace(own, tail_blocks=_blocks(tail_blocks, own.tail_blocks, "--tail-blocks"), text_blocks=_blocks(text_blocks, own.text_blocks, "--text-blocks"),
+                       max_rank=rank or own.max_rank, pool_rank=pool or own.pool_rank, energy_threshold=energy, precision=precision or own.precision,
+                       max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)  # fmt: skip
     began = time.monotonic()
     say = (lambda part, done, total: None) if quiet else _step_printer(began)
     bundle = writer.export_bundle(models.load(model, pretrained, checkpoint, allow_pt), settings, say)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edge_nusa.bundle import EMBEDDED_POOL, EMBEDDED_RANK
 from edge_nusa.export import models, writer
 from edge_nusa.export.micro import configuration, pictures, train_text
 
@@ -81,7 +81,7 @@ def finish(data: pictures.Pictures, work: Path, out: Path) -> None:
         model.logit_scale.copy_(torch.tensor(math.log(best)).half().float())
     print(f"held-out zero-shot accuracy on its own {len(data.names)} classes: {accuracy:.2f} %, logit scale {best}, loss {losses[best]:.3f}")
     source = micro_source(model, "trained by python -m edge_nusa.export.micro")
-    settings = writer.ExportSettings(out, None, None, EMBEDDED_RANK, EMBEDDED_POOL, precision="fp16", overwrite=True)
+    settings = replace(writer.default_settings("micro", out), overwrite=True)
     writer.export_bundle(source, settings, lambda part, done, total: None)
 
 
