@@ -25,7 +25,7 @@ BYTES_A_PIXEL = 10
 
 @dataclass(frozen=True)
 class Features:
-    """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, 2 E) float32, tokens at the
+    """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens at the
     cut (B, N, E) float16 memory-mapped from a temporary file (None where no tail needs them),
     and the index of each among the paths given."""
 
@@ -94,7 +94,7 @@ def extract(
     flush()
     shape = bundle.manifest.image
     embedding = np.concatenate(embeddings) if embeddings else np.zeros((0, shape.embed_dim), np.float32)
-    tap_rows = np.concatenate(taps) if taps else np.zeros((0, 2 * shape.width), np.float32)
+    tap_rows = np.concatenate(taps) if taps else np.zeros((0, shape.taps), np.float32)
     if not (np.isfinite(embedding).all() and np.isfinite(tap_rows).all()):
         raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
     return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), kept, quarantined)

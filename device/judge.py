@@ -51,7 +51,7 @@ def percent(hits: np.ndarray) -> float | None:
 
 def head_temperature(scores: np.ndarray, goals: np.ndarray) -> float:
     """The multiplier of head scores (B, L), out of a short list, under which leave-one-out scores are most likely right."""
-    candidates = (2.0, 4.0, 8.0, 16.0, 32.0)
+    candidates = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0)
 
     def loss(temperature: float) -> float:
         chosen = softmax(temperature * scores)[np.arange(len(goals)), goals]

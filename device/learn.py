@@ -13,7 +13,7 @@ import numpy as np
 from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
-from edge_nusa.answer import Answerer, left_out_novelty
+from edge_nusa.answer import Answerer
 from edge_nusa.device import eye, judge, learn_report
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.device.task import Task, held_out, joined
@@ -204,7 +204,7 @@ class _Learning:
             return after
         answerer, views = Answerer(whole, scale, *offered), eye.views(features, None, alone)
         solved = answerer.solved or whole.head.solve()
-        left_out = solved.leave_one_out(views.features, self.goals[alone]), left_out_novelty(solved, views.features)
+        left_out = solved.leave_one_out(solved.whitened(views.features), self.goals[alone])
         others = judge.accuracies(answerer(views, left_out), self.goals[alone], count)
         # of a label of one picture nothing is left when that is left out
         return [a if a is not None else b if whole.head.counts[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))]
@@ -216,9 +216,11 @@ class _Learning:
         rows, count, taught = heads.features(features.taps), len(self.names), ~self.held
         part = self.before.head.added(rows[taught], self.goals[taught], count)
         whole = self.before.head.added(rows, self.goals, count)
-        scores = part.solve().leave_one_out(rows[taught], self.goals[taught])
+        solved = part.solve()
+        scores, _ = solved.leave_one_out(solved.whitened(rows[taught]), self.goals[taught])
         answer = replace(self.before.answer, head_temperature=judge.head_temperature(scores, self.goals[taught]))
-        own = left_out_novelty(whole.solve(), rows)
+        solved = whole.solve()
+        _, own = solved.leave_one_out(solved.whitened(rows), self.goals)
         labels = list(candidate.labels)
         for column in np.unique(self.goals):
             if (self.goals == column).sum() >= FEWEST_FOR_NOVELTY:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_nusa.head import Solved
 from edge_nusa.knowledge import Knowledge
 
 Floats = np.ndarray
 NOVELTY_CAP = 0.25
-"""The novelty limit is at most this share of z^T z = F, whatever the taught pictures say."""
+"""The novelty limit is at most this share of F / lambda, the distance of a picture unlike anything, whatever the taught pictures say."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ class Views:
 
 @dataclass(frozen=True)
 class Answers:
-    """probabilities (B, L + U) rows summing to 1, learned labels first; unknown (B,) bool; novelty (B,) float64."""
+    """probabilities (B, L + U) rows summing to 1, learned labels first; unknown (B,) bool; novelty (B,) float64: squared
+    Mahalanobis distance to the nearest learned label (Lee et al. 2018, arXiv 1807.03888)."""
 
     probabilities: Floats
     unknown: Floats
@@ -46,17 +46,6 @@ def softmax(logits: Floats) -> Floats:
     shifted = shifted - shifted.max(axis=1, keepdims=True)
     exponents = np.exp(shifted)
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
-
-
-def novelty(solved: Solved, features: Floats) -> Floats:
-    """(B,) lambda z^T (G + lambda I)^-1 z: near 0 for what was taught, near z^T z for what is unlike it. features (B, F) int64."""
-    return np.asarray(solved.strength * solved.leverage(features))
-
-
-def left_out_novelty(solved: Solved, features: Floats) -> Floats:
-    """(B,) novelty of pictures that are in the head's sums, each as if it alone were not: lambda h / (1 - h)."""
-    leverage = solved.leverage(features)
-    return np.asarray(solved.strength * leverage / np.maximum(1 - leverage, 1e-9))
 
 
 class Answerer:
@@ -72,8 +61,8 @@ class Answerer:
         self.adapted_anchors = np.concatenate([knowledge.adapted_anchors, other_adapted])
         self.has_head = knowledge.recipe.has_head and len(knowledge.labels) > 0
         self.solved = knowledge.head.solve() if self.has_head else None
-        self.novelty_limit = NOVELTY_CAP * len(knowledge.head.gram)
-        self.novelty_limit = min(self.novelty_limit, max((label.novelty for label in knowledge.labels), default=0.0))
+        cap = NOVELTY_CAP * len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
+        self.novelty_limit = min(cap, max((label.novelty for label in knowledge.labels), default=0.0))
 
     def __call__(self, views: Views, left_out: tuple[Floats, Floats] | None = None) -> Answers:
         """Probabilities over learned labels, then others, in that order.
@@ -86,7 +75,8 @@ class Answerer:
             return Answers(softmax(logits), np.zeros(len(logits), bool), np.zeros(len(logits)))
         zero_shot = softmax(self.scale * views.frozen @ self.anchors.T)
         if left_out is None:
-            scores, distance = self.solved.scores(views.features), novelty(self.solved, views.features)
+            rows = self.solved.whitened(views.features)
+            scores, distance = self.solved.scores(rows), self.solved.distances(rows)
         else:
             scores, distance = left_out
         is_near = distance <= self.novelty_limit

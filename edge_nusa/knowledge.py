@@ -28,7 +28,7 @@ from edge_nusa.null_space import merge
 from edge_nusa.recipes import RECIPES, Recipe
 from edge_nusa.state_reader import StateReader
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILES = ("labels.json", "anchors.safetensors", "core.safetensors", "head.safetensors", "report.json")
 LARGEST_NORM = 1e4
 """A core or merged matrix with a larger Frobenius norm is refused as damaged."""
@@ -115,8 +115,8 @@ def nothing(bundle: Bundle, recipe: Recipe) -> Knowledge:
 
 
 def feature_count(bundle: Bundle) -> int:
-    """F of the head: class token, mean patch token and a bias."""
-    return 2 * bundle.manifest.image.width + 1
+    """F of the head: the trunk's taps and a bias."""
+    return bundle.manifest.image.taps + 1
 
 
 def to_files(knowledge: Knowledge) -> dict[str, bytes]:
@@ -174,7 +174,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
 def _head(bundle: Bundle, label_count: int, data: bytes) -> Head:
     count = feature_count(bundle)
     upper = count * (count + 1) // 2
-    expected = {"gram": ("int64", (upper,)), "sums": ("int32", (label_count, count)), "counts": ("int64", (label_count,))}
+    expected = {"gram": ("int64", (upper,)), "sums": ("int32", (label_count, count)), "counts": ("int64", (label_count,)), "spare": ("int64", (1,))}
     return head_from_tensors(tensor_file.decode(data, "head.safetensors", expected), count, label_count)
 
 

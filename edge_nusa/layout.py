@@ -13,6 +13,7 @@ from edge_nusa.errors import DamagedError
 
 Tower = Literal["image", "text"]
 Projection = Literal["q", "k", "v", "o"]
+LARGEST_LAYOUT = 256
 PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 
 
@@ -43,6 +44,16 @@ class TowerShape:
     quick_gelu: bool
     size: int
     patch: int
+
+    @property
+    def layout_width(self) -> int:
+        """How many numbers describe where in a picture things are: the width, or its largest divisor of at most 256."""
+        return next(n for n in range(min(self.width, LARGEST_LAYOUT), 0, -1) if self.width % n == 0)
+
+    @property
+    def taps(self) -> int:
+        """Features of a picture that the image trunk gives to the head: class token, mean patch token, layout."""
+        return 2 * self.width + self.layout_width
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -12,7 +12,7 @@ from edge_nusa.file_record import FileRecord, sha256_hex
 from edge_nusa.layout import TowerShape
 from edge_nusa.preprocessing import Preprocessing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -116,12 +116,40 @@ def _causal_mask(tokens: int) -> Tensor:
     return torch.full((tokens, tokens), float("-inf")).triu(1)
 
 
+LAYOUT_SHARE = 0.25
+"""Weight of the layout beside the two tokens in the head's features (docs/evidence.md: 0.15 to 0.4 are alike)."""
+
+
+def _unit_rms(rows: Tensor) -> Tensor:
+    return rows * torch.rsqrt(rows.square().mean(dim=-1, keepdim=True) + 1e-12)
+
+
+def _rolled(rows: Tensor, by: int) -> Tensor:
+    return torch.cat([rows[..., -by:], rows[..., :-by]], dim=-1) if by else rows
+
+
+def layout(patches: Tensor, width: int) -> Tensor:
+    """Where things are: contrasts of the four quadrants' mean tokens (top-bottom, left-right, diagonal), folded.
+
+    patches (B, S, S, E) -> (B, width), width a divisor of E. The three contrasts are added with channels shifted against
+    each other, a sketch that keeps nearly all of what they say together (docs/evidence.md). With S odd the middle belongs
+    to both halves.
+    """
+    side, channels = patches.shape[1], patches.shape[3]
+    first, second = slice(0, (side + 1) // 2), slice(side // 2, side)
+    a, b, c, d = (patches[:, rows, columns].mean(dim=(1, 2)) for rows in (first, second) for columns in (first, second))
+    mixed = a + b - c - d + _rolled(a - b + c - d, channels // 3) + _rolled(a - b - c + d, 2 * channels // 3)
+    return torch.stack(mixed.split(width, dim=-1)).sum(dim=0)
+
+
 class ImageTrunk(nn.Module):
     """The whole image tower, frozen: pixels -> tokens at the cut, taps for the head, the untouched embedding."""
 
     def __init__(self, shape: TowerShape) -> None:
         super().__init__()
         self.cut = shape.layers - shape.tail_blocks
+        self.side = shape.size // shape.patch
+        self.layout_width = shape.layout_width
         self.conv1 = nn.Conv2d(3, shape.width, shape.patch, shape.patch, bias=False)
         self.class_embedding = nn.Parameter(torch.zeros(shape.width))
         self.positional_embedding = nn.Parameter(torch.zeros((shape.size // shape.patch) ** 2 + 1, shape.width))
@@ -131,10 +159,10 @@ class ImageTrunk(nn.Module):
         self.proj = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """pixels (B, 3, S, S) float32 normalised -> embedding (B, D) unit norm, taps (B, 2 E), tokens (B, N, E).
+        """pixels (B, 3, S, S) float32 normalised -> embedding (B, D) unit norm, taps (B, taps), tokens (B, N, E).
 
-        taps: class token and mean patch token of the last block after the last norm. Without tail blocks there is
-        nothing to cut, and the tokens are left out.
+        taps: class token, mean patch token and layout of the last block after the last norm, the first two of root mean
+        square 1, the layout of LAYOUT_SHARE. Without tail blocks there is nothing to cut, and the tokens are left out.
         """
         hidden = self.conv1(pixels).flatten(2).transpose(1, 2)
         first = self.class_embedding + torch.zeros_like(hidden[:, :1])
@@ -146,7 +174,10 @@ class ImageTrunk(nn.Module):
             hidden = block(hidden)
         hidden = self.ln_post(hidden)
         embedding = functional.normalize(hidden[:, 0] @ self.proj, dim=-1)
-        return embedding, torch.cat([hidden[:, 0], hidden[:, 1:].mean(dim=1)], dim=1), *tokens
+        patches = hidden[:, 1:].unflatten(1, (self.side, self.side))
+        groups = hidden[:, 0], patches.mean(dim=(1, 2)), layout(patches, self.layout_width)
+        taps = [_unit_rms(rows) * weight for rows, weight in zip(groups, (1.0, 1.0, LAYOUT_SHARE), strict=True)]
+        return embedding, torch.cat(taps, dim=1), *tokens
 
 
 class ImageTail(nn.Module):

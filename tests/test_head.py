@@ -1,4 +1,4 @@
-"""The analytic head: the same bits in any order, and what plain ridge regression gives."""
+"""The analytic head: the same bits in any order, and what linear discriminant analysis by its definition gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_nusa.errors import DamagedError, InputError
-from edge_nusa.head import BINARY_PLACES, LARGEST, STRENGTHS, Head, features, head_from_tensors, head_tensors
+from edge_nusa.head import BINARY_PLACES, LARGEST, NEVER, SMALLEST_VARIANCE, UNIT, Head, features, head_from_tensors, head_tensors, oas
 
 SEEDS = st.integers(0, 2**32 - 1)
 TAPS, LABELS = 12, 3
@@ -48,8 +48,8 @@ def test_any_order_and_any_chunks_give_the_same_bits(seed: int, images: int, cut
     for chunk in np.split(shuffled, sorted(cut for cut in cuts if cut < images)):
         pieces = pieces.added(rows[chunk], columns[chunk], LABELS)
     assert_equal_heads(pieces, whole)
-    assert pieces.solve().weights.tobytes() == whole.solve().weights.tobytes()
-    assert (pieces.solve().strength, pieces.solve().score) == (whole.solve().strength, whole.solve().score)
+    assert pieces.solve().means.tobytes() == whole.solve().means.tobytes()
+    assert (pieces.solve().shrinkage, pieces.solve().variance) == (whole.solve().shrinkage, whole.solve().variance)
 
 
 @settings(max_examples=30, deadline=None)
@@ -61,75 +61,85 @@ def test_adding_the_sums_of_devices_gives_the_bits_of_one_device(seed: int, imag
     sums: list[np.ndarray] = [np.sum(arrays, axis=0) for arrays in zip(*((p.gram, p.sums, p.counts) for p in parts), strict=True)]
     added = Head(*sums)
     assert_equal_heads(added, head_of(rows, columns))
-    assert added.solve().weights.tobytes() == head_of(rows, columns).solve().weights.tobytes()
+    assert added.solve().means.tobytes() == head_of(rows, columns).solve().means.tobytes()
+
+
+def plainly(rows: np.ndarray, columns: np.ndarray, shrinkage: float, variance: float, freedom: float) -> tuple[np.ndarray, np.ndarray]:
+    """P (F, F) and means (L, F) by the definition, from the pictures themselves."""
+    plain = rows / UNIT
+    means = np.stack([plain[columns == c].mean(axis=0) if (columns == c).any() else np.zeros(F) for c in range(LABELS)])
+    residual = plain - means[columns]
+    covariance = (1 - shrinkage) * residual.T @ residual / freedom + variance * np.eye(F)
+    return np.linalg.inv(covariance), means
+
+
+def scores_of(plain: np.ndarray, inner: np.ndarray, means: np.ndarray) -> np.ndarray:
+    return np.asarray(plain @ inner @ means.T - np.einsum("lf,fg,lg->l", means, inner, means) / 2)
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, images=st.integers(4, 60))
-def test_the_weights_are_those_of_plain_ridge_regression(seed: int, images: int) -> None:
+def test_the_scores_are_those_of_linear_discriminant_analysis(seed: int, images: int) -> None:
     rows, columns = taught(seed, images)
     solved = head_of(rows, columns).solve()
-    plain = rows / 2.0**BINARY_PLACES
-    expected = np.linalg.solve(plain.T @ plain + solved.strength * np.eye(F), plain.T @ one_hot(columns))
-    np.testing.assert_allclose(solved.weights, expected, atol=1e-7)
-    np.testing.assert_allclose(solved.scores(rows), plain @ expected, atol=1e-7)
-    inner = plain.T @ plain + solved.strength * np.eye(F)
-    np.testing.assert_allclose(solved.inverse_root @ solved.inverse_root.T @ inner, np.eye(F), atol=1e-7)
-    np.testing.assert_allclose(solved.leverage(rows), np.diag(plain @ np.linalg.inv(inner) @ plain.T), atol=1e-7)
+    inner, means = plainly(rows, columns, solved.shrinkage, solved.variance, images - LABELS)
+    expected = scores_of(rows / UNIT, inner, means)
+    np.testing.assert_allclose(solved.scores(solved.whitened(rows)), expected, rtol=1e-6, atol=1e-6)
+    away = (rows / UNIT)[:, None] - means[None]
+    distances = np.einsum("blf,fg,blg->bl", away, inner, away).min(axis=1)
+    np.testing.assert_allclose(solved.distances(solved.whitened(rows)), distances, rtol=1e-6, atol=1e-6)
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=SEEDS, images=st.integers(8, 60))
-def test_the_strength_is_the_candidate_of_least_generalised_cross_validation(seed: int, images: int) -> None:
-    rows, columns = taught(seed, images)
-    solved = head_of(rows, columns).solve()
-    plain, mean = rows / 2.0**BINARY_PLACES, float(np.trace(rows.T @ rows)) / 4.0**BINARY_PLACES / F
-
-    def score(strength: float) -> float:
-        hat = plain @ np.linalg.solve(plain.T @ plain + strength * np.eye(F), plain.T)
-        residual = one_hot(columns) - hat @ one_hot(columns)
-        return float(images * np.square(residual).sum() / (images - np.trace(hat)) ** 2)
-
-    scores = [score(multiple * mean) for multiple in STRENGTHS]
-    assert solved.score == pytest.approx(min(scores), rel=1e-5)
-    assert score(solved.strength) == pytest.approx(min(scores), rel=1e-5)
+@given(seed=SEEDS, images=st.integers(5, 60))
+def test_the_shrinkage_is_that_of_scikit_learn(seed: int, images: int) -> None:
+    covariance = pytest.importorskip("sklearn.covariance")
+    rows = np.random.default_rng(seed).normal(size=(images, F)) * np.linspace(0.1, 3, F)
+    shrunk, shrinkage = covariance.oas(rows, assume_centered=True)
+    ours, variance = oas(rows.T @ rows / images, images)
+    # scikit-learn leaves out the two terms of order 1 / F that the paper has
+    assert ours == pytest.approx(shrinkage, abs=2.5 / F)
+    assert variance == pytest.approx(ours * np.trace(rows.T @ rows) / images / F)
+    assert 0 <= ours <= 1
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=SEEDS, images=st.integers(6, 30))
+@given(seed=SEEDS, images=st.integers(7, 30))
 def test_leave_one_out_equals_really_leaving_each_one_out(seed: int, images: int) -> None:
     rows, columns = taught(seed, images)
     solved = head_of(rows, columns).solve()
-    plain, really = rows / 2.0**BINARY_PLACES, np.zeros((images, LABELS))
-    for left_out in range(images):
-        kept = np.delete(plain, left_out, axis=0)
-        inner = kept.T @ kept + solved.strength * np.eye(F)
-        really[left_out] = plain[left_out] @ np.linalg.solve(inner, kept.T @ np.delete(one_hot(columns), left_out, axis=0))
-    np.testing.assert_allclose(solved.leave_one_out(rows, columns), really, atol=1e-6)
+    scores, distances = solved.leave_one_out(solved.whitened(rows), columns)
+    for out in range(images):
+        kept = np.delete(np.arange(images), out)
+        inner, means = plainly(rows[kept], columns[kept], solved.shrinkage, solved.variance, images - LABELS)
+        away = rows[out] / UNIT - means[columns[out]]
+        np.testing.assert_allclose(scores[out], scores_of(rows[out] / UNIT, inner, means), rtol=1e-6, atol=1e-6)
+        assert distances[out] == pytest.approx(away @ inner @ away, rel=1e-6)
 
 
-def test_leave_one_out_is_exact_where_pictures_are_few_and_features_many() -> None:
-    rng = np.random.default_rng(8)
-    columns = np.arange(8) % LABELS
-    rows = features((rng.normal(size=(LABELS, 256))[columns] + 0.5 * rng.normal(size=(8, 256))).astype(np.float32))
-    solved = Head.empty(257).added(rows, columns, LABELS).solve()
-    plain = rows / 2.0**BINARY_PLACES
-    # the same by the 8 x 8 kernel, which is well conditioned: y - (K^-1 y) / diag(K^-1)
-    kernel = np.linalg.inv(plain @ plain.T + solved.strength * np.eye(8))
-    expected = one_hot(columns) - kernel @ one_hot(columns) / np.diag(kernel)[:, None]
-    np.testing.assert_allclose(solved.leave_one_out(rows, columns), expected, rtol=0, atol=1e-9)
+def test_a_label_of_one_picture_has_nothing_left_without_it() -> None:
+    rows, columns = taught(2, 9)
+    lone = Head.empty(F).added(rows, np.where(np.arange(9) == 4, 3, columns), 4).solve()
+    scores, _ = lone.leave_one_out(lone.whitened(rows), np.where(np.arange(9) == 4, 3, columns))
+    assert scores[4, 3] == NEVER
+    assert np.isfinite(scores).all()
+    assert scores[np.arange(9) != 4].min() > NEVER
 
 
 def test_leave_one_out_knows_less_than_the_fit() -> None:
     rows, columns = taught(3, 20)
     solved = head_of(rows, columns).solve()
-    own = np.arange(20), columns
-    assert (solved.leave_one_out(rows, columns)[own] < solved.scores(rows)[own]).all()
+    own, white = (np.arange(20), columns), solved.whitened(rows)
+    scores, distances = solved.leave_one_out(white, columns)
+    others = [np.sort(table, axis=1)[:, -1] for table in (np.where(np.eye(LABELS)[columns] > 0, NEVER, t) for t in (scores, solved.scores(white)))]
+    assert (scores[own] - others[0] < solved.scores(white)[own] - others[1]).mean() > 0.9
+    assert (distances >= solved.distances(white)).all()
 
 
 def test_taught_labels_are_told_apart() -> None:
     rows, columns = taught(5, 90)
-    scores = head_of(rows[:60], columns[:60]).solve().scores(rows[60:])
+    solved = head_of(rows[:60], columns[:60]).solve()
+    scores = solved.scores(solved.whitened(rows[60:]))
     assert (scores.argmax(axis=1) == columns[60:]).mean() > 0.8
 
 
@@ -140,10 +150,25 @@ def test_without_removes_a_label_and_keeps_the_others_columns() -> None:
     assert less.sums.shape == (F, 2)
     np.testing.assert_array_equal(less.sums, head.sums[:, [0, 2]])
     np.testing.assert_array_equal(less.counts, head.counts[[0, 2]])
-    np.testing.assert_array_equal(less.gram, head.gram)
     assert head.sums.shape == (F, 3)
-    assert less.solve().scores(rows).shape == (30, 2)
-    assert np.isfinite(less.solve().weights).all()
+    kept = rows[columns != 1] / UNIT
+    means = np.stack([rows[columns == c].mean(axis=0) for c in range(LABELS)]) / UNIT
+    forgotten = rows[columns == 1] / UNIT - means[1]
+    np.testing.assert_allclose(less.gram / UNIT**2, kept.T @ kept + forgotten.T @ forgotten, atol=1e-5)
+    before, after = head.solve(), less.solve()
+    assert less.spare == head.counts[1] - 1
+    assert after.variance == pytest.approx(before.variance, rel=1e-4), "the scatter and its degrees of freedom stay"
+    np.testing.assert_allclose(after.scores(after.whitened(rows)), before.scores(before.whitened(rows))[:, [0, 2]], rtol=1e-3, atol=1e-3)
+
+
+def test_only_some_labels_answer_in_the_order_asked_for() -> None:
+    rows, columns = taught(7, 30)
+    head = head_of(rows, columns)
+    some = head.only(np.array([2, 0]))
+    np.testing.assert_array_equal(some.sums, head.sums[:, [2, 0]])
+    np.testing.assert_array_equal(some.counts, head.counts[[2, 0]])
+    whole, part = head.solve(), some.solve()
+    np.testing.assert_allclose(part.scores(part.whitened(rows)), whole.scores(whole.whitened(rows))[:, [2, 0]], rtol=1e-3, atol=1e-3)
 
 
 def test_adding_leaves_the_old_head_as_it_was() -> None:
@@ -159,9 +184,10 @@ def test_adding_leaves_the_old_head_as_it_was() -> None:
 def test_one_label_with_hardly_an_image_can_be_solved(images: int) -> None:
     rows, _ = taught(9, 3)
     solved = Head.empty(F).added(rows[:images], np.zeros(images, int), 1).solve()
-    assert solved.strength > 0
-    assert np.isfinite(solved.weights).all()
-    assert (solved.scores(rows[:images]) > 0.5).all()
+    white = solved.whitened(rows[:images])
+    assert solved.variance >= SMALLEST_VARIANCE
+    assert np.isfinite(solved.scores(white)).all()
+    assert (solved.distances(white) <= solved.leave_one_out(white, np.zeros(images, int))[1] + 1e-6).all()
 
 
 def test_features_are_fixed_point_of_unit_mean_square_with_a_bias() -> None:
@@ -182,7 +208,7 @@ def test_the_stored_tensors_give_the_head_back_bit_for_bit(seed: int, images: in
     taps = np.random.default_rng(seed).normal(size=(images, TAPS)) * scale
     head = head_of(features(taps.astype(np.float32)), np.arange(images) % LABELS)
     tensors = head_tensors(head)
-    assert [tensors[name].dtype.name for name in ("gram", "sums", "counts")] == ["int64", "int32", "int64"]
+    assert [tensors[name].dtype.name for name in ("gram", "sums", "counts", "spare")] == ["int64", "int32", "int64", "int64"]
     assert_equal_heads(head_from_tensors(tensors, F, LABELS), head)
 
 
