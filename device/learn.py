@@ -14,7 +14,7 @@ from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer
-from edge_nusa.device import eye, judge, learn_report
+from edge_nusa.device import eye, judge, learn_report, lesson
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.device.task import Task, held_out, joined
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
@@ -24,8 +24,6 @@ from edge_nusa.recipes import Recipe, check_fits
 from edge_nusa.text_encoder import TextEncoder
 from edge_nusa.workplace import Workplace
 
-FEWEST_FOR_NOVELTY = 4
-"""A label taught with fewer pictures at once says nothing about how novel its pictures may look."""
 NOUNS_FOR_TRAINING = 256
 NOUNS_FOR_JUDGING = 256
 NARROW = 256
@@ -159,7 +157,9 @@ class _Learning:
     def _judged(self, candidate: Knowledge, features: Features, text: TextEncoder, tails: _Tails) -> tuple[dict[str, Any], Knowledge]:
         """Judge the candidate and give its report, and the candidate with the head of all pictures. Raises RefusedError."""
         self.progress("judging", 0, 1)
-        part, whole = self._with_head(candidate, features)
+        part = whole = candidate
+        if candidate.recipe.has_head:
+            part, whole = lesson.with_head(candidate, self.before.head, heads.features(features.taps), self.goals, self.held)
         # a label with too few pictures to hold any out is asked about all of them before, and by leave-one-out after
         alone = np.flatnonzero(~np.isin(self.classes, self.classes[self.held])) if candidate.recipe.has_head else np.zeros(0, np.int64)
         asked = np.union1d(np.flatnonzero(self.held), alone)
@@ -203,31 +203,11 @@ class _Learning:
         if not len(alone):
             return after
         answerer, views = Answerer(whole, scale, *offered), eye.views(features, None, alone)
-        solved = answerer.solved or whole.head.solve()
+        solved = whole.solved
         left_out = solved.leave_one_out(solved.whitened(views.features), self.goals[alone])
         others = judge.accuracies(answerer(views, left_out), self.goals[alone], count)
         # of a label of one picture nothing is left when that is left out
         return [a if a is not None else b if whole.head.counts[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))]
-
-    def _with_head(self, candidate: Knowledge, features: Features) -> tuple[Knowledge, Knowledge]:
-        """The candidate with the head of the pictures that are not held out, and with the head of all of them."""
-        if not candidate.recipe.has_head:
-            return candidate, candidate
-        rows, count, taught = heads.features(features.taps), len(self.names), ~self.held
-        part = self.before.head.added(rows[taught], self.goals[taught], count)
-        whole = self.before.head.added(rows, self.goals, count)
-        solved = part.solve()
-        scores, _ = solved.leave_one_out(solved.whitened(rows[taught]), self.goals[taught])
-        answer = replace(self.before.answer, head_temperature=judge.head_temperature(scores, self.goals[taught]))
-        solved = whole.solve()
-        _, own = solved.leave_one_out(solved.whitened(rows), self.goals)
-        labels = list(candidate.labels)
-        for column in np.unique(self.goals):
-            if (self.goals == column).sum() >= FEWEST_FOR_NOVELTY:
-                limit = float(np.quantile(own[self.goals == column], 0.9))
-                labels[column] = replace(labels[column], novelty=max(labels[column].novelty, limit))
-        candidate = replace(candidate, answer=answer, labels=tuple(labels))
-        return replace(candidate, head=part), replace(candidate, head=whole)
 
     def _retention(self, candidate: Knowledge, text: TextEncoder, tails: _Tails) -> judge.Retention:
         names, anchors = self.bundle.vocabulary

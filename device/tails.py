@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +23,28 @@ class Adapted:
 
     adapter: towers.Adapter
     directions: Directions | None
+
+
+class Adaptation(Protocol):
+    """How matrices are adapted for one task: `NullSpace` below, or a baseline of `edge_nusa.device.evaluation`."""
+
+    def attach(self, tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Knowledge) -> Mapping[str, Any]:
+        """Give matrices of the tail their adapters; returns them by matrix. What `parameters()` of each gives is trained."""
+
+    def folded(self, bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """`Knowledge.cores` after the task."""
+
+
+class NullSpace:
+    """The product's way: small cores inside the null space (`attach_adapters`, `folded`)."""
+
+    def attach(self, tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Knowledge) -> dict[str, Adapted]:
+        """`attach_adapters`."""
+        return attach_adapters(tail, tower, bundle, knowledge)
+
+    def folded(self, bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Adapted]) -> dict[str, np.ndarray]:
+        """`folded`."""
+        return folded(bundle, knowledge, adapted)
 
 
 def build_tail(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray]) -> nn.Module:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,23 +59,24 @@ class Trained:
 class Trainer:
     """Holds the tails, their adapters and the task's data; `run` trains and folds."""
 
-    def __init__(self, bundle: Bundle, knowledge: Knowledge, data: TaskData, recipe: Recipe, seed: int) -> None:
+    def __init__(self, bundle: Bundle, knowledge: Knowledge, data: TaskData, recipe: Recipe, seed: int, adaptation: tails.Adaptation | None = None) -> None:
         torch.manual_seed(seed)
         self.bundle, self.knowledge, self.data, self.recipe = bundle, knowledge, data, recipe
+        self.adaptation = adaptation or tails.NullSpace()
         self.generator = np.random.default_rng(seed)
         merged = knowledge.merged(bundle)
         self.text = tails.build_tail(bundle, "text", merged)
-        self.adapted = tails.attach_adapters(self.text, "text", bundle, knowledge) if "text" in recipe.towers else {}
+        self.adapted: dict[str, Any] = dict(self.adaptation.attach(self.text, "text", bundle, knowledge)) if "text" in recipe.towers else {}
         self.image: nn.Module | None = None
         if "image" in recipe.towers and bundle.manifest.image.tail_blocks:
             self.image = tails.build_tail(bundle, "image", merged)
-            self.adapted |= tails.attach_adapters(self.image, "image", bundle, knowledge)
+            self.adapted |= self.adaptation.attach(self.image, "image", bundle, knowledge)
         if not self.adapted:
             raise InputError(
                 "no adapted matrix has a null space left at this energy threshold (rank 0 everywhere); "
                 "export the bundle again with a smaller --energy and at least one --text-blocks"
             )
-        self.parameters = [one.adapter.core for one in self.adapted.values()]
+        self.parameters = [parameter for one in self.adapted.values() for parameter in one.adapter.parameters()]
 
     def run(self, progress: Callable[[int, int], None]) -> Trained:
         """Train, keep the best cores on held-out pictures where there are any, fold. Raises InputError when it diverges."""
@@ -104,7 +106,7 @@ class Trainer:
                     parameter.copy_(kept)
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
             raise InputError("training diverged in its last step (cores are not finite); nothing was changed: try fewer --steps or check the pictures")
-        cores = tails.folded(self.bundle, self.knowledge, self.adapted)
+        cores = self.adaptation.folded(self.bundle, self.knowledge, self.adapted)
         crossings = {n: directions(self.bundle.pools[n], cores[n], 1).crossings for n, one in self.adapted.items() if one.directions is not None}
         return Trained(cores, loss_value, best_step, crossings)
 

@@ -52,24 +52,25 @@ class Answerer:
     """Answers for one knowledge and one list of offered labels; everything that does not depend on pictures is done here.
 
     other_frozen (U, D): frozen anchors of offered labels that were never learned; other_adapted (U, D): their anchors by
-    the adapted text tower, which only a recipe without head uses.
+    the adapted text tower, which only a recipe without head uses; columns (L,): the learned labels offered, None for all.
     """
 
-    def __init__(self, knowledge: Knowledge, logit_scale: float, other_frozen: Floats, other_adapted: Floats) -> None:
+    def __init__(self, knowledge: Knowledge, logit_scale: float, other_frozen: Floats, other_adapted: Floats, columns: Floats | None = None) -> None:
         self.knowledge, self.scale = knowledge, logit_scale
-        self.anchors = np.concatenate([knowledge.frozen_anchors, other_frozen])
-        self.adapted_anchors = np.concatenate([knowledge.adapted_anchors, other_adapted])
-        self.has_head = knowledge.recipe.has_head and len(knowledge.labels) > 0
-        self.solved = knowledge.head.solve() if self.has_head else None
+        chosen = np.arange(len(knowledge.labels)) if columns is None else columns
+        self.learned = len(chosen)
+        self.anchors = np.concatenate([knowledge.frozen_anchors[chosen], other_frozen])
+        self.adapted_anchors = np.concatenate([knowledge.adapted_anchors[chosen], other_adapted])
+        self.solved = knowledge.solved.only(chosen) if knowledge.recipe.has_head and self.learned else None
         cap = NOVELTY_CAP * len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
-        self.novelty_limit = min(cap, max((label.novelty for label in knowledge.labels), default=0.0))
+        self.novelty_limit = min(cap, max((knowledge.labels[i].novelty for i in chosen), default=0.0))
 
     def __call__(self, views: Views, left_out: tuple[Floats, Floats] | None = None) -> Answers:
         """Probabilities over learned labels, then others, in that order.
 
         left_out: (head scores (B, L), novelty (B,)) by leave-one-out, for pictures that are in the head's sums.
         """
-        learned = len(self.knowledge.labels)
+        learned = self.learned
         if self.solved is None:
             logits = self.scale * views.adapted @ self.adapted_anchors.T
             return Answers(softmax(logits), np.zeros(len(logits), bool), np.zeros(len(logits)))
@@ -87,7 +88,7 @@ class Answerer:
 
     def among_learned(self, views: Views, head_scores: Floats) -> Floats:
         """(B, L) probabilities of the learned labels alone: weighted mean of the logs of head and adapted anchors."""
-        settings, learned = self.knowledge.answer, len(self.knowledge.labels)
+        settings, learned = self.knowledge.answer, self.learned
         head = np.log(softmax(settings.head_temperature * head_scores) + 1e-12)
         text = np.log(softmax(self.scale * views.adapted @ self.adapted_anchors[:learned].T) + 1e-12)
         return softmax(settings.head_weight * head + (1 - settings.head_weight) * text)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from edge_nusa import labels as label_names
 from edge_nusa import tensor_file
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
-from edge_nusa.head import Head, head_from_tensors, head_tensors
+from edge_nusa.head import Head, Solved, head_from_tensors, head_tensors
 from edge_nusa.layout import Tower
 from edge_nusa.null_space import merge
 from edge_nusa.recipes import RECIPES, Recipe
@@ -67,6 +68,11 @@ class Knowledge:
     tasks: int = 0
     answer: AnswerSettings = field(default_factory=AnswerSettings)
     report: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def solved(self) -> Solved:
+        """The fitted head, made once. Raises InputError where no label is known."""
+        return self.head.solve()
 
     @property
     def names(self) -> list[str]:

@@ -43,7 +43,7 @@ class AdaptedLinear(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
-        self.adapter: Adapter | None = None
+        self.adapter: nn.Module | None = None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """W x + b, plus the adapter's part when there is one."""

@@ -164,11 +164,10 @@ def test_without_removes_a_label_and_keeps_the_others_columns() -> None:
 def test_only_some_labels_answer_in_the_order_asked_for() -> None:
     rows, columns = taught(7, 30)
     head = head_of(rows, columns)
-    some = head.only(np.array([2, 0]))
-    np.testing.assert_array_equal(some.sums, head.sums[:, [2, 0]])
-    np.testing.assert_array_equal(some.counts, head.counts[[2, 0]])
-    whole, part = head.solve(), some.solve()
-    np.testing.assert_allclose(part.scores(part.whitened(rows)), whole.scores(whole.whitened(rows))[:, [2, 0]], rtol=1e-3, atol=1e-3)
+    whole = head.solve()
+    part = whole.only(np.array([2, 0]))
+    white = whole.whitened(rows)
+    np.testing.assert_array_equal(part.scores(white), whole.scores(white)[:, [2, 0]])
 
 
 def test_adding_leaves_the_old_head_as_it_was() -> None:
