@@ -81,7 +81,7 @@ def attach_adapters(tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Kn
         if left.shape[1] == 0:
             continue
         adapter = towers.Adapter(_tensor(left), _tensor(right), method.scale(tower), recipe.dropout)
-        _linear(tail, matrix).adapter = adapter
+        linear(tail, matrix).adapter = adapter
         adapted[matrix] = Adapted(adapter, chosen)
     return adapted
 
@@ -106,12 +106,13 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def _linear(tail: nn.Module, matrix: str) -> towers.AdaptedLinear:
+def linear(tail: nn.Module, matrix: str) -> towers.AdaptedLinear:
+    """The layer of an adapted matrix."""
     _, block, projection = matrix.split(".")
-    linear = tail.get_submodule(f"blocks.{block}.attn.{projection}")
-    if not isinstance(linear, towers.AdaptedLinear):
+    layer = tail.get_submodule(f"blocks.{block}.attn.{projection}")
+    if not isinstance(layer, towers.AdaptedLinear):
         raise TypeError(f"{matrix} is not an adapted matrix")
-    return linear
+    return layer
 
 
 def folded(bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Adapted]) -> dict[str, np.ndarray]:

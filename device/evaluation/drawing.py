@@ -43,6 +43,8 @@ class Colours:
 PAGE = Colours(*(report_plots._COLOURS[name] for name in ("--ink", "--line", "--before", "--after", "--third")))
 PAPER = Colours("#1d2329", "#d5dbe1", "#b3bcc5", "#1f6fb2", "#b4611a")
 Draw = Callable[["Figure", Colours], None]
+Segment = tuple[tuple[float, float], tuple[float, float]]
+"""A line in data units, from its lower left end."""
 
 
 def svg(draw: Draw, inches: tuple[float, float], name: str, description: str) -> str | None:
@@ -64,8 +66,8 @@ def one_line(text: str) -> str:
     return report_plots._shortened(" ".join(text.split()))
 
 
-def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], colours: Colours) -> None:
-    """Writes each name beside its point, as near as it goes without covering a label, a mark or the axes' edge.
+def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Segment]) -> None:
+    """Writes each name beside its point, as near as it goes without covering a label, a mark, one of the upright or level lines, or the axes' edge.
 
     Call it last: it fixes the layout first, since only then a text's size in data units is known.
     """
@@ -73,12 +75,12 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Seque
     figure.draw_without_rendering()
     marks = [_Box(x - 5, y - 5, x + 5, y + 5) for x, y in axes.transData.transform(points)]
     edge = axes.get_window_extent()
-    taken = list(marks)
+    taken = [*marks, *(_Box(*ends[0] - 1, *ends[1] + 1) for ends in map(axes.transData.transform, lines))]
     for point, name in sorted(zip(points, names, strict=True), key=lambda each: each[0][1]):
         text = axes.annotate(name, point, xytext=(0, 0), textcoords="offset points", fontsize=9, va="center", annotation_clip=False)
         taken.append(_put(text, taken, _Box(edge.x0, edge.y0, edge.x1, edge.y1)))
         if math.hypot(*text.get_position()) > FAR:
-            line = {"arrowstyle": "-", "color": colours.ink, "linewidth": 0.5}
+            line = {"arrowstyle": "-", "linewidth": 0.5, "color": text.get_color()}
             axes.annotate("", point, xytext=text.get_position(), textcoords="offset points", arrowprops=line)
 
 

@@ -20,11 +20,13 @@ from edge_nusa.errors import InputError
 
 NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[eval]"</code> adds them.</p>'
 _STYLE = """
-body{max-width:64rem}section{break-inside:avoid-page}h3{font-size:1rem;margin:1.6rem 0 .3rem}dt{font-weight:600}dd{margin:0 0 .4rem}
+body{max-width:66rem}h2{border-top:2px solid var(--line);padding-top:.8rem}h3{font-size:1rem;margin:1.6rem 0 .3rem}figure,tr{break-inside:avoid}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
 figure{overflow-x:auto}figure svg{max-width:none;min-width:44rem}
-.results td,.results th{white-space:nowrap}.results td.text{min-width:9rem}
+.results table{width:auto;font-size:.9rem}.results td,.results th{white-space:nowrap}.results td.text{white-space:normal;min-width:10rem}
 @media print{:root{--ink:#000;--soft:#444;--line:#bbb;--page:#fff;--panel:#fff}}
 """
+_ABOUT = '<p class="note">What each figure means, the command, the seeds and the orders are at the end.</p>'
 _HOW_TO_READ = {
     "Transfer": "accuracy on tasks not yet learned, after each earlier task: what the model still knows of what it was never taught here.",
     "Average": "mean accuracy over all tasks after every task (cil: on all labels seen so far, over the steps).",
@@ -64,20 +66,19 @@ def write_report(runs: Sequence[Run], settings: Mapping[str, str], out: Path) ->
 
 
 def results_html(runs: Sequence[Run], summaries: Sequence[Summary], shown: Sequence[Table], settings: Mapping[str, str]) -> str:
-    """The whole page as a string: tables first, then each section's plots, then how to read it and how it was made."""
+    """The whole page as a string: section by section tables and plots, then how to read it and how it was made."""
     learners = len({run.learner for run in runs})
     title = f"edge-nusa eval: {learners} learner{'' if learners == 1 else 's'}, {len(runs)} run{'' if len(runs) == 1 else 's'}"
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{report._POLICY}">'
     head += f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(title)}</title><style>{report._STYLE}{_STYLE}</style>'
-    parts = [report._section("How to read it", _how_to_read())]
+    parts = [report._section(table.title, _table(table)) for table in shown if table.title.startswith("Last and Average by steps")]
     for suite, shots, steps in sorted({(s.group.suite, s.group.shots, s.group.steps) for s in summaries}):
         name = section_title(suite, shots, steps)
         inside = [table for table in shown if table.title.endswith(f": {name}")]
         parts.append(report._section(name, "".join(map(_table, inside)) + _figures(plots_of(runs, suite, shots, steps), f"{suite}{shots}x{steps}")))
-    across = [table for table in shown if table.title.startswith("Steps: ")]
-    parts.insert(1, "".join(report._section(table.title, _table(table)) for table in across))
+    parts.append(report._section("How to read it", _how_to_read()))
     parts.append(report._section("How it was made", _how_made(runs, settings)))
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body><h1>{escape(title)}</h1>{"".join(parts)}</body></html>\n'
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body><h1>{escape(title)}</h1>{_ABOUT}{"".join(parts)}</body></html>\n'
 
 
 def plots_of(runs: Sequence[Run], suite: Suite, shots: int, steps: int) -> dict[str, plots.Plot]:

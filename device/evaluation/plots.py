@@ -16,7 +16,7 @@ from edge_nusa.device.evaluation.curves import Curve, median_matrix, over_all_ta
 from edge_nusa.device.evaluation.drawing import Colours, Draw, label_points, one_line
 from edge_nusa.device.evaluation.metrics import Numbers
 from edge_nusa.device.evaluation.runs import Run
-from edge_nusa.device.evaluation.summary import Order, Spread, Summary, spread
+from edge_nusa.device.evaluation.summary import Order, Spread, Summary, order_of, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +28,8 @@ MOST_TASKS_WITH_NUMBERS = 12
 MOST_TASKS_OF_A_HEAT_MAP = 20
 Runs = Mapping[str, Sequence[Run]]
 """A section's runs, learner by learner, in the order of the tables."""
-Line = tuple[Callable[[Sequence[Run]], Curve], str]
-"""What is drawn of a learner's runs, and its dashes."""
+Line = tuple[Callable[[Sequence[Run]], Curve | None], str]
+"""What is drawn of a learner's runs, None where they have no such curve, and its dashes."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ def heat_maps(runs: Runs) -> Plot | None:
     if tasks > MOST_TASKS_OF_A_HEAT_MAP or not any(np.isfinite(matrix).any() for matrix in found.values()):
         return None
 
-    def draw(figure: Figure, colours: Colours) -> None:
+    def draw(figure: Figure, _: Colours) -> None:
         values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in found.values()])
         limits = (float(np.floor(values.min() / 10) * 10), float(np.ceil(values.max() / 10) * 10) + 1e-9)
         panels = _panels(figure, list(found), 3, share="none")
         for axes, (name, matrix) in zip(panels, found.items(), strict=True):
             image = _heat_map(axes, matrix, limits)
             axes.set_title(one_line(name), fontsize=10)
-        bar = figure.colorbar(image, ax=panels, label="accuracy, %", location="top", aspect=60, fraction=0.02, pad=0.01)
+        bar = figure.colorbar(image, ax=panels, label="accuracy, %", location="bottom", aspect=60, fraction=0.02, pad=0.01)
         bar.outline.set_visible(False)
         _name_tasks(panels, 3, order)
 
@@ -67,9 +67,16 @@ def heat_maps(runs: Runs) -> Plot | None:
 
 def over_tasks(runs: Runs) -> Plot:
     """(b) Mean accuracy after each task, over all tasks and over the learned ones; a panel a learner, bands are quartiles."""
-    caption = "Each learner in colour, the others grey (all tasks). Solid: mean over all tasks, those to come too. Dashed: over those learned."
-    lines = [(over_all_tasks, "-"), (over_learned_tasks, "--")]
-    return _small_multiples(runs, lines, "tasks learned", f"{caption} Lines are medians over runs, bands quartiles.")
+    order = shown_order([run for each in runs.values() for run in each])
+
+    def learned(of: Sequence[Run]) -> Curve | None:
+        # which tasks came first differs between orders by more than learners do
+        alike = [run for run in of if order_of(run) == order]
+        return over_learned_tasks(alike) if alike else None
+
+    caption = "Each learner in colour, the others grey (all tasks). Solid: mean over all tasks, those to come too; medians and quartiles over runs."
+    dashed = f"Dashed: mean over the tasks learned so far, in the order {order[0]} alone, over seeds."
+    return _small_multiples(runs, [(over_all_tasks, "-"), (learned, "--")], "tasks learned", f"{caption} {dashed}")
 
 
 def joint_over_steps(runs: Runs) -> Plot:
@@ -100,7 +107,11 @@ def transfer_against_last(summaries: Sequence[Summary]) -> Plot | None:
         axes.grid(linewidth=0.6)
         axes.margins(0.16, 0.1)
         axes.set_axisbelow(True)
-        label_points(axes, points, [one_line(s.group.learner) for s, _, _ in shown], colours)
+        lines = [((x.q25, y.median), (x.q75, y.median)) for x, y in zip(xs, ys, strict=True)]
+        lines += [((x.median, y.q25), (x.median, y.q75)) for x, y in zip(xs, ys, strict=True)]
+        if frozen is not None:
+            lines.append(((frozen.median, axes.get_ylim()[0]), (frozen.median, axes.get_ylim()[1])))
+        label_points(axes, points, [one_line(s.group.learner) for s, _, _ in shown], lines)
 
     caption = "Right: keeps what it never learned. Up: knows more at the end. Points are medians over runs, bars quartiles."
     return Plot(draw, (INCHES_WIDE, 5.6), caption)
@@ -113,8 +124,12 @@ def _bars(spreads: Sequence[Spread]) -> Numbers:
 
 def _heat_map(axes: Axes, matrix: Numbers, limits: tuple[float, float]) -> QuadMesh:
     """One panel: cells (N + 1, N), numbers in them where they fit, and the stair between learned and not yet learned."""
+    from matplotlib import colormaps
+
     tasks = matrix.shape[1]
-    image = axes.pcolormesh(matrix, cmap="cividis", vmin=limits[0], vmax=limits[1], linewidth=0)
+    # 40 levels: matplotlib draws a colour bar of more than 50 as a picture, which the page's policy forbids
+    colours = colormaps["cividis"].resampled(40)
+    image = axes.pcolormesh(matrix, cmap=colours, vmin=limits[0], vmax=limits[1], edgecolors="face", linewidth=0.3)
     axes.set_ylim(tasks + 1, 0)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8)
@@ -130,12 +145,15 @@ def _heat_map(axes: Axes, matrix: Numbers, limits: tuple[float, float]) -> QuadM
 
 
 def _name_tasks(panels: Sequence[Axes], columns: int, order: Order) -> None:
-    """The tasks' names under the lowest panel of each column, counts of learned tasks beside the first panel of each row."""
+    """The tasks' names above the highest panel of each column, counts of learned tasks beside the first panel of each row."""
     tasks = len(order[1])
+    every = 1 if tasks <= MOST_TASKS_WITH_NUMBERS else 5
     for place, axes in enumerate(panels):
-        is_lowest, is_first = place + columns >= len(panels), place % columns == 0
-        axes.set_xticks(np.arange(tasks) + 0.5, [one_line(name) for name in order[1]] if is_lowest else [""] * tasks, rotation=90)
-        axes.set_yticks(np.arange(tasks + 1) + 0.5, [str(row) if is_first else "" for row in range(tasks + 1)])
+        is_highest, is_first = place < columns, place % columns == 0
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        axes.set_xticks(np.arange(tasks) + 0.5, [one_line(name) for name in order[1]] if is_highest else [""] * tasks, rotation=90)
+        axes.set_yticks(np.arange(tasks + 1) + 0.5, [str(row) if is_first and row % every == 0 else "" for row in range(tasks + 1)])
         axes.set_ylabel("tasks learned" if is_first else "")
 
 
@@ -148,14 +166,16 @@ def _small_multiples(runs: Runs, lines: Sequence[Line], xlabel: str, caption: st
 
         panels = _panels(figure, list(curves), 4, share="all")
         for place, (axes, (name, own)) in enumerate(zip(panels, curves.items(), strict=True)):
-            for other in curves.values():
-                axes.plot(other[0].tasks, other[0].median, color=colours.others, linewidth=0.7, zorder=1)
+            for other in (each[0] for each in curves.values() if each[0] is not None):
+                axes.plot(other.tasks, other.median, color=colours.others, linewidth=0.7, zorder=1)
             for curve, colour, (_, dashes) in zip(own, (colours.first, colours.second), lines, strict=False):
+                if curve is None:
+                    continue
                 axes.fill_between(curve.tasks, curve.q25, curve.q75, color=colour, alpha=0.25, linewidth=0, zorder=2)
                 axes.plot(curve.tasks, curve.median, dashes, color=colour, linewidth=1.8, zorder=3)
             axes.set_title(one_line(name), fontsize=10)
             axes.grid(axis="y", linewidth=0.6)
-            is_lowest = place + 4 >= len(panels)
+            is_lowest = place // 4 == (len(panels) - 1) // 4
             axes.tick_params(labelbottom=is_lowest, labelleft=place % 4 == 0)
             axes.set_xlabel(xlabel if is_lowest else "")
             axes.set_ylabel("accuracy, %" if place % 4 == 0 else "")

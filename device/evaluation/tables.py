@@ -117,7 +117,7 @@ def _steps_table(summaries: Sequence[Summary], counts: Sequence[int]) -> Table:
                 row.append(cell)
     titles = [f"{name}, {steps} steps" for name in ("Last", "Average") for steps in counts]
     note = "Percent on all labels seen so far, after the last step and as the mean over steps."
-    return Table(f"Steps: cil, {_shots(summaries[0].group.shots)}", note, ("Learner", *titles), tuple(map(tuple, cells)))
+    return Table(f"Last and Average by steps: cil, {_shots(summaries[0].group.shots)}", note, ("Learner", *titles), tuple(map(tuple, cells)))
 
 
 def _differences(title: str, summaries: Sequence[Summary], runs: Sequence[Run]) -> Table:
@@ -138,10 +138,12 @@ def _differences(title: str, summaries: Sequence[Summary], runs: Sequence[Run]) 
 def _ranges(title: str, summaries: Sequence[Summary]) -> Table:
     """How far Last moves with the order alone and with the seed alone; no row for a learner of one run."""
     there = [s for s in summaries if s.last_over_orders is not None or s.last_over_seeds is not None]
-    figures = [[UNKNOWN if value is None else _figure(value, 1, "") for value in (s.last_over_orders, s.last_over_seeds)] for s in there]
-    rows = tuple((Cell(s.group.learner), *map(Cell, each)) for s, each in zip(there, figures, strict=True))
-    note = "Points between the best and the worst order (each the median over its seeds), and between the best and the worst seed."
-    return Table(title, note, ("Learner", "Orders", "Seeds"), rows)
+    figures = {"Orders": [s.last_over_orders for s in there], "Seeds": [s.last_over_seeds for s in there]}
+    kept = {name: values for name, values in figures.items() if any(value is not None for value in values)}
+    cells = [[Cell(UNKNOWN if value is None else _figure(value, 1, "")) for value in values] for values in kept.values()]
+    names = [Cell(s.group.learner) for s in there]
+    note = "Points between the best and the worst order (each the median over its seeds), and between the best and the worst seed (over orders)."
+    return Table(title, note, ("Learner", *kept), tuple(zip(names, *cells, strict=True)))
 
 
 def sizes(summaries: Sequence[Summary]) -> str:
@@ -154,12 +156,12 @@ def sizes(summaries: Sequence[Summary]) -> str:
 
 
 def text_of(spread: Spread | None, digits: int, sign: str = "") -> str:
-    """`median (q25–q75)`, the median alone of a single value, a dash of none. sign: '+' writes it before positive figures too."""
+    """`median (q25–q75)`, the median alone where all values are equal or there is one, a dash of none. sign: '+' writes it before positive figures too."""
     if spread is None:
         return UNKNOWN
     median, low, high = (_figure(value, digits, sign) for value in (spread.median, spread.q25, spread.q75))
     joint = " to " if min(spread.q25, spread.median) < 0 or sign else "–"
-    return median if spread.count == 1 or median == low == high else f"{median} ({low}{joint}{high})"
+    return median if spread.lowest == spread.highest else f"{median} ({low}{joint}{high})"
 
 
 def _figure(value: float, digits: int, sign: str) -> str:

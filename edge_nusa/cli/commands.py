@@ -19,13 +19,15 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress an
 
 def register(app: typer.Typer) -> None:
     """Add every command to the app, in the order of a first use."""
-    from edge_nusa.cli import learning, making, state
+    from edge_nusa.cli import evaluating, learning, making, state
 
     for command in (making.demo, making.export, learning.learn, learning.predict, state.labels, state.forget, state.undo,
-                    state.history, state.report, state.status, state.doctor):  # fmt: skip
-        app.command(help=command.__doc__, epilog=f"Example: {EXAMPLES[command.__name__]}")(command)
+                    state.history, state.report, state.status, state.doctor, evaluating.evaluate):  # fmt: skip
+        app.command(NAMES.get(command.__name__), help=command.__doc__, epilog=f"Example: {EXAMPLES[NAMES.get(command.__name__, command.__name__)]}")(command)
 
 
+NAMES = {"evaluate": "eval"}
+"""Commands whose function must not have their name, as Python uses it."""
 EXAMPLES = {
     "demo": "edge-nusa demo",
     "export": "edge-nusa export ViT-B-32 --pretrained laion2b_s34b_b79k --out bundle/",
@@ -38,5 +40,6 @@ EXAMPLES = {
     "report": "edge-nusa report --out report.html",
     "status": "edge-nusa status --format json",
     "doctor": "edge-nusa doctor",
+    "eval": "edge-nusa eval mtil --data sets/ --out results/ --shots 5,16 --seeds 5 --order random:3",
 }
 """One example a command; a test runs through them, and `--help` shows them."""

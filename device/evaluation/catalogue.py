@@ -1,0 +1,114 @@
+"""The learners by name, with the learning rates that sets apart from the reported ones chose (docs/evidence.md says how)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edge_nusa.bundle import Bundle
+from edge_nusa.device import tails
+from edge_nusa.device.evaluation import forms
+from edge_nusa.device.evaluation.learners import Frozen, Gradient, Learner, RidgeHead
+from edge_nusa.device.evaluation.product import Device
+from edge_nusa.errors import UsageError
+from edge_nusa.layout import Tower
+from edge_nusa.recipes import DEVICE, PAPER, Recipe
+
+BOTH: tuple[Tower, ...] = ("image", "text")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run may change. steps: of every gradient task, None for each recipe's own; rate: learning rate, None for the
+    catalogue's; image_blocks: how many of the last image blocks may change, None for all of the bundle's tail; seed: of the run."""
+
+    steps: int | None = None
+    rate: float | None = None
+    image_blocks: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One learner: what it is in a line, whether it needs image tokens, and how to make one."""
+
+    says: str
+    needs_tokens: bool
+    make: Callable[[Bundle, Options], Learner]
+
+
+def shallower(bundle: Bundle, image_blocks: int | None) -> Bundle:
+    """The bundle with a shorter image tail (its ONNX tail graph no longer fits; the learners here run tails in torch)."""
+    image = bundle.manifest.image
+    if image_blocks is None or image_blocks >= image.tail_blocks:
+        return bundle
+    shorter = copy.copy(bundle)
+    shorter.__dict__.pop("pools", None)
+    shorter.manifest = replace(bundle.manifest, image=replace(image, tail_blocks=image_blocks))
+    whole = bundle.pools
+    shorter.pools = {name: whole[name] for tower in BOTH for name in shorter.matrices(tower)}
+    return shorter
+
+
+def _recipe(base: Recipe, options: Options, rate: float, towers: tuple[Tower, ...]) -> Recipe:
+    return replace(base, learning_rate=options.rate or rate, steps=options.steps or base.steps, towers=towers)
+
+
+def _paper(rate: float, towers: tuple[Tower, ...] = BOTH) -> Callable[[Bundle, Options], Learner]:
+    """NuSA-CL as published, in the towers given."""
+
+    def make(bundle: Bundle, options: Options) -> Learner:
+        return Gradient(shallower(bundle, options.image_blocks), _recipe(PAPER, options, rate, towers), tails.NullSpace())
+
+    return make
+
+
+def _form(make_matrix: Callable[..., object], rate: float, *, is_matched: bool = False) -> Callable[[Bundle, Options], Learner]:
+    """A baseline's form in both towers, under the paper's objective."""
+
+    def make(bundle: Bundle, options: Options) -> Learner:
+        shorter = shallower(bundle, options.image_blocks)
+        ranks = None
+        if is_matched:
+            method = bundle.manifest.method
+            ranks = {tower: forms.matched_rank(method.max_rank[tower] ** 2, 2 * bundle.shape(tower).width) for tower in BOTH}
+        return Gradient(shorter, _recipe(PAPER, options, rate, BOTH), forms.Form(make_matrix, ranks, options.seed))  # type: ignore[arg-type]
+
+    return make
+
+
+def _device(head_weight: float | None = None, *, trains_text: bool = True) -> Callable[[Bundle, Options], Learner]:
+    def make(bundle: Bundle, options: Options) -> Learner:
+        return Device(bundle, _recipe(DEVICE, options, DEVICE.learning_rate, ("text",)), head_weight, trains_text)
+
+    return make
+
+
+CATALOGUE = {
+    "frozen": Entry("the untouched model, zero-shot", False, lambda bundle, options: Frozen(bundle)),
+    "full": Entry("full fine-tuning of the q, k, v and o matrices", True, _form(forms.full, 1e-4)),
+    "lora": Entry("LoRA of the null space's rank", True, _form(forms.lora, 1e-3)),
+    "lora-matched": Entry("LoRA with as many trained numbers as the null-space cores", True, _form(forms.lora, 1e-3, is_matched=True)),
+    "milora": Entry("factors that start at the smallest singular triplets, then free", True, _form(forms.milora, 1e-3)),
+    "top": Entry("cores between the largest singular directions", True, _form(forms.subspace(forms.top), 3e-3)),
+    "random": Entry("cores between random directions", True, _form(forms.subspace(forms.at_random), 3e-3)),
+    "paper": Entry("NuSA-CL as published: null space of both towers, fresh SVD a task", True, _paper(3e-3)),
+    "text-only": Entry("NuSA-CL in the text tower alone", False, _paper(3e-3, ("text",))),
+    "image-only": Entry("NuSA-CL in the image tower alone", True, _paper(3e-3, ("image",))),
+    "ridge": Entry("ridge head on the frozen embedding, behind the gate (RAIL)", False, lambda bundle, options: RidgeHead(bundle, "embedding")),
+    "ranpac": Entry("ridge head on 1,024 random features of the embedding (RanPAC)", False, lambda bundle, options: RidgeHead(bundle, "random")),
+    "ridge-taps": Entry("ridge head on this project's taps", False, lambda bundle, options: RidgeHead(bundle, "taps")),
+    "head": Entry("this project's head alone, behind its gate", False, _device(1.0, trains_text=False)),
+    "default": Entry("this project's default: text tower in the pool, head, gate", False, _device()),
+}
+"""Name -> entry, in the order of the tables."""
+
+
+def chosen(names: str) -> list[str]:
+    """The learners of a comma-separated list, `all` for every one. Raises UsageError for an unknown name."""
+    wanted = list(CATALOGUE) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    unknown = sorted(set(wanted) - set(CATALOGUE))
+    if unknown or not wanted:
+        raise UsageError(f"--learners: there is no {', '.join(unknown) or 'learner in an empty list'}; expected `all` or some of {', '.join(CATALOGUE)}")
+    return list(dict.fromkeys(wanted))

@@ -1,0 +1,105 @@
+"""The product's own learner inside `eval`: the trainer, the head and the answer that `edge-nusa learn` and `predict` run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edge_nusa import head, knowledge
+from edge_nusa.answer import Answerer, Views
+from edge_nusa.bundle import Bundle
+from edge_nusa.device import lesson, tails
+from edge_nusa.device.evaluation.learners import Answer, Arrays, Columns, Gradient, anchors_of
+from edge_nusa.device.evaluation.views import View
+from edge_nusa.device.task import held_out
+from edge_nusa.device.train import TaskData, Trainer
+from edge_nusa.knowledge import Label
+from edge_nusa.recipes import Recipe
+from edge_nusa.text_encoder import TextEncoder
+
+NOUNS = 256
+"""Vocabulary nouns that a device recipe draws negatives from, as in `edge_nusa.device.learn`."""
+
+
+class Device:
+    """The product's default: text tower in the pool, head and gate, by the very code that `edge-nusa learn` runs.
+
+    head_weight None takes the product's own; 1 is the head alone. trains_text False leaves the text tower untouched.
+    """
+
+    def __init__(self, bundle: Bundle, recipe: Recipe, head_weight: float | None = None, trains_text: bool = True) -> None:
+        self.text = Gradient(bundle, recipe, tails.NullSpace())
+        self.bundle, self.recipe, self.columns, self.trains_text = bundle, recipe, Columns(), trains_text
+        self.known = knowledge.nothing(bundle, recipe)
+        if head_weight is not None:
+            self.known = replace(self.known, answer=replace(self.known.answer, head_weight=head_weight))
+        self.trained_numbers = 0
+        self._answerers: dict[str, Answerer] = {}
+        self._encoder = TextEncoder(bundle, 1)
+
+    def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
+        """Train the text tower, add to the head, fit the answer's constants."""
+        classes = view.classes[pictures]
+        held = held_out(classes, seed)
+        if self.trains_text:
+            self._train(view, pictures, held, seed)
+        goals = self.columns.add(view)[classes]
+        labels = [*self.known.labels, *(Label(f"{view.name} {name}", 0) for name in view.labels)]
+        adapted = np.concatenate([self.text.adapted_anchors(old) for old in self.columns.learned])
+        candidate = replace(self.known, labels=tuple(labels), cores=self.text.known.cores, frozen_anchors=anchors_of(self.columns.learned), adapted_anchors=adapted)
+        _, self.known = lesson.with_head(candidate, self.known.head, view.features(pictures), goals, held)
+        self._answerers = {}
+
+    def _train(self, view: View, pictures: np.ndarray, held: np.ndarray, seed: int) -> None:
+        nouns = self.bundle.vocabulary[0]
+        drawn = [nouns[i] for i in np.random.default_rng(seed).permutation(len(nouns))[:NOUNS]]
+        noun_hidden, noun_last = self._encoder.hidden([self.bundle.manifest.templates[0].replace("{}", noun) for noun in drawn])
+        hidden, last = stacked([view.hidden[0], *(old.hidden[0] for old in self.columns.learned)])
+        data = TaskData(view.embeddings(pictures), None, view.classes[pictures], held, hidden, last, noun_hidden, noun_last)
+        trainer = Trainer(self.bundle, self.text.known, data, self.recipe, seed)
+        self.trained_numbers = sum(parameter.numel() for parameter in trainer.parameters)
+        self.text.adopt(trainer.run(lambda done, total: None).cores)
+
+    def answer(self, offered: Sequence[View], asked: View, pictures: np.ndarray) -> Answer:
+        """By `edge_nusa.answer`, as `edge-nusa predict` answers."""
+        columns = [self.columns.of(view) for view in offered]
+        learned = [column for column in columns if column is not None]
+        others = [view for view, column in zip(offered, columns, strict=True) if column is None]
+        key = "/".join(view.name for view in offered)
+        if key not in self._answerers:
+            untaught = anchors_of(others) if others else self.known.frozen_anchors[:0]
+            chosen = np.concatenate(learned) if learned else np.zeros(0, np.int64)
+            self._answerers[key] = Answerer(self.known, self.bundle.manifest.logit_scale, untaught, untaught, chosen)
+        embedding = asked.embeddings(pictures)
+        found = self._answerers[key](Views(embedding, embedding, asked.features(pictures)))
+        is_learned = np.repeat([column is not None for column in columns], [len(view.labels) for view in offered])
+        order = np.argsort(np.concatenate([np.flatnonzero(is_learned), np.flatnonzero(~is_learned)]))  # learned labels come first
+        return Answer(found.probabilities[:, order], found.novelty)
+
+    def arrays(self) -> Arrays:
+        """Cores, head, anchors, novelty limits and answer settings."""
+        settings = np.array([self.known.answer.head_weight, self.known.answer.head_temperature])
+        novelty = np.array([label.novelty for label in self.known.labels], np.float32)
+        anchors = {"adapted": self.known.adapted_anchors.astype(np.float16), "frozen": self.known.frozen_anchors.astype(np.float16)}
+        return {**self.text.arrays(), **head.head_tensors(self.known.head), **anchors, "novelty": novelty, "settings": settings}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], learned: Sequence[View]) -> None:
+        """Go on from them; anchors are made again in full precision."""
+        self.text.restore({name: arrays[name] for name in self.text.known.cores}, learned)
+        for view in learned:
+            self.columns.add(view)
+        names = [f"{view.name} {name}" for view in learned for name in view.labels]
+        labels = tuple(Label(name, 0, None, float(limit)) for name, limit in zip(names, arrays["novelty"], strict=True))
+        settings = knowledge.AnswerSettings(*(float(value) for value in arrays["settings"]))
+        adapted = np.concatenate([self.text.adapted_anchors(view) for view in learned])
+        sums = head.head_from_tensors(arrays, arrays["sums"].shape[1], len(labels))
+        self.known = replace(self.known, labels=labels, cores=self.text.known.cores, frozen_anchors=anchors_of(learned), adapted_anchors=adapted, head=sums, answer=settings)
+
+
+def stacked(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Hidden states (C, T, E) and end positions (C,) of several tasks as one, padded to the longest."""
+    longest = max(hidden.shape[1] for hidden, _ in parts)
+    padded = [np.pad(hidden, ((0, 0), (0, longest - hidden.shape[1]), (0, 0))) for hidden, _ in parts]
+    return np.concatenate(padded), np.concatenate([last for _, last in parts])

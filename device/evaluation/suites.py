@@ -1,0 +1,238 @@
+"""`edge-nusa eval`: which runs a command asks for, done one by one or side by side, each finished run a file that is never done twice.
+
+OUT/runs/KEY.json is a finished run, OUT/parts/KEY.npz one that was killed, OUT/report.* what all finished ones say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edge_nusa import durable
+from edge_nusa.bundle import Bundle, embedded_bundle
+from edge_nusa.device.evaluation import page
+from edge_nusa.device.evaluation.catalogue import CATALOGUE, Options
+from edge_nusa.device.evaluation.datasets import DataSet, find_sets, limit_test, take_shots
+from edge_nusa.device.evaluation.orders import orders_of
+from edge_nusa.device.evaluation.runs import Suite, read_runs
+from edge_nusa.device.evaluation.sequence import Material, Plan, run
+from edge_nusa.device.evaluation.views import View, Viewer
+from edge_nusa.errors import InputError, UsageError
+
+Progress = Callable[[str, int, int], None]
+TEST_SEED = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One command. sets: names, () for all; never: a set that is never learned, or ""; steps_of_classes: for `cil`, into how many
+    steps its one set is cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads: of each."""
+
+    suite: Suite
+    data: Path
+    out: Path
+    learners: tuple[str, ...]
+    shots: tuple[int, ...]
+    seeds: int
+    order: str = "given"
+    sets: tuple[str, ...] = ()
+    never: str = ""
+    steps_of_classes: tuple[int, ...] = (10,)
+    test_limit: int = 0
+    steps: int | None = None
+    rate: float | None = None
+    image_blocks: int | None = None
+    bundle: Path | None = None
+    cache: Path | None = None
+    jobs: int = 1
+    threads: int = 1
+    first_seed: int = 0
+
+
+@dataclass
+class Sources:
+    """The sets of a command and their views, made when first asked for."""
+
+    settings: Settings
+    learned: dict[str, DataSet]
+    never: DataSet | None
+    views: dict[str, tuple[View, np.ndarray]] = field(default_factory=dict)
+
+
+def evaluate(settings: Settings, progress: Progress) -> list[Path]:
+    """Do every run that is not done yet, then write the report of all. Returns the report's files.
+
+    Raises InputError and UsageError for what does not fit; finished runs stay, and the same command goes on.
+    """
+    durable.make_folder(settings.out / "runs")
+    durable.make_folder(settings.out / "parts")
+    _same_settings(settings)
+    sources = _sources(settings)
+    plans = [plan for plan in _plans(settings, sources) if not (settings.out / "runs" / f"{plan.key}.json").exists()]
+    _warm_cache(settings, sources, plans, progress)
+    if settings.jobs == 1:
+        for count, plan in enumerate(plans):
+            progress("running", count, len(plans))
+            _do(settings, sources, plan)
+    else:
+        _do_side_by_side(settings, plans, progress)
+    progress("running", len(plans), len(plans))
+    finished = read_runs(settings.out / "runs")
+    return page.write_report(finished, told(settings), settings.out)
+
+
+def told(settings: Settings) -> dict[str, str]:
+    """What the report says of the command: no path and no host name."""
+    values = {name: value for name, value in asdict(settings).items() if name not in ("data", "out", "bundle", "cache", "jobs", "threads")}
+    return {name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in values.items() if value not in (None, "", ())}
+
+
+def _same_settings(settings: Settings) -> None:
+    """Runs of one folder share what changes their figures. Raises UsageError where it was begun with other settings."""
+    opened = Bundle.open(settings.bundle or embedded_bundle())
+    shared = {"basis": opened.manifest.basis_hash, **{name: getattr(settings, name) for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks")}}
+    path = settings.out / "settings.json"
+    if not path.exists():
+        durable.replace_file(path, json.dumps(shared, sort_keys=True).encode())
+        return
+    before = json.loads(path.read_text())
+    other = [name for name, value in shared.items() if before.get(name) != value]
+    if other:
+        raise UsageError(f"{path}: this folder was begun with {other[0]} {before.get(other[0])!r}, now it is {shared[other[0]]!r}; take another --out")
+
+
+def _sources(settings: Settings) -> Sources:
+    names = [*settings.sets, *([settings.never] if settings.never and settings.sets else [])]
+    found = {dataset.name: dataset for dataset in find_sets(settings.data, names or None)}
+    if settings.never and settings.never not in found:
+        raise InputError(f"--never: there is no set {settings.never!r} in {settings.data}; found {', '.join(found)}")
+    never = found.pop(settings.never, None)
+    if settings.suite == "cil" and len(found) != 1:
+        raise UsageError(f"eval cil cuts the classes of one set into steps; give one with --sets, found {', '.join(found)}")
+    return Sources(settings, found, never)
+
+
+def _plans(settings: Settings, sources: Sources) -> list[Plan]:
+    """Seeds in front, so that a run that is cut short has every learner with some seeds."""
+    return [
+        Plan(settings.suite, learner, shots, seed, name, order)
+        for seed in range(settings.first_seed, settings.first_seed + settings.seeds)
+        for name, order in _orders(settings, sources)
+        for shots in settings.shots
+        for learner in settings.learners
+    ]
+
+
+def _orders(settings: Settings, sources: Sources) -> Iterator[tuple[str, tuple[str, ...]]]:
+    if settings.suite == "mtil":
+        yield from orders_of(list(sources.learned), settings.order)
+        return
+    for steps in settings.steps_of_classes:
+        names = tuple(f"step {index + 1}" for index in range(steps))
+        for name, _ in orders_of([str(index) for index in range(10)], settings.order):
+            yield name, names
+
+
+def class_order(count: int, order_name: str) -> np.ndarray:
+    """(count,) int64: the order in which a `cil` run meets the classes; `given` is the set's own, any other name draws one."""
+    if order_name == "given":
+        return np.arange(count)
+    ranked = sorted(range(count), key=lambda index: hashlib.sha256(f"{order_name} {index}".encode()).hexdigest())
+    return np.array(ranked, np.int64)
+
+
+def _view(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[View, np.ndarray]:
+    """A set's view with its test pictures, made once a process."""
+    settings = sources.settings
+    if dataset.name not in sources.views:
+        tests = limit_test(dataset, settings.test_limit, TEST_SEED)
+        seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
+        shots = [] if dataset is sources.never else [take_shots(dataset, count, seed) for count in settings.shots for seed in seeds]
+        bundle = Bundle.open(settings.bundle or embedded_bundle())
+        needs_tokens = any(CATALOGUE[name].needs_tokens for name in settings.learners)
+        viewer = Viewer(bundle, settings.cache or settings.out / "cache", settings.threads, needs_tokens)
+        view = viewer.view(dataset, np.unique(np.concatenate([tests, *shots])), progress)
+        sources.views[dataset.name] = view, view.readable(tests)
+    return sources.views[dataset.name]
+
+
+def _warm_cache(settings: Settings, sources: Sources, plans: list[Plan], progress: Progress) -> None:
+    for dataset in [*sources.learned.values(), *([sources.never] if sources.never else [])]:
+        if plans:
+            _view(sources, dataset, progress)
+
+
+def _material(sources: Sources, plan: Plan) -> Material:
+    def quiet(what: str, done: int, total: int) -> None:
+        return None
+
+    never = _view(sources, sources.never, quiet) if sources.never else None
+    if plan.suite == "cil":
+        (dataset,) = sources.learned.values()
+        return _steps(_view(sources, dataset, quiet), take_shots(dataset, plan.shots, plan.seed), plan, never)
+    views, shots, tests = {}, {}, {}
+    for name, dataset in sources.learned.items():
+        views[name], tests[name] = _view(sources, dataset, quiet)
+        shots[name] = views[name].readable(take_shots(dataset, plan.shots, plan.seed))
+    return Material(views, shots, tests, never)
+
+
+def _steps(whole: tuple[View, np.ndarray], shots: np.ndarray, plan: Plan, never: tuple[View, np.ndarray] | None) -> Material:
+    """One set cut into steps of classes."""
+    view, tests = whole
+    if len(plan.order) > len(view.labels):
+        raise UsageError(f"--class-steps {len(plan.order)}: the set {view.name} has {len(view.labels)} classes; expected at most as many steps")
+    parts = np.array_split(class_order(len(view.labels), plan.order_name), len(plan.order))
+    views: dict[str, View] = {}
+    chosen: dict[str, np.ndarray] = {}
+    asked: dict[str, np.ndarray] = {}
+    for name, classes in zip(plan.order, parts, strict=True):
+        views[name] = view.part(name, classes)
+        chosen[name] = view.readable(shots[np.isin(view.classes[shots], classes)])
+        asked[name] = tests[np.isin(view.classes[tests], classes)]
+    return Material(views, chosen, asked, never)
+
+
+def _do(settings: Settings, sources: Sources, plan: Plan) -> None:
+    import torch
+
+    torch.set_num_threads(settings.threads)
+    options = Options(settings.steps, settings.rate, settings.image_blocks, plan.seed)
+    bundle = Bundle.open(settings.bundle or embedded_bundle())
+    learner = CATALOGUE[plan.learner].make(bundle, options)
+    finished = run(plan, _material(sources, plan), learner, settings.out / "parts" / f"{plan.key}.npz")
+    durable.replace_file(settings.out / "runs" / f"{plan.key}.json", finished.to_json().encode())
+
+
+_here: dict[str, Sources] = {}
+
+
+def _do_in_worker(settings: Settings, plan: Plan) -> None:
+    """One run in a worker process, which keeps its sources from run to run."""
+    if "sources" not in _here:
+        _here["sources"] = _sources(settings)
+    _do(settings, _here["sources"], plan)
+
+
+def _do_side_by_side(settings: Settings, plans: list[Plan], progress: Progress) -> None:
+    with ProcessPoolExecutor(settings.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(_do_in_worker, settings, plan) for plan in plans}
+        done = 0
+        try:
+            while waiting:
+                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for one in ended:
+                    one.result()
+                done += len(ended)
+                progress("running", done, len(plans))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+

@@ -1,0 +1,131 @@
+"""What the frozen model makes of each data set, computed once and cached by content and trunk: the learners' only input.
+
+Letters: P pictures of a set, C its classes, D embedding, F features of the head, N tokens, E width, T text tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from edge_nusa import head, sessions
+from edge_nusa.bundle import Bundle
+from edge_nusa.device.evaluation.datasets import DataSet, content_digest, open_picture
+from edge_nusa.device.evaluation.rows import RowStore
+from edge_nusa.errors import InputError
+from edge_nusa.preprocessing import pixels
+from edge_nusa.text_encoder import TextEncoder
+
+CHUNK = 32
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One task as the frozen model sees it.
+
+    classes (P,) int64; place (P,) int64: the row of each picture in the arrays, -1 where it was not needed or not readable;
+    embedding (rows, D) float32; taps (rows, taps) float32; tokens (rows, N, E) float16 or None; anchors (C, D) float32 frozen;
+    hidden: of each template the text tower's hidden states at the cut (C, T, E) and end positions (C,).
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    classes: np.ndarray
+    place: np.ndarray
+    embedding: np.ndarray
+    taps: np.ndarray
+    tokens: np.ndarray | None
+    anchors: np.ndarray
+    hidden: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    def embeddings(self, pictures: np.ndarray) -> np.ndarray:
+        """(B, D) float32 of pictures (B,) int64."""
+        return np.asarray(self.embedding[self.place[pictures]])
+
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        """(B, F) int64 of the head."""
+        return head.features(np.asarray(self.taps[self.place[pictures]]))
+
+    def readable(self, pictures: np.ndarray) -> np.ndarray:
+        """Those of `pictures` that have a row."""
+        return np.asarray(pictures[self.place[pictures] >= 0])
+
+    def part(self, name: str, chosen: np.ndarray) -> View:
+        """A task of some classes alone, renumbered from 0. chosen (K,) int64. Pictures of others have class -1."""
+        number = np.full(len(self.labels), -1, np.int64)
+        number[chosen] = np.arange(len(chosen))
+        hidden = tuple((states[chosen], last[chosen]) for states, last in self.hidden)
+        labels = tuple(self.labels[i] for i in chosen)
+        return replace(self, name=name, labels=labels, classes=number[self.classes], anchors=self.anchors[chosen], hidden=hidden)
+
+
+class Viewer:
+    """Makes views with one bundle; `cache` is a folder that any number of runs share."""
+
+    def __init__(self, bundle: Bundle, cache: Path, threads: int, with_tokens: bool) -> None:
+        self.bundle, self.cache, self.threads = bundle, cache, threads
+        self.with_tokens = with_tokens and bundle.manifest.image.tail_blocks > 0
+        self.text = TextEncoder(bundle, threads)
+
+    @cached_property
+    def _trunk(self) -> object:
+        return sessions.open_session(self.bundle, "image_trunk", self.threads)
+
+    @cached_property
+    def _frozen(self) -> object:
+        return self.text.tail({})
+
+    def view(self, dataset: DataSet, needed: np.ndarray, progress: Progress) -> View:
+        """The set's view with rows for the pictures `needed` (B,) int64. Raises InputError where none is readable."""
+        store = self._store(dataset.name)
+        digests = self._digests([dataset.pictures[i] for i in needed])
+        by_digest = {digest: int(index) for index, digest in zip(needed, digests, strict=True) if digest}
+        if store.missing(list(by_digest)):
+            with store.writer():
+                self._compute(dataset, store, {digest: by_digest[digest] for digest in store.missing(list(by_digest))}, progress)
+        place = np.full(len(dataset.pictures), -1, np.int64)
+        for index, digest in zip(needed, digests, strict=True):
+            place[index] = store.place.get(digest, -1)
+        if not (place >= 0).any():
+            raise InputError(f"{dataset.name}: none of its {len(needed)} pictures could be read; check the folder")
+        prompts = [[template.replace("{}", label) for label in dataset.labels] for template in dataset.templates]
+        total = np.sum([self.text.embeddings(self._frozen, texts) for texts in prompts], axis=0)
+        anchors = (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
+        hidden = tuple(self.text.hidden(texts) for texts in prompts)
+        tokens = store.read("tokens") if self.with_tokens else None
+        return View(dataset.name, dataset.labels, dataset.classes, place, store.read("embedding"), store.read("taps"), tokens, anchors, hidden)
+
+    def _store(self, name: str) -> RowStore:
+        shape, files = self.bundle.manifest.image, self.bundle.manifest.files
+        columns = {"embedding": ("<f4", (shape.embed_dim,)), "taps": ("<f4", (shape.taps,))}
+        if self.with_tokens:
+            columns["tokens"] = ("<f2", ((shape.size // shape.patch) ** 2 + 1, shape.width))
+        trunk = f"{files['weights.safetensors'].sha256[:16]}-{files['image_trunk.onnx'].sha256[:16]}"
+        return RowStore(self.cache / trunk / ("with-tokens" if self.with_tokens else "plain") / name, columns)
+
+    def _digests(self, pictures: Sequence[object]) -> list[str]:
+        found = []
+        for picture in pictures:
+            try:
+                found.append(content_digest(picture))  # type: ignore[arg-type]
+            except (InputError, OSError):
+                found.append("")
+        return found
+
+    def _compute(self, dataset: DataSet, store: RowStore, wanted: dict[str, int], progress: Progress) -> None:
+        batch: list[tuple[str, np.ndarray]] = []
+        for count, (digest, index) in enumerate(wanted.items(), start=1):
+            try:
+                batch.append((digest, pixels(open_picture(dataset.pictures[index]), self.bundle.manifest.preprocessing)))
+            except InputError:
+                progress(f"{dataset.name}: unreadable", count, len(wanted))
+            if batch and (len(batch) == CHUNK or count == len(wanted)):
+                outputs = self._trunk.run(None, {"pixels": np.stack([row for _, row in batch])})  # type: ignore[attr-defined]
+                store.append([digest for digest, _ in batch], dict(zip(("embedding", "taps", "tokens"), outputs, strict=False)))
+                batch.clear()
+            progress(dataset.name, count, len(wanted))
