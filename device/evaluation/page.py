@@ -20,10 +20,10 @@ from edge_nusa.errors import InputError
 
 NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[eval]"</code> adds them.</p>'
 _STYLE = """
-body{max-width:66rem}h2{border-top:2px solid var(--line);padding-top:.8rem}h3{font-size:1rem;margin:1.6rem 0 .3rem}figure,tr{break-inside:avoid}
+body{max-width:70rem}h2{border-top:2px solid var(--line);padding-top:.8rem}h3{font-size:1rem;margin:1.6rem 0 .3rem}figure,tr{break-inside:avoid}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
 figure{overflow-x:auto}figure svg{max-width:none;min-width:44rem}
-.results table{width:auto;font-size:.9rem}.results td,.results th{white-space:nowrap}.results td.text{white-space:normal;min-width:10rem}
+.results table{width:auto;font-size:.9rem}.results td,.results th{white-space:nowrap;padding:.3rem .4rem}.results td.text{white-space:normal;min-width:10rem}
 @media print{:root{--ink:#000;--soft:#444;--line:#bbb;--page:#fff;--panel:#fff}}
 """
 _ABOUT = '<p class="note">What each figure means, the command, the seeds and the orders are at the end.</p>'
@@ -35,7 +35,7 @@ _HOW_TO_READ = {
     "Retention": "accuracy at the end on a set that is never learned.",
     "ECE": "expected calibration error: how far confidence is from accuracy, in 15 bins; smaller is better.",
     "AUROC": "how often a picture of a set never learned looks newer than a learned one; 50 % is chance.",
-    "Bold": "the best median of a column; a learner that trains and keeps nothing does not compete in forgetting, retention and costs.",
+    "Bold": "the best median of a column; a learner that trains and keeps nothing does not compete in transfer, forgetting, retention and costs.",
     "Dash": "not measured, or not defined for this suite.",
 }
 

@@ -47,7 +47,7 @@ class Column:
 
 
 _ACCURACY = (
-    Column("Transfer, %", "transfer", 1, max),
+    Column("Transfer, %", "transfer", 1, max, needs_learning=True),
     Column("Average, %", "average", 1, max),
     Column("Last, %", "last", 1, max),
 )
