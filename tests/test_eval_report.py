@@ -32,8 +32,8 @@ Median (quartiles) of 2 runs a learner: 2 seeds, 1 order. Learners with fewer sa
 
 | Learner | Transfer, % | Average, % | Last, % | Forgetting, % | Retention, % | ECE, % | AUROC, % |
 |:--|--:|--:|--:|--:|--:|--:|--:|
-| ours | **46.0** | **75.0 (74.5–75.5)** | **82.0 (81.0–83.0)** | **8.0 (7.0–9.0)** | 58.0 | 6.0 | 75.0 |
-| a\\|b (1 of 2 runs) | **46.0** | 69.0 | 70.0 | 20.0 | 58.0 | 6.0 | – |
+| ours | 46.0 | **75.0 (74.5–75.5)** | **82.0 (81.0–83.0)** | **8.0 (7.0–9.0)** | 58.0 | 6.0 | 75.0 |
+| a\\|b (1 of 2 runs) | 46.0 | 69.0 | 70.0 | 20.0 | 58.0 | 6.0 | – |
 | frozen | 40.0 | 40.0 | 40.0 | 0.0 | 60.0 | 6.0 | 75.0 |
 
 ## Differences: mtil, 2 tasks, 5 shots

@@ -23,7 +23,7 @@ _STYLE = """
 body{max-width:70rem}h2{border-top:2px solid var(--line);padding-top:.8rem}h3{font-size:1rem;margin:1.6rem 0 .3rem}figure,tr{break-inside:avoid}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
 figure{overflow-x:auto}figure svg{max-width:none;min-width:44rem}
-.results table{width:auto;font-size:.9rem}.results td,.results th{white-space:nowrap;padding:.3rem .4rem}.results td.text{white-space:normal;min-width:10rem}
+.results table{width:auto;font-size:.85rem}.results td,.results th{white-space:nowrap;padding:.3rem .35rem}.results td.text{white-space:normal;min-width:9rem}
 @media print{:root{--ink:#000;--soft:#444;--line:#bbb;--page:#fff;--panel:#fff}}
 """
 _ABOUT = '<p class="note">What each figure means, the command, the seeds and the orders are at the end.</p>'
