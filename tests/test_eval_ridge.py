@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_head import LABELS, SEEDS, F, head_of, one_hot, taught
+from test_head import SEEDS, F, head_of, one_hot, taught
 
 from edge_nusa.device.evaluation import ridge
 from edge_nusa.head import UNIT

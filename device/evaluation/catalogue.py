@@ -52,7 +52,7 @@ def shallower(bundle: Bundle, image_blocks: int | None) -> Bundle:
 
 
 def _recipe(base: Recipe, options: Options, rate: float, towers: tuple[Tower, ...]) -> Recipe:
-    return replace(base, learning_rate=options.rate or rate, steps=options.steps or base.steps, towers=towers)
+    return replace(base, learning_rate=rate if options.rate is None else options.rate, steps=options.steps or base.steps, towers=towers)
 
 
 def _paper(rate: float, towers: tuple[Tower, ...] = BOTH) -> Callable[[Bundle, Options], Learner]:

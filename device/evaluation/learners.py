@@ -22,7 +22,6 @@ from edge_nusa.device import tails
 from edge_nusa.device.evaluation import ridge
 from edge_nusa.device.evaluation.views import View
 from edge_nusa.device.train import TaskData, Trainer
-from edge_nusa.knowledge import Knowledge
 from edge_nusa.recipes import Recipe
 
 CHUNK = 64
@@ -106,8 +105,9 @@ class Gradient:
         self.adopt(trainer.run(lambda done, total: None).cores)
 
     def adopt(self, cores: Mapping[str, np.ndarray]) -> None:
-        """Answer by these cores from now on."""
-        self.known, self._text, self._image, self._seen = replace(self.known, cores=cores), None, None, {}
+        """Answer by these cores from now on, in float32, which is how a state keeps them between tasks."""
+        kept = {name: core.astype(np.float32).astype(core.dtype) for name, core in cores.items()}
+        self.known, self._text, self._image, self._seen = replace(self.known, cores=kept), None, None, {}
 
     @torch.no_grad()
     def adapted_anchors(self, view: View) -> np.ndarray:

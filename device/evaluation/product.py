@@ -20,7 +20,7 @@ from edge_nusa.recipes import Recipe
 from edge_nusa.text_encoder import TextEncoder
 
 NOUNS = 256
-"""Vocabulary nouns that a device recipe draws negatives from, as in `edge_nusa.device.learn`."""
+"""Vocabulary nouns, none of them a label, that a device recipe draws negatives from, as in `edge_nusa.device.learn`."""
 
 
 class Device:
@@ -53,8 +53,9 @@ class Device:
         self._answerers = {}
 
     def _train(self, view: View, pictures: np.ndarray, held: np.ndarray, seed: int) -> None:
-        nouns = self.bundle.vocabulary[0]
-        drawn = [nouns[i] for i in np.random.default_rng(seed).permutation(len(nouns))[:NOUNS]]
+        taken = {label.casefold() for task in [view, *self.columns.learned] for label in task.labels}
+        free = [noun for noun in self.bundle.vocabulary[0] if noun.casefold() not in taken]
+        drawn = [free[i] for i in np.random.default_rng(seed).permutation(len(free))[:NOUNS]]
         noun_hidden, noun_last = self._encoder.hidden([self.bundle.manifest.templates[0].replace("{}", noun) for noun in drawn])
         hidden, last = stacked([view.hidden[0], *(old.hidden[0] for old in self.columns.learned)])
         data = TaskData(view.embeddings(pictures), None, view.classes[pictures], held, hidden, last, noun_hidden, noun_last)
@@ -81,7 +82,7 @@ class Device:
     def arrays(self) -> Arrays:
         """Cores, head, anchors, novelty limits and answer settings."""
         settings = np.array([self.known.answer.head_weight, self.known.answer.head_temperature])
-        novelty = np.array([label.novelty for label in self.known.labels], np.float32)
+        novelty = np.array([label.novelty for label in self.known.labels])
         anchors = {"adapted": self.known.adapted_anchors.astype(np.float16), "frozen": self.known.frozen_anchors.astype(np.float16)}
         return {**self.text.arrays(), **head.head_tensors(self.known.head), **anchors, "novelty": novelty, "settings": settings}
 
@@ -96,6 +97,7 @@ class Device:
         adapted = np.concatenate([self.text.adapted_anchors(view) for view in learned])
         sums = head.head_from_tensors(arrays, arrays["sums"].shape[1], len(labels))
         self.known = replace(self.known, labels=labels, cores=self.text.known.cores, frozen_anchors=anchors_of(learned), adapted_anchors=adapted, head=sums, answer=settings)
+        self._answerers = {}
 
 
 def stacked(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

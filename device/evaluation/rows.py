@@ -6,6 +6,8 @@ before their digests; what a killed writer left beyond the last whole row is cut
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from edge_nusa import durable
 
 DIGEST = 64
 """Hex characters of a SHA-256; a line break follows."""
+WHOLE_LINE = re.compile(rb"[0-9a-f]{64}\n")
 Columns = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
@@ -35,11 +38,17 @@ class RowStore:
     @contextmanager
     def writer(self) -> Iterator[None]:
         """Only one process appends at a time; the others' rows are seen when it is entered."""
-        with durable.explained("lock the feature cache"), FileLock(self.folder / "lock"):
-            digests = self._digests()
-            self._cut(len(digests))
+        lock = FileLock(self.folder / "lock")
+        with durable.explained("lock the feature cache"):
+            lock.acquire()
+        try:
+            with durable.explained("open the feature cache"):
+                digests = self._digests()
+                self._cut(len(digests))
             self.place = {digest: index for index, digest in enumerate(digests)}
             yield
+        finally:
+            lock.release()
 
     def append(self, digests: Sequence[str], values: Mapping[str, np.ndarray]) -> None:
         """Add rows (len(digests), *shape) of every column; the caller holds `writer`."""
@@ -61,7 +70,10 @@ class RowStore:
 
     def _digests(self) -> list[str]:
         path = self.folder / "digests.txt"
-        found = [line for line in path.read_text().split("\n") if len(line) == DIGEST] if path.exists() else []
+        data = path.read_bytes() if path.exists() else b""
+        lines = (data[start : start + DIGEST + 1] for start in range(0, len(data), DIGEST + 1))
+        # the row of a digest is its line's number, so nothing after a line that is not whole can be used
+        found = [line[:-1].decode() for line in itertools.takewhile(WHOLE_LINE.fullmatch, lines)]
         whole = [(self.folder / name).stat().st_size // self._row_bytes(name) if (self.folder / name).exists() else 0 for name in self.columns]
         return found[: min([len(found), *whole])]
 

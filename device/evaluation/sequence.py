@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from edge_nusa.device.evaluation.learners import Answer, Learner, state_bytes
 from edge_nusa.device.evaluation.metrics import auroc, expected_calibration_error
 from edge_nusa.device.evaluation.runs import Run, Suite
 from edge_nusa.device.evaluation.views import View
+from edge_nusa.errors import DamagedError, InputError, UsageError
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,12 @@ class Measured:
 
 
 def run(plan: Plan, material: Material, learner: Learner, part: Path) -> Run:
-    """Run the plan to its end; `part` is the file that holds what a killed run has so far, gone afterwards."""
+    """Run the plan to its end; `part` is the file that holds what a killed run has so far, the caller's to remove once
+    the result is kept. Raises InputError for a task without pictures to learn from, DamagedError and UsageError for a
+    `part` that is none or of other tasks."""
+    empty = [name for name in plan.order if not len(material.shots[name])]
+    if empty:
+        raise InputError(f"{empty[0]}: expected pictures to learn from, found none that can be read; check the folder")
     memory.forget_peak()
     measured = _resumed(part, plan, material, learner)
     if not measured.accuracy:
@@ -80,8 +87,7 @@ def run(plan: Plan, material: Material, learner: Learner, part: Path) -> Run:
         measured.state_bytes.append(state_bytes(learner.arrays()))
         measured.trained_numbers = learner.trained_numbers
         _measure(measured, plan, material, learner, done)
-        _save(part, measured, learner)
-    part.unlink(missing_ok=True)
+        _save(part, plan, measured, learner)
     return Run(
         plan.suite, plan.learner, plan.shots, plan.seed, plan.order_name, plan.order,
         tuple(tuple(row) for row in measured.accuracy), tuple(measured.joint), tuple(measured.retention), tuple(measured.ece), tuple(measured.auroc),
@@ -96,7 +102,7 @@ def _measure(measured: Measured, plan: Plan, material: Material, learner: Learne
     confidences, hits, known = [], [], []
     for index, name in enumerate(plan.order):
         view, pictures = material.views[name], material.tests[name]
-        if plan.suite == "cil" and index >= done:
+        if not len(pictures) or (plan.suite == "cil" and index >= done):
             row.append(None)
             continue
         found = learner.answer([view] if plan.suite == "mtil" else learned, view, pictures)
@@ -132,25 +138,39 @@ def _never(material: Material, learner: Learner, learned: Sequence[View]) -> tup
     if material.never is None:
         return None, None
     view, pictures = material.never
+    if not len(pictures):
+        return None, None
     found = learner.answer([view], view, pictures)
     retained = round(100 * float(_right(found, [view], view, pictures).mean()), 4)
     return retained, learner.answer(learned, view, pictures).novelty if learned else None
 
 
-def _save(part: Path, measured: Measured, learner: Learner) -> None:
+def _save(part: Path, plan: Plan, measured: Measured, learner: Learner) -> None:
+    content = json.dumps({"order": plan.order, **vars(measured)}).encode()
     arrays = {f"state/{name}": array for name, array in learner.arrays().items()}
     buffer = io.BytesIO()
-    np.savez(buffer, measured=np.frombuffer(json.dumps(vars(measured)).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, measured=np.frombuffer(content, np.uint8), **arrays)  # type: ignore[arg-type]
     durable.replace_file(part, buffer.getvalue())
+
+
+def check_order(path: Path, order: tuple[str, ...], plan: Plan) -> None:
+    """Raises UsageError where what is kept in `path` is of other tasks than the plan's, or in another order."""
+    if order != plan.order:
+        raise UsageError(f"{path}: expected the tasks {', '.join(plan.order)}, found {', '.join(order)}; take another --out")
 
 
 def _resumed(part: Path, plan: Plan, material: Material, learner: Learner) -> Measured:
     """What a killed run left, with the learner as it was; an empty start where there is nothing."""
     if not part.exists():
         return Measured()
-    with np.load(part, allow_pickle=False) as found:
-        content: dict[str, Any] = json.loads(found["measured"].tobytes())
-        arrays = {name.removeprefix("state/"): found[name] for name in found.files if name.startswith("state/")}
-    measured = Measured(**content)
+    try:
+        with np.load(part) as found:
+            content: dict[str, Any] = json.loads(found["measured"].tobytes())
+            arrays = {name.removeprefix("state/"): found[name] for name in found.files if name.startswith("state/")}
+        order = tuple(content.pop("order"))
+        measured = Measured(**content)
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise DamagedError(f"{part}: not part of a run of this version ({error}); remove the file and run the same command again") from error
+    check_order(part, order, plan)
     learner.restore(arrays, [material.views[name] for name in plan.order[: len(measured.seconds)]])
     return measured

@@ -21,10 +21,10 @@ from edge_nusa.device.evaluation import page
 from edge_nusa.device.evaluation.catalogue import CATALOGUE, Options
 from edge_nusa.device.evaluation.datasets import DataSet, find_sets, limit_test, take_shots
 from edge_nusa.device.evaluation.orders import orders_of
-from edge_nusa.device.evaluation.runs import Suite, read_runs
-from edge_nusa.device.evaluation.sequence import Material, Plan, run
+from edge_nusa.device.evaluation.runs import Run, Suite, read_runs
+from edge_nusa.device.evaluation.sequence import Material, Plan, check_order, run
 from edge_nusa.device.evaluation.views import View, Viewer
-from edge_nusa.errors import InputError, UsageError
+from edge_nusa.errors import DamagedError, InputError, UsageError
 
 Progress = Callable[[str, int, int], None]
 TEST_SEED = 0
@@ -73,9 +73,10 @@ def evaluate(settings: Settings, progress: Progress) -> list[Path]:
     """
     durable.make_folder(settings.out / "runs")
     durable.make_folder(settings.out / "parts")
-    _same_settings(settings)
     sources = _sources(settings)
-    plans = [plan for plan in _plans(settings, sources) if not (settings.out / "runs" / f"{plan.key}.json").exists()]
+    wanted = _plans(settings, sources)
+    _same_settings(settings, sources)
+    plans = [plan for plan in wanted if not _is_done(settings, plan)]
     _warm_cache(settings, sources, plans, progress)
     if settings.jobs == 1:
         for count, plan in enumerate(plans):
@@ -94,18 +95,31 @@ def told(settings: Settings) -> dict[str, str]:
     return {name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in values.items() if value not in (None, "", ())}
 
 
-def _same_settings(settings: Settings) -> None:
+def _same_settings(settings: Settings, sources: Sources) -> None:
     """Runs of one folder share what changes their figures. Raises UsageError where it was begun with other settings."""
     opened = Bundle.open(settings.bundle or embedded_bundle())
-    shared = {"basis": opened.manifest.basis_hash, **{name: getattr(settings, name) for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks")}}
+    named = {name: getattr(settings, name) for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks")}
+    shared = {"basis": opened.manifest.basis_hash, "sets": sorted(sources.learned), **named}
     path = settings.out / "settings.json"
     if not path.exists():
         durable.replace_file(path, json.dumps(shared, sort_keys=True).encode())
         return
-    before = json.loads(path.read_text())
-    other = [name for name, value in shared.items() if before.get(name) != value]
+    try:
+        before = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise DamagedError(f"{path}: expected the settings of the runs beside it, found {error}; take another --out") from error
+    other = [name for name, value in shared.items() if before.get(name, value) != value]
     if other:
-        raise UsageError(f"{path}: this folder was begun with {other[0]} {before.get(other[0])!r}, now it is {shared[other[0]]!r}; take another --out")
+        raise UsageError(f"{path}: this folder was begun with {other[0]} {before[other[0]]!r}, now it is {shared[other[0]]!r}; take another --out")
+
+
+def _is_done(settings: Settings, plan: Plan) -> bool:
+    """Whether the plan's run is finished. Raises UsageError where its file is a run of other tasks."""
+    path = settings.out / "runs" / f"{plan.key}.json"
+    if not path.exists():
+        return False
+    check_order(path, Run.from_json(path.read_text(), str(path)).order, plan)
+    return True
 
 
 def _sources(settings: Settings) -> Sources:
@@ -134,7 +148,10 @@ def _orders(settings: Settings, sources: Sources) -> Iterator[tuple[str, tuple[s
     if settings.suite == "mtil":
         yield from orders_of(list(sources.learned), settings.order)
         return
+    (dataset,) = sources.learned.values()
     for steps in settings.steps_of_classes:
+        if not 1 <= steps <= len(dataset.labels):
+            raise UsageError(f"--class-steps {steps}: the set {dataset.name} has {len(dataset.labels)} classes; expected from 1 to as many steps")
         names = tuple(f"step {index + 1}" for index in range(steps))
         for name, _ in orders_of([str(index) for index in range(10)], settings.order):
             yield name, names
@@ -157,7 +174,9 @@ def _view(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[View,
         shots = [] if dataset is sources.never else [take_shots(dataset, count, seed) for count in settings.shots for seed in seeds]
         bundle = Bundle.open(settings.bundle or embedded_bundle())
         needs_tokens = any(CATALOGUE[name].needs_tokens for name in settings.learners)
-        viewer = Viewer(bundle, settings.cache or settings.out / "cache", settings.threads, needs_tokens)
+        deepest = bundle.manifest.image.tail_blocks
+        image_blocks = (deepest if settings.image_blocks is None else min(settings.image_blocks, deepest)) if needs_tokens else 0
+        viewer = Viewer(bundle, settings.cache or settings.out / "cache", settings.threads, image_blocks)
         view = viewer.view(dataset, np.unique(np.concatenate([tests, *shots])), progress)
         sources.views[dataset.name] = view, view.readable(tests)
     return sources.views[dataset.name]
@@ -187,8 +206,6 @@ def _material(sources: Sources, plan: Plan) -> Material:
 def _steps(whole: tuple[View, np.ndarray], shots: np.ndarray, plan: Plan, never: tuple[View, np.ndarray] | None) -> Material:
     """One set cut into steps of classes."""
     view, tests = whole
-    if len(plan.order) > len(view.labels):
-        raise UsageError(f"--class-steps {len(plan.order)}: the set {view.name} has {len(view.labels)} classes; expected at most as many steps")
     parts = np.array_split(class_order(len(view.labels), plan.order_name), len(plan.order))
     views: dict[str, View] = {}
     chosen: dict[str, np.ndarray] = {}
@@ -207,8 +224,10 @@ def _do(settings: Settings, sources: Sources, plan: Plan) -> None:
     options = Options(settings.steps, settings.rate, settings.image_blocks, plan.seed)
     bundle = Bundle.open(settings.bundle or embedded_bundle())
     learner = CATALOGUE[plan.learner].make(bundle, options)
-    finished = run(plan, _material(sources, plan), learner, settings.out / "parts" / f"{plan.key}.npz")
+    part = settings.out / "parts" / f"{plan.key}.npz"
+    finished = run(plan, _material(sources, plan), learner, part)
     durable.replace_file(settings.out / "runs" / f"{plan.key}.json", finished.to_json().encode())
+    part.unlink(missing_ok=True)
 
 
 _here: dict[str, Sources] = {}

@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from edge_nusa import head, sessions
 from edge_nusa.bundle import Bundle
+from edge_nusa.device import tails
 from edge_nusa.device.evaluation.datasets import DataSet, content_digest, open_picture
 from edge_nusa.device.evaluation.rows import RowStore
 from edge_nusa.errors import InputError
@@ -61,15 +64,18 @@ class View:
         number[chosen] = np.arange(len(chosen))
         hidden = tuple((states[chosen], last[chosen]) for states, last in self.hidden)
         labels = tuple(self.labels[i] for i in chosen)
-        return replace(self, name=name, labels=labels, classes=number[self.classes], anchors=self.anchors[chosen], hidden=hidden)
+        return replace(self, name=name, labels=labels, classes=np.where(self.classes < 0, -1, number[self.classes]), anchors=self.anchors[chosen], hidden=hidden)
 
 
 class Viewer:
-    """Makes views with one bundle; `cache` is a folder that any number of runs share."""
+    """Makes views with one bundle; `cache` is a folder that any number of runs share.
 
-    def __init__(self, bundle: Bundle, cache: Path, threads: int, with_tokens: bool) -> None:
+    image_blocks: how many of the last image blocks a learner may change; the tokens are those in front of them, 0: none.
+    """
+
+    def __init__(self, bundle: Bundle, cache: Path, threads: int, image_blocks: int) -> None:
         self.bundle, self.cache, self.threads = bundle, cache, threads
-        self.with_tokens = with_tokens and bundle.manifest.image.tail_blocks > 0
+        self.image_blocks = min(image_blocks, bundle.manifest.image.tail_blocks)
         self.text = TextEncoder(bundle, threads)
 
     @cached_property
@@ -97,16 +103,16 @@ class Viewer:
         total = np.sum([self.text.embeddings(self._frozen, texts) for texts in prompts], axis=0)
         anchors = (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
         hidden = tuple(self.text.hidden(texts) for texts in prompts)
-        tokens = store.read("tokens") if self.with_tokens else None
+        tokens = store.read("tokens") if self.image_blocks else None
         return View(dataset.name, dataset.labels, dataset.classes, place, store.read("embedding"), store.read("taps"), tokens, anchors, hidden)
 
     def _store(self, name: str) -> RowStore:
         shape, files = self.bundle.manifest.image, self.bundle.manifest.files
-        columns = {"embedding": ("<f4", (shape.embed_dim,)), "taps": ("<f4", (shape.taps,))}
-        if self.with_tokens:
+        columns: dict[str, tuple[str, tuple[int, ...]]] = {"embedding": ("<f4", (shape.embed_dim,)), "taps": ("<f4", (shape.taps,))}
+        if self.image_blocks:
             columns["tokens"] = ("<f2", ((shape.size // shape.patch) ** 2 + 1, shape.width))
         trunk = f"{files['weights.safetensors'].sha256[:16]}-{files['image_trunk.onnx'].sha256[:16]}"
-        return RowStore(self.cache / trunk / ("with-tokens" if self.with_tokens else "plain") / name, columns)
+        return RowStore(self.cache / trunk / f"{self.image_blocks}-blocks" / name, columns)
 
     def _digests(self, pictures: Sequence[object]) -> list[str]:
         found = []
@@ -125,7 +131,22 @@ class Viewer:
             except InputError:
                 progress(f"{dataset.name}: unreadable", count, len(wanted))
             if batch and (len(batch) == CHUNK or count == len(wanted)):
-                outputs = self._trunk.run(None, {"pixels": np.stack([row for _, row in batch])})  # type: ignore[attr-defined]
-                store.append([digest for digest, _ in batch], dict(zip(("embedding", "taps", "tokens"), outputs, strict=False)))
+                store.append([digest for digest, _ in batch], self._outputs(np.stack([row for _, row in batch])))
                 batch.clear()
             progress(dataset.name, count, len(wanted))
+
+    def _outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """The trunk's outputs for normalised pixels, its tokens taken on through the blocks that no learner changes."""
+        found = dict(zip(("embedding", "taps", "tokens"), self._trunk.run(None, {"pixels": batch}), strict=False))  # type: ignore[attr-defined]
+        fixed = self.bundle.manifest.image.tail_blocks - self.image_blocks
+        if self.image_blocks and fixed:
+            with torch.inference_mode():
+                tokens = torch.from_numpy(found["tokens"])
+                for block in list(self._tail.blocks.values())[:fixed]:
+                    tokens = block(tokens)
+                found["tokens"] = tokens.numpy()
+        return found
+
+    @cached_property
+    def _tail(self) -> Any:
+        return tails.build_tail(self.bundle, "image", {})

@@ -11,7 +11,7 @@ from edge_nusa.cli import output
 from edge_nusa.cli.commands import BundleOption, FormatOption, QuietOption
 from edge_nusa.errors import UsageError
 
-SUITES = {"mtil": "mtil", "cil": "cil", "orders": "mtil"}
+SUITES = ("mtil", "cil", "orders")
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ def evaluate(
     test_limit: Annotated[int, typer.Option("--test-limit", min=0, help="Test pictures a set, evenly over its classes; 0 for all.")] = 0,
     steps: Annotated[Optional[int], typer.Option(min=1, max=1_000_000, help="Training steps a task; each recipe's own where none are given.", show_default=False)] = None,  # noqa: UP045
     rate: Annotated[Optional[float], typer.Option(min=0, help="Learning rate of every learner; each one's own where none is given.", show_default=False)] = None,  # noqa: UP045
-    image_blocks: Annotated[Optional[int], typer.Option("--image-blocks", min=0, help="How many of the last image blocks may change; the bundle's tail where none is given.", show_default=False)] = None,  # noqa: UP045
+    image_blocks: Annotated[Optional[int], typer.Option("--image-blocks", min=0, help="How many of the last image blocks may change; all of the bundle's tail where none is given.", show_default=False)] = None,  # noqa: UP045, E501
     bundle: BundleOption = None,
     cache: Annotated[Optional[Path], typer.Option(help="Folder of cached features, to share between commands; inside --out where none is given.", show_default=False)] = None,  # noqa: UP045
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Runs side by side, each with --threads.")] = 1,
@@ -50,9 +50,10 @@ def evaluate(
 
     if suite not in SUITES:
         raise UsageError(f"eval: there is no suite {suite!r}; expected {', '.join(SUITES)}")
+    names = tuple(name.strip() for name in (sets or "").split(",") if name.strip())
     settings = suites.Settings(
         "cil" if suite == "cil" else "mtil", data, out, tuple(catalogue.chosen(learners)), numbers(shots, "--shots"), seeds,
-        order or ("random:10" if suite == "orders" else "given"), tuple(sets.split(",")) if sets else (), never, numbers(class_steps, "--class-steps"),
+        order or ("random:10" if suite == "orders" else "given"), names, never, numbers(class_steps, "--class-steps"),
         test_limit, steps, rate, image_blocks, bundle, cache, jobs, threads, first_seed,
     )  # fmt: skip
     files = suites.evaluate(settings, output.progress_bar(quiet))
