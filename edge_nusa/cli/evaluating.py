@@ -1,4 +1,4 @@
-"""`eval`."""
+"""`eval`: learners compared over sequences of data sets."""
 
 from __future__ import annotations
 
