@@ -169,7 +169,7 @@ def _resumed(part: Path, plan: Plan, material: Material, learner: Learner) -> Me
             arrays = {name.removeprefix("state/"): found[name] for name in found.files if name.startswith("state/")}
         order = tuple(content.pop("order"))
         measured = Measured(**content)
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedError(f"{part}: not part of a run of this version ({error}); remove the file and run the same command again") from error
     check_order(part, order, plan)
     learner.restore(arrays, [material.views[name] for name in plan.order[: len(measured.seconds)]])
