@@ -93,6 +93,7 @@ class Gradient:
         self._text: nn.Module | None = None
         self._image: nn.Module | None = None
         self._seen: dict[tuple[str, bytes], np.ndarray] = {}
+        self._anchors: dict[str, np.ndarray] = {}
 
     def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
         """Train on all of the pictures, merge."""
@@ -107,7 +108,8 @@ class Gradient:
     def adopt(self, cores: Mapping[str, np.ndarray]) -> None:
         """Answer by these cores from now on, in float32, which is how a state keeps them between tasks."""
         kept = {name: core.astype(np.float32).astype(core.dtype) for name, core in cores.items()}
-        self.known, self._text, self._image, self._seen = replace(self.known, cores=kept), None, None, {}
+        self.known = replace(self.known, cores=kept)
+        self._text, self._image, self._seen, self._anchors = None, None, {}, {}
 
     @torch.no_grad()
     def adapted_anchors(self, view: View) -> np.ndarray:
@@ -116,8 +118,10 @@ class Gradient:
             return view.anchors
         if self._text is None:
             self._text = tails.build_tail(self.bundle, "text", self.known.merged(self.bundle, ("text",)))
-        total = sum(self._text(torch.from_numpy(hidden), torch.from_numpy(last)) for hidden, last in view.hidden)
-        return np.asarray(functional.normalize(total, dim=1).numpy())
+        if view.name not in self._anchors:
+            total = sum(self._text(torch.from_numpy(hidden), torch.from_numpy(last)) for hidden, last in view.hidden)
+            self._anchors[view.name] = functional.normalize(total, dim=1).numpy()
+        return self._anchors[view.name]
 
     @torch.no_grad()
     def embeddings(self, view: View, pictures: np.ndarray) -> np.ndarray:

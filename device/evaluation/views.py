@@ -99,10 +99,9 @@ class Viewer:
             place[index] = store.place.get(digest, -1)
         if not (place >= 0).any():
             raise InputError(f"{dataset.name}: none of its {len(needed)} pictures could be read; check the folder")
-        prompts = [[template.replace("{}", label) for label in dataset.labels] for template in dataset.templates]
-        total = np.sum([self.text.embeddings(self._frozen, texts) for texts in prompts], axis=0)
+        hidden = tuple(self.text.hidden([template.replace("{}", label) for label in dataset.labels]) for template in dataset.templates)
+        total = np.sum([sessions.run(self._frozen, {"hidden": states, "last": last}, chunk=64)[0] for states, last in hidden], axis=0)
         anchors = (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
-        hidden = tuple(self.text.hidden(texts) for texts in prompts)
         tokens = store.read("tokens") if self.image_blocks else None
         return View(dataset.name, dataset.labels, dataset.classes, place, store.read("embedding"), store.read("taps"), tokens, anchors, hidden)
 
