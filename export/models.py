@@ -121,12 +121,13 @@ def _create(name: str, pretrained: str | None) -> nn.Module:
 
 
 def _load_micro(checkpoint: Path | None) -> Source:
-    from edge_nusa.bundle import embedded_bundle
+    from edge_nusa.bundle import Bundle, embedded_bundle
     from edge_nusa.export.micro import configuration, finish
 
     model = configuration.build()
-    weights = load_checkpoint(model, checkpoint or embedded_bundle() / "weights.safetensors", allow_pt=False)
-    return finish.micro_source(model, weights)
+    own = Bundle.open(embedded_bundle())
+    loaded = load_checkpoint(model, checkpoint or own.path("weights.safetensors"), allow_pt=False)
+    return finish.micro_source(model, loaded if checkpoint else own.manifest.weights)
 
 
 def load_checkpoint(model: nn.Module, path: Path, allow_pt: bool) -> str:
