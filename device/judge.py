@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_nusa.answer import Answers, softmax
+from edge_nusa.answer import Answers
 from edge_nusa.errors import RefusedError
 
 DISTRACTORS = 20
@@ -47,17 +47,6 @@ def accuracies(answers: Answers, goals: np.ndarray, label_count: int) -> list[fl
 def percent(hits: np.ndarray) -> float | None:
     """100 * mean, rounded to 0.01; None of nothing."""
     return round(100 * float(hits.mean()), 2) if len(hits) else None
-
-
-def head_temperature(scores: np.ndarray, goals: np.ndarray) -> float:
-    """The multiplier of head scores (B, L), out of a short list, under which leave-one-out scores are most likely right."""
-    candidates = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0)
-
-    def loss(temperature: float) -> float:
-        chosen = softmax(temperature * scores)[np.arange(len(goals)), goals]
-        return float(-np.log(chosen + 1e-12).mean())
-
-    return min(candidates, key=loss)
 
 
 def check(kept: Retention, before: list[float | None], after: list[float | None], asked: list[int]) -> None:

@@ -159,7 +159,8 @@ class _Learning:
         self.progress("judging", 0, 1)
         part = whole = candidate
         if candidate.recipe.has_head:
-            part, whole = lesson.with_head(candidate, self.before.head, heads.features(features.taps), self.goals, self.held)
+            text_logits = self.bundle.manifest.logit_scale * features.embedding @ candidate.frozen_anchors.T
+            part, whole = lesson.with_head(candidate, self.before.head, heads.features(features.taps), text_logits, self.goals, self.held)
         # a label with too few pictures to hold any out is asked about all of them before, and by leave-one-out after
         alone = np.flatnonzero(~np.isin(self.classes, self.classes[self.held])) if candidate.recipe.has_head else np.zeros(0, np.int64)
         asked = np.union1d(np.flatnonzero(self.held), alone)

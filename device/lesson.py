@@ -1,4 +1,4 @@
-"""What one task's pictures do to the head: its sums, its temperature, and how novel each label's own pictures look."""
+"""What one task's pictures do to the head: its sums, how it is mixed with the text, and how novel each label's own pictures look."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_nusa.device import judge
+from edge_nusa import fusion
 from edge_nusa.head import Head
 from edge_nusa.knowledge import Knowledge
 
@@ -16,10 +16,10 @@ NOVELTY_QUANTILE = 0.9
 """Share of a label's own pictures, each left out in turn, that are within its novelty limit."""
 
 
-def with_head(candidate: Knowledge, before: Head, rows: np.ndarray, goals: np.ndarray, held: np.ndarray) -> tuple[Knowledge, Knowledge]:
+def with_head(candidate: Knowledge, before: Head, rows: np.ndarray, text_logits: np.ndarray, goals: np.ndarray, held: np.ndarray) -> tuple[Knowledge, Knowledge]:
     """The candidate with the head of the pictures that are not held out, and with the head of all of them.
 
-    before: the head until now; rows (B, F) int64 features; goals (B,) int64: the column of each among the candidate's
+    before: the head until now; rows (B, F) int64 features; text_logits (B, L): logit_scale * cos with frozen anchors; goals (B,) int64: the column of each among the candidate's
     labels; held (B,) bool.
     """
     count = len(candidate.labels)
@@ -30,8 +30,7 @@ def with_head(candidate: Knowledge, before: Head, rows: np.ndarray, goals: np.nd
         if (goals == column).sum() >= FEWEST_FOR_NOVELTY:
             limit = float(np.quantile(distances[goals == column], NOVELTY_QUANTILE))
             labels[column] = replace(labels[column], novelty=max(labels[column].novelty, limit))
-    answer = replace(candidate.answer, head_temperature=judge.head_temperature(scores, goals))
-    whole = replace(whole, answer=answer, labels=tuple(labels))
+    whole = replace(whole, fusion=candidate.fusion + fusion.losses(scores, text_logits, goals), labels=tuple(labels))
     if not held.any():
         return whole, whole
     return replace(whole, head=before.added(rows[~held], goals[~held], count)), whole

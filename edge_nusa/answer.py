@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_nusa import fusion
 from edge_nusa.knowledge import Knowledge
 
 Floats = np.ndarray
@@ -87,11 +88,9 @@ class Answerer:
         return Answers(probabilities, is_open & ~is_near, distance)
 
     def among_learned(self, views: Views, head_scores: Floats) -> Floats:
-        """(B, L) probabilities of the learned labels alone: weighted mean of the logs of head and adapted anchors."""
-        settings, learned = self.knowledge.answer, self.learned
-        head = np.log(softmax(settings.head_temperature * head_scores) + 1e-12)
-        text = np.log(softmax(self.scale * views.adapted @ self.adapted_anchors[:learned].T) + 1e-12)
-        return softmax(settings.head_weight * head + (1 - settings.head_weight) * text)
+        """(B, L) probabilities of the learned labels alone: head and adapted anchors as `edge_nusa.fusion` mixes them."""
+        text_logits = self.scale * views.adapted @ self.adapted_anchors[: self.learned].T
+        return softmax(fusion.mixed(head_scores, text_logits, *fusion.best(self.knowledge.fusion)))
 
 
 def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:

@@ -2,10 +2,10 @@
 
 | file | what |
 |---|---|
-| labels.json | format version, recipe, how many tasks, answer settings, and of each label its name, images and template |
+| labels.json | format version, recipe, how many tasks, and of each label its name, images and template |
 | anchors.safetensors | frozen (L, D) and adapted (L, D) float16 unit-norm anchors |
 | core.safetensors | rule `pool`: core C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) float32 |
-| head.safetensors | `edge_nusa.head.head_tensors` |
+| head.safetensors | `edge_nusa.head.head_tensors`, and fusion (8, 7) float64: the sums of `edge_nusa.fusion` |
 | report.json | what the last learn printed; no pixel, feature, path or host name |
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_nusa import fusion as fusions
 from edge_nusa import labels as label_names
 from edge_nusa import tensor_file
 from edge_nusa.bundle import Bundle
@@ -29,7 +30,7 @@ from edge_nusa.null_space import merge
 from edge_nusa.recipes import RECIPES, Recipe
 from edge_nusa.state_reader import StateReader
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 FILES = ("labels.json", "anchors.safetensors", "core.safetensors", "head.safetensors", "report.json")
 LARGEST_NORM = 1e4
 """A core or merged matrix with a larger Frobenius norm is refused as damaged."""
@@ -47,17 +48,9 @@ class Label:
 
 
 @dataclass(frozen=True)
-class AnswerSettings:
-    """Constants of the answer (edge_nusa.answer says what each does): head_weight is fixed, by measurement on `micro`;
-    head_temperature is fitted on the last task's shots by leave-one-out."""
-
-    head_weight: float = 0.75
-    head_temperature: float = 10.0
-
-
-@dataclass(frozen=True)
 class Knowledge:
-    """All that was learned. anchors float32 (L, D); cores: matrix name -> (R, R) float64 or, under `resvd`, (out, in) float32."""
+    """All that was learned. anchors float32 (L, D); cores: matrix name -> (R, R) float64 or, under `resvd`,
+    (out, in) float32; fusion (8, 7) float64: running sums of `edge_nusa.fusion`."""
 
     recipe: Recipe
     labels: tuple[Label, ...]
@@ -66,7 +59,7 @@ class Knowledge:
     cores: Mapping[str, np.ndarray]
     head: Head
     tasks: int = 0
-    answer: AnswerSettings = field(default_factory=AnswerSettings)
+    fusion: np.ndarray = field(default_factory=fusions.nothing_seen)
     report: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -132,14 +125,13 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
         "format_version": FORMAT_VERSION,
         "recipe": knowledge.recipe.name,
         "tasks": knowledge.tasks,
-        "answer": asdict(knowledge.answer),
         "labels": [asdict(label) for label in knowledge.labels],
     }
     return {
         "labels.json": json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(),
         "anchors.safetensors": tensor_file.encode(anchors),
         "core.safetensors": tensor_file.encode({name: core.astype(np.float32) for name, core in knowledge.cores.items()}),
-        "head.safetensors": tensor_file.encode(head_tensors(knowledge.head)),
+        "head.safetensors": tensor_file.encode({**head_tensors(knowledge.head), "fusion": knowledge.fusion}),
         "report.json": json.dumps(knowledge.report, sort_keys=True).encode(),
     }
 
@@ -164,7 +156,6 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
             raise DamagedError(f"labels.json: expected format {FORMAT_VERSION}, found {content['format_version']!r}; update edge-nusa")
         recipe = RECIPES[content["recipe"]]
         found = tuple(Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"])) for e in content["labels"])
-        settings = AnswerSettings(**{name: float(value) for name, value in content["answer"].items()})
         tasks, report = int(content["tasks"]), json.loads(files["report.json"])
     except DamagedError:
         raise
@@ -172,16 +163,18 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         raise DamagedError(f"labels.json or report.json: a field is missing or of the wrong kind ({error}); run `edge-nusa undo`") from error
     size = (len(found), bundle.manifest.text.embed_dim)
     anchors = tensor_file.decode(files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)})
-    head = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
+    head, fusion = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
     cores = _cores(bundle, recipe, files["core.safetensors"])
-    return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, settings, report)
+    return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, fusion, report)
 
 
-def _head(bundle: Bundle, label_count: int, data: bytes) -> Head:
+def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarray]:
     count = feature_count(bundle)
     upper = count * (count + 1) // 2
-    expected = {"gram": ("int64", (upper,)), "sums": ("int32", (label_count, count)), "counts": ("int64", (label_count,)), "spare": ("int64", (1,))}
-    return head_from_tensors(tensor_file.decode(data, "head.safetensors", expected), count, label_count)
+    expected = {"gram": ("int64", (upper,)), "sums": ("int32", (label_count, count)), "counts": ("int64", (label_count,)), "spare": ("int64", (1,)),
+                "fusion": ("float64", fusions.SHAPE)}  # fmt: skip
+    tensors = tensor_file.decode(data, "head.safetensors", expected)
+    return head_from_tensors(tensors, count, label_count), fusions.check(tensors["fusion"])
 
 
 def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]:

@@ -86,7 +86,7 @@ def test_the_frozen_learner_is_zero_shot(scene: Scene) -> None:
 def test_paper_merges_the_matrices_that_the_products_trainer_merges(scene: Scene) -> None:
     learner = scene.taught("paper", 2)
     assert isinstance(learner, Gradient)
-    recipe = replace(PAPER, learning_rate=3e-3, steps=STEPS)
+    recipe = replace(PAPER, learning_rate=3e-2, steps=STEPS)
     known = knowledge.nothing(scene.bundle, recipe)
     text = TextEncoder(scene.bundle, 1)
     for view in scene.views[:2]:
@@ -210,7 +210,7 @@ def test_default_learns_what_edge_nusa_learn_learns_from_the_same_files(scene: S
     for name, core in product.cores.items():
         assert np.abs(core).max() > 1e-4, "nothing was trained"
         np.testing.assert_allclose(learner.known.cores[name], core, atol=1e-5)
-    assert learner.known.answer == product.answer
+    np.testing.assert_allclose(learner.known.fusion, product.fusion, atol=1e-3)
     np.testing.assert_allclose([label.novelty for label in learner.known.labels], [label.novelty for label in product.labels], rtol=1e-6)
     np.testing.assert_allclose(learner.known.frozen_anchors, product.frozen_anchors, atol=1e-1)
 

@@ -93,7 +93,7 @@ def test_no_array_has_a_row_for_each_picture(chain: tuple[State, dict[int, dict[
     seen = 50 * PICTURES_A_TASK
     assert int(knowledge.head.counts.sum()) == seen
     shapes = {name: array.shape for file, data in found[1].items() for name, array in tensor_file.decode(data, file).items()}
-    assert len(shapes) == 6 + len(bundle.matrices("text"))
+    assert len(shapes) == 7 + len(bundle.matrices("text"))
     assert not {seen, PICTURES_A_TASK} & {side for shape in shapes.values() for side in shape}
 
 

@@ -78,28 +78,28 @@ def _form(make_matrix: Callable[..., object], rate: float, *, is_matched: bool =
     return make
 
 
-def _device(head_weight: float | None = None, *, trains_text: bool = True) -> Callable[[Bundle, Options], Learner]:
+def _device(*, is_head_alone: bool = False, trains_text: bool = True) -> Callable[[Bundle, Options], Learner]:
     def make(bundle: Bundle, options: Options) -> Learner:
-        return Device(bundle, _recipe(DEVICE, options, DEVICE.learning_rate, ("text",)), head_weight, trains_text)
+        return Device(bundle, _recipe(DEVICE, options, DEVICE.learning_rate, ("text",)), is_head_alone, trains_text)
 
     return make
 
 
 CATALOGUE = {
     "frozen": Entry("the untouched model, zero-shot", False, lambda bundle, options: Frozen(bundle)),
-    "full": Entry("full fine-tuning of the q, k, v and o matrices", True, _form(forms.full, 1e-4)),
+    "full": Entry("full fine-tuning of the q, k, v and o matrices", True, _form(forms.full, 3e-4)),
     "lora": Entry("LoRA of the null space's rank", True, _form(forms.lora, 1e-3)),
     "lora-matched": Entry("LoRA with as many trained numbers as the null-space cores", True, _form(forms.lora, 1e-3, is_matched=True)),
     "milora": Entry("factors that start at the smallest singular triplets, then free", True, _form(forms.milora, 1e-3)),
     "top": Entry("cores between the largest singular directions", True, _form(forms.subspace(forms.top), 3e-3)),
-    "random": Entry("cores between random directions", True, _form(forms.subspace(forms.at_random), 3e-3)),
-    "paper": Entry("NuSA-CL as published: null space of both towers, fresh SVD a task", True, _paper(3e-3)),
-    "text-only": Entry("NuSA-CL in the text tower alone", False, _paper(3e-3, ("text",))),
-    "image-only": Entry("NuSA-CL in the image tower alone", True, _paper(3e-3, ("image",))),
+    "random": Entry("cores between random directions", True, _form(forms.subspace(forms.at_random), 1e-2)),
+    "paper": Entry("NuSA-CL as published: null space of both towers, fresh SVD a task", True, _paper(3e-2)),
+    "text-only": Entry("NuSA-CL in the text tower alone", False, _paper(3e-2, ("text",))),
+    "image-only": Entry("NuSA-CL in the image tower alone", True, _paper(3e-2, ("image",))),
     "ridge": Entry("ridge head on the frozen embedding, behind the gate (RAIL)", False, lambda bundle, options: RidgeHead(bundle, "embedding")),
     "ranpac": Entry("ridge head on 1,024 random features of the embedding (RanPAC)", False, lambda bundle, options: RidgeHead(bundle, "random")),
     "ridge-taps": Entry("ridge head on this project's taps", False, lambda bundle, options: RidgeHead(bundle, "taps")),
-    "head": Entry("this project's head alone, behind its gate", False, _device(1.0, trains_text=False)),
+    "head": Entry("this project's head alone, behind its gate", False, _device(is_head_alone=True, trains_text=False)),
     "default": Entry("this project's default: text tower in the pool, head, gate", False, _device()),
 }
 """Name -> entry, in the order of the tables."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_nusa import head, knowledge
+from edge_nusa import fusion, head, knowledge
 from edge_nusa.answer import Answerer, Views
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import lesson, tails
@@ -26,15 +26,16 @@ NOUNS = 256
 class Device:
     """The product's default: text tower in the pool, head and gate, by the very code that `edge-nusa learn` runs.
 
-    head_weight None takes the product's own; 1 is the head alone. trains_text False leaves the text tower untouched.
+    is_head_alone: no text counts among learned labels. trains_text False leaves the text tower untouched.
     """
 
-    def __init__(self, bundle: Bundle, recipe: Recipe, head_weight: float | None = None, trains_text: bool = True) -> None:
+    def __init__(self, bundle: Bundle, recipe: Recipe, is_head_alone: bool = False, trains_text: bool = True) -> None:
         self.text = Gradient(bundle, recipe, tails.NullSpace())
         self.bundle, self.recipe, self.columns, self.trains_text = bundle, recipe, Columns(), trains_text
         self.known = knowledge.nothing(bundle, recipe)
-        if head_weight is not None:
-            self.known = replace(self.known, answer=replace(self.known.answer, head_weight=head_weight))
+        if is_head_alone:
+            without_text = np.where(np.array(fusion.TEXT_WEIGHTS) > 0, np.inf, fusion.nothing_seen())
+            self.known = replace(self.known, fusion=without_text)
         self.trained_numbers = 0
         self._answerers: dict[str, Answerer] = {}
         self._encoder = TextEncoder(bundle, 1)
@@ -49,7 +50,8 @@ class Device:
         labels = [*self.known.labels, *(Label(f"{view.name} {name}", 0) for name in view.labels)]
         adapted = np.concatenate([self.text.adapted_anchors(old) for old in self.columns.learned])
         candidate = replace(self.known, labels=tuple(labels), cores=self.text.known.cores, frozen_anchors=anchors_of(self.columns.learned), adapted_anchors=adapted)
-        _, self.known = lesson.with_head(candidate, self.known.head, view.features(pictures), goals, held)
+        text_logits = self.bundle.manifest.logit_scale * view.embeddings(pictures) @ candidate.frozen_anchors.T
+        _, self.known = lesson.with_head(candidate, self.known.head, view.features(pictures), text_logits, goals, held)
         self._answerers = {}
 
     def _train(self, view: View, pictures: np.ndarray, held: np.ndarray, seed: int) -> None:
@@ -80,11 +82,10 @@ class Device:
         return Answer(found.probabilities[:, order], found.novelty)
 
     def arrays(self) -> Arrays:
-        """Cores, head, anchors, novelty limits and answer settings."""
-        settings = np.array([self.known.answer.head_weight, self.known.answer.head_temperature])
+        """Cores, head, anchors, novelty limits and fusion."""
         novelty = np.array([label.novelty for label in self.known.labels])
         anchors = {"adapted": self.known.adapted_anchors.astype(np.float16), "frozen": self.known.frozen_anchors.astype(np.float16)}
-        return {**self.text.arrays(), **head.head_tensors(self.known.head), **anchors, "novelty": novelty, "settings": settings}
+        return {**self.text.arrays(), **head.head_tensors(self.known.head), **anchors, "novelty": novelty, "fusion": self.known.fusion}
 
     def restore(self, arrays: Mapping[str, np.ndarray], learned: Sequence[View]) -> None:
         """Go on from them; anchors are made again in full precision."""
@@ -93,10 +94,10 @@ class Device:
             self.columns.add(view)
         names = [f"{view.name} {name}" for view in learned for name in view.labels]
         labels = tuple(Label(name, 0, None, float(limit)) for name, limit in zip(names, arrays["novelty"], strict=True))
-        settings = knowledge.AnswerSettings(*(float(value) for value in arrays["settings"]))
         adapted = np.concatenate([self.text.adapted_anchors(view) for view in learned])
         sums = head.head_from_tensors(arrays, arrays["sums"].shape[1], len(labels))
-        self.known = replace(self.known, labels=labels, cores=self.text.known.cores, frozen_anchors=anchors_of(learned), adapted_anchors=adapted, head=sums, answer=settings)
+        known = replace(self.known, labels=labels, cores=self.text.known.cores, head=sums, fusion=arrays["fusion"])
+        self.known = replace(known, frozen_anchors=anchors_of(learned), adapted_anchors=adapted)
         self._answerers = {}
 
 
