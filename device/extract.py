@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from edge_nusa import durable
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import InputError, ResourceError
-from edge_nusa.file_record import file_sha256
 from edge_nusa.memory import used_bytes
 from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
 from edge_nusa.preprocessing import pixels
 
 Progress = Callable[[int, int], None]
+Screen = Callable[[int, Path, Image.Image], str | None]
+"""(index, path, picture) -> why it is set aside, or None (`edge_nusa.device.screen`)."""
 BYTES_A_PIXEL = 10
 """What decoding, turning and converting a picture takes at its peak (measured: 9 for RGB)."""
 
@@ -60,9 +62,9 @@ def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Limit
 
 
 def extract(
-    session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, keeps_repeats: bool = False
+    session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, screen: Screen | None = None
 ) -> Features:
-    """Run every readable picture through the trunk. Unreadable ones, and repeats unless kept, are set aside with a reason.
+    """Run every readable picture through the trunk. Unreadable ones, and those that `screen` names a reason for, are set aside.
 
     session: an onnxruntime session of `image_trunk`. Memory does not grow with the number of pictures but for their
     embeddings and taps (a few KB each); tokens go to a temporary file that vanishes with the result.
@@ -70,7 +72,6 @@ def extract(
     spec, embeddings, taps, kept = bundle.manifest.preprocessing, [], [], []
     quarantined: list[Quarantined] = []
     spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
-    seen: set[str] | None = None if keeps_repeats else set()
     batch: list[np.ndarray] = []
 
     def flush() -> None:
@@ -84,7 +85,7 @@ def extract(
             batch.clear()
 
     for index, path in enumerate(paths):
-        image = _load(path, bounds.max_pixels, seen, quarantined)
+        image = _load(index, path, bounds.max_pixels, screen, quarantined)
         if image is not None:
             batch.append(pixels(image, spec))
             kept.append(index)
@@ -100,21 +101,18 @@ def extract(
     return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), kept, quarantined)
 
 
-def _load(path: Path, max_pixels: int, seen: set[str] | None, quarantined: list[Quarantined]) -> Any:
-    """The decoded picture, or None with a reason in `quarantined`; seen: digests of the files so far, None to keep repeats."""
+def _load(index: int, path: Path, max_pixels: int, screen: Screen | None, quarantined: list[Quarantined]) -> Any:
+    """The decoded picture, or None with a reason in `quarantined`."""
     try:
         image = decode(path, max_pixels)
-        if seen is None:
-            return image
-        digest = file_sha256(path)
+        reason = screen(index, path, image) if screen is not None else None
     except (InputError, OSError) as error:
         quarantined.append(Quarantined(printable(path), str(error).removeprefix(f"{printable(path)}: ")))
         return None
-    if digest in seen:
-        quarantined.append(Quarantined(printable(path), "the same file was given before in this call; it counts once"))
-        return None
-    seen.add(digest)
-    return image
+    if reason is None:
+        return image
+    quarantined.append(Quarantined(printable(path), reason))
+    return None
 
 
 def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:

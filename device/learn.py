@@ -16,6 +16,7 @@ from edge_nusa import sessions
 from edge_nusa.answer import Answerer
 from edge_nusa.device import eye, judge, learn_report, lesson
 from edge_nusa.device.extract import Features, extract, limits
+from edge_nusa.device.screen import Screen
 from edge_nusa.device.task import Task, held_out, joined
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
 from edge_nusa.knowledge import Knowledge, Label, from_files, load, to_files
@@ -108,7 +109,7 @@ class _Learning:
         session = sessions.open_session(self.bundle, "image_trunk", self.workplace.threads)
         needs_tokens = "image" in recipe.towers and self.bundle.manifest.image.tail_blocks > 0
         features = extract(session, self.bundle, self.task.paths, limits(self.bundle, budget), needs_tokens,
-                           lambda done, total: self.progress("looking", done, total))  # fmt: skip
+                           lambda done, total: self.progress("looking", done, total), screen=Screen(self.task.classes))  # fmt: skip
         present = set(self.task.classes[features.kept].tolist())
         for index, label in enumerate(self.task.labels):
             if index not in present:

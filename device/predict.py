@@ -45,7 +45,7 @@ class Predictor:
             yield from self._chunk_of(list(paths[start : start + self._limits.chunk]), top)
 
     def _chunk_of(self, paths: list[Path], top: int | None) -> Iterator[Prediction | Quarantined]:
-        features = extract(self._trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None, keeps_repeats=True)
+        features = extract(self._trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None)
         predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
         quarantined, kept = iter(features.quarantined), set(features.kept)
         for index in range(len(paths)):
