@@ -1,4 +1,4 @@
-"""`watch`."""
+"""The command `watch`."""
 
 from __future__ import annotations
 
