@@ -138,8 +138,20 @@ class Head:
         variance = max(variance, SMALLEST_VARIANCE)
         covariance *= 1 - shrinkage
         covariance[np.diag_indices_from(covariance)] += variance
-        whitening = np.linalg.inv(np.linalg.cholesky(covariance))
+        whitening = inverse_of_lower(np.linalg.cholesky(covariance))
         return Solved(whitening, means @ whitening.T, self.counts, shrinkage, variance, (1 - shrinkage) / freedom)
+
+
+def inverse_of_lower(triangle: np.ndarray) -> np.ndarray:
+    """The inverse of a lower triangular (F, F) float64, by halves; numpy has none that leaves the zeros alone."""
+    half = len(triangle) // 2
+    if half < 64:
+        return np.tril(np.linalg.inv(triangle))
+    inverse = np.zeros_like(triangle)
+    upper, lower = inverse_of_lower(triangle[:half, :half]), inverse_of_lower(triangle[half:, half:])
+    inverse[:half, :half], inverse[half:, half:] = upper, lower
+    inverse[half:, :half] = -lower @ (triangle[half:, :half] @ upper)
+    return inverse
 
 
 def oas(covariance: np.ndarray, freedom: int) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import resource
 from pathlib import Path
@@ -32,4 +34,13 @@ def forget_peak() -> None:
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
+        return
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system: after a large session is closed glibc keeps most of it (ViT-B/32: 410 of 480 MiB)."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):  # another C library
         return

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_nusa.errors import DamagedError, InputError
-from edge_nusa.head import BINARY_PLACES, LARGEST, NEVER, SMALLEST_VARIANCE, UNIT, Head, features, head_from_tensors, head_tensors, oas
+from edge_nusa.head import BINARY_PLACES, LARGEST, NEVER, SMALLEST_VARIANCE, UNIT, Head, features, head_from_tensors, head_tensors, inverse_of_lower, oas
 
 SEEDS = st.integers(0, 2**32 - 1)
 TAPS, LABELS = 12, 3
@@ -215,6 +215,16 @@ def test_the_stored_tensors_give_the_head_back_bit_for_bit(seed: int, images: in
 def test_taps_that_are_not_numbers_are_refused(bad: float) -> None:
     with pytest.raises(InputError, match=r"NaN or infinite features for a picture; check the bundle with `edge-nusa doctor`"):
         features(np.array([[1.0, bad]], np.float32))
+
+
+@given(SEEDS, st.integers(1, 300))
+@settings(max_examples=30)
+def test_the_inverse_by_halves_is_the_inverse_and_lower_triangular(seed: int, size: int) -> None:
+    rows = np.random.default_rng(seed).normal(size=(size, size + 5))
+    triangle = np.linalg.cholesky(rows @ rows.T / size + np.eye(size))
+    inverse = inverse_of_lower(triangle)
+    assert np.array_equal(np.tril(inverse), inverse)
+    np.testing.assert_allclose(inverse @ triangle, np.eye(size), atol=1e-10)
 
 
 def test_an_empty_head_cannot_be_solved() -> None:

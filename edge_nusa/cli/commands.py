@@ -19,9 +19,9 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress an
 
 def register(app: typer.Typer) -> None:
     """Add every command to the app, in the order of a first use."""
-    from edge_nusa.cli import evaluating, learning, making, state
+    from edge_nusa.cli import evaluating, learning, making, state, watching
 
-    for command in (making.demo, making.export, learning.learn, learning.predict, state.labels, state.forget, state.undo,
+    for command in (making.demo, making.export, learning.learn, learning.predict, watching.watch, state.labels, state.forget, state.undo,
                     state.history, state.report, state.status, state.doctor, evaluating.evaluate):  # fmt: skip
         app.command(NAMES.get(command.__name__), help=command.__doc__, epilog=f"Example: {EXAMPLES[NAMES.get(command.__name__, command.__name__)]}")(command)
 
@@ -33,6 +33,7 @@ EXAMPLES = {
     "export": "edge-nusa export ViT-B-32 --pretrained laion2b_s34b_b79k --out bundle/",
     "learn": 'edge-nusa learn --images mugs/ --label "my mug"',
     "predict": "edge-nusa predict kitchen.jpg --labels cup,plate --top 3",
+    "watch": "edge-nusa watch camera/ --out answers.jsonl --keep unsure/",
     "labels": "edge-nusa labels",
     "forget": 'edge-nusa forget "my mug"',
     "undo": "edge-nusa undo",

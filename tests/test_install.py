@@ -1,0 +1,173 @@
+"""What installs edge-nusa on a board: install.sh for real in a new home, its units, and the lock files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+INSTALL = ROOT / "device" / "install"
+SCRIPT = INSTALL / "install.sh"
+UNITS = sorted(path.name for path in INSTALL.glob("*.service")) + sorted(path.name for path in INSTALL.glob("*.timer"))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this source."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "-w", folder, ROOT], check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+class Home:
+    """A user's home; the packages that edge-nusa needs are those of this environment, so that nothing is downloaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.root = folder / ".local/share/edge-nusa"
+        self.units = folder / ".config/systemd/user"
+        self.settings = folder / ".config/edge-nusa/environment"
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        kept = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "PIP_NO_DEPS": "1", "PYTHONPATH": sysconfig.get_path("purelib")}
+        return subprocess.run(["bash", SCRIPT, *map(str, words)], env=kept, capture_output=True, text=True, timeout=300)
+
+    def install(self, wheel: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        done = self.run("--predict-only", "--wheel", wheel, "--python", sys.executable, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def files(self) -> dict[str, str]:
+        """Everything but the inside of the environment: names, and contents or where a link goes."""
+        found = [p for p in self.folder.rglob("*") if not re.search(r"venv-\w+/", str(p))]
+        return {str(p): os.readlink(p) if p.is_symlink() else p.read_text() if p.is_file() else "" for p in found}
+
+
+@pytest.mark.slow
+def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_learned(wheel: Path, tmp_path: Path) -> None:
+    home, camera, unsure = Home(tmp_path / "home"), tmp_path / "camera", tmp_path / "unsure"
+    camera.mkdir()
+    unsure.mkdir()
+    home.install(wheel, "--watch", camera, "--watch-options", "--labels cat,dog", "--writable", unsure, "--sync", "--quiet")
+    first = home.files()
+    assert "the environment is there already" in home.install(wheel).stdout
+    assert home.files() == first
+    settings = home.settings.read_text()
+    assert f"EDGE_NUSA_WATCH={camera}\n" in settings
+    assert "EDGE_NUSA_WATCH_OPTIONS=--labels cat,dog\n" in settings
+    assert sorted(path.name for path in home.units.iterdir()) == sorted(UNITS)
+    for unit in home.units.glob("*.service"):
+        assert f"ReadWritePaths={home.root}/state {unsure}\n" in unit.read_text()
+    command = home.folder / ".local/bin/edge-nusa"
+    variables = {"PATH": os.environ["PATH"], "HOME": str(home.folder), "PYTHONPATH": sysconfig.get_path("purelib")}
+    assert "usage" in subprocess.run([command, "--help"], env=variables, capture_output=True, text=True, check=True).stdout.lower()
+    (home.root / "state" / "learned").write_text("kept")
+    assert home.run("--uninstall").returncode == 0
+    assert [p.name for p in home.root.iterdir()] == ["state"]
+    assert not command.is_symlink()
+    assert list(home.units.iterdir()) == []
+    assert home.settings.is_file()
+    assert home.run("--uninstall", "--purge").returncode == 0
+    assert not home.root.exists()
+    assert not home.settings.exists()
+    assert home.run("--uninstall").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_failed_upgrade_leaves_the_old_environment_and_a_changed_option_only_its_line(wheel: Path, tmp_path: Path) -> None:
+    home, camera = Home(tmp_path / "home"), tmp_path / "camera"
+    camera.mkdir()
+    home.install(wheel, "--watch", camera)
+    home.settings.write_text(home.settings.read_text() + "EDGE_NUSA_THREADS=2\n")
+    before = os.readlink(home.root / "venv")
+    broken = tmp_path / "edge_nusa-9.9.9-py3-none-any.whl"
+    broken.write_bytes(b"no wheel")
+    failed = home.run("--predict-only", "--wheel", broken, "--python", sys.executable)
+    assert failed.returncode != 0
+    assert os.readlink(home.root / "venv") == before
+    assert [p.name for p in home.root.glob("venv-*")] == [Path(before).name]
+    home.install(wheel, "--watch-options", "--top 1")
+    lines = home.settings.read_text().splitlines()
+    assert {"EDGE_NUSA_THREADS=2", "EDGE_NUSA_WATCH_OPTIONS=--top 1", f"EDGE_NUSA_WATCH={camera}"} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--nonsense"], 2, "there is no option --nonsense"),
+        (["--bundle"], 2, "--bundle: expected a value"),
+        (["--purge"], 2, "--purge: expected --uninstall"),
+        (["--watch", "/no/such/folder"], 1, "/no/such/folder: expected a folder"),
+        (["--python", "/bin/false"], 1, "/bin/false: expected Python 3.11"),
+        (["--wheel", "/no/wheel"], 1, "/no/wheel: expected a wheel"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_changes_nothing(words: list[str], code: int, said: str, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    done = home.run(*(["--python", sys.executable] if "--python" not in words else []), *words)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert said in done.stderr
+    assert home.files() == {}
+
+
+def test_a_folder_that_a_unit_could_misread_is_refused(tmp_path: Path) -> None:
+    odd = tmp_path / "my pictures"
+    odd.mkdir()
+    done = Home(tmp_path / "home").run("--python", sys.executable, "--watch", odd)
+    assert done.returncode == 1
+    assert "a path without spaces" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_accepts_the_units_and_finds_them_closed(tmp_path: Path) -> None:
+    binary = tmp_path / ".local/share/edge-nusa/venv/bin/edge-nusa"
+    binary.parent.mkdir(parents=True)
+    binary.write_text("#!/bin/sh\n")
+    binary.chmod(0o755)
+    (tmp_path / "run").mkdir(mode=0o700)
+    variables = {**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    paths = []
+    for name in UNITS:
+        paths.append(tmp_path / name)
+        paths[-1].write_text((INSTALL / name).read_text().replace("@READ_WRITE@", str(tmp_path)))
+    done = subprocess.run(["systemd-analyze", "--user", "verify", *paths], env=variables, capture_output=True, text=True)
+    if "Failed to initialize manager" in done.stderr:
+        pytest.skip("systemd-analyze cannot run here")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name, bound in (("edge-nusa-watch.service", 50), ("edge-nusa-sync.service", 60)):
+        words = ["systemd-analyze", "--user", "security", "--offline=true", f"--threshold={bound}", tmp_path / name]
+        assert subprocess.run(words, env=variables, capture_output=True).returncode == 0, name
+
+
+def test_the_units_run_the_commands_that_exist() -> None:
+    watch = (INSTALL / "edge-nusa-watch.service").read_text()
+    options = re.findall(r"ExecStart=.*/edge-nusa watch (.+)", watch)[0]
+    listed = subprocess.run([sys.executable, "-m", "edge_nusa.cli.main", "watch", "--help"], capture_output=True, text=True, check=True).stdout
+    for word in re.findall(r"--[a-z-]+", options):
+        assert word in listed
+    assert "RestartPreventExitStatus=2 4" in watch
+
+
+@pytest.mark.parametrize("name", ["predict", "learn"])
+def test_a_lock_file_holds_every_dependency_with_a_hash_and_no_cuda(name: str) -> None:
+    text = (INSTALL / f"{name}-aarch64.lock").read_text()
+    entries = re.findall(r"^([a-z0-9._-]+)==([^\s;]+)(?: ; [^\\\n]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    versions = {entry[0]: entry[1] for entry in entries}
+    assert len(entries) == text.count("==") - text.count("python_version ==")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for line in [*project["dependencies"], *(project["optional-dependencies"]["learn"] if name == "learn" else [])]:
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), line
+    assert not [package for package in versions if package.startswith(("nvidia", "triton"))]
+    assert ("torch" in versions) is (name == "learn")
