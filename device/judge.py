@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge_nusa.answer import Answers
 from edge_nusa.errors import RefusedError
+from edge_nusa.head import Solved
 
 DISTRACTORS = 20
 """Vocabulary nouns offered beside the labels while judging where fewer than two labels are known."""
 LARGEST_AGREEMENT_LOSS = 20.0
 """Points of vocabulary agreement that a candidate may lose (README, limits: chosen on `micro`, see ARCHITECTURE.md)."""
+FEWEST_TO_TELL_APART = 4
+"""A label with fewer pictures in one learn says nothing about whether it is told apart."""
+LEAST_APART = -0.6
+"""The median label of a learn must be told apart from its closest label by at least so many standard errors (docs/evidence.md)."""
 LARGEST_ACCURACY_LOSS = 10.0
 """Percent of the judged pictures that may be answered wrong where the state before it answered right."""
 
@@ -42,6 +48,48 @@ def accuracies(answers: Answers, goals: np.ndarray, label_count: int) -> list[fl
     """
     found = answers.probabilities.argmax(axis=1)
     return [percent(found[goals == column] == column) for column in range(label_count)]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How well a label's pictures are told apart from those of the label that is closest to it. closest: that label's column;
+    errors: by how many standard errors, below 0 where they look more like the other's."""
+
+    closest: int
+    errors: float
+
+
+def told_apart(solved: Solved, rows: np.ndarray, goals: np.ndarray) -> dict[int, Apart]:
+    """Of each label with enough pictures among rows, beside the labels of the fit; empty where it knows one label only.
+
+    solved: a fit with these pictures in its sums; rows (B, F) `whitened`; goals (B,) int64. A picture's margin is its
+    leave-one-out score for its label less that for the other. Means of few pictures lie further off by chance, which
+    would favour the label of more pictures, so half of v / n is given back, v the pictures' mean squared distance.
+    """
+    scores, distances = solved.leave_one_out(rows, goals)
+    found: dict[int, Apart] = {}
+    for column in np.unique(goals):
+        mine, count = goals == column, int(solved.counts[column])
+        others = np.flatnonzero((solved.counts > 0) & (np.arange(len(solved.counts)) != column))
+        if mine.sum() < FEWEST_TO_TELL_APART or not len(others):
+            continue
+        spread = distances[mine].mean() * (count - 1) / count
+        given_back = spread * (1 / (count - 1) - 1 / solved.counts[others]) / 2
+        margins = scores[mine][:, [column]] - scores[mine][:, others] + given_back
+        errors = margins.mean(axis=0) / (margins.std(axis=0, ddof=1) / np.sqrt(mine.sum()) + 1e-9)
+        found[int(column)] = Apart(int(others[errors.argmin()]), round(float(errors.min()), 2))
+    return found
+
+
+def check_apart(apart: Mapping[int, Apart], names: Sequence[str]) -> None:
+    """Raises RefusedError where the median label of a learn is less told apart than LEAST_APART."""
+    if not apart or float(np.median([one.errors for one in apart.values()])) >= LEAST_APART:
+        return
+    column, worst = min(apart.items(), key=lambda item: item[1].errors)
+    raise RefusedError(
+        f"refused: the pictures look as if labels were mixed up ({names[column]!r} is told apart from {names[worst.closest]!r} by {worst.errors:.1f} standard errors, "
+        f"the median label must reach {LEAST_APART}); the state is unchanged: check which picture lies under which label, or use --force"
+    )
 
 
 def percent(hits: np.ndarray) -> float | None:

@@ -169,11 +169,17 @@ class _Learning:
         before = self._accuracies_before(candidate, features, offered[0], asked)
         after = self._accuracies_after(part, whole, features, offered, alone)
         kept = self._retention(candidate, text, tails)
+        apart = self._apart(whole, features) if candidate.recipe.has_head else {}
         if not self.settings.is_forced:
+            judge.check_apart(apart, self.names)
             judge.check(kept, before, after, np.bincount(self.goals[asked], minlength=len(self.names)).tolist())
         self.progress("judging", 1, 1)
         counts = np.bincount(self.goals, minlength=len(self.names))
-        rows = [{"label": self.names[c], "images": int(counts[c]), "accuracy_before": before[c], "accuracy_after": after[c]} for c in self.columns.tolist()]
+        rows = [
+            {"label": self.names[c], "images": int(counts[c]), "accuracy_before": before[c], "accuracy_after": after[c],
+             "closest": self.names[apart[c].closest] if c in apart else None, "told_apart_errors": apart[c].errors if c in apart else None}
+            for c in self.columns.tolist()
+        ]  # fmt: skip
         by = [*(["held-out pictures"] if self.held.any() else []), *(["leave-one-out"] if len(alone) else [])]
         report = learn_report.made(rows, kept, [*self.task.quarantined, *self.quarantined], self.began)
         extra = {"training": self.trained, "judged_by": " and ".join(by) or "nothing held out", "dry_run": self.settings.is_dry_run}
@@ -210,6 +216,10 @@ class _Learning:
         others = judge.accuracies(answerer(views, left_out), self.goals[alone], count)
         # of a label of one picture nothing is left when that is left out
         return [a if a is not None else b if whole.head.counts[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))]
+
+    def _apart(self, whole: Knowledge, features: Features) -> dict[int, judge.Apart]:
+        """How well the taught labels are told apart from their closest, by leave-one-out in the head of all pictures."""
+        return judge.told_apart(whole.solved, whole.solved.whitened(heads.features(features.taps)), self.goals)
 
     def _retention(self, candidate: Knowledge, text: TextEncoder, tails: _Tails) -> judge.Retention:
         names, anchors = self.bundle.vocabulary

@@ -38,8 +38,8 @@ class Screen:
             return "the same file was given before in this call; it counts once"
         self._digests.add(digest)
         grey = image.convert("L")
-        if (related := neighbour_correlation(grey)) < NOISE_CORRELATION:
-            return f"it looks like noise: neighbouring pixels have a correlation of {related:.2f}, pictures have at least {NOISE_CORRELATION}"
+        if neighbour_correlation(grey) < NOISE_CORRELATION:
+            return "it looks like noise: its neighbouring pixels are unrelated"
         small, known = thumbnail(grey), self._thumbnails.setdefault(int(self._classes[index]), [])
         if known and float((np.stack(known) @ small).max()) >= COPY_CORRELATION:
             return "it is nearly the same picture as another one of its label; it counts once"
