@@ -110,6 +110,12 @@ class Trainer:
         crossings = {n: directions(self.bundle.pools[n], cores[n], 1).crossings for n, one in self.adapted.items() if one.directions is not None}
         return Trained(cores, loss_value, best_step, crossings)
 
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Of every core the loss's gradient (r, r) over all pictures that are trained on, before the first step, without dropout."""
+        self._train_mode(False)
+        self._loss(np.flatnonzero(~self.data.held_out)).backward()
+        return {matrix: one.adapter.core.grad.numpy() for matrix, one in self.adapted.items()}
+
     def _rate(self, step: int) -> float:
         warm = max(1, round(self.recipe.warm_up * self.recipe.steps))
         return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.recipe.steps - warm)))

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import tails
-from edge_nusa.device.evaluation import forms
-from edge_nusa.device.evaluation.learners import Frozen, Gradient, Learner, RidgeHead
+from edge_nusa.device.evaluation import forms, subspaces
+from edge_nusa.device.evaluation.learners import Frozen, Gradient, Guided, Learner, RidgeHead
 from edge_nusa.device.evaluation.product import Device
 from edge_nusa.errors import UsageError
 from edge_nusa.layout import Tower
-from edge_nusa.recipes import DEVICE, PAPER, Recipe
+from edge_nusa.recipes import DEVICE, PAPER, Recipe, Rule
 
 BOTH: tuple[Tower, ...] = ("image", "text")
 
@@ -64,6 +64,15 @@ def _paper(rate: float, towers: tuple[Tower, ...] = BOTH) -> Callable[[Bundle, O
     return make
 
 
+def _text(adaptation: tails.Adaptation, rule: Rule = "resvd", kind: type[Gradient] = Gradient) -> Callable[[Bundle, Options], Learner]:
+    """An option of where the text tower is adapted, under the paper's objective and the rate of `text-only`."""
+
+    def make(bundle: Bundle, options: Options) -> Learner:
+        return kind(bundle, replace(_recipe(PAPER, options, 3e-2, ("text",)), rule=rule), adaptation)
+
+    return make
+
+
 def _form(make_matrix: Callable[..., object], rate: float, *, is_matched: bool = False) -> Callable[[Bundle, Options], Learner]:
     """A baseline's form in both towers, under the paper's objective."""
 
@@ -95,6 +104,11 @@ CATALOGUE = {
     "random": Entry("cores between random directions", True, _form(forms.subspace(forms.at_random), 1e-2)),
     "paper": Entry("NuSA-CL as published: null space of both towers, fresh SVD a task", True, _paper(3e-2)),
     "text-only": Entry("NuSA-CL in the text tower alone", False, _paper(3e-2, ("text",))),
+    "text-pool": Entry("NuSA-CL in the text tower, never leaving the pool of export", False, _text(tails.NullSpace(), "pool")),
+    "text-room": Entry("the same by fresh SVD, ranks in proportion to each matrix's null rank", False, _text(subspaces.Chosen(subspaces.by_room))),
+    "text-covariance": Entry("the same in the tail of W Cov^(1/2) of vocabulary prompts", False, _text(subspaces.Chosen(subspaces.by_covariance))),
+    "text-gradient": Entry("the same in those of 2 r tail directions that the task's first gradient uses most", False, _text(tails.NullSpace(), kind=Guided)),
+    "text-last-2": Entry("the same in the last two text blocks alone", False, _text(subspaces.Chosen(subspaces.of_last_blocks(2)))),
     "image-only": Entry("NuSA-CL in the image tower alone", True, _paper(3e-2, ("image",))),
     "ridge": Entry("ridge head on the frozen embedding, behind the gate (RAIL)", False, lambda bundle, options: RidgeHead(bundle, "embedding")),
     "ranpac": Entry("ridge head on 1,024 random features of the embedding (RanPAC)", False, lambda bundle, options: RidgeHead(bundle, "random")),

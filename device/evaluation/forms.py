@@ -106,11 +106,16 @@ class Form:
         return attached
 
     def folded(self, bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Attached]) -> dict[str, np.ndarray]:
-        """The merged matrices after the task."""
-        cores = dict(knowledge.cores)
-        for matrix, one in adapted.items():
-            cores[matrix] = (cores.get(matrix, bundle.matrix(matrix)) + one.adapter.delta()).astype(np.float32)
-        return cores
+        """`merged`."""
+        return merged(bundle, knowledge, adapted)
+
+
+def merged(bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Attached]) -> dict[str, np.ndarray]:
+    """The merged matrices (out, in) float32 after the task, of all that were ever adapted."""
+    cores = dict(knowledge.cores)
+    for matrix, one in adapted.items():
+        cores[matrix] = (cores.get(matrix, bundle.matrix(matrix)) + one.adapter.delta()).astype(np.float32)
+    return cores
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -19,7 +19,7 @@ from edge_nusa import head, knowledge
 from edge_nusa.answer import softmax
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import tails
-from edge_nusa.device.evaluation import ridge
+from edge_nusa.device.evaluation import ridge, subspaces
 from edge_nusa.device.evaluation.views import View
 from edge_nusa.device.train import TaskData, Trainer
 from edge_nusa.recipes import Recipe
@@ -97,13 +97,15 @@ class Gradient:
 
     def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
         """Train on all of the pictures, merge."""
+        trainer = Trainer(self.bundle, self.known, self._data(view, pictures), self.recipe, seed, self.adaptation)
+        self.trained_numbers = sum(parameter.numel() for parameter in trainer.parameters)
+        self.adopt(trainer.run(lambda done, total: None).cores)
+
+    def _data(self, view: View, pictures: np.ndarray) -> TaskData:
         hidden, last = view.hidden[0]
         tokens = np.asarray(view.tokens[view.place[pictures]]) if view.tokens is not None and "image" in self.recipe.towers else None
         nothing = np.zeros(0, np.int64)
-        data = TaskData(view.embeddings(pictures), tokens, view.classes[pictures], np.zeros(len(pictures), bool), hidden, last, hidden[:0], nothing)
-        trainer = Trainer(self.bundle, self.known, data, self.recipe, seed, self.adaptation)
-        self.trained_numbers = sum(parameter.numel() for parameter in trainer.parameters)
-        self.adopt(trainer.run(lambda done, total: None).cores)
+        return TaskData(view.embeddings(pictures), tokens, view.classes[pictures], np.zeros(len(pictures), bool), hidden, last, hidden[:0], nothing)
 
     def adopt(self, cores: Mapping[str, np.ndarray]) -> None:
         """Answer by these cores from now on, in float32, which is how a state keeps them between tasks."""
@@ -151,6 +153,17 @@ class Gradient:
         """Go on from merged matrices or cores."""
         kind = np.float64 if self.recipe.rule == "pool" else np.float32
         self.adopt({name: array.astype(kind) for name, array in arrays.items()})
+
+
+class Guided(Gradient):
+    """Before each task, the r of 2 r smallest directions that carry most of the task's first gradient."""
+
+    def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
+        """Look at the gradient, choose, train, merge."""
+        scout = Trainer(self.bundle, self.known, self._data(view, pictures), self.recipe, seed, subspaces.Chosen(subspaces.doubled))
+        wide = {matrix: (one.adapter.left_basis.numpy(), one.adapter.right_basis.numpy()) for matrix, one in scout.adapted.items()}
+        self.adaptation = subspaces.Chosen(subspaces.by_gradient(scout.gradients(), wide))
+        super().learn(view, pictures, seed)
 
 
 class Columns:
