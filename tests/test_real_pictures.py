@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_nusa.device.learn import LearnSettings, learn
+from edge_nusa.device.manage import forget
 from edge_nusa.device.predict import Predictor
 from edge_nusa.device.task import Task
 from edge_nusa.recipes import DEVICE
@@ -63,3 +64,26 @@ def test_pictures_of_things_never_taught_keep_the_untouched_models_accuracy(data
     learn(workplace, task, LearnSettings(DEVICE, template=template), lambda what, done, total: None)
     assert before > 13, "above chance, else this shows nothing"
     assert accuracy(workplace, others, asked, goals) >= before - 3
+
+
+def test_a_forgotten_label_falls_to_the_zero_shot_level_and_the_others_stay(data_folder: Path, tmp_path: Path) -> None:
+    task, asked, goals, template = split(data_folder, "trashnet")
+    workplace = Workplace.open(None, tmp_path / "state", threads=1)
+    label = task.labels[0]
+    ours = [path for path, goal in zip(asked, goals, strict=True) if goal == label]
+    rest = [(path, goal) for path, goal in zip(asked, goals, strict=True) if goal != label]
+    untouched = accuracy(workplace, task.labels, ours, [label] * len(ours))
+    learn(workplace, task, LearnSettings(DEVICE, template=template), lambda what, done, total: None)
+    knew = accuracy(workplace, [], ours, [label] * len(ours))
+    before = among(workplace, task.labels[1:], rest)
+    forget(workplace, label)
+    assert knew >= untouched + 20, "it was never known, so that forgetting shows nothing"
+    assert accuracy(workplace, [label], ours, [label] * len(ours)) <= untouched + 0.5
+    assert abs(among(workplace, task.labels[1:], rest) - before) < 0.5
+
+
+def among(workplace: Workplace, labels: list[str], asked: list[tuple[Path, str]]) -> float:
+    """Percent right when these learned labels alone compete."""
+    results = [r for r in Predictor(workplace)([path for path, _ in asked], None) if isinstance(r, dict)]
+    first = [next(entry["label"] for entry in r["labels"] if entry["label"] in labels) for r in results]
+    return 100 * float(np.mean([found == goal for found, (_, goal) in zip(first, asked, strict=True)]))
