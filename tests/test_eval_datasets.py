@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_nusa.device.evaluation.datasets import DataSet, content_digest, find_sets, limit_test, open_picture, take_shots
+from edge_nusa.device.evaluation.datasets import DataSet, content_digest, find_sets, limit_test, named, open_picture, take_shots
 from edge_nusa.device.evaluation.orders import ORDER_I, ORDER_II, orders_of
 from edge_nusa.errors import InputError, UsageError
 
@@ -368,3 +368,18 @@ def test_the_real_folder_is_found_whole_and_fast(data_folder: Path) -> None:
     assert (len(sets["tin100"].pictures), int(sets["tin100"].is_test.sum())) == (7000, 2000)
     assert {path.name.split("_")[0] for path in sets["grocery"].pictures if isinstance(path, Path)} == {"train", "test"}
     assert open_picture(sets["mnist"].pictures[0]).mode == "RGB"
+
+
+def test_classes_can_be_called_by_names_that_mean_nothing_or_contradict(tmp_path: Path) -> None:
+    for label in ("ant", "bee", "cat"):
+        folder = tmp_path / "zoo" / label
+        folder.mkdir(parents=True)
+        for number in range(2):
+            (folder / f"{number}.png").write_bytes(b"never opened")
+    (zoo,) = find_sets(tmp_path, None)
+    assert named(zoo, "own").labels == ("ant", "bee", "cat")
+    assert named(zoo, "meaningless").labels == ("part 4711", "part 4812", "part 4913")
+    assert named(zoo, "swapped").labels == ("bee", "cat", "ant")
+    assert named(zoo, "swapped").pictures is zoo.pictures
+    with pytest.raises(UsageError, match="--naming: expected one of own, meaningless, swapped, got 'odd'"):
+        named(zoo, "odd")

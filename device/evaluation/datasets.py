@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_nusa.device.evaluation.layouts import present_layouts, read_layout
 from edge_nusa.device.evaluation.sets import DataSet, Example, Picture, assembled, content_digest, few, folders, limit_test, open_picture, split_by_lot, take_shots
-from edge_nusa.errors import InputError
+from edge_nusa.errors import InputError, UsageError
 from edge_nusa.pictures import find_pictures, printable
 
-__all__ = ["DEFAULT_TEMPLATE", "DataSet", "Picture", "content_digest", "find_sets", "limit_test", "open_picture", "take_shots"]
+__all__ = ["DEFAULT_TEMPLATE", "DataSet", "Picture", "content_digest", "find_sets", "limit_test", "named", "open_picture", "take_shots"]
 
+NAMINGS = ("own", "meaningless", "swapped")
+FIRST_PART = 4711
 DEFAULT_TEMPLATE = "a photo of a {}."
 NAMES_FILE = "classes.json"
 TRAIN, VALIDATION, TEST = "train", "val", "test"
@@ -44,6 +47,19 @@ def find_sets(root: Path, names: Sequence[str] | None) -> list[DataSet]:
         raise InputError(f"{printable(root)}: expected sets out of {few(present)}, found {few(strange)}; check the names and the folder")
     entries = _entries(root / NAMES_FILE)
     return [read_layout(name, layouts[name]) if name in layouts else _plain(plain[name], entries.get(name)) for name in wanted]
+
+
+def named(dataset: DataSet, naming: str) -> DataSet:
+    """The set as its labels are put into prompts: `own` names; `meaningless` ones ("part 4711", which tell CLIP nothing); or `swapped`
+    (each class under the name of the next, which contradicts what CLIP knows). Raises UsageError for another word."""
+    if naming not in NAMINGS:
+        raise UsageError(f"--naming: expected one of {', '.join(NAMINGS)}, got {naming!r}")
+    labels = dataset.labels
+    if naming == "meaningless":
+        labels = tuple(f"part {FIRST_PART + 101 * index}" for index in range(len(labels)))
+    if naming == "swapped":
+        labels = (*labels[1:], labels[0])
+    return replace(dataset, labels=labels)
 
 
 def _entries(file: Path) -> dict[str, Any]:

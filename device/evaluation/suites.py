@@ -19,7 +19,7 @@ from edge_nusa import durable
 from edge_nusa.bundle import Bundle, embedded_bundle
 from edge_nusa.device.evaluation import page
 from edge_nusa.device.evaluation.catalogue import CATALOGUE, Options
-from edge_nusa.device.evaluation.datasets import DataSet, find_sets, limit_test, take_shots
+from edge_nusa.device.evaluation.datasets import DataSet, find_sets, limit_test, named, take_shots
 from edge_nusa.device.evaluation.orders import orders_of
 from edge_nusa.device.evaluation.runs import Run, Suite, read_runs
 from edge_nusa.device.evaluation.sequence import Material, Plan, check_order, run
@@ -33,7 +33,8 @@ TEST_SEED = 0
 @dataclass(frozen=True)
 class Settings:
     """One command. sets: names, () for all; never: a set that is never learned, or ""; steps_of_classes: for `cil`, into how many
-    steps its one set is cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads: of each."""
+    steps its one set is cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads: of each; naming: of the classes
+    (`edge_nusa.device.evaluation.datasets.named`)."""
 
     suite: Suite
     data: Path
@@ -54,6 +55,7 @@ class Settings:
     jobs: int = 1
     threads: int = 1
     first_seed: int = 0
+    naming: str = "own"
 
 
 @dataclass
@@ -98,8 +100,8 @@ def told(settings: Settings) -> dict[str, str]:
 def _same_settings(settings: Settings, sources: Sources) -> None:
     """Runs of one folder share what changes their figures. Raises UsageError where it was begun with other settings."""
     opened = Bundle.open(settings.bundle or embedded_bundle())
-    named = {name: getattr(settings, name) for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks")}
-    shared = {"basis": opened.manifest.basis_hash, "sets": sorted(sources.learned), **named}
+    values = {name: getattr(settings, name) for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks", "naming")}
+    shared = {"basis": opened.manifest.basis_hash, "sets": sorted(sources.learned), **values}
     path = settings.out / "settings.json"
     if not path.exists():
         durable.replace_file(path, json.dumps(shared, sort_keys=True).encode())
@@ -130,7 +132,7 @@ def _sources(settings: Settings) -> Sources:
     never = found.pop(settings.never, None)
     if settings.suite == "cil" and len(found) != 1:
         raise UsageError(f"eval cil cuts the classes of one set into steps; give one with --sets, found {', '.join(found)}")
-    return Sources(settings, found, never)
+    return Sources(settings, {name: named(dataset, settings.naming) for name, dataset in found.items()}, never)
 
 
 def _plans(settings: Settings, sources: Sources) -> list[Plan]:

@@ -38,6 +38,7 @@ def evaluate(
     steps: Annotated[Optional[int], typer.Option(min=1, max=1_000_000, help="Training steps a task; each recipe's own where none are given.", show_default=False)] = None,  # noqa: UP045
     rate: Annotated[Optional[float], typer.Option(min=0, help="Learning rate of every learner; each one's own where none is given.", show_default=False)] = None,  # noqa: UP045
     image_blocks: Annotated[Optional[int], typer.Option("--image-blocks", min=0, help="How many of the last image blocks may change; all of the bundle's tail where none is given.", show_default=False)] = None,  # noqa: UP045, E501
+    naming: Annotated[str, typer.Option(help="How classes are called: `own`, `meaningless` (part 4711) or `swapped` (each by the next one's name).")] = "own",
     bundle: BundleOption = None,
     cache: Annotated[Optional[Path], typer.Option(help="Folder of cached features, to share between commands; inside --out where none is given.", show_default=False)] = None,  # noqa: UP045
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Runs side by side, each with --threads.")] = 1,
@@ -54,7 +55,7 @@ def evaluate(
     settings = suites.Settings(
         "cil" if suite == "cil" else "mtil", data, out, tuple(catalogue.chosen(learners)), numbers(shots, "--shots"), seeds,
         order or ("random:10" if suite == "orders" else "given"), names, never, numbers(class_steps, "--class-steps"),
-        test_limit, steps, rate, image_blocks, bundle, cache, jobs, threads, first_seed,
+        test_limit, steps, rate, image_blocks, bundle, cache, jobs, threads, first_seed, naming,
     )  # fmt: skip
     files = suites.evaluate(settings, output.progress_bar(quiet))
     if output.chosen(format) is output.Format.JSON:
