@@ -1,8 +1,8 @@
 """How much the head and the text count in an answer, from running sums of how likely each mixture made the taught pictures.
 
 Among learned labels the logits are a * head scores + c * logit_scale * cos(picture, anchors). Each taught picture, left out
-of the head, adds its negative log-likelihood under every candidate (a, c) to a grid of constant size, with the frozen
-anchors as text, which no picture has trained; the candidate of the least sum answers. Both are log-linear pools, as in
+of the head, adds its negative log-likelihood under every candidate (a, c), as a whole number of 2^-10 nats, to a grid of constant
+size, with the frozen anchors as text, which no picture has trained; the candidate of the least sum answers. Both are log-linear pools, as in
 training-free adaptation of CLIP by discriminant analysis (Wang et al. 2024, arXiv 2402.04087), where c / a is fixed by
 validation pictures instead. Letters: B images, L learned labels, A temperatures, C text weights.
 """
@@ -20,25 +20,27 @@ TEXT_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5)
 FIRST = TEMPERATURES.index(0.08), TEXT_WEIGHTS.index(0.25)
 """What answers where nothing speaks for another (one label alone, one picture)."""
 SHAPE = len(TEMPERATURES), len(TEXT_WEIGHTS)
+UNIT = 2**10
+"""Whole numbers a nat: sums are the same bits in any order, and can be taken back."""
 
 
 def nothing_seen() -> np.ndarray:
-    """(A, C) float64 sums before the first picture: a hundredth of a nat for each place away from FIRST, to settle ties."""
+    """(A, C) int64 sums before the first picture: about a hundredth of a nat for each place away from FIRST, to settle ties."""
     rows, columns = np.indices(SHAPE)
-    return np.asarray((abs(rows - FIRST[0]) + abs(columns - FIRST[1])) / 100.0)
+    return np.asarray((abs(rows - FIRST[0]) + abs(columns - FIRST[1])) * (UNIT // 100), np.int64)
 
 
 def losses(head_scores: np.ndarray, text_logits: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    """(A, C) float64: nats of all pictures under each candidate.
+    """(A, C) int64: the loss of all pictures under each candidate, in nats / UNIT, each picture's rounded.
 
     head_scores (B, L) by leave-one-out; text_logits (B, L) logit_scale * cos with the frozen anchors; goals (B,) int64.
     """
-    found = np.zeros(SHAPE)
+    found = np.zeros(SHAPE, np.int64)
     for place in np.ndindex(SHAPE):
         logits = mixed(head_scores, text_logits, TEMPERATURES[place[0]], TEXT_WEIGHTS[place[1]])
         logits = logits - logits.max(axis=1, keepdims=True)
         likelihood = logits[np.arange(len(goals)), goals] - np.log(np.exp(logits).sum(axis=1))
-        found[place] = -np.maximum(likelihood, np.log(1e-12)).sum()
+        found[place] = np.rint(-UNIT * np.maximum(likelihood, np.log(1e-12))).astype(np.int64).sum()
     return found
 
 
@@ -54,7 +56,7 @@ def mixed(head_scores: np.ndarray, text_logits: np.ndarray, temperature: float, 
 
 
 def check(sums: np.ndarray) -> np.ndarray:
-    """The sums, finite and not negative. Raises DamagedError otherwise."""
-    if sums.shape != SHAPE or not np.isfinite(sums).all() or (sums < 0).any():
-        raise DamagedError(f"head.safetensors: fusion: expected {SHAPE} finite sums of at least 0, found others; run `edge-nusa undo`")
+    """The sums, none negative. Raises DamagedError otherwise."""
+    if sums.shape != SHAPE or (sums < 0).any():
+        raise DamagedError(f"head.safetensors: fusion: expected {SHAPE} sums of at least 0, found others; run `edge-nusa undo`")
     return sums

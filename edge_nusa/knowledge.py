@@ -5,7 +5,7 @@
 | labels.json | format version, recipe, how many tasks, and of each label its name, images and template |
 | anchors.safetensors | frozen (L, D) and adapted (L, D) float16 unit-norm anchors |
 | core.safetensors | rule `pool`: core C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) float32 |
-| head.safetensors | `edge_nusa.head.head_tensors`, and fusion (8, 7) float64: the sums of `edge_nusa.fusion` |
+| head.safetensors | `edge_nusa.head.head_tensors`, and fusion (8, 7) int64: the sums of `edge_nusa.fusion` |
 | report.json | what the last learn printed; no pixel, feature, path or host name |
 """
 
@@ -50,7 +50,7 @@ class Label:
 @dataclass(frozen=True)
 class Knowledge:
     """All that was learned. anchors float32 (L, D); cores: matrix name -> (R, R) float64 or, under `resvd`,
-    (out, in) float32; fusion (8, 7) float64: running sums of `edge_nusa.fusion`."""
+    (out, in) float32; fusion (8, 7) int64: running sums of `edge_nusa.fusion`."""
 
     recipe: Recipe
     labels: tuple[Label, ...]
@@ -172,7 +172,7 @@ def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarr
     count = feature_count(bundle)
     upper = count * (count + 1) // 2
     expected = {"gram": ("int64", (upper,)), "sums": ("int32", (label_count, count)), "counts": ("int64", (label_count,)), "spare": ("int64", (1,)),
-                "fusion": ("float64", fusions.SHAPE)}  # fmt: skip
+                "fusion": ("int64", fusions.SHAPE)}  # fmt: skip
     tensors = tensor_file.decode(data, "head.safetensors", expected)
     return head_from_tensors(tensors, count, label_count), fusions.check(tensors["fusion"])
 

@@ -42,7 +42,7 @@ def test_the_loss_is_the_negative_log_likelihood_of_the_mixture() -> None:
     for place in np.ndindex(fusion.SHAPE):
         logits = fusion.TEMPERATURES[place[0]] * head + fusion.TEXT_WEIGHTS[place[1]] * text
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        assert found[place] == pytest.approx(-np.log(probabilities[np.arange(7), goals]).sum())
+        assert found[place] / fusion.UNIT == pytest.approx(-np.log(probabilities[np.arange(7), goals]).sum(), abs=7 / fusion.UNIT)
 
 
 @settings(max_examples=50, deadline=None)
@@ -51,15 +51,16 @@ def test_the_sums_of_parts_are_the_sum_of_the_whole(seed: int, cut: int) -> None
     head, goals = scores(seed, 12, 1.0)
     text, _ = scores(seed + 1, 12, 1.0)
     parts = [fusion.losses(head[rows], text[rows], goals[rows]) for rows in (slice(0, cut), slice(cut, 12))]
-    np.testing.assert_allclose(parts[0] + parts[1], fusion.losses(head, text, goals), rtol=1e-9)
+    assert np.array_equal(parts[0] + parts[1], fusion.losses(head, text, goals))
 
 
 def test_a_label_of_which_nothing_is_left_costs_a_finite_loss() -> None:
     head = np.array([[-1e9, 3.0]])
-    assert np.isfinite(fusion.losses(head, np.zeros((1, 2)), np.array([0]))).all()
+    found = fusion.losses(head, np.zeros((1, 2)), np.array([0]))
+    assert (found > 0).all() and found.max() <= -np.log(1e-12) * fusion.UNIT + 1
 
 
-@pytest.mark.parametrize("bad", [np.full(fusion.SHAPE, np.nan), np.full(fusion.SHAPE, -1.0), np.zeros((2, 2))])
+@pytest.mark.parametrize("bad", [np.full(fusion.SHAPE, -1), np.zeros((2, 2), np.int64)])
 def test_sums_that_cannot_be_are_damage(bad: np.ndarray) -> None:
     with pytest.raises(DamagedError, match="head.safetensors: fusion: expected .* run `edge-nusa undo`"):
         fusion.check(bad)

@@ -20,6 +20,7 @@ from edge_nusa.recipes import Recipe
 from edge_nusa.text_encoder import TextEncoder
 
 NOUNS = 256
+NEVER_CHOSEN = 2**50
 """Vocabulary nouns, none of them a label, that a device recipe draws negatives from, as in `edge_nusa.device.learn`."""
 
 
@@ -34,7 +35,7 @@ class Device:
         self.bundle, self.recipe, self.columns, self.trains_text = bundle, recipe, Columns(), trains_text
         self.known = knowledge.nothing(bundle, recipe)
         if is_head_alone:
-            without_text = np.where(np.array(fusion.TEXT_WEIGHTS) > 0, np.inf, fusion.nothing_seen())
+            without_text = np.where(np.array(fusion.TEXT_WEIGHTS) > 0, NEVER_CHOSEN, fusion.nothing_seen())
             self.known = replace(self.known, fusion=without_text)
         self.trained_numbers = 0
         self._answerers: dict[str, Answerer] = {}
