@@ -14,6 +14,7 @@ from edge_nusa.device import eye
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge, load
+from edge_nusa.memory import give_back
 from edge_nusa.pictures import Quarantined
 from edge_nusa.recipes import DEVICE
 from edge_nusa.text_encoder import TextEncoder
@@ -36,6 +37,7 @@ class Predictor:
         self.workplace = workplace
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
         self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads)
+        give_back()
         self._trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
         self._limits = limits(workplace.bundle, workplace.max_memory_bytes)
 
