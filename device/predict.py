@@ -38,7 +38,7 @@ class Predictor:
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
         self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads)
         give_back()
-        self._trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
+        self.trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
         self._limits = limits(workplace.bundle, workplace.max_memory_bytes)
 
     def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
@@ -47,7 +47,7 @@ class Predictor:
             yield from self._chunk_of(list(paths[start : start + self._limits.chunk]), top)
 
     def _chunk_of(self, paths: list[Path], top: int | None) -> Iterator[Prediction | Quarantined]:
-        features = extract(self._trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None, keeps_repeats=True)
+        features = extract(self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None, keeps_repeats=True)
         predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
         quarantined, kept = iter(features.quarantined), set(features.kept)
         for index in range(len(paths)):
