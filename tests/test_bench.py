@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run_cli
+from conftest import ROOT, run_cli
 
 from edge_nusa.bundle import Bundle, embedded_bundle
 from edge_nusa.device import board
@@ -62,3 +64,19 @@ def test_calls_are_taken_in_turn() -> None:
     taken = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
     assert order == ["a", "b"] * 3
     assert {name: len(values) for name, values in taken.items()} == {"a": 3, "b": 3}
+
+
+@pytest.mark.slow
+def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
+    basis = [sys.executable, ROOT / "bench/basis.py", "--sizes", "96:2", "--rank", "8", "--rounds", "1", "--json", tmp_path / "basis.json"]
+    assert "times |" in subprocess.run(basis, capture_output=True, text=True, check=True).stdout
+    assert json.loads((tmp_path / "basis.json").read_text())["fresh SVD"] > 0
+    growth = [sys.executable, ROOT / "bench/growth.py", "--images", "2", "--tasks", "1", "--labels", "2", "--steps", "2", "--json", tmp_path / "growth.json"]
+    subprocess.run(growth, capture_output=True, text=True, check=True)
+    assert {name: len(rows) for name, rows in json.loads((tmp_path / "growth.json").read_text()).items()} == {"tasks": 1, "images": 1, "labels": 1}
+
+
+@pytest.mark.parametrize("name", ["learn", "predict", "basis", "growth", "opponents"])
+def test_every_bench_says_how_it_is_called(name: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "bench" / f"{name}.py", "--help"], capture_output=True, text=True, check=True)
+    assert "--" in done.stdout

@@ -33,9 +33,9 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         folder = Path(name)
         write_pictures(folder / "pictures", LABELS, PICTURES_EACH)
         opened = Bundle.open(bundle or embedded_bundle())
-        common = ["--state", folder / "state", "--bundle", opened.folder, "--threads", str(threads), "--format", "json"]
+        common: list[str | Path] = ["--state", folder / "state", "--bundle", opened.folder, "--threads", str(threads), "--format", "json"]
         say("learning one task")
-        learn = child(edge_nusa_words("learn", "--dataset", folder / "pictures", "--force", *(["--steps", str(steps)] if steps else []), *common))
+        learn = child(edge_nusa_words("learn", "--dataset", folder / "pictures", "--force", *(("--steps", str(steps)) if steps else ()), *common))
         say("asking in a new process")
         one = folder / "pictures" / LABELS[0] / "0000.jpg"
         colds = [child(edge_nusa_words("predict", one, *common)) for _ in range(3)]
@@ -86,7 +86,7 @@ def advice(found: dict[str, Any], bundle: Bundle, threads: int) -> list[str]:
         lines.append(f"--threads {best} is faster here: {times[best]:.1f} ms a picture in the trunk instead of {times[chosen]:.1f} ms")
     _, flags = board.processor()
     if bundle.manifest.precision != "int8" and flags & {"asimddp", "i8mm", "avx512_vnni", "avx_vnni"}:
-        lines.append("this processor has dot products of 8-bit numbers: try `edge-nusa export ... --precision int8 --calibration DIR`, and keep it where this command is faster with it")
+        lines.append("this processor has dot products of 8-bit numbers: try an export with `--precision int8 --calibration DIR`, and keep it where it is faster here")
     if bundle.manifest.image.tail_blocks:
         lines.append(f"the bundle's image tail has {bundle.manifest.image.tail_blocks} blocks, which --recipe device does not train: --tail-blocks 0 makes a smaller bundle")
     if bundle.manifest.text.tail_blocks > 4 and found["learn"]["seconds"] > 60:
