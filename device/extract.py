@@ -19,6 +19,8 @@ from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
 from edge_nusa.preprocessing import pixels
 
 Progress = Callable[[int, int], None]
+OVERSAMPLING = 2
+"""A large JPEG is decoded at a fraction that still has so many times the pixels of a side that the model reads."""
 BYTES_A_PIXEL = 10
 """What decoding, turning and converting a picture takes at its peak (measured: 9 for RGB)."""
 
@@ -84,7 +86,7 @@ def extract(
             batch.clear()
 
     for index, path in enumerate(paths):
-        image = _load(path, bounds.max_pixels, seen, quarantined)
+        image = _load(path, bounds.max_pixels, OVERSAMPLING * spec.size, seen, quarantined)
         if image is not None:
             batch.append(pixels(image, spec))
             kept.append(index)
@@ -100,10 +102,10 @@ def extract(
     return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), kept, quarantined)
 
 
-def _load(path: Path, max_pixels: int, seen: set[str] | None, quarantined: list[Quarantined]) -> Any:
+def _load(path: Path, max_pixels: int, least_side: int, seen: set[str] | None, quarantined: list[Quarantined]) -> Any:
     """The decoded picture, or None with a reason in `quarantined`; seen: digests of the files so far, None to keep repeats."""
     try:
-        image = decode(path, max_pixels)
+        image = decode(path, max_pixels, least_side)
         if seen is None:
             return image
         digest = file_sha256(path)
