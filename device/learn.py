@@ -14,7 +14,7 @@ from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer
-from edge_nusa.device import eye, judge, learn_report, lesson
+from edge_nusa.device import eye, judge, learn_report, lesson, torch_check
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.device.task import Task, held_out, joined
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
@@ -230,3 +230,4 @@ def check_torch() -> None:
     """Raises MissingPackageError where torch is not installed, before any picture is looked at."""
     if importlib.util.find_spec("torch") is None:
         raise MissingPackageError('learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, a real CLIP)')
+    torch_check.check_processor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,15 @@ import numpy as np
 from PIL import Image
 
 from edge_nusa.errors import EdgeNusaError, ResourceError
+
+LAUNCHER = """
+import json, os, resource, subprocess, sys, time
+began = time.perf_counter()
+code = subprocess.call(sys.argv[2:])
+seconds = time.perf_counter() - began
+os.write(int(sys.argv[1]), json.dumps([code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, seconds]).encode())
+"""
+"""A small process between: Linux counts what the parent had at the fork into a child's largest memory."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +55,20 @@ def edge_nusa_words(*words: str | Path) -> list[str]:
 def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> Run:
     """Run a program to its end. Raises ResourceError where it was killed, EdgeNusaError where it failed otherwise."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")} | dict(variables or {})
-    began = time.perf_counter()
-    process = subprocess.Popen(list(words), env=kept, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    output, errors = process.stdout, process.stderr
-    assert output is not None
-    assert errors is not None
-    text, said = output.read(), errors.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    code = os.waitstatus_to_exitcode(status)
-    process.returncode = code
+    reading, writing = os.pipe()
+    try:
+        launched = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(writing), *words]
+        done = subprocess.run(launched, env=kept, capture_output=True, text=True, pass_fds=[writing], check=False)
+    finally:
+        os.close(writing)
+    with os.fdopen(reading) as file:
+        code, kilobytes, seconds = json.loads(file.read())
     if code < 0:
         raise ResourceError(f"bench: {words[-1]} was killed by signal {-code}; end other programs, or try a smaller bundle")
     if code:
-        raise EdgeNusaError(f"bench: {' '.join(words[2:5])} ended with {code}: {said.strip().splitlines()[-1] if said.strip() else 'nothing said'}")
-    return Run(seconds, usage.ru_maxrss * 1024, text)
+        said = done.stderr.strip().splitlines() or ["nothing said"]
+        raise EdgeNusaError(f"bench: {' '.join(words[2:5])} ended with {code}: {said[-1]}")
+    return Run(seconds, kilobytes * 1024, done.stdout)
 
 
 def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
