@@ -51,6 +51,15 @@ def memory_bytes() -> tuple[int, int] | None:
     return sizes["MemTotal"], sizes["MemAvailable"]
 
 
+def memory_limit_bytes() -> int | None:
+    """What the control group of this system or container allows, None where it sets no bound (cgroup v2, then v1)."""
+    for path in (SYS / "fs" / "cgroup" / "memory.max", SYS / "fs" / "cgroup" / "memory" / "memory.limit_in_bytes"):
+        text = (_text(path) or "").strip()
+        if text.isdecimal() and int(text) < 1 << 60:  # v1 writes nearly 2^63 for none
+            return int(text)
+    return None
+
+
 def hottest_celsius() -> float | None:
     """The highest temperature of all thermal zones; the kernel gives thousandths of a degree."""
     texts = [_text(path) for path in sorted((SYS / "class" / "thermal").glob("thermal_zone*/temp"))]
@@ -60,14 +69,24 @@ def hottest_celsius() -> float | None:
 
 def throttling() -> list[str] | None:
     """What a Raspberry Pi's firmware says of its power and speed; empty when all is well, None on other boards."""
-    text = _text(SYS / "devices" / "platform" / "soc" / "soc:firmware" / "get_throttled")
+    texts = [_text(path) for path in sorted((SYS / "devices" / "platform").glob("soc*/soc*:firmware/get_throttled"))]
+    text = next((text for text in texts if text), None)
     if text is None:
-        return None
+        return _alarm()
     try:
         bits = int(text.strip(), 16)
     except ValueError:
         return None
     return [meaning for bit, meaning in _THROTTLED.items() if bits >> bit & 1]
+
+
+def _alarm() -> list[str] | None:
+    """The same from the kernel's own driver `rpi_volt`, which knows under-voltage alone."""
+    for name in sorted((SYS / "class" / "hwmon").glob("hwmon*/name")):
+        if (_text(name) or "").strip() == "rpi_volt":
+            alarm = (_text(name.parent / "in0_lcrit_alarm") or "").strip()
+            return ["under-voltage now"] if alarm == "1" else []
+    return None
 
 
 def page_bytes() -> int:

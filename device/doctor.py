@@ -15,9 +15,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from edge_nusa.device import board
+from edge_nusa import __version__
+from edge_nusa.device import board, board_findings
+from edge_nusa.device.finding import Finding
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.state_reader import StateReader
 
@@ -29,20 +31,8 @@ PROBE_SECONDS = 120
 LITTLE_DISK_BYTES = 500 << 20
 TOO_LITTLE_DISK_BYTES = 50 << 20
 LITTLE_MEMORY_BYTES = 256 << 20
-HOT_CELSIUS = 80.0
-Status = Literal["ok", "warning", "error"]
 _REINSTALL = "install it again for this board: pip install --force-reinstall"
 _LEARN_HERE = 'to learn on this board: pip install "edge-nusa[learn]"'
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One examined thing. found: what is there; next_step: what to do, empty where there is nothing to do."""
-
-    name: str
-    status: Status
-    found: str
-    next_step: str
 
 
 @dataclass(frozen=True)
@@ -68,13 +58,14 @@ class Probe:
 def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
     """All findings, in the order a person would ask; reads files and starts child processes, writes nothing."""
     native = {name: _native(name) for name in ("numpy", "onnxruntime", "torch")}
-    findings = [_python(), *_processor(), *_memory(), _disk(state_folder), *(_package(name) for name in PACKAGES)]
-    findings += [*native.values(), _providers(), *_heat(), *_power(), _page_size()]
+    findings = [_program(), _python(), *board_findings.processor(), *_memory(), _disk(state_folder), *(_package(name) for name in PACKAGES)]
+    findings += [*native.values(), _providers(), *board_findings.condition()]
     if native["numpy"].status == "error":
         found = "not examined, because numpy cannot be imported"
         return [*findings, Finding("bundle", "error", found, "repair numpy, then run this again")]
     bundle, finding = _bundle(bundle_folder)
-    return [*findings, finding, *_state(state_folder, bundle)]
+    room = list(board_findings.room(bundle.manifest)) if bundle else []
+    return [*findings, finding, *room, *_state(state_folder, bundle)]
 
 
 def probe(code: str) -> Probe:
@@ -88,6 +79,10 @@ def probe(code: str) -> Probe:
     return Probe(done.returncode, done.stdout.decode(errors="replace").strip(), errors[-1] if errors else "")
 
 
+def _program() -> Finding:
+    return Finding("edge-nusa", "ok", __version__, "")
+
+
 def _python() -> Finding:
     found = f"{platform.python_version()} on {platform.machine()}, {platform.system()} {platform.release()}"
     if sys.maxsize < 2**32:
@@ -95,15 +90,6 @@ def _python() -> Finding:
     if not (3, 11) <= sys.version_info[:2] < (3, 14):
         return Finding("python", "warning", found, "use Python 3.11, 3.12 or 3.13, which edge-nusa is tested with")
     return Finding("python", "ok", found, "")
-
-
-def _processor() -> Iterator[Finding]:
-    model, flags = board.processor()
-    yield Finding("processor", "ok", model, "")
-    known = [flag for flag in board.FAST_FLAGS if flag in flags]
-    slow = not known or known == ["asimd"]
-    advice = "an fp32 bundle may be as fast here as an int8 one" if slow else ""
-    yield Finding("instruction sets", "ok", " ".join(known) or "none of those that speed up inference", advice)
 
 
 def _memory() -> Iterator[Finding]:
@@ -156,27 +142,6 @@ def _providers() -> Finding:
         advice = f"expected CPUExecutionProvider; {_REINSTALL} onnxruntime"
         return Finding("onnxruntime providers", "error", " ".join(names) or "none", advice)
     return Finding("onnxruntime providers", "ok", " ".join(names), "")
-
-
-def _heat() -> Iterator[Finding]:
-    degrees = board.hottest_celsius()
-    if degrees is not None:
-        hot = degrees >= HOT_CELSIUS
-        advice = "cool the board: it slows itself down" if hot else ""
-        yield Finding("temperature", "warning" if hot else "ok", f"{degrees:.1f} °C at the hottest sensor", advice)
-
-
-def _power() -> Iterator[Finding]:
-    throttled = board.throttling()
-    if throttled is not None:
-        advice = "use the board's own power supply and a short cable, and cool it; then restart it" if throttled else ""
-        yield Finding("power", "warning" if throttled else "ok", ", ".join(throttled) or "no under-voltage, no throttling", advice)
-
-
-def _page_size() -> Finding:
-    size = board.page_bytes()
-    advice = "if an import above fails, add kernel=kernel8.img to /boot/firmware/config.txt and restart" if size > 4096 else ""
-    return Finding("memory page", "ok", f"{size} bytes", advice)
 
 
 def _bundle(folder: Path) -> tuple[Bundle | None, Finding]:

@@ -21,6 +21,8 @@ from edge_nusa.preprocessing import pixels
 Progress = Callable[[int, int], None]
 Screen = Callable[[int, Path, Image.Image], str | None]
 """(index, path, picture) -> why it is set aside, or None (`edge_nusa.device.screen`)."""
+OVERSAMPLING = 2
+"""A large JPEG is decoded at a fraction that still has so many times the pixels of a side that the model reads."""
 BYTES_A_PIXEL = 10
 """What decoding, turning and converting a picture takes at its peak (measured: 9 for RGB)."""
 
@@ -43,6 +45,13 @@ class Limits(NamedTuple):
 
     chunk: int
     max_pixels: int
+
+
+class DecodeBounds(NamedTuple):
+    """How large a decoded picture may be in pixels, and how many a side it must keep where a JPEG is decoded at a fraction."""
+
+    max_pixels: int
+    least_side: int
 
 
 def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Limits:
@@ -85,7 +94,7 @@ def extract(
             batch.clear()
 
     for index, path in enumerate(paths):
-        image = _load(index, path, bounds.max_pixels, screen, quarantined)
+        image = _load(index, path, DecodeBounds(bounds.max_pixels, OVERSAMPLING * spec.size), screen, quarantined)
         if image is not None:
             batch.append(pixels(image, spec))
             kept.append(index)
@@ -101,10 +110,10 @@ def extract(
     return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), kept, quarantined)
 
 
-def _load(index: int, path: Path, max_pixels: int, screen: Screen | None, quarantined: list[Quarantined]) -> Any:
+def _load(index: int, path: Path, bounds: DecodeBounds, screen: Screen | None, quarantined: list[Quarantined]) -> Any:
     """The decoded picture, or None with a reason in `quarantined`."""
     try:
-        image = decode(path, max_pixels)
+        image = decode(path, bounds.max_pixels, bounds.least_side)
         reason = screen(index, path, image) if screen is not None else None
     except (InputError, OSError) as error:
         quarantined.append(Quarantined(printable(path), str(error).removeprefix(f"{printable(path)}: ")))

@@ -14,13 +14,13 @@ from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer
-from edge_nusa.device import eye, judge, learn_report, lesson
+from edge_nusa.device import eye, judge, learn_report, lesson, torch_check
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.device.screen import Screen
 from edge_nusa.device.task import Task, held_out, joined
 from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
 from edge_nusa.knowledge import Knowledge, Label, from_files, load, to_files
-from edge_nusa.memory import used_bytes
+from edge_nusa.memory import give_back, used_bytes
 from edge_nusa.recipes import Recipe, check_fits
 from edge_nusa.text_encoder import TextEncoder
 from edge_nusa.workplace import Workplace
@@ -88,6 +88,7 @@ class _Learning:
         self.quarantined = features.quarantined
         text = TextEncoder(self.bundle, self.workplace.threads)
         candidate = replace(self.before, recipe=self.settings.recipe, cores=self._train(features, text))
+        give_back()
         tails = _Tails(text.tail({}), text.tail(candidate.merged(self.bundle, ("text",))))
         labels = self._labels()
         candidate = replace(
@@ -97,7 +98,10 @@ class _Learning:
             adapted_anchors=text.label_anchors(tails.adapted, labels),
             tasks=self.before.tasks + 1,
         )
-        report, candidate = self._judged(candidate, features, text, tails)
+        kept, offered = self._retention(candidate, text, tails), self._offered(text, tails)
+        del tails, text  # the head's sums need the room
+        give_back()
+        report, candidate = self._judged(candidate, features, kept, offered)
         if not self.settings.is_dry_run:
             files = to_files(replace(candidate, report=learn_report.stored(report)))
             from_files(self.bundle, files)  # what could not be read back must not be committed
@@ -110,6 +114,8 @@ class _Learning:
         needs_tokens = "image" in recipe.towers and self.bundle.manifest.image.tail_blocks > 0
         features = extract(session, self.bundle, self.task.paths, limits(self.bundle, budget), needs_tokens,
                            lambda done, total: self.progress("looking", done, total), screen=Screen(self.task.classes))  # fmt: skip
+        del session
+        give_back()
         present = set(self.task.classes[features.kept].tolist())
         for index, label in enumerate(self.task.labels):
             if index not in present:
@@ -132,6 +138,8 @@ class _Learning:
         others = [n for n in self.before.names if label_names.key(n) not in taught] if self.settings.recipe.negatives else []
         class_hidden, class_last = text.hidden([prompt.replace("{}", name) for name in [*self.task.labels, *others]])
         noun_hidden, noun_last = text.hidden([prompt.replace("{}", noun) for noun in self._nouns(NOUNS_FOR_TRAINING)])
+        text.close()
+        give_back()
         data = TaskData(features.embedding, features.tokens, self.classes, self.held, class_hidden, class_last, noun_hidden, noun_last)
         trainer = Trainer(self.bundle, self.before, data, self.settings.recipe, self.settings.seed)
         trained = trainer.run(lambda done, total: self.progress("training", done, total))
@@ -155,20 +163,21 @@ class _Learning:
             rows.append(replace(known, images=known.images + int(counts[index]), template=template))
         return tuple(rows)
 
-    def _judged(self, candidate: Knowledge, features: Features, text: TextEncoder, tails: _Tails) -> tuple[dict[str, Any], Knowledge]:
+    def _judged(
+        self, candidate: Knowledge, features: Features, kept: judge.Retention, offered: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[dict[str, Any], Knowledge]:
         """Judge the candidate and give its report, and the candidate with the head of all pictures. Raises RefusedError."""
         self.progress("judging", 0, 1)
         part = whole = candidate
         if candidate.recipe.has_head:
             text_logits = self.bundle.manifest.logit_scale * features.embedding @ candidate.frozen_anchors.T
             part, whole = lesson.with_head(candidate, self.before.head, heads.features(features.taps), text_logits, self.goals, self.held)
+            give_back()
         # a label with too few pictures to hold any out is asked about all of them before, and by leave-one-out after
         alone = np.flatnonzero(~np.isin(self.classes, self.classes[self.held])) if candidate.recipe.has_head else np.zeros(0, np.int64)
         asked = np.union1d(np.flatnonzero(self.held), alone)
-        offered = self._offered(text, tails)
         before = self._accuracies_before(candidate, features, offered[0], asked)
         after = self._accuracies_after(part, whole, features, offered, alone)
-        kept = self._retention(candidate, text, tails)
         apart = self._apart(whole, features) if candidate.recipe.has_head else {}
         if not self.settings.is_forced:
             judge.check_apart(apart, self.names)
@@ -233,3 +242,4 @@ def check_torch() -> None:
     """Raises MissingPackageError where torch is not installed, before any picture is looked at."""
     if importlib.util.find_spec("torch") is None:
         raise MissingPackageError('learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, a real CLIP)')
+    torch_check.check_processor()

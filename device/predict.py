@@ -14,6 +14,7 @@ from edge_nusa.device import eye
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge, load
+from edge_nusa.memory import give_back
 from edge_nusa.pictures import Quarantined
 from edge_nusa.recipes import DEVICE
 from edge_nusa.text_encoder import TextEncoder
@@ -36,7 +37,8 @@ class Predictor:
         self.workplace = workplace
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
         self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads)
-        self._trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
+        give_back()
+        self.trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
         self._limits = limits(workplace.bundle, workplace.max_memory_bytes)
 
     def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
@@ -45,7 +47,7 @@ class Predictor:
             yield from self._chunk_of(list(paths[start : start + self._limits.chunk]), top)
 
     def _chunk_of(self, paths: list[Path], top: int | None) -> Iterator[Prediction | Quarantined]:
-        features = extract(self._trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None)
+        features = extract(self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None)
         predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
         quarantined, kept = iter(features.quarantined), set(features.kept)
         for index in range(len(paths)):

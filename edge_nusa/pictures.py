@@ -82,17 +82,18 @@ def find_pictures(root: Path, limit: int = 100_000) -> tuple[list[Path], list[Qu
     return pictures, [Quarantined(printable(path), reason) for path, reason in found if reason is not None]
 
 
-def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(path: Path, max_pixels: int = MAX_PIXELS, least_side: int | None = None) -> Image.Image:
     """The first frame of a picture as (H, W) RGB of 8 bits, turned upright by its EXIF orientation, fully loaded.
 
     16-bit grey is scaled by 255 / 65535; transparency is dropped as Pillow's `convert("RGB")` does. Size and shape are
     checked from the header, before any pixel is decoded. Warnings are silenced process-wide while this runs, so two
-    threads must not decode at once. max_pixels bounds the memory: about 10 bytes each. Raises InputError, one line, for everything else.
+    threads must not decode at once. least_side: a JPEG may come at 1/2, 1/4 or 1/8 of its size (its own transform gives
+    them for less work and memory) as long as both sides keep so many pixels. max_pixels bounds the memory: about 10 bytes each. Raises InputError, one line, for everything else.
     """
     try:
         with _opened(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _rgb(file, path, max_pixels)
+            return _rgb(file, path, max_pixels, least_side)
     except DECODE_FAULTS as error:
         raise InputError(f"{printable(path)}: {_decode_reason(error)}") from error
 
@@ -181,7 +182,7 @@ def _opened(path: Path) -> BinaryIO:
         raise
 
 
-def _rgb(file: BinaryIO, path: Path, max_pixels: int) -> Image.Image:
+def _rgb(file: BinaryIO, path: Path, max_pixels: int, least_side: int | None) -> Image.Image:
     """The open file's first frame as upright RGB. Raises InputError past a limit, DECODE_FAULTS for damage."""
     from PIL import WebPImagePlugin  # noqa: F401 - registers WEBP; without it Image.open imports all forty plugins
 
@@ -189,6 +190,8 @@ def _rgb(file: BinaryIO, path: Path, max_pixels: int) -> Image.Image:
     fault = _shape_fault(*image.size, max_pixels) or _scans_fault(image, file)
     if fault is not None:
         raise InputError(f"{printable(path)}: {fault}")
+    if least_side is not None:
+        image.draft(None, (least_side, least_side))  # type: ignore[arg-type]  # None keeps the mode
     image.load()
     # In place, the pixels are turned before the EXIF block is rewritten. A block that cannot be read names no
     # direction, one that cannot be rewritten is dropped below: neither makes the picture unusable.

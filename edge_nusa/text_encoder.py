@@ -28,6 +28,10 @@ class TextEncoder:
         ids, last = self.tokenizer(list(prompts))
         return sessions.run(self._trunk, {"token_ids": ids}, chunk=64)[0], last
 
+    def close(self) -> None:
+        """Let the trunk's memory go; it is opened again when it is needed."""
+        self._trunk = None
+
     def tail(self, merged: Mapping[str, np.ndarray]) -> Any:
         """A session of the text tail with these merged matrices (none: the untouched tail)."""
         return sessions.open_session(self.bundle, "text_tail", self.threads, sessions.tail_weights(self.bundle, "text", merged))

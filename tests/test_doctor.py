@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from hollow_bundles import hollow_bundle
 
-from edge_nusa.device import board, doctor
+from edge_nusa.bundle import Bundle, embedded_bundle
+from edge_nusa.device import board, doctor, footprint, torch_check
+from edge_nusa.device.bench.measure import child, edge_nusa_words
+from edge_nusa.device.demo_pictures import DemoPictures
 from edge_nusa.device.doctor import Finding, examine, probe
+from edge_nusa.errors import MissingPackageError
 from edge_nusa.state import State
 
 PI = """processor\t: 0
@@ -40,6 +44,7 @@ class Board:
             self.module(name, code)
         self.put(self.proc / "cpuinfo", PI)
         self.put(self.proc / "meminfo", MEMORY.format(4_000_000, 3_000_000))
+        self.put(self.sys / "class/rtc/rtc0/name", "rtc")
 
     def put(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -247,3 +252,56 @@ def test_the_state_of_another_bundle_is_an_error(pi: Board) -> None:
 
 def test_the_real_packages_of_this_environment_can_be_imported() -> None:
     assert probe("import onnxruntime; print(*onnxruntime.get_available_providers())").output.split().count("CPUExecutionProvider") == 1
+
+
+def test_under_voltage_is_read_from_the_newer_places_too(pi: Board) -> None:
+    pi.put(pi.sys / "devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled", "1\n")
+    assert pi.examined()["power"].found == "under-voltage now"
+    (pi.sys / "devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled").unlink()
+    pi.put(pi.sys / "class/hwmon/hwmon3/name", "rpi_volt\n")
+    for alarm, status in (("1\n", "warning"), ("0\n", "ok")):
+        pi.put(pi.sys / "class/hwmon/hwmon3/in0_lcrit_alarm", alarm)
+        assert pi.examined()["power"].status == status
+
+
+def test_a_clock_before_the_release_is_a_warning_and_a_missing_one_is_said(pi: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pi.sys / "class/rtc/rtc0/name").unlink()
+    (pi.sys / "class/rtc/rtc0").rmdir()
+    assert "no hardware clock" in pi.examined()["clock"].found
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    clock = pi.examined()["clock"]
+    assert (clock.status, clock.found[:16]) == ("warning", "1970-01-01 00:00")
+    assert "timedatectl" in clock.next_step
+
+
+@pytest.mark.parametrize(("available_kb", "limit", "status", "said"), [
+    (3_000_000, "max", "ok", ""),
+    (300_000, "max", "warning", "learn may not fit"),
+    (50_000, "max", "warning", "predict may not fit"),
+    (3_000_000, str(64 << 20), "warning", "predict may not fit"),
+])  # fmt: skip
+def test_what_fits_is_said_by_free_memory_and_by_a_containers_limit(pi: Board, available_kb: int, limit: str, status: str, said: str) -> None:
+    hollow_bundle(pi.bundle)
+    pi.put(pi.proc / "meminfo", MEMORY.format(4_000_000, available_kb))
+    pi.put(pi.sys / "fs/cgroup/memory.max", limit + "\n")
+    room = pi.examined()["room for the bundle"]
+    assert room.status == status
+    assert said in room.next_step
+    assert ("64 MiB allowed" in room.found) is limit.isdecimal()
+
+
+def test_learning_on_an_old_processor_tries_torch_in_a_child_first(pi: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    pi.module("torch", KILLED.format("SIGILL"))
+    torch_check.check_processor()  # this board has dot products: nothing is tried
+    pi.put(pi.proc / "cpuinfo", PI.replace(" asimddp", ""))
+    with pytest.raises(MissingPackageError, match=r"killed by SIGILL.*predict and watch work without it"):
+        torch_check.check_processor()
+
+
+def test_the_estimate_of_memory_is_near_what_is_measured(taught: Path, pictures: DemoPictures, three: Path, tmp_path: Path) -> None:
+    need = footprint.estimate(Bundle.open(embedded_bundle()).manifest)
+    asked = child(edge_nusa_words("predict", pictures.asked["gravel"], "--state", taught, "--threads", "1"))
+    learned = child(edge_nusa_words("learn", "--dataset", three, "--state", tmp_path / "new", "--steps", "5", "--threads", "1"))
+    assert 0.6 < asked.peak_rss_bytes / need.predict_bytes < 1.7
+    assert 0.6 < learned.peak_rss_bytes / need.learn_bytes < 1.7

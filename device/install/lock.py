@@ -44,7 +44,9 @@ def needed(found: Wheels, roots: list[str], python: str) -> tuple[set[str], set[
     """(names that a board of this Python needs, names among them that were not resolved)."""
     board = {"python_version": python, "python_full_version": f"{python}.0", "platform_machine": "aarch64", "sys_platform": "linux",
              "platform_system": "Linux", "os_name": "posix", "implementation_name": "cpython", "platform_python_implementation": "CPython", "extra": ""}  # fmt: skip
-    waiting, names, missing = [Requirement(root) for root in roots], set(), set()
+    waiting = [Requirement(root) for root in roots]
+    names: set[str] = set()
+    missing: set[str] = set()
     while waiting:
         one = waiting.pop()
         name = canonicalize_name(one.name)

@@ -19,10 +19,10 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress an
 
 def register(app: typer.Typer) -> None:
     """Add every command to the app, in the order of a first use."""
-    from edge_nusa.cli import evaluating, learning, making, state, watching
+    from edge_nusa.cli import benching, evaluating, learning, making, state, watching
 
     for command in (making.demo, making.export, learning.learn, learning.predict, watching.watch, state.labels, state.forget, state.undo,
-                    state.history, state.report, state.status, state.doctor, evaluating.evaluate):  # fmt: skip
+                    state.history, state.report, state.status, state.doctor, benching.bench, evaluating.evaluate):  # fmt: skip
         app.command(NAMES.get(command.__name__), help=command.__doc__, epilog=f"Example: {EXAMPLES[NAMES.get(command.__name__, command.__name__)]}")(command)
 
 
@@ -41,6 +41,7 @@ EXAMPLES = {
     "report": "edge-nusa report --out report.html",
     "status": "edge-nusa status --format json",
     "doctor": "edge-nusa doctor",
+    "bench": "edge-nusa bench --threads 2",
     "eval": "edge-nusa eval mtil --data sets/ --out results/ --shots 5,16 --seeds 5 --order random:3",
 }
 """One example a command; a test runs through them, and `--help` shows them."""

@@ -1,0 +1,70 @@
+"""How time, memory and the state grow with tasks, pictures and labels; on the embedded model unless --bundle is given.
+
+    python bench/growth.py --images 10,100,1000,10000 --tasks 50 --labels 10,100,1000 [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edge_nusa.device.bench.measure import Run, child, edge_nusa_words, write_pictures
+
+
+def numbers(text: str) -> list[int]:
+    """`10,100` as whole numbers."""
+    return [int(word) for word in text.split(",") if word]
+
+
+def learned(pictures: Path, folder: Path, bundle: list[Any], steps: int) -> tuple[Run, int]:
+    """One learn, and the bytes of the generation it left."""
+    run = child(edge_nusa_words("learn", "--dataset", pictures, "--state", folder, "--steps", str(steps), "--force", *bundle))
+    newest = max((folder / "generations").iterdir())
+    return run, sum(path.stat().st_size for path in newest.iterdir())
+
+
+def main() -> None:
+    """Measure and print three tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--images", type=numbers, default=[10, 100, 1000])
+    parser.add_argument("--tasks", type=int, default=10)
+    parser.add_argument("--labels", type=numbers, default=[10, 100])
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    bundle = ["--bundle", arguments.bundle] if arguments.bundle else []
+    rows: dict[str, list[dict[str, float]]] = {"tasks": [], "images": [], "labels": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for task in range(1, arguments.tasks + 1):
+            pictures = write_pictures(folder / f"task{task}", [f"thing {task}"], 8, task)
+            run, size = learned(pictures, folder / "tasks", bundle, arguments.steps)
+            rows["tasks"].append({"count": task, "seconds": run.seconds, "peak_rss_bytes": run.peak_rss_bytes, "state_bytes": size})
+        few = sorted(write_pictures(folder / "few", ["thing 1"], 10).glob("*/*.jpg"))
+        for count in arguments.images:
+            many = folder / f"images{count}"
+            many.mkdir()
+            for index in range(count):
+                (many / f"{index:06d}.jpg").hardlink_to(few[index % len(few)])
+            run = child(edge_nusa_words("predict", many, "--state", folder / "tasks", "--top", "1", *bundle))
+            rows["images"].append({"count": count, "seconds": run.seconds, "peak_rss_bytes": run.peak_rss_bytes, "milliseconds_an_image": 1000 * run.seconds / count})
+        for count in arguments.labels:
+            pictures = write_pictures(folder / f"labels{count}", [f"thing {index}" for index in range(count)], 2, count)
+            run, size = learned(pictures, folder / f"state{count}", bundle, arguments.steps)
+            rows["labels"].append({"count": count, "seconds": run.seconds, "peak_rss_bytes": run.peak_rss_bytes, "state_bytes": size})
+    for what, found in rows.items():
+        shown = found if len(found) < 6 else [row for row in found if row["count"] in (1, 2, 5, 10, 20, 50, len(found))]
+        names = list(shown[0]) if shown else []
+        print(f"\n| {what} | " + " | ".join(names[1:]) + " |\n|" + "---|" * len(names))
+        for row in shown:
+            print("| " + " | ".join(f"{row[name]:.1f}" if isinstance(row[name], float) else str(row[name]) for name in names) + " |")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Learning 16 pictures of each of 10 labels: `edge-nusa learn` against peft LoRA and fine-tuning of the same matrices.
+
+    python bench/learn.py --bundle b32 [--opponent-steps 10] [--json FILE]
+
+The opponents' steps are timed and multiplied: a whole run of theirs takes too long to repeat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from edge_nusa.device.bench.measure import child, edge_nusa_words, median, write_pictures
+from edge_nusa.recipes import DEVICE
+
+HERE = Path(__file__).parent
+LABELS = [f"thing {letter}" for letter in "abcdefghij"]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--model", default="ViT-B-32")
+    parser.add_argument("--shots", type=int, default=16)
+    parser.add_argument("--opponent-steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=DEVICE.steps)
+    parser.add_argument("--max-memory")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures = write_pictures(folder / "pictures", LABELS, arguments.shots)
+        bound = ["--max-memory", arguments.max_memory] if arguments.max_memory else []
+        words = edge_nusa_words("learn", "--dataset", pictures, "--bundle", arguments.bundle, "--state", folder / "state", "--steps", str(arguments.steps), "--force", *bound)
+        ours = child(words)
+        rows = {"edge-nusa learn": {"seconds": ours.seconds, "peak_rss_bytes": ours.peak_rss_bytes}}
+        for what, title in (("lora", "peft LoRA"), ("finetune", "fine-tuning")):
+            run = child([sys.executable, str(HERE / "opponents.py"), what, "--weights", str(arguments.bundle / "weights.safetensors"), "--pictures", str(pictures),
+                         "--model", arguments.model, "--steps", str(arguments.opponent_steps), "--batch", str(DEVICE.batch)])  # fmt: skip
+            found = json.loads(run.output.strip().splitlines()[-1])
+            step = median(found["step_seconds"][1:])
+            rows[title] = {"seconds": found["setup_seconds"] + arguments.steps * step, "step_seconds": step, "peak_rss_bytes": run.peak_rss_bytes, "trained": found["trained"]}
+    first = rows["edge-nusa learn"]
+    print(f"| {arguments.shots} pictures x {len(LABELS)} labels, {arguments.steps} steps of {DEVICE.batch} | seconds | times | peak RSS MiB | times |\n|---|---|---|---|---|")
+    for title, row in rows.items():
+        times, more = row["seconds"] / first["seconds"], row["peak_rss_bytes"] / first["peak_rss_bytes"]
+        print(f"| {title} | {row['seconds']:.1f} | {times:.1f} | {row['peak_rss_bytes'] / 2**20:.0f} | {more:.2f} |")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
