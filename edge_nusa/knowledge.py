@@ -56,8 +56,19 @@ class AnswerSettings:
 
 
 @dataclass(frozen=True)
+class RoundMark:
+    """The round of the fleet that a knowledge was last rebased on: its number and the SHA-256 of its file; 0: none yet."""
+
+    number: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Knowledge:
-    """All that was learned. anchors float32 (L, D); cores: matrix name -> (R, R) float64 or, under `resvd`, (out, in) float32."""
+    """All that was learned. anchors float32 (L, D); cores: matrix name -> (R, R) float64 or, under `resvd`, (out, in) float32.
+
+    round: what `edge-nusa sync` compares with; forgotten: (label key, `tasks` then) of labels taken back since that round.
+    """
 
     recipe: Recipe
     labels: tuple[Label, ...]
@@ -68,6 +79,8 @@ class Knowledge:
     tasks: int = 0
     answer: AnswerSettings = field(default_factory=AnswerSettings)
     report: Mapping[str, Any] = field(default_factory=dict)
+    round: RoundMark = field(default_factory=RoundMark)
+    forgotten: tuple[tuple[str, int], ...] = ()
 
     @cached_property
     def solved(self) -> Solved:
@@ -105,6 +118,7 @@ class Knowledge:
             frozen_anchors=self.frozen_anchors[kept],
             adapted_anchors=self.adapted_anchors[kept],
             head=self.head.without(column) if self.recipe.has_head else self.head,
+            forgotten=(*self.forgotten, (label_names.key(name), self.tasks)),
         )
 
 
@@ -134,6 +148,8 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
         "tasks": knowledge.tasks,
         "answer": asdict(knowledge.answer),
         "labels": [asdict(label) for label in knowledge.labels],
+        "round": asdict(knowledge.round),
+        "forgotten": knowledge.forgotten,
     }
     return {
         "labels.json": json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(),
@@ -166,6 +182,8 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         found = tuple(Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"])) for e in content["labels"])
         settings = AnswerSettings(**{name: float(value) for name, value in content["answer"].items()})
         tasks, report = int(content["tasks"]), json.loads(files["report.json"])
+        mark = RoundMark(int(content["round"]["number"]), str(content["round"]["sha256"])) if "round" in content else RoundMark()
+        forgotten = tuple((str(key), int(at)) for key, at in content.get("forgotten", []))
     except DamagedError:
         raise
     except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -174,7 +192,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     anchors = tensor_file.decode(files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)})
     head = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
     cores = _cores(bundle, recipe, files["core.safetensors"])
-    return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, settings, report)
+    return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, settings, report, mark, forgotten)
 
 
 def _head(bundle: Bundle, label_count: int, data: bytes) -> Head:

@@ -1,0 +1,95 @@
+"""The device's side of trust: the newest round that the fleet's root vouches for, by python-tuf over a store's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_nusa import durable
+from edge_nusa.errors import StoreError, TrustError
+from edge_nusa.sync import repository
+from edge_nusa.sync.store import MissingObjectError, Store
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import TargetFile
+    from tuf.ngclient import FetcherInterface, Updater
+
+BASE = "store:///"
+"""What stands before a key in the addresses that python-tuf forms; nothing is ever looked up by it."""
+LARGEST_METADATA_BYTES = 512_000
+
+
+@dataclass(frozen=True)
+class Published:
+    """A round as it was vouched for: number, SHA-256 in hex, the file's bytes."""
+
+    number: int
+    sha256: str
+    data: bytes
+
+
+def newest_round(store: Store, root: bytes, cache: Path, most_bytes: int) -> Published:
+    """Follow roots, timestamp, snapshot and targets, and fetch the round that they name.
+
+    root: the first root metadata that this device was given; cache: a folder of this device's for the newest metadata
+    seen, which makes going back impossible. Raises TrustError, or StoreError where the store does not answer.
+    """
+    from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
+    from tuf.ngclient import Updater, UpdaterConfig
+
+    fetcher = _fetcher(store, most_bytes)
+    config = UpdaterConfig(max_root_rotations=64, root_max_length=LARGEST_METADATA_BYTES, snapshot_max_length=LARGEST_METADATA_BYTES,
+                           targets_max_length=LARGEST_METADATA_BYTES)  # fmt: skip
+    try:
+        with durable.explained(f"keep metadata in {cache}"):
+            durable.make_folder(cache)
+            updater = Updater(str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root)
+            updater.refresh()
+            number, info = _current(updater)
+            if info.length > most_bytes:
+                raise TrustError(f"round {number}: expected at most {most_bytes} bytes, found {info.length} announced; it is of another bundle")
+            data = fetcher.download_bytes(f"{BASE}{info.get_prefixed_paths()[0]}", info.length)
+            info.verify_length_and_hashes(data)
+    except ExpiredMetadataError as error:
+        rule = "expected a hub that publishes now and then, and a right clock"
+        raise TrustError(f"the fleet's metadata has expired ({error}): {rule}; publish on the hub, or set this clock") from error
+    except RepositoryError as error:
+        raise TrustError(f"the store's metadata is not what the fleet's root vouches for ({error}); nothing was taken: ask who writes to this store") from error
+    except DownloadError as error:
+        cause = error.__cause__ if isinstance(error.__cause__, StoreError) else error
+        raise StoreError(f"pull: expected the store to give the fleet's round, found: {cause}") from error
+    return Published(number, info.hashes["sha256"], data)
+
+
+def _current(updater: Updater) -> tuple[int, TargetFile]:
+    """The round that targets name, and its number as the hub signed it."""
+    info = updater.get_targetinfo(repository.TARGET)
+    number = info.custom.get("round") if info is not None and isinstance(info.custom, dict) else None
+    if info is None or type(number) is not int or "sha256" not in info.hashes:
+        raise TrustError(f"expected targets that name {repository.TARGET} with its number, found none; publish again on the hub")
+    return number, info
+
+
+def _fetcher(store: Store, most_bytes: int) -> FetcherInterface:
+    """python-tuf's way to bytes, over a store. `timestamp.json` is the newest N.timestamp.json of the store."""
+    from tuf.api.exceptions import DownloadError, DownloadHTTPError
+    from tuf.ngclient import FetcherInterface
+
+    class StoreFetcher(FetcherInterface):
+        def _fetch(self, url: str) -> Iterator[bytes]:
+            key = url.removeprefix(BASE)
+            try:
+                if key == "metadata/timestamp.json":
+                    found = repository.versions(store, "timestamp")
+                    if not found:
+                        raise MissingObjectError("the store has no round yet; merge and publish on the hub")
+                    key = found[-1][1]
+                yield store.get(key, most_bytes if key.startswith("rounds/") else LARGEST_METADATA_BYTES)
+            except MissingObjectError as error:
+                raise DownloadHTTPError(str(error), 404) from error
+            except StoreError as error:
+                raise DownloadError(str(error)) from error
+
+    return StoreFetcher()
