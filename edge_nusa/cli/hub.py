@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -38,12 +39,12 @@ def init(
 ) -> None:
     """Make a hub and its keys, and begin a fleet in a store."""
     from edge_nusa.bundle import Bundle, embedded_bundle
-    from edge_nusa.sync import hub as hubs
+    from edge_nusa.sync import hub_folder
     from edge_nusa.sync.repository import Expiry
 
     folder = _folder(hub)
-    keys = hubs.RootKeys(root_keys or folder / "root-keys", root_count, threshold)
-    settings = hubs.create(folder, store, Bundle.open(bundle or embedded_bundle()), keys, Expiry(days, max(days, 365)))
+    keys = hub_folder.RootKeys(root_keys or folder / "root-keys", root_count, threshold)
+    settings = hub_folder.create(folder, store, Bundle.open(bundle or embedded_bundle()), keys, Expiry(days, max(days, 365)))
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"fleet": settings.fleet, "hub": str(folder), "root": str(folder / "root.json"), "root_keys": str(keys.folder)})
     else:
@@ -85,17 +86,45 @@ def revoke(
         output.emit(f"revoked {found.key.keyid[:16]} {found.name}")
 
 
-def merge(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
+class RuleChoice(StrEnum):
+    """`--rule`: how the cores of many devices become one."""
+
+    MEAN = "mean"
+    CLIP = "clip"
+    MEDIAN = "median"
+    TRIMMED = "trimmed"
+    KRUM = "krum"
+
+
+def merge(
+    rule: Annotated[RuleChoice, typer.Option(help="`mean` where all devices are yours; the others bear --malicious bad ones.")] = RuleChoice.MEAN,
+    malicious: Annotated[float, typer.Option(min=0.0, max=0.49, help="The share of devices that may be bad.")] = 0.2,
+    most_pictures: Annotated[int, typer.Option("--most-pictures", min=1, help="Refuse an update of more pictures.")] = 1000,
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
     """Merge what devices pushed into the next round."""
-    done = _open(hub, bundle).merge()
+    from edge_nusa.sync.hub import MergeSettings
+    from edge_nusa.sync.inbox import Limits
+
+    done = _open(hub, bundle).merge(MergeSettings(rule.value, malicious, Limits(most_pictures)))
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(done)
-        return
+    else:
+        _print_merge(done)
+
+
+def _print_merge(done: dict[str, Any]) -> None:
     for row in done["devices"]:
         for number, why in row["refused"].items():
             output.emit(f"refused: update {number} of {row['device'][:16]}: {why}")
         for note in row["notes"]:
             output.emit(f"passed over: {row['device'][:16]}: {note}")
+    for entry in done.get("spellings", []):
+        output.emit(f"one label: {entry['label']}, also sent as {', '.join(entry['also'])}")
+    for group in done.get("alike", []):
+        output.emit(f"perhaps one thing under two names: {', '.join(group)}")
     updates = sum(row["updates"] for row in done["devices"])
     merged = f"round {done['round']} from {updates} updates, {len(done.get('labels', []))} labels; publish it with `edge-nusa hub publish`"
     output.emit(merged if done["merged"] else f"nothing new; round {done['round']} stays")

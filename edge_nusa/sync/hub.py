@@ -1,96 +1,52 @@
-"""The hub: merges what enrolled devices put into the store into the next round, and publishes it; it needs no torch.
-
-    HUB/settings.json   fleet, store, basis hash        HUB/devices/   `edge_nusa.sync.enrolled`
-    HUB/root.json       to be given to every device     HUB/keys/      keys of the online roles (0600)
-    HUB/state/          generations, each a round and what the hub knows of the devices (`edge_nusa.state`)
-
-Root keys belong on a medium that is not here most of the time.
-"""
+"""The hub: merges what enrolled devices put into the store into the next round, and publishes it; it needs no torch."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_nusa import durable
+import numpy as np
+
+from edge_nusa import labels as label_names
 from edge_nusa.bundle import Bundle
-from edge_nusa.errors import DamagedError, InputError, UsageError
+from edge_nusa.errors import InputError, RefusedError, UsageError
 from edge_nusa.file_record import sha256_hex
 from edge_nusa.state import State
-from edge_nusa.sync import inbox, keys, merging, round_file
+from edge_nusa.sync import inbox, keys, merging, round_file, spelling
 from edge_nusa.sync.enrolled import Device, Enrolled
-from edge_nusa.sync.folder_store import FolderStore
-from edge_nusa.sync.inbox import Mail
+from edge_nusa.sync.hub_folder import read_settings
+from edge_nusa.sync.inbox import Accepted, Limits, Mail
 from edge_nusa.sync.merging import Contribution, Step
 from edge_nusa.sync.packed import Layout
-from edge_nusa.sync.repository import ONLINE_ROLES, Expiry, Repository, key_path, new_root
+from edge_nusa.sync.repository import Repository
 from edge_nusa.sync.round_file import Received, Round
+from edge_nusa.sync.rules import Mean, Robust, Rule, RuleName
 from edge_nusa.sync.store import Store, open_store
+from edge_nusa.sync.suspects import Means
 
-FORMAT_VERSION = 1
 FILES = ("round.bin", "ledger.json")
-SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
 
 
 @dataclass(frozen=True)
-class RootKeys:
-    """Where the root keys go, how many, and how many of them must sign."""
+class MergeSettings:
+    """rule: for the cores; malicious: the share of enrolled devices that a robust rule bears, under which a device whose
+    pictures are unlike the others' is refused and a label is taken back only where more devices want it; limits: of one update."""
 
-    folder: Path
-    count: int = 2
-    threshold: int = 1
+    rule: RuleName = "mean"
+    malicious: float = 0.2
+    limits: Limits = Limits()
 
-
-@dataclass(frozen=True)
-class HubSettings:
-    """What a hub is bound to."""
-
-    fleet: str
-    store: str
-    basis_hash: str
-    expiry: Expiry = Expiry()
-
-
-def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry: Expiry) -> HubSettings:
-    """Make a hub, its keys and root.json, and put the root into the store. Raises InputError where there is a hub already."""
-    keys.require_packages()
-    if (folder / SETTINGS_NAME).exists():
-        raise InputError(f"{folder}: expected no hub yet, found one; choose another --hub")
-    opened = open_store(store)
-    if isinstance(opened, FolderStore):
-        store = str(Path(store).absolute())
-        opened.create()
-    online = {role: keys.new_key(key_path(folder, role)) for role in ONLINE_ROLES}
-    root_signers = [keys.new_key(root_keys.folder / f"root-{number}.pem") for number in range(1, root_keys.count + 1)]
-    root = new_root(root_signers, root_keys.threshold, online)
-    settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.basis_hash, expiry)
-    Repository(opened, folder, expiry).publish_root(root)
-    with durable.explained(f"write {folder}"):
-        durable.replace_file(folder / ROOT_NAME, root)
-        durable.replace_file(folder / SETTINGS_NAME, json.dumps({**asdict(settings), "format_version": FORMAT_VERSION}, sort_keys=True, indent=1).encode() + b"\n")
-    return settings
-
-
-def read_settings(folder: Path) -> HubSettings:
-    """Raises InputError where there is no hub, DamagedError for settings that are none."""
-    path = folder / SETTINGS_NAME
-    try:
-        record = json.loads(durable.read_at_most(path, 1 << 16))
-        if record["format_version"] != FORMAT_VERSION:
-            raise DamagedError(f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that wrote it")
-        return HubSettings(str(record["fleet"]), str(record["store"]), str(record["basis_hash"]), Expiry(**record["expiry"]))
-    except FileNotFoundError as error:
-        raise InputError(f"{folder}: expected a hub, found none; make one with `edge-nusa hub init STORE`") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(f"{path}: expected a hub's settings, found something else ({error}); restore the file from your backup") from error
+    def bad(self, devices: int) -> int:
+        """How many of so many devices may be bad; none under the plain mean."""
+        return 0 if self.rule == "mean" else int(self.malicious * devices)
 
 
 class Hub:
-    """An opened hub. Raises what `read_settings` does, and UsageError for another bundle than the fleet's."""
+    """An opened hub. Its ledger holds of each device {"round", "seen", "refused_rounds", "given": label key -> pictures}. Raises what `read_settings` does, and UsageError for another bundle than the fleet's."""
 
     def __init__(self, folder: Path, bundle: Bundle) -> None:
         keys.require_packages()
@@ -102,7 +58,7 @@ class Hub:
         self.enrolled = Enrolled(folder / "devices")
 
     def current(self) -> tuple[Round, dict[str, Any]]:
-        """The newest merged round and the ledger beside it: of each device {"round", "seen", "refused_rounds"}."""
+        """The newest merged round and the ledger beside it."""
         found = self.state.snapshot(FILES)
         if found is None:
             return round_file.nothing(self.settings.fleet, self.layout), {}
@@ -110,17 +66,23 @@ class Hub:
         where = str(generation.folder / FILES[0])
         return round_file.decode(files[FILES[0]], self.layout, where), json.loads(files[FILES[1]])
 
-    def merge(self) -> dict[str, Any]:
-        """Merge everything new into the next round; returns the report that `hub merge --format json` prints."""
+    def merge(self, settings: MergeSettings) -> dict[str, Any]:
+        """Merge everything new into the next round; returns the report that `hub merge --format json` prints.
+
+        Raises StoreError, RefusedError where the merged head could not be solved; the hub is then as it was.
+        """
         began = time.monotonic()
         with self.state.writer():
             before, ledger = self.current()
-            mails = [inbox.collect(self.store, device.key, before, self.layout) for device in self.enrolled.all() if not device.is_revoked]
+            devices = [device.key for device in self.enrolled.all() if not device.is_revoked]
+            mails = [inbox.collect(self.store, key, before, self.layout, settings.limits) for key in devices]
+            given = {mail.device: self._check_given(mail, ledger.get(mail.device, {}).get("given", {})) for mail in mails}
+            self._check_suspects(mails, settings.bad(len(devices)))
             report = {"round": before.number, "merged": False, "devices": [self._row(mail) for mail in mails]}
             if any(mail.accepted or mail.refused for mail in mails):
-                made = self._merged(before, mails)
-                self.state.commit({FILES[0]: round_file.encode(made), FILES[1]: self._ledger(ledger, mails)}, "merge")
-                report |= {"round": made.number, "merged": True, "labels": made.knowledge.names}
+                made = self._merged(before, mails, settings, len(devices))
+                self.state.commit({FILES[0]: round_file.encode(made), FILES[1]: self._ledger(ledger, mails, given)}, "merge")
+                report |= {"round": made.number, "merged": True, "labels": made.knowledge.names, **self._said(before, made, mails)}
             return {**report, "seconds": round(time.monotonic() - began, 2)}
 
     def publish(self) -> dict[str, Any]:
@@ -141,23 +103,70 @@ class Hub:
             raise InputError(f"{self.folder}: expected a merged round, found none; run `edge-nusa hub merge` after a device has pushed")
         return snapshot[1][FILES[0]]
 
-    def _merged(self, before: Round, mails: list[Mail]) -> Round:
-        senders = [mail for mail in mails if mail.accepted]
-        forgets = sorted({key for mail in senders for one in mail.accepted for key, _ in one.statement.forgets})
-        made = merging.merged(before, _Contributions(self, senders), merging.weighted_mean, forgets)
+    def _check_given(self, mail: Mail, given: Mapping[str, int]) -> dict[str, int]:
+        """Refuse updates that take back more pictures of a label than the device gave; returns what it has given with the others."""
+        total, kept = dict(given), list[Accepted]()
+        for one in mail.accepted:
+            after = dict(total)
+            for key, pictures in one.pictures.items():
+                after[key] = after.get(key, 0) + pictures
+            short = sorted(key for key, pictures in after.items() if pictures < 0 and key in one.pictures)
+            if short:
+                mail.refused[one.statement.place.sequence] = f"it takes back more pictures of {short[0]!r} than the device gave"
+            else:
+                total, kept = after, [*kept, one]
+        mail.accepted = kept
+        return total
+
+    def _check_suspects(self, mails: list[Mail], bad: int) -> None:
+        """Under a robust rule, refuse this round's updates of devices whose pictures are unlike the others'."""
+        if not bad:
+            return
+        means = Means(bad)
+        for one in _Contributions(self, mails):
+            means.add(one)
+        for device, reason in means.suspects().items():
+            mail = next(mail for mail in mails if mail.device == device)
+            mail.refused |= {one.statement.place.sequence: reason for one in mail.accepted}
+            mail.accepted = []
+
+    def _merged(self, before: Round, mails: list[Mail], settings: MergeSettings, devices: int) -> Round:
+        told = [(mail.device, one.statement.place.round.number, [key for key, _ in one.statement.forgets]) for mail in mails for one in mail.accepted]
+        forgets = merging.wanted_forgets(before, told, settings.bad(devices) + 1)
+        rule: Rule = Mean() if settings.rule == "mean" else Robust(settings.rule, settings.bad(devices), self.folder)
+        made = merging.merged(before, _Contributions(self, mails), rule, forgets)
         received = dict(made.received)
         for mail in mails:
-            if mail.refused:
+            if mail.accepted or mail.refused:
                 old = received.get(mail.device, Received())
-                received[mail.device] = Received(mail.through, {**old.refused, **mail.refused}, old.forgot)
-        return Round(made.fleet, made.number, made.basis_hash, made.knowledge, made.forgotten, received)
+                received[mail.device] = replace(old, through=mail.through, refused={**old.refused, **mail.refused})
+        made = replace(made, received=received)
+        if made.knowledge.labels:
+            try:
+                made.knowledge.head.solve()
+            except np.linalg.LinAlgError as error:
+                found = f"the merged head cannot be solved ({error})"
+                raise RefusedError(f"refused: {found}; no round was made: revoke the newest devices of `hub status`, and merge again") from error
+        return made
 
-    def _ledger(self, ledger: dict[str, Any], mails: list[Mail]) -> bytes:
+    def _said(self, before: Round, made: Round, mails: list[Mail]) -> dict[str, Any]:
+        """What the hub's user should know of labels: new, taken back, and spelled in more than one way."""
+        old, new = ({label_names.key(name) for name in one.knowledge.names} for one in (before, made))
+        sent = [label.name for mail in mails for one in mail.accepted for label in one.statement.labels]
+        return {
+            "new": [name for name in made.knowledge.names if label_names.key(name) not in old],
+            "forgotten": sorted(key for key, number in made.forgotten.items() if number == made.number and key not in new),
+            "spellings": spelling.same(made.knowledge.names, sent),
+            "alike": spelling.alike(made.knowledge.names),
+        }
+
+    def _ledger(self, ledger: dict[str, Any], mails: list[Mail], given: Mapping[str, Mapping[str, int]]) -> bytes:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         for mail in mails:
             if mail.accepted:
                 place = mail.accepted[-1].statement.place
-                ledger = {**ledger, mail.device: {"round": place.round.number, "seen": now, "refused_rounds": list(place.refused_rounds)}}
+                entry = {"round": place.round.number, "seen": now, "refused_rounds": list(place.refused_rounds), "given": given[mail.device]}
+                ledger = {**ledger, mail.device: entry}
         return json.dumps(ledger, sort_keys=True).encode()
 
     def _row(self, mail: Mail) -> dict[str, Any]:
@@ -170,16 +179,17 @@ class Hub:
         }  # fmt: skip
 
 
-class _Contributions:
-    """The contributions of these devices, read one at a time each time they are passed over."""
+class _Contributions(Iterable[Contribution]):
+    """What devices bring that were not refused, read one device at a time each time they are passed over."""
 
-    def __init__(self, hub: Hub, senders: list[Mail]) -> None:
-        self.hub, self.senders = hub, senders
+    def __init__(self, hub: Hub, mails: list[Mail]) -> None:
+        self.hub, self.mails = hub, mails
 
     def __iter__(self) -> Iterator[Contribution]:
-        for mail in self.senders:
+        for mail in self.mails:
             steps = [
                 Step(one.statement.place.sequence, one.statement.place.round.number, inbox.read(self.hub.store, one, self.hub.layout))
                 for one in mail.accepted
             ]
-            yield Contribution(mail.device, steps)
+            if steps:
+                yield Contribution(mail.device, steps)

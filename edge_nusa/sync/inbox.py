@@ -9,13 +9,13 @@ device, since anyone may have put it there; what verifies but must not be merged
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, StoreError, TrustError
 from edge_nusa.file_record import sha256_hex
-from edge_nusa.sync import keys, update
+from edge_nusa.sync import keys, plausible, update
 from edge_nusa.sync.packed import Layout
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.store import Store, put
@@ -26,15 +26,22 @@ if TYPE_CHECKING:
 
     from edge_nusa.sync.change import Change
 
-LARGEST_NUMBERS_BYTES = 256 << 20
+@dataclass(frozen=True)
+class Limits:
+    """Of one update: pictures, packed bytes, and labels that it takes back."""
+
+    pictures: int = 1000
+    size: int = 64 << 20
+    forgets: int = 20
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A verified update that can be merged: its statement and where its numbers are."""
+    """A verified update that can be merged: its statement, where its numbers are, and label key -> pictures gained."""
 
     statement: Statement
     numbers_key: str
+    pictures: Mapping[str, int]
 
 
 @dataclass
@@ -63,13 +70,13 @@ def seal(statement: Statement, signer: CryptoSigner) -> bytes:
     return keys.sealed(statement.to_bytes(), update.PAYLOAD_TYPE, signer)
 
 
-def collect(store: Store, device: SSlibKey, now: Round, layout: Layout) -> Mail:
+def collect(store: Store, device: SSlibKey, now: Round, layout: Layout, limits: Limits) -> Mail:
     """Everything new of one device. Raises StoreError where the store does not answer."""
     earlier = now.received.get(device.keyid, Received())
     mail = Mail(device.keyid, through=earlier.through)
     listed = sorted(_numbered(store.list(f"updates/{device.keyid}"), mail))
     while candidates := [key for sequence, key in listed if sequence == mail.through + 1]:
-        if not _take(store, candidates, device, now, layout, mail):
+        if not _take(store, candidates, device, _Judge(now, layout, limits), mail):
             break
     later = [sequence for sequence, _ in listed if sequence > mail.through + 1]
     if later and not candidates:
@@ -80,6 +87,8 @@ def collect(store: Store, device: SSlibKey, now: Round, layout: Layout) -> Mail:
 def read(store: Store, one: Accepted, layout: Layout) -> Change:
     """The change of an accepted update, fetched again and verified again. Raises StoreError or DamagedError."""
     numbers = store.get(one.numbers_key, one.statement.size)
+    if sha256_hex(numbers) != one.statement.sha256:
+        raise StoreError(f"{one.numbers_key}: expected the bytes that the device signed, found {len(numbers)} others; the store or its transport changed them")
     return update.decode(one.statement, numbers, layout, one.numbers_key)
 
 
@@ -93,35 +102,57 @@ def _numbered(listed: Iterable[str], mail: Mail) -> Iterator[tuple[int, str]]:
             mail.notes.append(f"{key}: not an update, passed over")
 
 
-def _take(store: Store, candidates: list[str], device: SSlibKey, now: Round, layout: Layout, mail: Mail) -> bool:
+@dataclass(frozen=True)
+class _Judge:
+    """What a verified update is measured by."""
+
+    now: Round
+    layout: Layout
+    limits: Limits
+
+
+def _take(store: Store, candidates: list[str], device: SSlibKey, judge: _Judge, mail: Mail) -> bool:
     """Take or refuse the device's next update; False where it must wait."""
-    verified = []
+    verified: dict[bytes, Statement] = {}
     for key in candidates:
         try:
-            verified.append(_statement(store, key, device))
+            statement = _statement(store, key, device)
+            verified[statement.to_bytes()] = statement
         except (TrustError, StoreError, DamagedError) as error:
             mail.notes.append(str(error))
     if not verified:
         return False
     sequence = mail.through + 1
-    reason = "the device signed two different updates of this number" if len({one.to_bytes() for one in verified}) > 1 else ""
-    statement = verified[0]
     try:
-        reason = reason or misplaced(statement.place, sequence, device.keyid, now)
-        accepted = Accepted(statement, f"updates/{device.keyid}/{statement.sha256}.numbers")
-        if not reason:
-            check_numbers(read(store, accepted, layout))
+        if len(verified) > 1:
+            raise DamagedError("the device signed two different updates of this number")
+        mail.accepted.append(_judged(store, next(iter(verified.values())), device.keyid, sequence, judge))
     except StoreError as error:
         mail.notes.append(f"update {sequence}: {error}")
         return False
     except EdgeNusaError as error:
-        reason = str(error)
+        mail.refused[sequence] = str(error)
     mail.through = sequence
-    if reason:
-        mail.refused[sequence] = reason
-    else:
-        mail.accepted.append(accepted)
     return True
+
+
+def _judged(store: Store, statement: Statement, device: str, sequence: int, judge: _Judge) -> Accepted:
+    """The update if it may be merged. Raises DamagedError with the reason if it never may, StoreError if it is not whole yet."""
+    reason = misplaced(statement.place, sequence, device, judge.now)
+    if not reason and statement.size > judge.limits.size:
+        reason = f"its numbers have {statement.size} bytes, the bound is {judge.limits.size}"
+    if not reason and len(statement.forgets) > judge.limits.forgets:
+        reason = f"it takes back {len(statement.forgets)} labels at once, the bound is {judge.limits.forgets}"
+    if reason:
+        raise DamagedError(reason)
+    accepted = Accepted(statement, f"updates/{device}/{statement.sha256}.numbers", {})
+    change = read(store, accepted, judge.layout)
+    plausible.check(change)
+    pictures = {key: label.pictures for key, label in change.labels.items()}
+    total = sum(abs(count) for count in pictures.values()) + abs(change.spare)
+    if total > judge.limits.pictures:
+        raise DamagedError(f"it is of {total} pictures, the bound is {judge.limits.pictures}")
+    return replace(accepted, pictures=pictures)
 
 
 def _statement(store: Store, key: str, device: SSlibKey) -> Statement:
@@ -141,10 +172,3 @@ def misplaced(place: update.Place, sequence: int, device: str, now: Round) -> st
     if place.round.number > now.number:
         return f"it is based on round {place.round.number}, and the newest is {now.number}"
     return ""
-
-
-def check_numbers(change: Change) -> None:
-    """Raises DamagedError for a change that no pictures can make."""
-    from edge_nusa.sync.plausible import check
-
-    check(change)

@@ -6,21 +6,21 @@ seen every picture.
 
 Forgetting: it wins over every teaching that had not seen it. A label that any device takes back is gone in the next round,
 with all pictures taught by devices that were based on an earlier round; whoever teaches it again after that round, or
-after its own forgetting, brings it back with the new pictures alone.
+after its own forgetting, brings it back with the new pictures alone. A forgetting that comes later than that, but was made
+before, is of the old label and changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.sync.change import Change, applied, forget
-from edge_nusa.sync.round_file import Received, Round
-
-Cores = Mapping[str, np.ndarray]
+from edge_nusa.sync.round_file import Forgot, Received, Round
+from edge_nusa.sync.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,21 @@ class Contribution:
         return total
 
 
-def void_labels(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Mapping[str, int]) -> list[set[str]]:
+def void_labels(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Mapping[str, Forgot]) -> list[set[str]]:
     """Of each step, the labels whose pictures come too late: taught without knowing that the fleet took the label back.
 
     forgotten: label key -> the last round that took it back; forgot: the device's own forgettings in earlier updates.
     """
-    knows, found = dict(forgot), []
+    knows, found = set(forgot), []
     for step in steps:
-        knows |= dict.fromkeys(step.change.forgotten_keys, step.sequence)
+        knows |= step.change.forgotten_keys
         found.append({key for key in step.change.labels if step.base < forgotten.get(key, 0) and key not in knows})
     return found
 
 
-def merged(before: Round, contributions: Iterable[Contribution], rule: Callable[[Iterable[tuple[Cores, int]]], Cores], forgets: Iterable[str]) -> Round:
-    """The next round. contributions: in an order that does not depend on when they came, passed over twice; rule: cores and
-    pictures of each device -> what is added to the cores; forgets: keys of the labels that are taken back.
+def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, forgets: Iterable[str]) -> Round:
+    """The next round. contributions: in an order that does not depend on when they came, one in memory at a time; rule: for
+    the cores; forgets: keys of the labels that are taken back.
     """
     number = before.number + 1
     forgotten = {**before.forgotten, **dict.fromkeys(forgets, number)}
@@ -80,41 +80,56 @@ def merged(before: Round, contributions: Iterable[Contribution], rule: Callable[
             knowledge = applied(knowledge, replace(step.change, cores={}, forgets=()), void)
         temperatures.append((one.steps[-1].change.temperature, one.pictures))
         received[one.device] = _received(earlier, one, forgotten)
-    added = rule((one.cores, one.pictures) for one in contributions)
+        rule.add(one.cores, one.pictures)
+    added = rule.result()
     cores = {name: core + added[name] if name in added else core for name, core in before.knowledge.cores.items()}
     answer = replace(knowledge.answer, head_temperature=weighted_median(temperatures))
     return replace(before, number=number, knowledge=replace(knowledge, cores=cores, answer=answer), forgotten=forgotten, received=received)
 
 
+def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]], quorum: int) -> list[str]:
+    """The keys of the labels that at least `quorum` devices want taken back, in this round's updates or in earlier ones.
+
+    told: (device, number of the round that an update is based on, keys that it takes back). One that is based on a round
+    before the fleet's last forgetting of a label says nothing of that label taught anew.
+    """
+    votes: dict[str, set[str]] = {}
+    for device, received in before.received.items():
+        for key, own in received.forgot.items():
+            if before.forgotten.get(key, 0) <= own.base:
+                votes.setdefault(key, set()).add(device)
+    for device, base, keys in told:
+        for key in keys:
+            if before.forgotten.get(key, 0) <= base:
+                votes.setdefault(key, set()).add(device)
+    return sorted(key for key, devices in votes.items() if len(devices) >= quorum)
+
+
 def _received(earlier: Received, one: Contribution, forgotten: Mapping[str, int]) -> Received:
-    own = {key: step.sequence for step in one.steps for key in step.change.forgotten_keys}
+    """What the round says of the device. A forgetting is remembered until the device is based on the round that did it, or
+    has taught the label again while it waited for other devices to want the same."""
+    forgot = dict(earlier.forgot)
+    for step in one.steps:
+        forgot = {key: own for key, own in forgot.items() if key not in step.change.labels or forgotten.get(key, 0) > own.base}
+        forgot |= dict.fromkeys(step.change.forgotten_keys, Forgot(step.sequence, step.base))
     seen = one.steps[-1].base
-    forgot = {key: sequence for key, sequence in {**earlier.forgot, **own}.items() if forgotten.get(key, 0) > seen}
-    return replace(earlier, through=one.steps[-1].sequence, forgot=forgot)
+    kept = {key: own for key, own in forgot.items() if not own.base < forgotten.get(key, 0) <= seen}
+    return replace(earlier, through=one.steps[-1].sequence, forgot=kept)
 
 
 def rebased(now: Round, steps: Sequence[Step], device: str) -> Knowledge:
-    """The round with the device's own steps that it does not hold, oldest first: what the device knows on its new base."""
+    """The round with the device's own steps that it does not hold, oldest first: what the device knows on its new base.
+
+    A label that the device wanted forgotten, and that other devices have not yet, stays away from this device.
+    """
     received = now.received.get(device, Received())
-    knowledge = now.knowledge
+    waiting = [key for key, own in received.forgot.items() if now.forgotten.get(key, 0) <= own.base]
+    knowledge = forget(now.knowledge, waiting)
     for step, void in zip(steps, void_labels(steps, now.forgotten, received.forgot), strict=True):
         late = {key for key in step.change.forgotten_keys if step.base < now.forgotten.get(key, 0)}
         forgets = tuple(pair for pair in step.change.forgets if pair[0] not in late)
         knowledge = applied(knowledge, replace(step.change, forgets=forgets), void)
     return knowledge
-
-
-def weighted_mean(given: Iterable[tuple[Cores, int]]) -> dict[str, np.ndarray]:
-    """sum w_i C_i with w_i a device's share of the pictures; one device at a time is in memory. Who only took pictures back
-    weighs as one picture."""
-    total: dict[str, np.ndarray] = {}
-    weight = 0
-    for cores, pictures in given:
-        own = max(pictures, 1)
-        weight += own
-        for name, core in cores.items():
-            total[name] = total[name] + own * core if name in total else own * core
-    return {name: core / weight for name, core in total.items()}
 
 
 def weighted_median(pairs: Iterable[tuple[float, int]]) -> float:

@@ -28,13 +28,21 @@ LARGEST_LINE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
+class Forgot:
+    """A forgetting by one device: the number of its update, and of the round that this was based on."""
+
+    sequence: int
+    base: int
+
+
+@dataclass(frozen=True)
 class Received:
     """What the hub has of one device: every update up to `through` is in the round, but for those refused, with the reason;
-    forgot: label key -> the device's own update that took it back, as long as that device has not seen the round that did."""
+    forgot: label key -> the device's own forgetting of it, until that device has seen the round that did it."""
 
     through: int = 0
     refused: Mapping[int, str] = field(default_factory=dict)
-    forgot: Mapping[str, int] = field(default_factory=dict)
+    forgot: Mapping[str, Forgot] = field(default_factory=dict)
 
     def holds(self, sequence: int) -> bool:
         """Whether that update's content is in the round."""
@@ -112,7 +120,7 @@ def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMa
     knowledge = Knowledge(DEVICE, labels, none, none, cores, head, int(record["tasks"]), answer, {}, mark)
     received = {
         str(device): Received(int(entry["through"]), {int(n): str(why) for n, why in entry["refused"].items()},
-                              {str(key): int(n) for key, n in entry["forgot"].items()})  # fmt: skip
+                              {str(key): Forgot(int(own["sequence"]), int(own["base"])) for key, own in entry["forgot"].items()})  # fmt: skip
         for device, entry in record["received"].items()
     }
     forgotten = {str(key): int(number) for key, number in record["forgotten"].items()}
