@@ -11,8 +11,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +22,13 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from edge_nusa import durable
-from edge_nusa.errors import DamagedError, InputError, ResourceError
+from edge_nusa.errors import DamagedError, InputError, ResourceError, TrustError
 from edge_nusa.file_record import sha256_hex
 from edge_nusa.knowledge import RoundMark
 from edge_nusa.sync import inbox, keys, round_file, update
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import Layout
-from edge_nusa.sync.repository import read_root
+from edge_nusa.sync.roots import read_root
 from edge_nusa.sync.round_file import Round
 from edge_nusa.sync.store import open_store
 from edge_nusa.sync.update import Statement
@@ -50,7 +51,7 @@ class Sent:
 
 
 class Fleet:
-    """An opened folder. Raises InputError where this state belongs to no fleet."""
+    """An opened folder; device is the name of its key, which is its name in the fleet. Raises InputError where this state belongs to no fleet."""
 
     def __init__(self, workplace: Workplace) -> None:
         keys.require_packages()
@@ -61,7 +62,7 @@ class Fleet:
             record = json.loads(durable.read_at_most(path, 1 << 16))
             if record["format_version"] != FORMAT_VERSION:
                 raise DamagedError(f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that wrote it")
-            self.fleet, self.store_place = str(record["fleet"]), str(record["store"])
+            self.fleet, self.store_place, self.device = str(record["fleet"]), str(record["store"]), str(record["device"])
         except FileNotFoundError as error:
             raise InputError(f"{workplace.state.folder}: expected a state that belongs to a fleet, found none; run `edge-nusa sync init STORE --root root.json`") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -69,13 +70,11 @@ class Fleet:
 
     @cached_property
     def signer(self) -> CryptoSigner:
-        """This device's key."""
-        return keys.load_key(self.folder / "key.pem")
-
-    @property
-    def device(self) -> str:
-        """The name of this device's key, which is its name in the fleet."""
-        return str(self.signer.public_key.keyid)
+        """This device's key. Raises TrustError where it is not the one that the fleet knows."""
+        signer = keys.load_key(self.folder / "key.pem")
+        if signer.public_key.keyid != self.device:
+            raise TrustError(f"{self.folder / 'key.pem'}: expected the key {self.device[:16]}..., found another; restore it, or join with a new --state")
+        return signer
 
     @cached_property
     def root(self) -> bytes:
@@ -140,9 +139,22 @@ class Fleet:
             durable.make_folder(folder)
             temporary = folder / durable.temporary_name()
             durable.write_folder(temporary, {"envelope.json": envelope, "numbers": numbers})
-            temporary.rename(folder / f"{statement.place.sequence:08d}")
+            os.rename(temporary, folder / f"{statement.place.sequence:08d}")
             durable.sync_folder(folder)
         return Sent(statement, envelope, numbers)
+
+    def prune(self, marks: Collection[RoundMark]) -> None:
+        """Remove, as far as the disk allows, rounds that no kept generation is based on (`marks`), and own updates that all of
+        those that are hold; the newest update stays, as it says how far they are numbered. What is damaged is left alone."""
+        needed = {mark.sha256 for mark in marks}
+        with suppress(OSError, DamagedError, TrustError):
+            rounds = [self.base(mark) for mark in set(marks)]
+            for path in (self.folder / "bases").glob("*.round"):
+                if path.stem not in needed:
+                    os.unlink(path)
+            for path in self._sent_paths()[:-1]:
+                if all(one.received.get(self.device, round_file.Received()).holds(int(path.name)) for one in rounds):
+                    durable.discard(path)
 
     def _read_sent(self, folder: Path) -> Sent:
         envelope = _read(folder / "envelope.json", 2 * update.LARGEST_STATEMENT_BYTES)
@@ -179,7 +191,7 @@ def join(workplace: Workplace, store: str, root_path: Path) -> dict[str, str]:
     open_store(store)
     place = store if "://" in store else str(Path(store).absolute())
     signer = keys.load_key(folder / "key.pem") if (folder / "key.pem").exists() else keys.new_key(folder / "key.pem")
-    settings = {"fleet": fleet_name(root), "store": place}
+    settings = {"fleet": fleet_name(root), "store": place, "device": signer.public_key.keyid}
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / "device.pub", keys.public_bytes(signer.public_key))
         durable.replace_file(folder / "root.json", root)

@@ -1,6 +1,7 @@
 """A device's part in a fleet: push what it gained, pull the fleet's round as a judged generation, say where it stands.
 
-Nothing here is ever waited for by learning or asking. Pushing takes no lock of the state; pulling takes it only to commit.
+Asking never waits for any of this. Learning waits while a pull judges and commits, as for another learn: seconds, and never
+for a store. Pushing takes no lock of the state.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from edge_nusa import durable
 from edge_nusa.device import uptake
 from edge_nusa.device.fleet import Fleet, Sent
 from edge_nusa.errors import DamagedError, RefusedError, TrustError
+from edge_nusa.generation import Generation
 from edge_nusa.knowledge import Knowledge, RoundMark, from_files, load, to_files
 from edge_nusa.recipes import DEVICE
 from edge_nusa.sync import change, inbox, merging, trusted, update
@@ -78,21 +80,42 @@ def pull(workplace: Workplace, is_forced: bool = False) -> dict[str, Any]:
     with fleet.locked():
         limit = fleet.layout.largest_bytes(LARGEST_ROUND_LABELS)
         found = trusted.newest_round(open_store(fleet.store_place), fleet.root, fleet.folder / "metadata", limit)
-        entry = remembered(fleet).get(found.sha256)
-        if entry is not None and entry["kind"] == "refused" and not is_forced:
-            raise RefusedError(f"round {found.number} was refused here before ({entry['reason']}); the state is unchanged: wait for the next round, or use --force")
-        fleet.keep_base(found.data)
+        mark = RoundMark(found.number, found.sha256)
         with workplace.state.writer():
-            return _taken(workplace, fleet, RoundMark(found.number, found.sha256), is_forced)
-
-
-def _taken(workplace: Workplace, fleet: Fleet, mark: RoundMark, is_forced: bool) -> dict[str, Any]:
-    number, before = load(workplace.bundle, workplace.state, DEVICE)
-    report: dict[str, Any] = {"round": mark.number, "generation": None, "labels": before.names, "new": [], "forgotten": [], "retention": None}
-    if mark == before.round:
+            _, before = load(workplace.bundle, workplace.state, DEVICE)
+            if mark == before.round:
+                return _report(mark, before)
+            if not is_forced:
+                _check_new(fleet, mark, before)
+            fleet.keep_base(found.data)
+            report = _taken(workplace, fleet, before, mark, is_forced)
+        remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report['generation']}")
+        fleet.prune({_mark_of(generation) for generation in workplace.state.history()})
         return report
+
+
+def _report(mark: RoundMark, before: Knowledge) -> dict[str, Any]:
+    return {"round": mark.number, "generation": None, "labels": before.names, "new": [], "forgotten": [], "retention": None}
+
+
+def _check_new(fleet: Fleet, mark: RoundMark, before: Knowledge) -> None:
+    """Raises TrustError for a round older than the state's, RefusedError for one that was refused or undone here."""
     if mark.number < before.round.number:
-        raise TrustError(f"the store's newest round is {mark.number}, and this state knows round {before.round.number}; nothing was taken: ask who writes to this store")
+        found = f"the store's newest round is {mark.number}, and this state knows round {before.round.number}"
+        raise TrustError(f"{found}; nothing was taken: ask who writes to this store")
+    entry = remembered(fleet).get(mark.sha256)
+    if entry is not None:
+        found = f"refused here before ({entry['reason']})" if entry["kind"] == "refused" else "taken here and undone"
+        raise RefusedError(f"round {mark.number} was {found}; the state is unchanged: wait for the next round, or use --force")
+
+
+def _mark_of(generation: Generation) -> RoundMark:
+    """The round that a generation is based on, without reading what it learned."""
+    record = json.loads(generation.read("labels.json")).get("round", {})
+    return RoundMark(int(record.get("number", 0)), str(record.get("sha256", "")))
+
+
+def _taken(workplace: Workplace, fleet: Fleet, before: Knowledge, mark: RoundMark, is_forced: bool) -> dict[str, Any]:
     now = fleet.base(mark)
     if (now.fleet, now.number) != (fleet.fleet, mark.number):
         raise TrustError(f"round {mark.number}: expected a round of the fleet {fleet.fleet}, found one of {now.fleet}; nothing was taken")
@@ -102,11 +125,11 @@ def _taken(workplace: Workplace, fleet: Fleet, mark: RoundMark, is_forced: bool)
         _judge(fleet, before, after, now, kept)
     files = to_files(after)
     from_files(workplace.bundle, files)  # what could not be read back must not be committed
-    report["generation"] = workplace.state.commit(files, f"pull of round {mark.number}").number
+    number = workplace.state.commit(files, f"pull of round {mark.number}").number
     kept = replace(kept, old_labels_cosine=uptake.old_labels_cosine(before, after))
     new = [name for name in after.names if name not in before.names]
     gone = [name for name in before.names if name not in after.names]
-    return {**report, "labels": after.names, "new": new, "forgotten": gone, "retention": asdict(kept), "judged_by": JUDGED_BY}
+    return {**_report(mark, after), "generation": number, "new": new, "forgotten": gone, "retention": asdict(kept), "judged_by": JUDGED_BY}
 
 
 def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
@@ -123,7 +146,7 @@ def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
 
 
 def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: Any) -> None:
-    taken_back = {key for key, number in now.forgotten.items() if number > before.round.number}
+    taken_back = {key for entries in (now.forgotten, now.withdrawn) for key, number in entries.items() if number > before.round.number}
     try:
         uptake.check(before, after, kept, taken_back)
     except RefusedError as error:
@@ -143,7 +166,7 @@ def status(workplace: Workplace) -> dict[str, Any]:
         "fleet": fleet.fleet, "device": fleet.device, "store": fleet.store_place, "round": knowledge.round.number,
         "waiting": [one.statement.place.sequence for one in waiting], "unsent_pictures": gained.pictures, "unsent": not gained.is_empty,
         "refused_by_hub": {str(number): why for number, why in received.refused.items()},
-        "refused_here": {str(entry["round"]): entry["reason"] for entry in remembered(fleet).values()},
+        "refused_here": {str(entry["round"]): entry["reason"] for entry in remembered(fleet).values() if entry["kind"] == "refused"},
     }  # fmt: skip
 
 

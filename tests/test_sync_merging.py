@@ -157,6 +157,10 @@ def test_an_undone_lesson_is_taken_out_of_the_fleet_exactly() -> None:
     a.knows = before  # edge-nusa undo
     now = one_round(now, [a, b])
     assert facts(now.knowledge) == facts(b.knows) == joint({"cat": [cat]})
+    assert (now.withdrawn, now.forgotten) == ({}, {})
+    a.knows = first().knowledge
+    now = one_round(now, [a, b])
+    assert (now.knowledge.names, b.knows.names, now.withdrawn, now.forgotten) == ([], [], {"cat": 3}, {})
 
 
 def test_a_forgotten_label_is_gone_everywhere_and_its_pictures_stay_as_background() -> None:

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
     for name, sentence, commands in (
         ("sync", "Exchange what was learned with a fleet.", (syncing.init, syncing.push, syncing.pull, syncing.run, syncing.status)),
         ("hub", "Keep a fleet's hub: enrol devices, merge what they learned, publish it.",
-         (hub.init, hub.enroll, hub.revoke, hub.merge, hub.publish, hub.status)),
+         (hub.init, hub.enroll, hub.revoke, hub.merge, hub.publish, hub.rotate, hub.check, hub.status)),
     ):  # fmt: skip
         group = typer.Typer(help=sentence, rich_markup_mode=None, epilog=f"Example: {EXAMPLES[name]}")
         for each in commands:

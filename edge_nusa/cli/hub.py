@@ -1,4 +1,4 @@
-"""`hub init`, `enroll`, `revoke`, `merge`, `publish` and `status`: the fleet's meeting point."""
+"""`hub init`, `enroll`, `revoke`, `merge`, `publish`, `rotate`, `check` and `status`: the fleet's meeting point."""
 
 from __future__ import annotations
 
@@ -137,6 +137,40 @@ def publish(bundle: BundleOption = None, hub: HubOption = None, format: FormatOp
         output.emit_json(done)
     else:
         output.emit(f"published round {done['round']}, {done['bytes']} bytes")
+
+
+def rotate(
+    root_keys: Annotated[Path, typer.Option("--root-keys", help="The folder with the root keys, as many as must sign.")],
+    new_root_keys: Annotated[Optional[Path], typer.Option("--new-root-keys", help="Make new root keys too, in this folder.", show_default=False)] = None,  # noqa: UP045
+    root_count: Annotated[int, typer.Option("--root-count", min=1, max=20, help="How many new root keys.")] = 2,
+    threshold: Annotated[int, typer.Option(min=1, max=20, help="How many of the new root keys must sign the next change.")] = 1,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Replace the hub's keys, which makes stolen ones worthless; publish afterwards."""
+    from edge_nusa.sync import hub_folder
+
+    new = hub_folder.RootKeys(new_root_keys, root_count, threshold) if new_root_keys is not None else None
+    done = hub_folder.rotate(_folder(hub), root_keys, new)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(done)
+    else:
+        output.emit(f"root {done['root']} is in the store; run `edge-nusa hub publish` now, and put the root keys away")
+
+
+def check(
+    store: Annotated[str, typer.Argument(help="The store: a folder.")],
+    format: FormatOption = None,
+) -> None:
+    """Prove by a race that a store never overwrites, and refuse one that does."""
+    from edge_nusa.sync.check import check as examine
+    from edge_nusa.sync.store import open_store
+
+    done = examine(open_store(store))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"races": done.races, "writers": done.writers, "keys": list(done.keys)})
+    else:
+        output.emit(f"sound: of {done.writers} writers at once one won, in {done.races} of {done.races} races; left in the store: check/")
 
 
 def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:

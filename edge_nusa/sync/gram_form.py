@@ -80,7 +80,7 @@ def planes(array: np.ndarray) -> np.ndarray:
     """Byte planes (4 or 8, size) uint8 of whole numbers: 4 where int32 holds all of them."""
     fits = np.abs(array).max(initial=0) < 2**31
     flat = np.ascontiguousarray(array, "<i4" if fits else "<i8").reshape(-1)
-    return np.ascontiguousarray(flat.view(np.uint8).reshape(len(flat), -1).T)
+    return np.ascontiguousarray(flat.view(np.uint8).reshape(len(flat), flat.itemsize).T)
 
 
 def numbers(array: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:

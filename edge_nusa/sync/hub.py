@@ -46,7 +46,10 @@ class MergeSettings:
 
 
 class Hub:
-    """An opened hub. Its ledger holds of each device {"round", "seen", "refused_rounds", "given": label key -> pictures}. Raises what `read_settings` does, and UsageError for another bundle than the fleet's."""
+    """An opened hub. Its ledger holds of each device {"round", "seen", "refused_rounds", "given": label key -> pictures}.
+
+    Raises what `read_settings` does, and UsageError for another bundle than the fleet's.
+    """
 
     def __init__(self, folder: Path, bundle: Bundle) -> None:
         keys.require_packages()

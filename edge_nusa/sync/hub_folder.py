@@ -17,9 +17,9 @@ from edge_nusa import durable
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.file_record import sha256_hex
-from edge_nusa.sync import keys
+from edge_nusa.sync import keys, roots
 from edge_nusa.sync.folder_store import FolderStore
-from edge_nusa.sync.repository import ONLINE_ROLES, Expiry, Repository, key_path, new_root
+from edge_nusa.sync.repository import Expiry, Repository, new_online_keys
 from edge_nusa.sync.store import open_store
 
 FORMAT_VERSION = 1
@@ -54,9 +54,8 @@ def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry
     if isinstance(opened, FolderStore):
         store = str(Path(store).absolute())
         opened.create()
-    online = {role: keys.new_key(key_path(folder, role)) for role in ONLINE_ROLES}
-    root_signers = [keys.new_key(root_keys.folder / f"root-{number}.pem") for number in range(1, root_keys.count + 1)]
-    root = new_root(root_signers, root_keys.threshold, online)
+    root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
+    root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder))
     settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.basis_hash, expiry)
     Repository(opened, folder, expiry).publish_root(root)
     with durable.explained(f"write {folder}"):
@@ -77,3 +76,23 @@ def read_settings(folder: Path) -> HubSettings:
         raise InputError(f"{folder}: expected a hub, found none; make one with `edge-nusa hub init STORE`") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedError(f"{path}: expected a hub's settings, found something else ({error}); restore the file from your backup") from error
+
+
+def rotate(folder: Path, old_keys: Path, new: RootKeys | None) -> dict[str, int]:
+    """New online keys, and new root keys where `new` is given, by a new root that the old root keys in `old_keys` sign.
+
+    Returns {"root": its version}; publish afterwards. Raises TrustError where too few of the root keys are there.
+    """
+    settings = read_settings(folder)
+    repository = Repository(open_store(settings.store), folder, settings.expiry)
+    with durable.explained(f"rotate the keys of {folder}"):
+        current = repository.root()
+        old = keys.load_keys(old_keys, "root")
+        allowed = current.signed.roles["root"]
+        if new is None:
+            fresh, threshold = [signer for signer in old if signer.public_key.keyid in allowed.keyids], allowed.threshold
+        else:
+            fresh, threshold = [keys.new_named_key(new.folder, "root") for _ in range(new.count)], new.threshold
+        data = roots.rotated_root(current, old, fresh, threshold, new_online_keys(folder))
+        repository.publish_root(data)
+    return {"root": current.signed.version + 1}

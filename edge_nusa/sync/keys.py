@@ -42,8 +42,28 @@ def new_key(path: Path) -> CryptoSigner:
     return signer
 
 
+def new_named_key(folder: Path, role: str) -> CryptoSigner:
+    """Makes a key in a file named after its role and its own name, so that none ever takes another's place."""
+    from securesystemslib.signer import CryptoSigner
+
+    signer = CryptoSigner.generate_ed25519()
+    with durable.explained(f"write a key into {folder}"):
+        durable.make_folder(folder)
+        durable.replace_file(folder / f"{role}-{signer.public_key.keyid[:16]}.pem", signer.private_bytes)
+    return signer
+
+
+def load_keys(folder: Path, role: str) -> list[CryptoSigner]:
+    """Every key of a role in a folder. Raises TrustError where there is none."""
+    found = [load_key(path) for path in sorted(folder.glob(f"{role}-*.pem"))]
+    if not found:
+        raise TrustError(f"{folder}: expected keys named {role}-*.pem, found none; bring the medium that holds them")
+    return found
+
+
 def load_key(path: Path) -> CryptoSigner:
     """Reads a key. Raises TrustError where it is missing, no ed25519 key, or open to others."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
@@ -58,7 +78,7 @@ def load_key(path: Path) -> CryptoSigner:
         raise TrustError(f"{path}: expected a key that only its user can read (mode 0600), found {stat.S_IMODE(mode):04o}; chmod 600 it")
     try:
         key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TrustError(f"{path}: expected a key in PEM form, found {len(data)} bytes that are none; restore it from your backup") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise TrustError(f"{path}: expected an ed25519 key, found {type(key).__name__}; use the key that edge-nusa made")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge_nusa import labels as label_names
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.sync.change import Change, applied, forget
 from edge_nusa.sync.round_file import Forgot, Received, Round
@@ -84,7 +85,15 @@ def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, for
     added = rule.result()
     cores = {name: core + added[name] if name in added else core for name, core in before.knowledge.cores.items()}
     answer = replace(knowledge.answer, head_temperature=weighted_median(temperatures))
-    return replace(before, number=number, knowledge=replace(knowledge, cores=cores, answer=answer), forgotten=forgotten, received=received)
+    gone = label_keys(before.knowledge) - label_keys(knowledge) - set(forgets)
+    withdrawn = {**before.withdrawn, **dict.fromkeys(gone, number)}
+    whole = replace(knowledge, cores=cores, answer=answer)
+    return replace(before, number=number, knowledge=whole, forgotten=forgotten, received=received, withdrawn=withdrawn)
+
+
+def label_keys(knowledge: Knowledge) -> set[str]:
+    """The keys of its labels."""
+    return {label_names.key(name) for name in knowledge.names}
 
 
 def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]], quorum: int) -> list[str]:

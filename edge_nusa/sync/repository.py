@@ -13,15 +13,14 @@ Versions only grow: they are counted in the hub's own folder, so that even an em
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa import durable
-from edge_nusa.errors import DamagedError, InputError, StoreError, TrustError
-from edge_nusa.sync import keys
+from edge_nusa.errors import DamagedError, StoreError, TrustError
+from edge_nusa.sync import keys, roots
 from edge_nusa.sync.store import Store, put
 
 if TYPE_CHECKING:
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
 ONLINE_ROLES = ("targets", "snapshot", "timestamp")
 TARGET = "rounds/current.round"
 """The target that targets metadata names; in the store its name starts with its SHA-256."""
-ROOT_DAYS = 3650
-VERSIONS_NAME = "versions.json"
+VERSIONS_NAME, CURRENT_ROOT_NAME = "versions.json", "current-root.json"
+LARGEST_ROOT_BYTES = 512_000
+FARTHEST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,6 @@ class Expiry:
     targets_days: int = 365
 
 
-def new_root(root_signers: Sequence[CryptoSigner], threshold: int, online: Mapping[str, CryptoSigner]) -> bytes:
-    """The first root metadata: `threshold` of the root keys, and one key for each online role. Raises InputError."""
-    from tuf.api.metadata import Metadata, Root
-
-    if not 1 <= threshold <= len(root_signers):
-        raise InputError(f"expected a threshold from 1 to {len(root_signers)} root keys, found {threshold}; choose another")
-    root = Root(version=1, expires=_after(ROOT_DAYS), consistent_snapshot=True)
-    for signer in root_signers:
-        root.add_key(signer.public_key, "root")
-    for role, signer in online.items():
-        root.add_key(signer.public_key, role)
-    root.roles["root"].threshold = threshold
-    metadata = Metadata(root)
-    for signer in root_signers:
-        metadata.sign(signer, append=True)
-    return _bytes(metadata)
-
-
-def read_root(data: bytes, where: str) -> Metadata[Root]:
-    """Root metadata that is signed by its own threshold. Raises TrustError naming `where`."""
-    from tuf.api.exceptions import RepositoryError
-    from tuf.api.metadata import Metadata
-
-    try:
-        metadata: Metadata[Root] = Metadata.from_bytes(data)
-        if metadata.signed.type != "root":
-            raise TrustError(f"{where}: expected root metadata, found {metadata.signed.type}; give the root.json that `edge-nusa hub init` wrote")
-        metadata.signed.verify_delegate("root", metadata.signed_bytes, metadata.signatures)
-    except (RepositoryError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TrustError(f"{where}: expected the root.json that `edge-nusa hub init` wrote, found something else ({error})") from error
-    return metadata
-
-
 @dataclass(frozen=True)
 class Repository:
     """What signs and publishes. folder: the hub's own, with its keys and counters."""
@@ -84,9 +51,21 @@ class Repository:
     folder: Path
     expiry: Expiry = Expiry()
 
+    def root(self) -> Metadata[Root]:
+        """The newest root of the fleet: that of the hub's folder, and those after it that the store has and it vouches for,
+        which a rotation left there when it was cut off."""
+        data = durable.read_at_most(self.folder / CURRENT_ROOT_NAME, LARGEST_ROOT_BYTES)
+        root = roots.read_root(data, str(self.folder / CURRENT_ROOT_NAME))
+        while (key := f"metadata/{root.signed.version + 1}.root.json") and self.store.head(key) is not None:
+            data = self.store.get(key, LARGEST_ROOT_BYTES)
+            root = roots.successor(root, data, key)
+            durable.replace_file(self.folder / CURRENT_ROOT_NAME, data)
+        return root
+
     def publish_root(self, data: bytes) -> None:
-        """Puts root metadata under its version."""
-        put(self.store, f"metadata/{read_root(data, 'root.json').signed.version}.root.json", data)
+        """Puts root metadata under its version, then keeps it here. Raises StoreError where another one is there."""
+        put(self.store, f"metadata/{roots.read_root(data, 'root.json').signed.version}.root.json", data)
+        durable.replace_file(self.folder / CURRENT_ROOT_NAME, data)
 
     def publish(self, number: int, data: bytes) -> int:
         """Publishes a round, or signs the same one anew; returns the version of the timestamp.
@@ -107,14 +86,29 @@ class Repository:
         """Sign with the role's key and put under the next free version, which is returned."""
         from tuf.api.metadata import Metadata
 
-        signer = keys.load_key(key_path(self.folder, role))
-        signed.version = max(self._versions().get(role, 0), self._newest(role)) + 1
+        signer = self._signer(role)
+        signed.version = self._free_version(role)
         durable.replace_file(self.folder / VERSIONS_NAME, json.dumps({**self._versions(), role: signed.version}, sort_keys=True).encode() + b"\n")
         metadata = Metadata(signed)
         metadata.sign(signer)
-        if not self.store.put_new(f"metadata/{signed.version}.{role}.json", _bytes(metadata)):
-            raise StoreError(f"metadata/{signed.version}.{role}.json: expected a free name, found it taken; another hub writes to this store: run it again, and stop that one")
+        if not self.store.put_new(f"metadata/{signed.version}.{role}.json", roots.to_bytes(metadata)):
+            found = f"metadata/{signed.version}.{role}.json: expected a free name, found it taken"
+            raise StoreError(f"{found}; another hub writes to this store: stop that one, and run it again")
         return int(signed.version)
+
+    def _signer(self, role: str) -> CryptoSigner:
+        """The key of an online role, which is the one that the newest root names."""
+        allowed = self.root().signed.roles[role].keyids
+        for path in sorted((self.folder / "keys").glob(f"{role}-*.pem")):
+            signer = keys.load_key(path)
+            if signer.public_key.keyid in allowed:
+                return signer
+        raise TrustError(f"{self.folder / 'keys'}: expected the key of {role} that the fleet's root names, found none; restore it, or run `edge-nusa hub rotate`")
+
+    def _free_version(self, role: str) -> int:
+        """One more than this hub signed and the store has. What is far beyond was not signed here, and no device believes it."""
+        counted = self._versions().get(role, 0)
+        return max([counted, *(version for version, _ in versions(self.store, role) if version <= counted + FARTHEST)]) + 1
 
     def _versions(self) -> dict[str, int]:
         path = self.folder / VERSIONS_NAME
@@ -124,9 +118,6 @@ class Repository:
             return {}
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise DamagedError(f"{path}: expected the versions last signed, found something else ({error}); restore the file, or remove it to count from the store") from error
-
-    def _newest(self, role: str) -> int:
-        return max((version for version, _ in versions(self.store, role)), default=0)
 
 
 def versions(store: Store, role: str) -> list[tuple[int, str]]:
@@ -139,16 +130,10 @@ def versions(store: Store, role: str) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def key_path(folder: Path, role: str) -> Path:
-    """Where the hub keeps the key of an online role."""
-    return folder / "keys" / f"{role}.pem"
+def new_online_keys(folder: Path) -> dict[str, CryptoSigner]:
+    """A new key for each online role, kept in the hub's folder under its own name."""
+    return {role: keys.new_named_key(folder / "keys", role) for role in ONLINE_ROLES}
 
 
 def _after(days: int) -> datetime:
     return (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
-
-
-def _bytes(metadata: Any) -> bytes:
-    from tuf.api.serialization.json import JSONSerializer
-
-    return bytes(metadata.to_bytes(JSONSerializer(compact=True)))

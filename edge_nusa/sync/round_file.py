@@ -52,7 +52,7 @@ class Received:
 @dataclass(frozen=True)
 class Round:
     """number from 1 up (0: before the first); knowledge without anchors; forgotten: label key -> the last round that took it
-    back; received by device."""
+    back; withdrawn: label key -> the last round in which all who taught it had undone that; received by device."""
 
     fleet: str
     number: int
@@ -60,6 +60,7 @@ class Round:
     knowledge: Knowledge
     forgotten: Mapping[str, int] = field(default_factory=dict)
     received: Mapping[str, Received] = field(default_factory=dict)
+    withdrawn: Mapping[str, int] = field(default_factory=dict)
 
 
 def nothing(fleet: str, layout: Layout) -> Round:
@@ -82,7 +83,7 @@ def encode(one: Round) -> bytes:
     record = {
         "format_version": FORMAT_VERSION, "fleet": one.fleet, "number": one.number, "basis_hash": one.basis_hash, "tasks": knowledge.tasks,
         "answer": asdict(knowledge.answer), "labels": [asdict(label) for label in knowledge.labels], "spare": head.spare,
-        "forgotten": dict(one.forgotten), "received": {device: asdict(entry) for device, entry in one.received.items()},
+        "forgotten": dict(one.forgotten), "withdrawn": dict(one.withdrawn), "received": {device: asdict(entry) for device, entry in one.received.items()},
         "recipe": knowledge.recipe.name, "sha256": sha256_hex(numbers), "bytes": len(numbers),
     }  # fmt: skip
     return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n" + numbers
@@ -123,5 +124,5 @@ def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMa
                               {str(key): Forgot(int(own["sequence"]), int(own["base"])) for key, own in entry["forgot"].items()})  # fmt: skip
         for device, entry in record["received"].items()
     }
-    forgotten = {str(key): int(number) for key, number in record["forgotten"].items()}
-    return Round(str(record["fleet"]), mark.number, str(record["basis_hash"]), knowledge, forgotten, received)
+    forgotten, withdrawn = ({str(key): int(number) for key, number in record[name].items()} for name in ("forgotten", "withdrawn"))
+    return Round(str(record["fleet"]), mark.number, str(record["basis_hash"]), knowledge, forgotten, received, withdrawn)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BASE = "store:///"
 """What stands before a key in the addresses that python-tuf forms; nothing is ever looked up by it."""
 LARGEST_METADATA_BYTES = 512_000
+MOST_CANDIDATES = 8
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,30 @@ def newest_round(store: Store, root: bytes, cache: Path, most_bytes: int) -> Pub
     """Follow roots, timestamp, snapshot and targets, and fetch the round that they name.
 
     root: the first root metadata that this device was given; cache: a folder of this device's for the newest metadata
-    seen, which makes going back impossible. Raises TrustError, or StoreError where the store does not answer.
+    seen, which makes going back impossible. What someone put above the newest true timestamp is passed over, up to
+    MOST_CANDIDATES of them. Raises TrustError, or StoreError where the store does not answer.
     """
+    found = [key for _, key in reversed(repository.versions(store, "timestamp"))]
+    if not found:
+        raise MissingObjectError("expected a published round in the store, found none; merge and publish on the hub")
+    forged: list[ForgedError] = []
+    for key in found[:MOST_CANDIDATES]:
+        try:
+            return _followed(store, root, cache, most_bytes, key)
+        except ForgedError as error:
+            forged.append(error)
+    raise forged[0]
+
+
+class ForgedError(TrustError):
+    """Metadata that the fleet's root does not vouch for."""
+
+
+def _followed(store: Store, root: bytes, cache: Path, most_bytes: int, timestamp_key: str) -> Published:
     from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
     from tuf.ngclient import Updater, UpdaterConfig
 
-    fetcher = _fetcher(store, most_bytes)
+    fetcher = _fetcher(store, most_bytes, timestamp_key)
     config = UpdaterConfig(max_root_rotations=64, root_max_length=LARGEST_METADATA_BYTES, snapshot_max_length=LARGEST_METADATA_BYTES,
                            targets_max_length=LARGEST_METADATA_BYTES)  # fmt: skip
     try:
@@ -56,7 +75,7 @@ def newest_round(store: Store, root: bytes, cache: Path, most_bytes: int) -> Pub
         rule = "expected a hub that publishes now and then, and a right clock"
         raise TrustError(f"the fleet's metadata has expired ({error}): {rule}; publish on the hub, or set this clock") from error
     except RepositoryError as error:
-        raise TrustError(f"the store's metadata is not what the fleet's root vouches for ({error}); nothing was taken: ask who writes to this store") from error
+        raise ForgedError(f"the store's metadata is not what the fleet's root vouches for ({error}); nothing was taken: ask who writes to this store") from error
     except DownloadError as error:
         cause = error.__cause__ if isinstance(error.__cause__, StoreError) else error
         raise StoreError(f"pull: expected the store to give the fleet's round, found: {cause}") from error
@@ -72,8 +91,8 @@ def _current(updater: Updater) -> tuple[int, TargetFile]:
     return number, info
 
 
-def _fetcher(store: Store, most_bytes: int) -> FetcherInterface:
-    """python-tuf's way to bytes, over a store. `timestamp.json` is the newest N.timestamp.json of the store."""
+def _fetcher(store: Store, most_bytes: int, timestamp_key: str) -> FetcherInterface:
+    """python-tuf's way to bytes, over a store in which `timestamp.json` is one of its N.timestamp.json."""
     from tuf.api.exceptions import DownloadError, DownloadHTTPError
     from tuf.ngclient import FetcherInterface
 
@@ -82,10 +101,7 @@ def _fetcher(store: Store, most_bytes: int) -> FetcherInterface:
             key = url.removeprefix(BASE)
             try:
                 if key == "metadata/timestamp.json":
-                    found = repository.versions(store, "timestamp")
-                    if not found:
-                        raise MissingObjectError("the store has no round yet; merge and publish on the hub")
-                    key = found[-1][1]
+                    key = timestamp_key
                 yield store.get(key, most_bytes if key.startswith("rounds/") else LARGEST_METADATA_BYTES)
             except MissingObjectError as error:
                 raise DownloadHTTPError(str(error), 404) from error
