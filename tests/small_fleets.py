@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ def small_layout() -> Layout:
     layout = object.__new__(Layout)
     layout.basis_hash, layout.features = BASIS, FEATURES
     layout.ranks = {"text.0.q": RANK, "text.0.v": RANK}
+    layout.largest_cores = dict.fromkeys(layout.ranks, 10.0)
     return layout
 
 
@@ -76,8 +76,3 @@ def joint(lessons: Mapping[str, list[np.ndarray]]) -> dict[str, Any]:
         for rows in parts:
             knowledge = taught(knowledge, name, rows)
     return facts(knowledge)
-
-
-def micro_like(**values: Any) -> SimpleNamespace:
-    """An object with these attributes."""
-    return SimpleNamespace(**values)

@@ -148,6 +148,7 @@ def _judged(store: Store, statement: Statement, device: str, sequence: int, judg
     accepted = Accepted(statement, f"updates/{device}/{statement.sha256}.numbers", {})
     change = read(store, accepted, judge.layout)
     plausible.check(change)
+    plausible.check_cores(change, judge.layout.largest_cores)
     pictures = {key: label.pictures for key, label in change.labels.items()}
     total = sum(abs(count) for count in pictures.values()) + abs(change.spare)
     if total > judge.limits.pictures:

@@ -8,6 +8,8 @@ direction. Forgetting (`Head.without`) keeps the first two. Letters: F features.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from edge_nusa.errors import DamagedError
@@ -21,6 +23,14 @@ _NO_PICTURES = "no pictures give these numbers"
 def energy(features: int) -> float:
     """e of the module docstring for F features."""
     return (features - 1) * (UNIT + 0.5) ** 2 + UNIT**2
+
+
+def check_cores(change: Change, largest: Mapping[str, float]) -> None:
+    """Raises DamagedError for cores that no lessons learn. largest: matrix -> norm (`edge_nusa.sync.packed.Layout`)."""
+    for name, core in change.cores.items():
+        norm = float(np.linalg.norm(core))
+        if norm > largest[name]:
+            raise DamagedError(f"{name}: expected cores of a norm up to {largest[name]:.3g}, found {norm:.3g}; no lessons give these numbers")
 
 
 def check(change: Change) -> None:
