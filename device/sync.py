@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
 from edge_nusa import durable
 from edge_nusa.device import uptake
 from edge_nusa.device.fleet import Fleet, Sent
-from edge_nusa.errors import DamagedError, RefusedError, TrustError
+from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, TrustError
 from edge_nusa.generation import Generation
 from edge_nusa.knowledge import Knowledge, RoundMark, from_files, load, to_files
 from edge_nusa.recipes import DEVICE
@@ -89,7 +90,8 @@ def pull(workplace: Workplace, is_forced: bool = False) -> dict[str, Any]:
                 _check_new(fleet, mark, before)
             fleet.keep_base(found.data)
             report = _taken(workplace, fleet, before, mark, is_forced)
-        remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report['generation']}")
+        with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
+            remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report['generation']}")
         fleet.prune({_mark_of(generation) for generation in workplace.state.history()})
         return report
 

@@ -24,7 +24,7 @@ from edge_nusa.recipes import DEVICE
 from edge_nusa.sync import gram_form
 
 Precision = Literal["float32", "float16", "int8"]
-LEVEL = 9
+LEVEL = 6
 
 
 LARGEST_CORE = 10.0
