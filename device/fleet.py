@@ -63,6 +63,7 @@ class Fleet:
             if record["format_version"] != FORMAT_VERSION:
                 raise DamagedError(f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that wrote it")
             self.fleet, self.store_place, self.device = str(record["fleet"]), str(record["store"]), str(record["device"])
+            self.rounds_place = str(record.get("rounds") or self.store_place)
         except FileNotFoundError as error:
             raise InputError(f"{workplace.state.folder}: expected a state that belongs to a fleet, found none; run `edge-nusa sync init STORE --root root.json`") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -176,8 +177,10 @@ def fleet_name(root: bytes) -> str:
     return sha256_hex(root)[:32]
 
 
-def join(workplace: Workplace, store: str, root_path: Path) -> dict[str, str]:
+def join(workplace: Workplace, store: str, root_path: Path, rounds: str | None = None) -> dict[str, str]:
     """Make this state a member of a fleet: its key, and what it trusts. Returns {"device", "public_key", "fleet"}.
+
+    rounds: the hub's mirror to pull from, instead of the store.
 
     Raises InputError where it is one already, TrustError for a root that is none.
     """
@@ -188,15 +191,19 @@ def join(workplace: Workplace, store: str, root_path: Path) -> dict[str, str]:
     root = _read(root_path, 1 << 20)
     if read_root(root, str(root_path)).signed.version != 1:
         raise InputError(f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's folder")
-    open_store(store)
-    place = store if "://" in store else str(Path(store).absolute())
+    places = {"store": _absolute(store), **({"rounds": _absolute(rounds)} if rounds else {})}
     signer = keys.load_key(folder / "key.pem") if (folder / "key.pem").exists() else keys.new_key(folder / "key.pem")
-    settings = {"fleet": fleet_name(root), "store": place, "device": signer.public_key.keyid}
+    settings = {"fleet": fleet_name(root), **places, "device": signer.public_key.keyid}
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / "device.pub", keys.public_bytes(signer.public_key))
         durable.replace_file(folder / "root.json", root)
         durable.replace_file(folder / "settings.json", json.dumps({**settings, "format_version": FORMAT_VERSION}, sort_keys=True).encode() + b"\n")
     return {"device": signer.public_key.keyid, "public_key": str(folder / "device.pub"), "fleet": settings["fleet"]}
+
+
+def _absolute(place: str) -> str:
+    open_store(place)
+    return place if "://" in place else str(Path(place).absolute())
 
 
 def _read(path: Path, limit: int) -> bytes:

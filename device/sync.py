@@ -80,7 +80,7 @@ def pull(workplace: Workplace, is_forced: bool = False) -> dict[str, Any]:
     fleet = Fleet(workplace)
     with fleet.locked():
         limit = fleet.layout.largest_bytes(LARGEST_ROUND_LABELS)
-        found = trusted.newest_round(open_store(fleet.store_place), fleet.root, fleet.folder / "metadata", limit)
+        found = trusted.newest_round(open_store(fleet.rounds_place), fleet.root, fleet.folder / "metadata", limit)
         mark = RoundMark(found.number, found.sha256)
         with workplace.state.writer():
             _, before = load(workplace.bundle, workplace.state, DEVICE)

@@ -130,9 +130,14 @@ def _print_merge(done: dict[str, Any]) -> None:
     output.emit(merged if done["merged"] else f"nothing new; round {done['round']} stays")
 
 
-def publish(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
+def publish(
+    mirror: Annotated[Optional[str], typer.Option(help="Copy what is published there too: an OCI registry, S3, or a folder.", show_default=False)] = None,  # noqa: UP045
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
     """Sign the newest round and put it into the store; again before it expires."""
-    done = _open(hub, bundle).publish()
+    done = _open(hub, bundle).publish(mirror)
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(done)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -20,8 +20,9 @@ class Payload(StrEnum):
 
 
 def init(
-    store: Annotated[str, typer.Argument(help="The fleet's store: a folder.")],
+    store: Annotated[str, typer.Argument(help="The fleet's store: a folder, or s3://BUCKET/PREFIX.")],
     root: Annotated[Path, typer.Option("--root", help="root.json from the hub, brought by a way you trust.")],
+    rounds: Annotated[Optional[str], typer.Option(help="Pull from this mirror of the hub instead: oci://HOST/NAME, S3 or a folder.", show_default=False)] = None,  # noqa: UP045
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
@@ -30,7 +31,7 @@ def init(
     from edge_nusa.device import fleet
     from edge_nusa.workplace import Workplace
 
-    made = fleet.join(Workplace.open(bundle, state), store, root)
+    made = fleet.join(Workplace.open(bundle, state), store, root, rounds)
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(made)
     else:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_nusa import durable
 from edge_nusa import labels as label_names
 from edge_nusa.bundle import Bundle
 from edge_nusa.errors import InputError, RefusedError, UsageError
@@ -18,6 +19,7 @@ from edge_nusa.file_record import sha256_hex
 from edge_nusa.state import State
 from edge_nusa.sync import inbox, keys, merging, round_file, spelling
 from edge_nusa.sync.enrolled import Device, Enrolled
+from edge_nusa.sync.folder_store import FolderStore
 from edge_nusa.sync.hub_folder import read_settings
 from edge_nusa.sync.inbox import Accepted, Limits, Mail
 from edge_nusa.sync.merging import Contribution, Step
@@ -25,10 +27,11 @@ from edge_nusa.sync.packed import Layout
 from edge_nusa.sync.repository import Repository
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.rules import Mean, Robust, Rule, RuleName
-from edge_nusa.sync.store import Store, open_store
+from edge_nusa.sync.store import Store, copy_new, open_store
 from edge_nusa.sync.suspects import Means
 
 FILES = ("round.bin", "ledger.json")
+LARGEST_MIRRORED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,17 @@ class Hub:
                 report |= {"round": made.number, "merged": True, "labels": made.knowledge.names, **self._said(before, made, mails)}
             return {**report, "seconds": round(time.monotonic() - began, 2)}
 
-    def publish(self) -> dict[str, Any]:
-        """Publish the newest round, or sign it anew. Raises InputError before the first merge."""
+    def publish(self, mirror: str | None = None) -> dict[str, Any]:
+        """Publish the newest round, or sign it anew; copy all that is published to `mirror`. Raises InputError before the first merge."""
         found, data = self.current()[0], self._round_bytes()
-        version = Repository(self.store, self.folder, self.settings.expiry).publish(found.number, data)
+        with durable.explained(f"publish round {found.number} from {self.folder}"):
+            version = Repository(self.store, self.folder, self.settings.expiry).publish(found.number, data)
+        if mirror is not None:
+            target = open_store(mirror)
+            if isinstance(target, FolderStore):
+                target.create()
+            for prefix in ("rounds", "metadata"):
+                copy_new(self.store, target, prefix, LARGEST_MIRRORED_BYTES)
         return {"round": found.number, "sha256": sha256_hex(data), "bytes": len(data), "timestamp": version}
 
     def status(self) -> dict[str, Any]:

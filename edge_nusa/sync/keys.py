@@ -131,7 +131,7 @@ def opened(data: bytes, payload_type: str, allowed: Mapping[str, SSlibKey], wher
             raise TrustError(f"{where}: expected one signature by a key that is enrolled, found {[n[:16] for n in envelope.signatures]}; enrol the device first")
         envelope.verify([allowed[names[0]]], 1)
     except VerificationError as error:
-        raise TrustError(f"{where}: its signature is not that of the key that it names; it was changed on the way, or forged") from error
+        raise TrustError(f"{where}: expected a signature by the key that it names, found one that is not; it was changed on the way, or forged") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FormatError) as error:
         raise TrustError(f"{where}: expected a signed envelope, found {len(data)} bytes that are none ({error})") from error
     return names[0], envelope.payload

@@ -58,4 +58,21 @@ def open_store(place: str) -> Store:
     scheme, separator, _ = place.partition("://")
     if not separator:
         return FolderStore(place)
-    raise InputError(f"{place[:80]!r}: expected a folder, found the scheme {scheme!r}; give the path of a folder")
+    if scheme == "s3":
+        from edge_nusa.sync.s3_store import S3Store
+
+        return S3Store(place)
+    if scheme in ("oci", "oci+http"):
+        from edge_nusa.sync.oci_store import OciStore
+
+        return OciStore(place)
+    raise InputError(f"{place[:80]!r}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {scheme!r}; give one of those")
+
+
+def copy_new(source: Store, target: Store, prefix: str, most_bytes: int) -> int:
+    """Copy what the target lacks of the keys under a prefix, in the order of the versions or names; how many were copied."""
+    there = set(target.list(prefix))
+    missing = [key for key in source.list(prefix) if key not in there]
+    for key in missing:
+        put(target, key, source.get(key, most_bytes))
+    return len(missing)
