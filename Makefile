@@ -36,7 +36,7 @@ lint: $(EXPORT)/ready
 $(BOARD)/ready: pyproject.toml Makefile
 	$(PYTHON) -m venv $(BOARD)
 	$(BOARD)/bin/python $(PIP) $(TORCH_BOARD) $(QUIET_PIP)
-	$(BOARD)/bin/python $(PIP) -e '.[learn,report,demo,sync,dev]' $(TORCH_BOARD) $(QUIET_PIP)
+	$(BOARD)/bin/python $(PIP) -e '.[learn,report,demo,sync,s3,oci,servers,dev]' $(TORCH_BOARD) $(QUIET_PIP)
 	touch $@
 
 $(EXPORT)/ready: pyproject.toml Makefile

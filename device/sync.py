@@ -15,7 +15,7 @@ from typing import Any
 from edge_nusa import durable
 from edge_nusa.device import uptake
 from edge_nusa.device.fleet import Fleet, Sent
-from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, TrustError
+from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, ResourceError, TrustError
 from edge_nusa.generation import Generation
 from edge_nusa.knowledge import Knowledge, RoundMark, from_files, load, to_files
 from edge_nusa.recipes import DEVICE
@@ -32,10 +32,11 @@ LARGEST_ROUND_LABELS = 10_000
 JUDGED_BY = "vocabulary and labels; no pictures are kept to measure accuracy with"
 
 
-def push(workplace: Workplace, precision: Precision = PRECISION) -> dict[str, Any]:
+def push(workplace: Workplace, precision: Precision = PRECISION, most_bytes: int | None = None) -> dict[str, Any]:
     """Send what was gained since the last push, and what the store may not have of earlier ones.
 
-    Returns {"update", "sent", "bytes", "labels", "pictures", "forgets"}. Raises StoreError; what was gained is then kept to be sent.
+    Returns {"update", "sent", "bytes", "labels", "pictures", "forgets"}. Raises StoreError, or ResourceError where more than
+    `most_bytes` would go out; what was gained is then kept to be sent.
     """
     fleet = Fleet(workplace)
     with fleet.locked():
@@ -45,6 +46,7 @@ def push(workplace: Workplace, precision: Precision = PRECISION) -> dict[str, An
         made = None if gained.is_empty else fleet.keep_sent(*update.encode(gained, _place(fleet, knowledge.round), precision))
         received = base.received.get(fleet.device, Received())
         waiting = [one for one in fleet.sent() if one.statement.place.sequence > received.through]
+        _check_size("push", sum(len(one.envelope) + len(one.numbers) for one in waiting), most_bytes)
         for one in waiting:
             inbox.send(open_store(fleet.store_place), one.envelope, one.statement, one.numbers)
         return {
@@ -71,16 +73,23 @@ def _place(fleet: Fleet, mark: RoundMark) -> update.Place:
     return update.Place(fleet.fleet, fleet.layout.basis_hash, fleet.device, sequence, mark, refused)
 
 
-def pull(workplace: Workplace, is_forced: bool = False) -> dict[str, Any]:
+def _check_size(verb: str, size: int, most_bytes: int | None) -> None:
+    if most_bytes is not None and size > most_bytes:
+        raise ResourceError(f"{verb}: expected at most {most_bytes} bytes (--max-bytes), found {size}; allow more, or wait for a cheaper connection")
+
+
+def pull(workplace: Workplace, is_forced: bool = False, most_bytes: int | None = None) -> dict[str, Any]:
     """Take the fleet's newest round as a new generation, with what was gained here and is not in it.
 
     Returns {"round", "generation", "labels", "new", "forgotten", "retention", "judged_by"}; generation is None where
-    nothing is new. Raises StoreError, TrustError, RefusedError (remembered, with the reason), and leaves the state as it was.
+    nothing is new. Raises StoreError, TrustError, RefusedError (remembered, with the reason), ResourceError for a round of
+    more than `most_bytes`, and leaves the state as it was.
     """
     fleet = Fleet(workplace)
     with fleet.locked():
         limit = fleet.layout.largest_bytes(LARGEST_ROUND_LABELS)
-        found = trusted.newest_round(open_store(fleet.rounds_place), fleet.root, fleet.folder / "metadata", limit)
+        bounds = trusted.Bounds(limit, most_bytes)
+        found = trusted.newest_round(open_store(fleet.rounds_place), fleet.root, fleet.folder / "metadata", bounds)
         mark = RoundMark(found.number, found.sha256)
         with workplace.state.writer():
             _, before = load(workplace.bundle, workplace.state, DEVICE)

@@ -27,7 +27,7 @@ from edge_nusa import head as heads
 from edge_nusa.device import fleet as fleets
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.sync.hub import MergeSettings
-from edge_nusa.sync.trusted import newest_round
+from edge_nusa.sync.trusted import Bounds, newest_round
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ class World:
         elif command == "merge":
             assert sorted(self.hub.current()[0].knowledge.head.counts.tolist()) in ([3], [3, 4])
         else:
-            published = newest_round(self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", 1 << 26)
+            published = newest_round(self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26))
             assert published.number in (1, 2)
 
     def finish(self) -> None:
@@ -107,7 +107,7 @@ class World:
         knowledge = self.hub.current()[0].knowledge
         assert dict(zip(knowledge.names, knowledge.head.counts.tolist(), strict=True)) == {"cup": 3, "plate": 4}
         self.hub.publish()
-        published = newest_round(self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", 1 << 26)
+        published = newest_round(self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26))
         assert published.number == self.hub.current()[0].number
 
 

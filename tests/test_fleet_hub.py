@@ -14,7 +14,7 @@ import pytest
 from fleet_world import Member, bundle, new_hub, one_round, scans
 
 from edge_nusa.bundle import Bundle
-from edge_nusa.errors import EdgeNusaError, InputError, RefusedError, StoreError, UsageError
+from edge_nusa.errors import EdgeNusaError, InputError, RefusedError, ResourceError, StoreError, UsageError
 from edge_nusa.knowledge import RoundMark, to_files
 from edge_nusa.sync import inbox, keys, update
 from edge_nusa.sync.change import Change, LabelChange
@@ -312,6 +312,22 @@ def test_a_store_that_is_not_mounted_is_said_and_nothing_is_written_in_its_place
     store.with_name("unplugged").rename(store)
     assert member.push()["sent"] == [1]
     assert hub.merge(MergeSettings())["labels"] == ["three"]
+
+
+def test_more_bytes_than_allowed_are_neither_sent_nor_fetched(fleet: tuple[Hub, list[Member]]) -> None:
+    from edge_nusa.device import sync
+
+    hub, (member, other) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    with pytest.raises(ResourceError, match=r"push: expected at most 1000 bytes \(--max-bytes\), found"):
+        sync.push(member.workplace, most_bytes=1000)
+    assert hub.store.list("updates") == []
+    assert member.push()["sent"] == [1]
+    hub.merge(MergeSettings())
+    hub.publish()
+    with pytest.raises(ResourceError, match=r"round 1: expected at most 1000 bytes \(--max-bytes\), found"):
+        sync.pull(other.workplace, most_bytes=1000)
+    assert sync.pull(other.workplace, most_bytes=10_000_000)["labels"] == ["three"]
 
 
 def test_an_update_holds_no_path_host_name_or_picture(fleet: tuple[Hub, list[Member]]) -> None:

@@ -29,7 +29,7 @@ from edge_nusa.sync.s3_store import S3Store
 from edge_nusa.sync.store import MissingObjectError
 
 pytestmark = pytest.mark.slow
-KEYS = {"AWS_ACCESS_KEY_ID": "edge-nusa-test", "AWS_SECRET_ACCESS_KEY": "edge-nusa-test-secret", "AWS_REGION": "us-east-1"}
+KEYS = {"AWS_ACCESS_KEY_ID": "edge-nusa-test", "AWS_SECRET_ACCESS_KEY": "edge-nusa-test-secret", "AWS_REGION": "us-east-1"}  # words for loopback servers, no secrets
 
 
 def program(name: str, folder_variable: str, package: str) -> str:

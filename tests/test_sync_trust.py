@@ -15,7 +15,7 @@ from edge_nusa.sync import hub_folder, keys, roots
 from edge_nusa.sync.folder_store import FolderStore
 from edge_nusa.sync.hub_folder import RootKeys
 from edge_nusa.sync.repository import Expiry, Repository, new_online_keys
-from edge_nusa.sync.trusted import Published, newest_round
+from edge_nusa.sync.trusted import Bounds, Published, newest_round
 
 LIMIT = 10_000
 
@@ -38,7 +38,7 @@ class World:
         self.repository.publish(number, f"round {number}".encode() * 10)
 
     def pull(self) -> Published:
-        return newest_round(self.store, self.root, self.cache, LIMIT)
+        return newest_round(self.store, self.root, self.cache, Bounds(LIMIT))
 
     def files(self, pattern: str) -> list[Path]:
         return sorted((self.folder / "store").glob(pattern), key=lambda path: int(path.name.split(".")[0]) if path.name[0].isdigit() else 0)
@@ -198,7 +198,7 @@ def test_three_rotations_of_all_keys_are_followed_by_a_device_that_was_away(worl
         old = new
         world.publish(turn + 2)
     assert world.pull().number == 4
-    fresh = newest_round(world.store, world.root, world.folder / "another cache", LIMIT)
+    fresh = newest_round(world.store, world.root, world.folder / "another cache", Bounds(LIMIT))
     assert fresh.number == 4
 
 

@@ -16,14 +16,14 @@ from edge_nusa.cli.commands import BundleOption, FormatOption, MemoryOption, Qui
 from edge_nusa.errors import InputError, UsageError
 
 
-def memory_bytes(text: str | None) -> int | None:
+def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:
     """`512M`, `1G`, `300K` or plain bytes. Raises UsageError for anything else."""
     if text is None:
         return None
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     number, unit = (text[:-1], units[text[-1].upper()]) if text and text[-1].upper() in units else (text, 1)
     if not number.isascii() or not number.isdigit() or len(number) > 15 or int(number) == 0:
-        raise UsageError(f"--max-memory: expected a size such as 512M or 1G, got {text!r}")
+        raise UsageError(f"{option}: expected a size such as 512M or 1G, got {text!r}")
     return int(number) * unit
 
 

@@ -10,6 +10,7 @@ import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.commands import BundleOption, FormatOption, StateOption, ThreadsOption
+from edge_nusa.cli.learning import memory_bytes
 
 
 class Payload(StrEnum):
@@ -38,8 +39,13 @@ def init(
         output.emit(f"this device is {made['device'][:16]} of the fleet {made['fleet'][:16]}; bring {made['public_key']} to the hub: edge-nusa hub enroll device.pub")
 
 
+PayloadOption = Annotated[Payload, typer.Option(help="How the cores of an update travel.")]
+BytesOption = Annotated[Optional[str], typer.Option("--max-bytes", help="Neither send nor fetch more at once, such as 500K or 20M.", show_default=False)]  # noqa: UP045
+
+
 def push(
-    payload: Annotated[Payload, typer.Option(help="How the cores travel.")] = Payload.FLOAT16,
+    payload: PayloadOption = Payload.FLOAT16,
+    max_bytes: BytesOption = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
@@ -48,7 +54,7 @@ def push(
     from edge_nusa.device import sync
     from edge_nusa.workplace import Workplace
 
-    done = sync.push(Workplace.open(bundle, state), payload.value)
+    done = sync.push(Workplace.open(bundle, state), payload.value, memory_bytes(max_bytes, "--max-bytes"))
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(done)
     else:
@@ -57,6 +63,7 @@ def push(
 
 def pull(
     force: Annotated[bool, typer.Option("--force", help="Take the round even where the judge refuses it.")] = False,
+    max_bytes: BytesOption = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     threads: ThreadsOption = 0,
@@ -66,7 +73,7 @@ def pull(
     from edge_nusa.device import sync
     from edge_nusa.workplace import Workplace
 
-    done = sync.pull(Workplace.open(bundle, state, threads), force)
+    done = sync.pull(Workplace.open(bundle, state, threads), force, memory_bytes(max_bytes, "--max-bytes"))
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(done)
     else:
@@ -74,19 +81,24 @@ def pull(
 
 
 def run(
-    payload: Annotated[Payload, typer.Option(help="How the cores travel.")] = Payload.FLOAT16,
+    payload: PayloadOption = Payload.FLOAT16,
+    max_bytes: BytesOption = None,
+    between: Annotated[Optional[str], typer.Option(help="Only at these hours of this clock, such as 01:00-05:00; else do nothing.", show_default=False)] = None,  # noqa: UP045
     bundle: BundleOption = None,
     state: StateOption = None,
     threads: ThreadsOption = 0,
     format: FormatOption = None,
 ) -> None:
     """Push, then pull."""
-    from edge_nusa.device import sync
+    from edge_nusa.device import hours, sync
     from edge_nusa.workplace import Workplace
 
-    workplace = Workplace.open(bundle, state, threads)
-    pushed = sync.push(workplace, payload.value)
-    pulled = sync.pull(workplace)
+    if between is not None and not hours.is_within(between):
+        output.emit_json({"push": None, "pull": None}) if output.chosen(format) is output.Format.JSON else output.emit(f"not between {between}: nothing was done")
+        return
+    workplace, most = Workplace.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")
+    pushed = sync.push(workplace, payload.value, most)
+    pulled = sync.pull(workplace, most_bytes=most)
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"push": pushed, "pull": pulled})
     else:

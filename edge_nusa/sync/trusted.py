@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_nusa import durable
-from edge_nusa.errors import StoreError, TrustError
+from edge_nusa.errors import ResourceError, StoreError, TrustError
 from edge_nusa.sync import repository
 from edge_nusa.sync.store import MissingObjectError, Store
 
@@ -31,12 +31,21 @@ class Published:
     data: bytes
 
 
-def newest_round(store: Store, root: bytes, cache: Path, most_bytes: int) -> Published:
+@dataclass(frozen=True)
+class Bounds:
+    """possible: no round of this bundle is larger, in bytes; asked: what the user allows, None for anything possible."""
+
+    possible: int
+    asked: int | None = None
+
+
+def newest_round(store: Store, root: bytes, cache: Path, bounds: Bounds) -> Published:
     """Follow roots, timestamp, snapshot and targets, and fetch the round that they name.
 
     root: the first root metadata that this device was given; cache: a folder of this device's for the newest metadata
     seen, which makes going back impossible. What someone put above the newest true timestamp is passed over, up to
-    MOST_CANDIDATES of them. Raises TrustError, or StoreError where the store does not answer.
+    MOST_CANDIDATES of them. Raises TrustError, StoreError where the store does not answer, ResourceError for a larger round than
+    was asked for.
     """
     found = [key for _, key in reversed(repository.versions(store, "timestamp"))]
     if not found:
@@ -44,7 +53,7 @@ def newest_round(store: Store, root: bytes, cache: Path, most_bytes: int) -> Pub
     forged: list[ForgedError] = []
     for key in found[:MOST_CANDIDATES]:
         try:
-            return _followed(store, root, cache, most_bytes, key)
+            return _followed(store, root, cache, bounds, key)
         except ForgedError as error:
             forged.append(error)
     raise forged[0]
@@ -54,11 +63,11 @@ class ForgedError(TrustError):
     """Metadata that the fleet's root does not vouch for."""
 
 
-def _followed(store: Store, root: bytes, cache: Path, most_bytes: int, timestamp_key: str) -> Published:
+def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_key: str) -> Published:
     from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
     from tuf.ngclient import Updater, UpdaterConfig
 
-    fetcher = _fetcher(store, most_bytes, timestamp_key)
+    fetcher = _fetcher(store, bounds.possible, timestamp_key)
     config = UpdaterConfig(max_root_rotations=64, root_max_length=LARGEST_METADATA_BYTES, snapshot_max_length=LARGEST_METADATA_BYTES,
                            targets_max_length=LARGEST_METADATA_BYTES)  # fmt: skip
     try:
@@ -67,8 +76,11 @@ def _followed(store: Store, root: bytes, cache: Path, most_bytes: int, timestamp
             updater = Updater(str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root)
             updater.refresh()
             number, info = _current(updater)
-            if info.length > most_bytes:
-                raise TrustError(f"round {number}: expected at most {most_bytes} bytes, found {info.length} announced; it is of another bundle")
+            if info.length > bounds.possible:
+                raise TrustError(f"round {number}: expected at most {bounds.possible} bytes, found {info.length} announced; it is of another bundle")
+            if bounds.asked is not None and info.length > bounds.asked:
+                rule = f"expected at most {bounds.asked} bytes (--max-bytes), found {info.length}"
+                raise ResourceError(f"round {number}: {rule}; allow more, or wait for a cheaper connection")
             data = fetcher.download_bytes(f"{BASE}{info.get_prefixed_paths()[0]}", info.length)
             info.verify_length_and_hashes(data)
     except ExpiredMetadataError as error:
