@@ -90,11 +90,11 @@ class Fleet:
     def locked(self) -> Iterator[None]:
         """One sync at a time on this state. Raises ResourceError where another runs; learning and asking never wait for it."""
         lock = FileLock(self.folder / "lock", timeout=0, mode=durable.FILE_MODE)
-        try:
-            with durable.explained(f"lock {self.folder}"):
+        with durable.explained(f"lock {self.folder}"):
+            try:
                 lock.acquire()
-        except Timeout as error:
-            raise ResourceError(f"{self.folder}: expected no other sync of this state, found one running; wait for it to end") from error
+            except Timeout as error:  # an OSError too, which `explained` must not see
+                raise ResourceError(f"{self.folder}: expected no other sync of this state, found one running; wait for it to end") from error
         try:
             durable.remove_leftovers(self.folder)
             durable.remove_leftovers(self.folder / "sent")

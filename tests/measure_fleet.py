@@ -93,7 +93,7 @@ def filled(folder: Path, devices: int) -> Hub:
     change = replace(change, gram=(rows(1, 8).T @ rows(1, 8)).astype(np.int64), labels={"cup": LabelChange(Label("cup", 0), 8, rows(1, 8).sum(axis=0))})
     for number in range(devices):
         signer = keys.new_named_key(folder / "devices", "device")
-        hub.enrolled._write(Device(signer.public_key, f"device {number}"))  # `add` looks at all of them first, which takes hours here
+        hub.enrolled._write(Device(signer.public_key, f"device {number}"))  # `add` looks at all the others first, each time
         place = Place(hub.settings.fleet, hub.settings.basis_hash, signer.public_key.keyid, 1, RoundMark())
         labels = {f"label {number // 5}": replace(change.labels["cup"], label=Label(f"label {number // 5}", 0))}
         if number == 0:

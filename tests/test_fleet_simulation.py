@@ -130,6 +130,38 @@ def test_devices_that_are_away_and_killed_end_on_one_round_with_every_picture(tm
     assert outcome.kills >= 5
 
 
+def test_learning_and_syncing_at_once_lose_no_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uptake, "with_anchors", unjudged)
+    hub = new_hub(tmp_path)
+    members = [Member(tmp_path, hub, name) for name in ("a", "b")]
+
+    def learn(member: Member) -> None:
+        for number in range(8):
+            member.teach({f"thing of {member.name}": rows(number, 2)}, number)
+
+    def exchange(member: Member) -> None:
+        for _ in range(6):
+            try:
+                member.push()
+                member.pull()
+            except EdgeNusaError as error:
+                assert "found one running" in str(error) or "expected a published round" in str(error), str(error)
+
+    children = [in_child(lambda work=work, member=member: work(member)) for member in members for work in (learn, exchange, exchange)]
+    for _ in range(4):
+        if hub.merge(MergeSettings())["merged"]:
+            hub.publish()
+    assert [exit_status(child) for child in children] == [0] * len(children)
+    for _ in range(2):
+        for member in members:
+            member.push()
+        hub.merge(MergeSettings())
+        hub.publish()
+        for member in members:
+            member.pull()
+    assert members[0].labels == members[1].labels == {"thing of a": 16, "thing of b": 16}
+
+
 def main() -> None:
     """20 devices, 50 rounds; or as many as the two words say."""
     devices, rounds = (int(word) for word in sys.argv[1:3]) if len(sys.argv) > 2 else (20, 50)

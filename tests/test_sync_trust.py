@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,26 @@ def test_a_store_that_is_frozen_is_noticed_when_its_metadata_expires(tmp_path: P
     world.repository = replace(world.repository, expiry=Expiry())
     world.publish(1)
     assert world.pull().number == 1
+
+
+@pytest.mark.parametrize(("year", "is_taken"), [(1970, True), (2060, False)])
+def test_a_clock_that_is_years_wrong_takes_a_signed_round_or_says_to_set_the_clock(world: World, monkeypatch: pytest.MonkeyPatch, year: int, is_taken: bool) -> None:
+    from tuf.ngclient._internal import trusted_metadata_set
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(year, 1, 1, tzinfo=tz)
+
+    world.publish(2)
+    monkeypatch.setattr(trusted_metadata_set.datetime, "datetime", Clock)
+    if is_taken:
+        assert world.pull().number == 2
+    else:
+        with pytest.raises(TrustError, match="has expired .*or set this clock"):
+            world.pull()
+    monkeypatch.undo()
+    assert world.pull().number == 2
 
 
 def test_expired_targets_are_not_believed(tmp_path: Path) -> None:
