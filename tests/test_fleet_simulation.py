@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleet_world import Member, new_hub
+from fleet_world import Member, new_hub, one_round
 from state_chains import exit_status, in_child
 from test_fleet_faults import every_change, rows
 
@@ -92,12 +92,7 @@ def simulated(folder: Path, devices: int, rounds: int, seed: int, say: Callable[
         for member in present:
             kills += tried(lambda member=member: pulled(member), chance)
         say(f"round {turn + 1}: {len(present)} of {devices} there, {kills} kills so far, {len(expected)} labels, {time.monotonic() - began:.0f} s")
-    for member in members:
-        member.push()
-    hub.merge(MergeSettings())
-    hub.publish()
-    for member in members:
-        member.pull()
+    one_round(hub, members)
     return hub, members, Outcome(kills, expected, time.monotonic() - began)
 
 
@@ -153,12 +148,7 @@ def test_learning_and_syncing_at_once_lose_no_lesson(tmp_path: Path, monkeypatch
             hub.publish()
     assert [exit_status(child) for child in children] == [0] * len(children)
     for _ in range(2):
-        for member in members:
-            member.push()
-        hub.merge(MergeSettings())
-        hub.publish()
-        for member in members:
-            member.pull()
+        one_round(hub, members)
     assert members[0].labels == members[1].labels == {"thing of a": 16, "thing of b": 16}
 
 

@@ -64,7 +64,7 @@ class FolderStore:
             if path.exists():
                 return False
             try:
-                _write(temporary, data)
+                durable.write_file(temporary, data, FILE_MODE)
                 is_new = _link(temporary, path)
             finally:
                 with suppress(OSError):
@@ -130,17 +130,6 @@ def _make_folder(folder: Path) -> None:
     with suppress(FileExistsError):
         os.mkdir(folder, FOLDER_MODE)
     durable.sync_folder(folder.parent)
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-    try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _link(temporary: Path, path: Path) -> bool:

@@ -7,6 +7,7 @@ updates of devices. Credentials are those of `oras login` or `docker login`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import tempfile
 from collections.abc import Iterator
@@ -38,8 +39,8 @@ class OciStore:
         self._place = place
         self._name = f"{host}/{name}"
         self._registry = Registry(host, insecure=scheme == "oci+http")
-        self._registry.session.mount("https://", _patient())
-        self._registry.session.mount("http://", _patient())
+        # without a word requests waits for ever
+        self._registry.session.request = functools.partial(self._registry.session.request, timeout=SECONDS)
 
     def list(self, prefix: str) -> list[str]:
         """`Store.list`."""
@@ -129,14 +130,3 @@ class OciStore:
         except (RequestException, ValueError, KeyError, TypeError, OSError) as error:
             found = " ".join(str(error).split())[:300]
             raise StoreError(f"{self._place}: {doing}: expected the registry to do it, found {found}; check its address, your login and the network") from error
-
-
-def _patient() -> Any:
-    """An adapter of requests that gives up, which without a word it never does."""
-    from requests.adapters import HTTPAdapter
-
-    class Patient(HTTPAdapter):
-        def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-            return super().send(request, *args, **{**kwargs, "timeout": SECONDS})
-
-    return Patient()
