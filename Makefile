@@ -36,13 +36,13 @@ lint: $(EXPORT)/ready
 $(BOARD)/ready: pyproject.toml Makefile
 	$(PYTHON) -m venv $(BOARD)
 	$(BOARD)/bin/python $(PIP) $(TORCH_BOARD) $(QUIET_PIP)
-	$(BOARD)/bin/python $(PIP) -e '.[learn,report,demo,dev]' $(TORCH_BOARD) $(QUIET_PIP)
+	$(BOARD)/bin/python $(PIP) -e '.[learn,report,demo,sync,s3,oci,servers,dev]' $(TORCH_BOARD) $(QUIET_PIP)
 	touch $@
 
 $(EXPORT)/ready: pyproject.toml Makefile
 	$(PYTHON) -m venv $(EXPORT)
 	$(EXPORT)/bin/python $(PIP) $(TORCH_EXPORT) $(QUIET_PIP)
-	$(EXPORT)/bin/python $(PIP) -e '.[learn,report,demo,export,dev]' $(TORCH_EXPORT) $(QUIET_PIP)
+	$(EXPORT)/bin/python $(PIP) -e '.[learn,report,demo,export,sync,dev]' $(TORCH_EXPORT) $(QUIET_PIP)
 	touch $@
 
 # Trains the embedded model again (about two hours on two cores): make micro MICRO_DATA=../shared/data

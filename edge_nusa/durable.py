@@ -92,9 +92,9 @@ def read_at_most(path: Path, limit: int) -> bytes:
         os.close(descriptor)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Writes and syncs a new file for this user only. The name is durable once its folder is synced."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
+    """Writes and syncs a new file, for this user only by itself. The name is durable once its folder is synced."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         left = memoryview(data)
         while left:

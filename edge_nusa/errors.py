@@ -53,6 +53,18 @@ class ResourceError(EdgeNusaError):
     exit_code = 5
 
 
+class StoreError(EdgeNusaError):
+    """A store of a fleet cannot be reached, or gives something else than what was put there."""
+
+    exit_code = 6
+
+
+class TrustError(EdgeNusaError):
+    """What a store gave is not signed by whom it must be, is too old, or belongs to another fleet."""
+
+    exit_code = 6
+
+
 class MissingPackageError(EdgeNusaError):
     """A package of an extra is needed for this command and is not installed."""
 

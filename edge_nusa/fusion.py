@@ -22,6 +22,10 @@ FIRST = TEMPERATURES.index(0.08), TEXT_WEIGHTS.index(0.25)
 SHAPE = len(TEMPERATURES), len(TEXT_WEIGHTS)
 UNIT = 2**10
 """Whole numbers a nat: sums are the same bits in any order, and can be taken back."""
+LEAST_LIKELY = 1e-12
+"""A picture counts as at least so likely, so that one cannot outvote all others."""
+LARGEST = round(-UNIT * float(np.log(LEAST_LIKELY)))
+"""What one picture adds at most."""
 
 
 def nothing_seen() -> np.ndarray:
@@ -40,7 +44,7 @@ def losses(head_scores: np.ndarray, text_logits: np.ndarray, goals: np.ndarray) 
         logits = mixed(head_scores, text_logits, TEMPERATURES[place[0]], TEXT_WEIGHTS[place[1]])
         logits = logits - logits.max(axis=1, keepdims=True)
         likelihood = logits[np.arange(len(goals)), goals] - np.log(np.exp(logits).sum(axis=1))
-        found[place] = np.rint(-UNIT * np.maximum(likelihood, np.log(1e-12))).astype(np.int64).sum()
+        found[place] = np.rint(-UNIT * np.maximum(likelihood, np.log(LEAST_LIKELY))).astype(np.int64).sum()
     return found
 
 

@@ -123,8 +123,7 @@ class Head:
         """A new head that has forgotten a label: its sum, count and mean are gone, and with them its share n m m^T of G,
         rounded to whole numbers. How its pictures scattered around their mean stays, as scatter of no label."""
         sums, count = self.sums[:, column], int(self.counts[column])
-        mean_part = (np.outer(sums, sums) + count // 2) // max(count, 1)
-        return Head(self.gram - mean_part, np.delete(self.sums, column, axis=1), np.delete(self.counts, column), self.spare + max(count - 1, 0))
+        return Head(self.gram - mean_part(sums, count), np.delete(self.sums, column, axis=1), np.delete(self.counts, column), self.spare + max(count - 1, 0))
 
     def solve(self) -> Solved:
         """Fit in float64. Raises InputError when nothing was learned."""
@@ -152,6 +151,13 @@ def inverse_of_lower(triangle: np.ndarray) -> np.ndarray:
     inverse[:half, :half], inverse[half:, half:] = upper, lower
     inverse[half:, :half] = -lower @ (triangle[half:, :half] @ upper)
     return inverse
+
+
+def mean_part(sums: np.ndarray, count: int) -> np.ndarray:
+    """(F, F) int64: n m m^T of pictures with these sums (F,) int64, rounded to whole numbers; odd in `count`, so that a
+    negative count takes back what the positive one gave."""
+    size = max(abs(count), 1)
+    return (1 if count >= 0 else -1) * ((np.outer(sums, sums) + size // 2) // size)
 
 
 def oas(covariance: np.ndarray, freedom: int) -> tuple[float, float]:

@@ -48,9 +48,20 @@ class Label:
 
 
 @dataclass(frozen=True)
+class RoundMark:
+    """The round of the fleet that a knowledge was last rebased on: its number and the SHA-256 of its file; 0: none yet."""
+
+    number: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Knowledge:
     """All that was learned. anchors float32 (L, D); cores: matrix name -> (R, R) float64 or, under `resvd`,
-    (out, in) float32; fusion (8, 7) int64: running sums of `edge_nusa.fusion`."""
+    (out, in) float32; fusion (8, 7) int64: running sums of `edge_nusa.fusion`.
+
+    round: what `edge-nusa sync` compares with; forgotten: (label key, `tasks` then) of labels taken back since that round.
+    """
 
     recipe: Recipe
     labels: tuple[Label, ...]
@@ -61,6 +72,8 @@ class Knowledge:
     tasks: int = 0
     fusion: np.ndarray = field(default_factory=fusions.nothing_seen)
     report: Mapping[str, Any] = field(default_factory=dict)
+    round: RoundMark = field(default_factory=RoundMark)
+    forgotten: tuple[tuple[str, int], ...] = ()
 
     @cached_property
     def solved(self) -> Solved:
@@ -98,6 +111,7 @@ class Knowledge:
             frozen_anchors=self.frozen_anchors[kept],
             adapted_anchors=self.adapted_anchors[kept],
             head=self.head.without(column) if self.recipe.has_head else self.head,
+            forgotten=(*self.forgotten, (label_names.key(name), self.tasks)),
         )
 
 
@@ -126,6 +140,8 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
         "recipe": knowledge.recipe.name,
         "tasks": knowledge.tasks,
         "labels": [asdict(label) for label in knowledge.labels],
+        "round": asdict(knowledge.round),
+        "forgotten": knowledge.forgotten,
     }
     return {
         "labels.json": json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(),
@@ -157,6 +173,8 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         recipe = RECIPES[content["recipe"]]
         found = tuple(Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"])) for e in content["labels"])
         tasks, report = int(content["tasks"]), json.loads(files["report.json"])
+        mark = RoundMark(int(content["round"]["number"]), str(content["round"]["sha256"])) if "round" in content else RoundMark()
+        forgotten = tuple((str(key), int(at)) for key, at in content.get("forgotten", []))
     except DamagedError:
         raise
     except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -165,7 +183,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     anchors = tensor_file.decode(files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)})
     head, fusion = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
     cores = _cores(bundle, recipe, files["core.safetensors"])
-    return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, fusion, report)
+    return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, fusion, report, mark, forgotten)
 
 
 def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarray]:

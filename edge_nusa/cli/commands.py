@@ -19,11 +19,20 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress an
 
 def register(app: typer.Typer) -> None:
     """Add every command to the app, in the order of a first use."""
-    from edge_nusa.cli import benching, evaluating, learning, making, state, watching
+    from edge_nusa.cli import benching, evaluating, hub, learning, making, state, syncing, watching
 
     for command in (making.demo, making.export, learning.learn, learning.predict, watching.watch, state.labels, state.forget, state.undo,
                     state.history, state.report, state.status, state.doctor, benching.bench, evaluating.evaluate):  # fmt: skip
         app.command(NAMES.get(command.__name__), help=command.__doc__, epilog=f"Example: {EXAMPLES[NAMES.get(command.__name__, command.__name__)]}")(command)
+    for name, sentence, commands in (
+        ("sync", "Exchange what was learned with a fleet.", (syncing.init, syncing.push, syncing.pull, syncing.run, syncing.status)),
+        ("hub", "Keep a fleet's hub: enrol devices, merge what they learned, publish it.",
+         (hub.init, hub.enroll, hub.revoke, hub.merge, hub.publish, hub.rotate, hub.check, hub.status)),
+    ):  # fmt: skip
+        group = typer.Typer(help=sentence, rich_markup_mode=None, epilog=f"Example: {EXAMPLES[name]}")
+        for each in commands:
+            group.command(help=each.__doc__)(each)
+        app.add_typer(group, name=name)
 
 
 NAMES = {"evaluate": "eval"}
@@ -42,6 +51,8 @@ EXAMPLES = {
     "status": "edge-nusa status --format json",
     "doctor": "edge-nusa doctor",
     "bench": "edge-nusa bench --threads 2",
+    "sync": "edge-nusa sync run --state state/",
+    "hub": "edge-nusa hub merge --hub hub/",
     "eval": "edge-nusa eval mtil --data sets/ --out results/ --shots 5,16 --seeds 5 --order random:3",
 }
 """One example a command; a test runs through them, and `--help` shows them."""

@@ -1,0 +1,193 @@
+"""`hub init`, `enroll`, `revoke`, `merge`, `publish`, `rotate`, `check` and `status`: the fleet's meeting point."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_nusa.cli import output
+from edge_nusa.cli.commands import BundleOption, FormatOption
+
+HubOption = Annotated[Optional[Path], typer.Option("--hub", envvar="EDGE_NUSA_HUB", help="The hub's own folder, with its keys; in your user data folder where none is given.", show_default=False)]  # noqa: UP045, E501
+
+
+def _folder(hub: Path | None) -> Path:
+    import platformdirs
+
+    return hub or Path(platformdirs.user_data_dir("edge-nusa")) / "hub"
+
+
+def _open(hub: Path | None, bundle: Path | None) -> Any:
+    from edge_nusa.bundle import Bundle, embedded_bundle
+    from edge_nusa.sync.hub import Hub
+
+    return Hub(_folder(hub), Bundle.open(bundle or embedded_bundle()))
+
+
+def init(
+    store: Annotated[str, typer.Argument(help="The fleet's store: a folder that devices reach.")],
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    root_keys: Annotated[Optional[Path], typer.Option("--root-keys", help="Where the root keys go, best a medium that you put away; inside --hub where none is given.", show_default=False)] = None,  # noqa: UP045, E501
+    root_count: Annotated[int, typer.Option("--root-count", min=1, max=20, help="How many root keys.")] = 2,
+    threshold: Annotated[int, typer.Option(min=1, max=20, help="How many root keys must sign a change of keys.")] = 1,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="For how many days a publication is believed.")] = 30,
+    format: FormatOption = None,
+) -> None:
+    """Make a hub and its keys, and begin a fleet in a store."""
+    from edge_nusa.bundle import Bundle, embedded_bundle
+    from edge_nusa.sync import hub_folder
+    from edge_nusa.sync.repository import Expiry
+
+    folder = _folder(hub)
+    keys = hub_folder.RootKeys(root_keys or folder / "root-keys", root_count, threshold)
+    settings = hub_folder.create(folder, store, Bundle.open(bundle or embedded_bundle()), keys, Expiry(days, max(days, 365)))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"fleet": settings.fleet, "hub": str(folder), "root": str(folder / "root.json"), "root_keys": str(keys.folder)})
+    else:
+        output.emit(f"the fleet {settings.fleet[:16]} begins; give {folder / 'root.json'} to every device, and put {keys.folder} away, offline")
+
+
+def enroll(
+    public_key: Annotated[Path, typer.Argument(help="The device.pub that `edge-nusa sync init` wrote.")],
+    name: Annotated[str, typer.Option(help="What you call the device.")] = "",
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Let a device take part."""
+    from edge_nusa.errors import InputError
+
+    try:
+        data = public_key.read_bytes()[:8192]
+    except OSError as error:
+        raise InputError(f"{public_key}: expected the device.pub of a device, found {error.strerror}; bring it from the device") from error
+    device = _open(hub, bundle).enrolled.add(data, name, str(public_key))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"device": device.key.keyid, "name": device.name})
+    else:
+        output.emit(f"enrolled {device.key.keyid[:16]} {device.name}")
+
+
+def revoke(
+    device: Annotated[str, typer.Argument(help="The device's name, or the start of its key's name.")],
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Take no more updates of a device; what it brought until now stays in the rounds."""
+    found = _open(hub, bundle).enrolled.revoke(device)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"device": found.key.keyid, "name": found.name, "revoked": True})
+    else:
+        output.emit(f"revoked {found.key.keyid[:16]} {found.name}")
+
+
+class RuleChoice(StrEnum):
+    """`--rule`: how the cores of many devices become one."""
+
+    MEAN = "mean"
+    CLIP = "clip"
+    MEDIAN = "median"
+    TRIMMED = "trimmed"
+    KRUM = "krum"
+
+
+def merge(
+    rule: Annotated[RuleChoice, typer.Option(help="`mean` where all devices are yours; the others bear --malicious bad ones.")] = RuleChoice.MEAN,
+    malicious: Annotated[float, typer.Option(min=0.0, max=0.49, help="The share of devices that may be bad.")] = 0.2,
+    most_pictures: Annotated[int, typer.Option("--most-pictures", min=1, help="Refuse an update of more pictures.")] = 1000,
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Merge what devices pushed into the next round."""
+    from edge_nusa.sync.hub import MergeSettings
+    from edge_nusa.sync.inbox import Limits
+
+    done = _open(hub, bundle).merge(MergeSettings(rule.value, malicious, Limits(most_pictures)))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(done)
+    else:
+        _print_merge(done)
+
+
+def _print_merge(done: dict[str, Any]) -> None:
+    for row in done["devices"]:
+        for number, why in row["refused"].items():
+            output.emit(f"refused: update {number} of {row['device'][:16]}: {why}")
+        for note in row["notes"]:
+            output.emit(f"passed over: {row['device'][:16]}: {note}")
+    for entry in done.get("spellings", []):
+        output.emit(f"one label: {entry['label']}, also sent as {', '.join(entry['also'])}")
+    for group in done.get("alike", []):
+        output.emit(f"perhaps one thing under two names: {', '.join(group)}")
+    updates = sum(row["updates"] for row in done["devices"])
+    merged = f"round {done['round']} from {updates} updates, {len(done.get('labels', []))} labels; publish it with `edge-nusa hub publish`"
+    output.emit(merged if done["merged"] else f"nothing new; round {done['round']} stays")
+
+
+def publish(
+    mirror: Annotated[Optional[str], typer.Option(help="Copy what is published there too: an OCI registry, S3, or a folder.", show_default=False)] = None,  # noqa: UP045
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Sign the newest round and put it into the store; again before it expires."""
+    done = _open(hub, bundle).publish(mirror)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(done)
+    else:
+        output.emit(f"published round {done['round']}, {done['bytes']} bytes")
+
+
+def rotate(
+    root_keys: Annotated[Path, typer.Option("--root-keys", help="The folder with the root keys, as many as must sign.")],
+    new_root_keys: Annotated[Optional[Path], typer.Option("--new-root-keys", help="Make new root keys too, in this folder.", show_default=False)] = None,  # noqa: UP045
+    root_count: Annotated[int, typer.Option("--root-count", min=1, max=20, help="How many new root keys.")] = 2,
+    threshold: Annotated[int, typer.Option(min=1, max=20, help="How many of the new root keys must sign the next change.")] = 1,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Replace the hub's keys, which makes stolen ones worthless; publish afterwards."""
+    from edge_nusa.sync import hub_folder
+
+    new = hub_folder.RootKeys(new_root_keys, root_count, threshold) if new_root_keys is not None else None
+    done = hub_folder.rotate(_folder(hub), root_keys, new)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(done)
+    else:
+        output.emit(f"root {done['root']} is in the store; run `edge-nusa hub publish` now, and put the root keys away")
+
+
+def check(
+    store: Annotated[str, typer.Argument(help="The store: a folder.")],
+    format: FormatOption = None,
+) -> None:
+    """Prove by a race that a store never overwrites, and refuse one that does."""
+    from edge_nusa.sync.check import check as examine
+    from edge_nusa.sync.store import open_store
+
+    done = examine(open_store(store))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"races": done.races, "writers": done.writers, "keys": list(done.keys)})
+    else:
+        output.emit(f"sound: of {done.writers} writers at once one won, in {done.races} of {done.races} races; left in the store: check/")
+
+
+def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
+    """Show the devices, what they brought, and what was refused and why."""
+    found = _open(hub, bundle).status()
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(found)
+        return
+    output.emit(f"fleet {found['fleet'][:16]}, round {found['round']}, labels: {', '.join(found['labels']) or 'none'}")
+    rows = [
+        [row["device"][:16], row["name"], "revoked" if row["revoked"] else "", str(row["updates"]), str(row["round"] or 0), row["seen"] or "never",
+         "; ".join(f"{number}: {why}" for number, why in row["refused"].items())]
+        for row in found["devices"]
+    ]  # fmt: skip
+    output.emit(output.table(rows, ["device", "name", "", "updates", "on round", "last merged (UTC)", "refused"]))

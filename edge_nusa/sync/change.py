@@ -1,0 +1,156 @@
+"""The difference of two knowledges over one basis, as exact as the head's integers: made, applied, and taken away from labels.
+
+Let X be what a device knows, R the round that it is based on, D_1, D_2, ... the changes it has sent that R does not
+hold. The next change is D = X - E with E = R + D_1 + D_2 + ..., where a change is applied by forgetting the labels that it
+forgets and then adding its sums and cores. So X = E + D, exactly for the head (integers), and to float64 for cores.
+Letters: F features, R the pool's rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from edge_nusa import fusion
+from edge_nusa import labels as label_names
+from edge_nusa.errors import DamagedError, UsageError
+from edge_nusa.head import Head, mean_part
+from edge_nusa.knowledge import Knowledge, Label
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """What one label gained: pictures (negative after an undo) and the sum of their features (F,) int64; the label's
+    name, template and novelty as the sender has them now."""
+
+    label: Label
+    pictures: int
+    sums: np.ndarray
+
+
+@dataclass(frozen=True)
+class Change:
+    """cores: matrix -> (R, R) float64, what was added; gram (F, F) int64; labels by key, in the order they were taught;
+    spare, tasks and fusion (8, 7) int64 (`edge_nusa.fusion`): what was added; forgets: (label key, tasks then)."""
+
+    cores: Mapping[str, np.ndarray]
+    gram: np.ndarray
+    labels: Mapping[str, LabelChange] = field(default_factory=dict)
+    spare: int = 0
+    tasks: int = 0
+    fusion: np.ndarray = field(default_factory=lambda: np.zeros(fusion.SHAPE, np.int64))
+    forgets: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was taught, undone or forgotten; cores alone never change."""
+        return not (self.labels or self.forgets or self.spare or self.gram.any())
+
+    @property
+    def pictures(self) -> int:
+        """Pictures gained, less those taken back."""
+        return sum(change.pictures for change in self.labels.values())
+
+    @property
+    def forgotten_keys(self) -> set[str]:
+        """The keys of the labels that it takes back."""
+        return {key for key, _ in self.forgets}
+
+
+def nothing_changed(feature_count: int) -> Change:
+    """A change that changes nothing."""
+    return Change({}, np.zeros((feature_count, feature_count), np.int64))
+
+
+def without_anchors(knowledge: Knowledge) -> Knowledge:
+    """The same without its anchors, which follow from labels and cores and are made anew by `edge_nusa.text_encoder`."""
+    none = np.zeros((len(knowledge.labels), 0), np.float32)
+    return replace(knowledge, frozen_anchors=none, adapted_anchors=none)
+
+
+def check_shared(knowledge: Knowledge) -> None:
+    """Raises UsageError for a knowledge whose weights do not lie in the shared basis, so that it cannot be merged."""
+    if knowledge.recipe.rule != "pool" or not knowledge.recipe.has_head:
+        name = knowledge.recipe.name
+        raise UsageError(f"expected a state taught with --recipe device, whose cores share the bundle's basis, found --recipe {name}; use another --state to sync")
+
+
+def difference(now: Knowledge, before: Knowledge, done: Collection[tuple[str, int]]) -> Change:
+    """D = X - E of the module docstring. now: X; before: E; done: the forgettings that E has already been told of."""
+    known = {label_names.key(name) for name in before.names}
+    forgets = tuple(pair for pair in now.forgotten if pair not in done and pair[0] in known)
+    before = forget(before, [key for key, _ in forgets])
+    cores = {name: core - before.cores[name] for name, core in now.cores.items()}
+    spare, tasks = now.head.spare - before.head.spare, now.tasks - before.tasks
+    return Change(cores, now.head.gram - before.head.gram, _label_changes(now, before), spare, tasks, now.fusion - before.fusion, forgets)
+
+
+def _label_changes(now: Knowledge, before: Knowledge) -> dict[str, LabelChange]:
+    columns = {label_names.key(name): (knowledge, i) for knowledge in (before, now) for i, name in enumerate(knowledge.names)}
+    old = {label_names.key(name): i for i, name in enumerate(before.names)}
+    new = {label_names.key(name): i for i, name in enumerate(now.names)}
+    empty = np.zeros(len(now.head.gram), np.int64)
+    found: dict[str, LabelChange] = {}
+    for key, (knowledge, column) in columns.items():
+        after_sums, after_count = (now.head.sums[:, new[key]], int(now.head.counts[new[key]])) if key in new else (empty, 0)
+        sums, count = (before.head.sums[:, old[key]], int(before.head.counts[old[key]])) if key in old else (empty, 0)
+        if after_count != count or (after_sums != sums).any():
+            found[key] = LabelChange(knowledge.labels[column], after_count - count, after_sums - sums)
+    return found
+
+
+def applied(knowledge: Knowledge, change: Change, void: Collection[str] = ()) -> Knowledge:
+    """The knowledge with the change, without anchors. void: keys of labels that the fleet has forgotten and that this
+    change did not know to be: their pictures become background, as `Head.without` leaves them.
+
+    Raises DamagedError where a label would be left with fewer than no pictures.
+    """
+    base = forget(without_anchors(knowledge), [key for key, _ in change.forgets])
+    labels, sums, counts = list(base.labels), list(base.head.sums.T), base.head.counts.tolist()
+    gram, spare = base.head.gram + change.gram, base.head.spare + change.spare
+    columns = {label_names.key(name): i for i, name in enumerate(base.names)}
+    for key, one in change.labels.items():
+        if key in void:
+            gram = gram - mean_part(one.sums, one.pictures)
+            spare += int(np.sign(one.pictures)) * max(abs(one.pictures) - 1, 0)
+        elif key not in columns:
+            columns[key] = len(labels)
+            labels.append(replace(one.label, images=one.pictures))
+            sums.append(one.sums)
+            counts.append(one.pictures)
+        else:
+            column = columns[key]
+            labels[column] = _joined(labels[column], one)
+            sums[column], counts[column] = sums[column] + one.sums, counts[column] + one.pictures
+    kept = [i for i, label in enumerate(labels) if _is_left(label.name, counts[i], sums[i])]
+    stacked = np.array([sums[i] for i in kept], np.int64).reshape(len(kept), len(gram)).T
+    head = Head(gram, stacked, np.array([counts[i] for i in kept], np.int64), spare)
+    cores = {name: core + change.cores[name] if name in change.cores else core for name, core in base.cores.items()}
+    losses = np.maximum(base.fusion + change.fusion, 0)
+    whole = replace(base, labels=tuple(labels[i] for i in kept), head=head, cores=cores, tasks=base.tasks + change.tasks, fusion=losses)
+    return without_anchors(whole)
+
+
+def forget(knowledge: Knowledge, keys: Iterable[str]) -> Knowledge:
+    """Without the labels of these keys; those that it does not know are passed over."""
+    for key in keys:
+        name = next((name for name in knowledge.names if label_names.key(name) == key), None)
+        if name is not None:
+            knowledge = replace(knowledge.without(name), forgotten=knowledge.forgotten)
+    return knowledge
+
+
+def _joined(known: Label, one: LabelChange) -> Label:
+    """One label taught twice: the name and template that came first, all pictures, the wider novelty."""
+    template = known.template if known.template is not None else one.label.template
+    return replace(known, images=known.images + one.pictures, template=template, novelty=max(known.novelty, one.label.novelty))
+
+
+def _is_left(name: str, count: int, sums: np.ndarray) -> bool:
+    if count > 0:
+        return True
+    if count < 0 or sums.any():
+        raise DamagedError(f"the label {name!r}: expected at least one picture left or nothing of it, found {count}; the change takes back what was never given")
+    return False

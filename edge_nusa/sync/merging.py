@@ -1,0 +1,138 @@
+"""Merging what devices gained: the head's integers by adding, labels by their keys, forgetting by one rule, cores by a mean.
+
+All cores C lie in one fixed basis, so W_0 + U (sum w_i C_i) V^T = sum w_i (W_0 + U C_i V^T): merging cores is merging
+weights, exactly. G, Q and counts are sums over pictures, so adding them gives the bits that one device would have, had it
+seen every picture.
+
+Forgetting: it wins over every teaching that had not seen it. A label that any device takes back is gone in the next round,
+with all pictures taught by devices that were based on an earlier round; whoever teaches it again after that round, or
+after its own forgetting, brings it back with the new pictures alone. A forgetting that comes later than that, but was made
+before, is of the old label and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge_nusa import labels as label_names
+from edge_nusa.knowledge import Knowledge
+from edge_nusa.sync.change import Change, applied, forget
+from edge_nusa.sync.round_file import Forgot, Received, Round
+from edge_nusa.sync.rules import Rule
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of a device: its number among the device's updates, and the number of the round that it is based on."""
+
+    sequence: int
+    base: int
+    change: Change
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one device brings to a round: its changes that the hub had not merged, oldest first."""
+
+    device: str
+    steps: Sequence[Step]
+
+    @property
+    def pictures(self) -> int:
+        """Pictures gained in all."""
+        return sum(step.change.pictures for step in self.steps)
+
+    @property
+    def cores(self) -> dict[str, np.ndarray]:
+        """matrix -> (R, R) float64, the sum over the changes."""
+        total: dict[str, np.ndarray] = {}
+        for step in self.steps:
+            for name, core in step.change.cores.items():
+                total[name] = total[name] + core if name in total else core
+        return total
+
+
+def void_labels(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Mapping[str, Forgot]) -> list[set[str]]:
+    """Of each step, the labels whose pictures come too late: taught without knowing that the fleet took the label back.
+
+    forgotten: label key -> the last round that took it back; forgot: the device's own forgettings in earlier updates.
+    """
+    knows, found = set(forgot), []
+    for step in steps:
+        knows |= step.change.forgotten_keys
+        found.append({key for key in step.change.labels if step.base < forgotten.get(key, 0) and key not in knows})
+    return found
+
+
+def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, forgets: Iterable[str]) -> Round:
+    """The next round. contributions: in an order that does not depend on when they came, one in memory at a time; rule: for
+    the cores; forgets: keys of the labels that are taken back.
+    """
+    number = before.number + 1
+    forgotten = {**before.forgotten, **dict.fromkeys(forgets, number)}
+    knowledge = forget(before.knowledge, forgets)
+    received = dict(before.received)
+    for one in contributions:
+        earlier = received.get(one.device, Received())
+        for step, void in zip(one.steps, void_labels(one.steps, forgotten, earlier.forgot), strict=True):
+            knowledge = applied(knowledge, replace(step.change, cores={}, forgets=()), void)
+        received[one.device] = _received(earlier, one, forgotten)
+        rule.add(one.cores, one.pictures)
+    added = rule.result()
+    cores = {name: core + added[name] if name in added else core for name, core in before.knowledge.cores.items()}
+    gone = label_keys(before.knowledge) - label_keys(knowledge) - set(forgets)
+    withdrawn = {**before.withdrawn, **dict.fromkeys(gone, number)}
+    return replace(before, number=number, knowledge=replace(knowledge, cores=cores), forgotten=forgotten, received=received, withdrawn=withdrawn)
+
+
+def label_keys(knowledge: Knowledge) -> set[str]:
+    """The keys of its labels."""
+    return {label_names.key(name) for name in knowledge.names}
+
+
+def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]], quorum: int) -> list[str]:
+    """The keys of the labels that at least `quorum` devices want taken back, in this round's updates or in earlier ones.
+
+    told: (device, number of the round that an update is based on, keys that it takes back). One that is based on a round
+    before the fleet's last forgetting of a label says nothing of that label taught anew.
+    """
+    votes: dict[str, set[str]] = {}
+    for device, received in before.received.items():
+        for key, own in received.forgot.items():
+            if before.forgotten.get(key, 0) <= own.base:
+                votes.setdefault(key, set()).add(device)
+    for device, base, keys in told:
+        for key in keys:
+            if before.forgotten.get(key, 0) <= base:
+                votes.setdefault(key, set()).add(device)
+    return sorted(key for key, devices in votes.items() if len(devices) >= quorum)
+
+
+def _received(earlier: Received, one: Contribution, forgotten: Mapping[str, int]) -> Received:
+    """What the round says of the device. A forgetting is remembered until the device is based on the round that did it, or
+    has taught the label again while it waited for other devices to want the same."""
+    forgot = dict(earlier.forgot)
+    for step in one.steps:
+        forgot = {key: own for key, own in forgot.items() if key not in step.change.labels or forgotten.get(key, 0) > own.base}
+        forgot |= dict.fromkeys(step.change.forgotten_keys, Forgot(step.sequence, step.base))
+    seen = one.steps[-1].base
+    kept = {key: own for key, own in forgot.items() if not own.base < forgotten.get(key, 0) <= seen}
+    return replace(earlier, through=one.steps[-1].sequence, forgot=kept)
+
+
+def rebased(now: Round, steps: Sequence[Step], device: str) -> Knowledge:
+    """The round with the device's own steps that it does not hold, oldest first: what the device knows on its new base.
+
+    A label that the device wanted forgotten, and that other devices have not yet, stays away from this device.
+    """
+    received = now.received.get(device, Received())
+    waiting = [key for key, own in received.forgot.items() if now.forgotten.get(key, 0) <= own.base]
+    knowledge = forget(now.knowledge, waiting)
+    for step, void in zip(steps, void_labels(steps, now.forgotten, received.forgot), strict=True):
+        late = {key for key in step.change.forgotten_keys if step.base < now.forgotten.get(key, 0)}
+        forgets = tuple(pair for pair in step.change.forgets if pair[0] not in late)
+        knowledge = applied(knowledge, replace(step.change, forgets=forgets), void)
+    return knowledge

@@ -1,0 +1,90 @@
+"""Root metadata of a fleet: made, checked, and followed by the next one; its keys are used offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from edge_nusa.errors import InputError, TrustError
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+    from tuf.api.metadata import Metadata, Root
+
+ROOT_DAYS = 3650
+
+
+def new_root(root_signers: Sequence[CryptoSigner], threshold: int, online: Mapping[str, CryptoSigner]) -> bytes:
+    """The first root metadata: `threshold` of the root keys, and one key for each online role. Raises InputError."""
+    from tuf.api.metadata import Metadata, Root
+
+    if not 1 <= threshold <= len(root_signers):
+        raise InputError(f"expected a threshold from 1 to {len(root_signers)} root keys, found {threshold}; choose another")
+    root = Root(version=1, expires=datetime.now(UTC).replace(microsecond=0) + timedelta(days=ROOT_DAYS), consistent_snapshot=True)
+    for signer in root_signers:
+        root.add_key(signer.public_key, "root")
+    for role, signer in online.items():
+        root.add_key(signer.public_key, role)
+    root.roles["root"].threshold = threshold
+    metadata = Metadata(root)
+    for signer in root_signers:
+        metadata.sign(signer, append=True)
+    return to_bytes(metadata)
+
+
+def read_root(data: bytes, where: str) -> Metadata[Root]:
+    """Root metadata that is signed by its own threshold. Raises TrustError naming `where`."""
+    from tuf.api.exceptions import RepositoryError
+    from tuf.api.metadata import Metadata
+
+    try:
+        metadata: Metadata[Root] = Metadata.from_bytes(data)
+        if metadata.signed.type != "root":
+            raise TrustError(f"{where}: expected root metadata, found {metadata.signed.type}; give the root.json that `edge-nusa hub init` wrote")
+        metadata.signed.verify_delegate("root", metadata.signed_bytes, metadata.signatures)
+    except (RepositoryError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TrustError(f"{where}: expected the root.json that `edge-nusa hub init` wrote, found something else ({error})") from error
+    return metadata
+
+
+def rotated_root(
+    current: Metadata[Root], old_signers: Sequence[CryptoSigner], new_signers: Sequence[CryptoSigner], threshold: int, online: Mapping[str, CryptoSigner]
+) -> bytes:
+    """The root after `current`, with these root keys and online keys alone, signed by the old and the new root keys.
+
+    Raises TrustError where the old keys are fewer than the current root's threshold.
+    """
+    from tuf.api.metadata import Metadata, Root
+
+    allowed = current.signed.roles["root"]
+    have = {signer.public_key.keyid: signer for signer in old_signers if signer.public_key.keyid in allowed.keyids}
+    if len(have) < allowed.threshold:
+        raise TrustError(f"expected at least {allowed.threshold} of the fleet's root keys, found {len(have)}; bring the media that hold them")
+    fresh = Metadata.from_bytes(new_root(new_signers, threshold, online)).signed
+    root = Root(current.signed.version + 1, expires=fresh.expires, keys=fresh.keys, roles=fresh.roles, consistent_snapshot=True)
+    metadata = Metadata(root)
+    for signer in {**have, **{signer.public_key.keyid: signer for signer in new_signers}}.values():
+        metadata.sign(signer, append=True)
+    return to_bytes(metadata)
+
+
+def successor(current: Metadata[Root], data: bytes, where: str) -> Metadata[Root]:
+    """The root of the next version, vouched for by the current one and by itself. Raises TrustError naming `where`."""
+    from tuf.api.exceptions import RepositoryError
+
+    found = read_root(data, where)
+    try:
+        current.signed.verify_delegate("root", found.signed_bytes, found.signatures)
+        if found.signed.version != current.signed.version + 1:
+            raise ValueError(f"version {found.signed.version}")
+    except (RepositoryError, ValueError) as error:
+        raise TrustError(f"{where}: expected a root that the one before it vouches for, found another ({error}); someone else writes to this store") from error
+    return found
+
+
+def to_bytes(metadata: Any) -> bytes:
+    """Canonical JSON of signed metadata."""
+    from tuf.api.serialization.json import JSONSerializer
+
+    return bytes(metadata.to_bytes(JSONSerializer(compact=True)))

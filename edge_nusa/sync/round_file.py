@@ -1,0 +1,129 @@
+"""A round: what a fleet knows together, as the hub publishes it; packed numbers after one line of JSON.
+
+Line 1 is canonical JSON (format_version, fleet, number, basis_hash, recipe, tasks, answer, labels, spare, forgotten,
+received, and the SHA-256 of what follows); then come the packed numbers with float32 cores. A device trusts a round by the
+hub's TUF metadata, which holds the SHA-256 of the whole file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edge_nusa import fusion
+from edge_nusa import labels as label_names
+from edge_nusa.errors import DamagedError, EdgeNusaError
+from edge_nusa.file_record import sha256_hex
+from edge_nusa.head import Head
+from edge_nusa.knowledge import Knowledge, Label, RoundMark
+from edge_nusa.recipes import DEVICE
+from edge_nusa.sync import gram_form, packed
+from edge_nusa.sync.packed import Layout
+
+FORMAT_VERSION = 1
+LARGEST_LINE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Forgot:
+    """A forgetting by one device: the number of its update, and of the round that this was based on."""
+
+    sequence: int
+    base: int
+
+
+@dataclass(frozen=True)
+class Received:
+    """What the hub has of one device: every update up to `through` is in the round, but for those refused, with the reason;
+    forgot: label key -> the device's own forgetting of it, until that device has seen the round that did it."""
+
+    through: int = 0
+    refused: Mapping[int, str] = field(default_factory=dict)
+    forgot: Mapping[str, Forgot] = field(default_factory=dict)
+
+    def holds(self, sequence: int) -> bool:
+        """Whether that update's content is in the round."""
+        return sequence <= self.through and sequence not in self.refused
+
+
+@dataclass(frozen=True)
+class Round:
+    """number from 1 up (0: before the first); knowledge without anchors; forgotten: label key -> the last round that took it
+    back; withdrawn: label key -> the last round in which all who taught it had undone that; received by device."""
+
+    fleet: str
+    number: int
+    basis_hash: str
+    knowledge: Knowledge
+    forgotten: Mapping[str, int] = field(default_factory=dict)
+    received: Mapping[str, Received] = field(default_factory=dict)
+    withdrawn: Mapping[str, int] = field(default_factory=dict)
+
+
+def nothing(fleet: str, layout: Layout) -> Round:
+    """The round before the first."""
+    none = np.zeros((0, 0), np.float32)
+    cores = {name: np.zeros((rank, rank)) for name, rank in layout.ranks.items()}
+    return Round(fleet, 0, layout.basis_hash, Knowledge(DEVICE, (), none, none, cores, Head.empty(layout.features)))
+
+
+def encode(one: Round) -> bytes:
+    """The file."""
+    knowledge, head = one.knowledge, one.knowledge.head
+    tensors = {
+        "gram.upper": gram_form.planes(head.gram[np.triu_indices(len(head.gram))]),
+        "sums": gram_form.planes(head.sums.T),
+        "counts": head.counts,
+        **packed.packed_cores(knowledge.cores, "float32"),
+    }
+    numbers = packed.pack(tensors)
+    record = {
+        "format_version": FORMAT_VERSION, "fleet": one.fleet, "number": one.number, "basis_hash": one.basis_hash, "tasks": knowledge.tasks,
+        "fusion": knowledge.fusion.ravel().tolist(), "labels": [asdict(label) for label in knowledge.labels], "spare": head.spare,
+        "forgotten": dict(one.forgotten), "withdrawn": dict(one.withdrawn), "received": {device: asdict(entry) for device, entry in one.received.items()},
+        "recipe": knowledge.recipe.name, "sha256": sha256_hex(numbers), "bytes": len(numbers),
+    }  # fmt: skip
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n" + numbers
+
+
+def decode(data: bytes, layout: Layout, where: str) -> Round:
+    """The inverse of `encode`; the knowledge's mark is this very round. Raises DamagedError naming `where`."""
+    line, _, numbers = data.partition(b"\n")
+    try:
+        record = json.loads(line)
+        if record["format_version"] != FORMAT_VERSION or record["recipe"] != DEVICE.name:
+            raise DamagedError(f"{where}: expected a round of format {FORMAT_VERSION}, found another; use the same edge-nusa on hub and devices")
+        if (len(numbers), sha256_hex(numbers)) != (record["bytes"], record["sha256"]):
+            raise DamagedError(f"{where}: expected {record['bytes']} bytes of numbers, found others; pull it again")
+        if record["basis_hash"] != layout.basis_hash:
+            found = f"expected a round over the basis {layout.basis_hash[:16]}..., found {str(record['basis_hash'])[:16]}..."
+            raise DamagedError(f"{where}: {found}; use the bundle that the fleet was made with")
+        found_round = _round(record, numbers, layout, RoundMark(int(record["number"]), sha256_hex(data)), where)
+    except DamagedError:
+        raise
+    except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise DamagedError(f"{where}: a field of the round is missing or of the wrong kind ({error}); pull it again") from error
+    return found_round
+
+
+def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMark, where: str) -> Round:
+    labels = tuple(Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"])) for e in record["labels"])
+    tensors = packed.unpack(numbers, layout.largest_bytes(len(labels)), where)
+    packed.check_names(tensors, layout, where)
+    gram, sums, counts = packed.head_of(tensors, layout, len(labels), where)
+    none = np.zeros((len(labels), 0), np.float32)
+    head = Head(gram, np.ascontiguousarray(sums.T), counts, int(record["spare"]))
+    losses = fusion.check(np.array(record["fusion"], np.int64).reshape(fusion.SHAPE))
+    cores = packed.cores_of(tensors, layout, ("float32",), where)
+    knowledge = Knowledge(DEVICE, labels, none, none, cores, head, int(record["tasks"]), losses, {}, mark)
+    received = {
+        str(device): Received(int(entry["through"]), {int(n): str(why) for n, why in entry["refused"].items()},
+                              {str(key): Forgot(int(own["sequence"]), int(own["base"])) for key, own in entry["forgot"].items()})  # fmt: skip
+        for device, entry in record["received"].items()
+    }
+    forgotten, withdrawn = ({str(key): int(number) for key, number in record[name].items()} for name in ("forgotten", "withdrawn"))
+    return Round(str(record["fleet"]), mark.number, str(record["basis_hash"]), knowledge, forgotten, received, withdrawn)

@@ -1,0 +1,177 @@
+"""Stores against real servers on loopback: S3 servers and an OCI registry, started here; skipped where none is installed.
+
+EDGE_NUSA_S3_SERVERS: folder with `moto_server` and `nanio` (both on PyPI) if they are not beside this Python;
+EDGE_NUSA_REGISTRY: the program of Debian's package docker-registry if it is not on the path.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fleet_world import Member, bundle
+from test_fleet_stores import rows
+
+from edge_nusa.errors import StoreError
+from edge_nusa.sync import check, hub_folder
+from edge_nusa.sync.hub import Hub, MergeSettings
+from edge_nusa.sync.hub_folder import RootKeys
+from edge_nusa.sync.oci_store import OciStore
+from edge_nusa.sync.repository import Expiry
+from edge_nusa.sync.s3_store import S3Store
+from edge_nusa.sync.store import MissingObjectError
+
+pytestmark = pytest.mark.slow
+KEYS = {"AWS_ACCESS_KEY_ID": "edge-nusa-test", "AWS_SECRET_ACCESS_KEY": "edge-nusa-test-secret", "AWS_REGION": "us-east-1"}  # words for loopback servers, no secrets
+
+
+def program(name: str, folder_variable: str, package: str) -> str:
+    folders = [os.environ.get(folder_variable, ""), str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
+    found = next((path for folder in folders if folder and (path := shutil.which(name, path=folder))), None)
+    if found is None:
+        pytest.skip(f"needs {name}, which is not installed here: {package}")
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def serving(words: list[str], port: int, environment: dict[str, str], log: Path) -> Iterator[int]:
+    """The port of a server in a process of its own, which ends with the test."""
+    with log.open("wb") as output:
+        server = subprocess.Popen(words, env={**os.environ, **environment}, stdout=output, stderr=output)
+    try:
+        for _ in range(600):
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None, log.read_text()[-2000:]
+            time.sleep(0.1)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def with_bucket(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import botocore.session
+
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+        monkeypatch.setenv(name, value)
+    client = botocore.session.get_session().create_client("s3", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
+    client.create_bucket(Bucket="fleet")
+
+
+@pytest.fixture
+def creating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An S3 server that honours create-only writes."""
+    port = free_port()
+    words = [program("moto_server", "EDGE_NUSA_S3_SERVERS", "pip install 'moto[server]'"), "-H", "127.0.0.1", "-p", str(port)]
+    for one in serving(words, port, {}, tmp_path / "server.log"):
+        with_bucket(one, monkeypatch)
+        yield
+
+
+@pytest.fixture
+def ignoring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An S3 server over a folder that ignores `If-None-Match`."""
+    port = free_port()
+    words = [program("nanio", "EDGE_NUSA_S3_SERVERS", "pip install nanio"), "serve", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(tmp_path / "data")]
+    environment = {"NANIO_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"], "NANIO_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
+    for one in serving(words, port, environment, tmp_path / "server.log"):
+        with_bucket(one, monkeypatch)
+        yield
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """Debian's docker-registry over a folder; the place of a repository in it."""
+    port = free_port()
+    (tmp_path / "registry.yml").write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {tmp_path / 'registry'}\nhttp:\n  addr: 127.0.0.1:{port}\n")
+    words = [program("docker-registry", "EDGE_NUSA_REGISTRY", "apt install docker-registry"), "serve", str(tmp_path / "registry.yml")]
+    for one in serving(words, port, {}, tmp_path / "server.log"):
+        yield f"oci+http://127.0.0.1:{one}/fleet/rounds"
+
+
+def fleet(tmp_path: Path, place: str) -> tuple[Hub, Member, Member]:
+    hub_folder.create(tmp_path / "hub", place, bundle(), RootKeys(tmp_path / "root-keys"), Expiry())
+    hub = Hub(tmp_path / "hub", bundle())
+    return hub, Member(tmp_path, hub, "a"), Member(tmp_path, hub, "b")
+
+
+def test_the_four_verbs_and_the_check_hold_on_an_s3_server(creating: None) -> None:
+    store = S3Store("s3://fleet/some/where")
+    assert store.put_new("a/b.c", b"first")
+    assert not store.put_new("a/b.c", b"second")
+    assert (store.get("a/b.c", 5), store.head("a/b.c"), store.head("a/none"), store.list("a"), store.list("none")) == (b"first", 5, None, ["a/b.c"], [])
+    with pytest.raises(StoreError, match="expected at most 4 bytes, found more"):
+        store.get("a/b.c", 4)
+    with pytest.raises(MissingObjectError, match="expected an object of the store, found none"):
+        store.get("a/none", 4)
+    assert check.check(store).races == 8
+
+
+def test_a_fleet_meets_over_an_s3_server(creating: None, tmp_path: Path) -> None:
+    hub, a, b = fleet(tmp_path, "s3://fleet/one")
+    a.teach({"cup": rows(1, 3)}, 1)
+    b.teach({"plate": rows(2, 4)}, 2)
+    a.push(), b.push()
+    hub.merge(MergeSettings())
+    hub.publish()
+    a.pull(), b.pull()
+    assert a.labels == b.labels == {"cup": 3, "plate": 4}
+
+
+def test_an_s3_server_that_ignores_create_only_writes_is_refused(ignoring: None) -> None:
+    with pytest.raises(StoreError, match="this store ignores create-only writes and must not be used"):
+        check.check(S3Store("s3://fleet/here"))
+
+
+def test_a_server_that_is_not_there_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match="expected the store to do it, found .*; check AWS_ENDPOINT_URL"):
+        S3Store("s3://fleet/x").head("a/b")
+
+
+def test_plain_http_beyond_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": "http://192.0.2.1:9000"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match="expected the store to do it"):
+        S3Store("s3://fleet/x").head("a/b")
+
+
+def test_rounds_are_pulled_from_an_oci_registry(registry: str, tmp_path: Path) -> None:
+    from edge_nusa.device import fleet as fleets
+    from edge_nusa.state import State
+    from edge_nusa.workplace import Workplace
+
+    hub, a, _ = fleet(tmp_path, str(tmp_path / "store"))
+    a.teach({"cup": rows(1, 3)}, 1)
+    a.push()
+    hub.merge(MergeSettings())
+    hub.publish(registry)
+    store = OciStore(registry)
+    assert store.list("rounds") == hub.store.list("rounds")
+    assert store.list("metadata") == hub.store.list("metadata")
+    assert not store.put_new("metadata/1.root.json", b"another")
+    assert store.get("metadata/1.root.json", 1 << 20) == hub.store.get("metadata/1.root.json", 1 << 20)
+    with pytest.raises(StoreError, match="expected at most 10 bytes"):
+        store.get("metadata/1.root.json", 10)
+    with pytest.raises(MissingObjectError, match="publish and mirror on the hub"):
+        store.get("metadata/9.root.json", 10)
+    away = Workplace(bundle(), State(tmp_path / "away", bundle().manifest.basis_hash), threads=1)
+    fleets.join(away, str(tmp_path / "store"), hub.folder / "root.json", registry)
+    from edge_nusa.device import sync
+
+    assert sync.pull(away)["labels"] == ["cup"]
