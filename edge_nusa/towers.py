@@ -7,6 +7,7 @@ Parameter names are those of `edge_nusa.layout`. Letters: B batch, N tokens, E w
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -202,7 +203,7 @@ class ImageTail(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, N, E) float32 -> (B, D) unit norm."""
-        *front, last_block = self.blocks.values()
+        *front, last_block = cast("list[Block]", list(self.blocks.values()))
         for block in front:
             tokens = block(tokens)
         pooled = last_block.one_token(tokens, torch.zeros_like(tokens[:, 0, 0], dtype=torch.int64))
@@ -243,7 +244,7 @@ class TextTail(nn.Module):
     def forward(self, hidden: Tensor, last: Tensor) -> Tensor:
         """hidden (B, T, E) float32, last (B,) int64 the end-of-text position -> (B, D) unit norm."""
         tokens = hidden.shape[1]
-        *front, last_block = self.blocks.values()
+        *front, last_block = cast("list[Block]", list(self.blocks.values()))
         for block in front:
             hidden = block(hidden, self.mask[:tokens, :tokens])
         pooled = last_block.one_token(hidden, last, self.mask[last, :tokens].unflatten(0, (-1, 1, 1)))
