@@ -94,7 +94,7 @@ def test_bad_files_beside_good_ones_are_set_aside_and_the_good_ones_learned(taug
         (folder / name).write_bytes(content)
     os.mkfifo(folder / "pipe.jpg")
     (folder / "away.jpg").symlink_to(pictures.asked["gravel"] / "0-128.png")
-    done = run_cli("learn", "--images", folder, "--label", "pebbles", "--state", taught, *FEW)
+    done = run_cli("learn", "--images", folder, "--label", "gravel", "--state", taught, *FEW)
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["labels"][0]["images"] == 8
@@ -228,3 +228,7 @@ def wait_for_torch(pid: int) -> None:
             return
         time.sleep(0.1)
     pytest.fail("the process did not begin to train within a minute")
+
+
+def test_the_same_pictures_under_a_second_name_are_refused_and_the_first_name_is_named(taught: Path, pictures: DemoPictures) -> None:
+    refused(taught, 3, "learn", "--images", pictures.taught["gravel"], "--label", "pebbles", *FEW, says="'pebbles' is told apart from 'gravel' by -")
