@@ -124,6 +124,14 @@ def _blocks(shape: TowerShape, first: int, last: int) -> nn.ModuleDict:
     return nn.ModuleDict({str(i): Block(shape) for i in range(first, last)})
 
 
+def _one_token_through(blocks: nn.ModuleDict, hidden: Tensor, token: Tensor, mask: Tensor | None, rows: Tensor | None) -> Tensor:
+    """One token of each sequence after the blocks (none: as it came). hidden (B, N, E), token (B,), mask (N, N), rows of it (B, 1, 1, N) -> (B, E)."""
+    chain = cast("list[Block]", list(blocks.values()))
+    for block in chain[:-1]:
+        hidden = block(hidden, mask)
+    return chain[-1].one_token(hidden, token, rows) if chain else hidden[torch.arange(hidden.shape[0], device=hidden.device), token]
+
+
 def _causal_mask(tokens: int) -> Tensor:
     return torch.full((tokens, tokens), float("-inf")).triu(1)
 
@@ -203,10 +211,7 @@ class ImageTail(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, N, E) float32 -> (B, D) unit norm."""
-        *front, last_block = cast("list[Block]", list(self.blocks.values()))
-        for block in front:
-            tokens = block(tokens)
-        pooled = last_block.one_token(tokens, torch.zeros_like(tokens[:, 0, 0], dtype=torch.int64))
+        pooled = _one_token_through(self.blocks, tokens, torch.zeros_like(tokens[:, 0, 0], dtype=torch.int64), None, None)
         return functional.normalize(self.ln_post(pooled) @ self.proj, dim=-1)
 
 
@@ -244,8 +249,5 @@ class TextTail(nn.Module):
     def forward(self, hidden: Tensor, last: Tensor) -> Tensor:
         """hidden (B, T, E) float32, last (B,) int64 the end-of-text position -> (B, D) unit norm."""
         tokens = hidden.shape[1]
-        *front, last_block = cast("list[Block]", list(self.blocks.values()))
-        for block in front:
-            hidden = block(hidden, self.mask[:tokens, :tokens])
-        pooled = last_block.one_token(hidden, last, self.mask[last, :tokens].unflatten(0, (-1, 1, 1)))
+        pooled = _one_token_through(self.blocks, hidden, last, self.mask[:tokens, :tokens], self.mask[last, :tokens].unflatten(0, (-1, 1, 1)))
         return functional.normalize(self.ln_final(pooled) @ self.text_projection, dim=-1)
