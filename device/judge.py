@@ -19,6 +19,8 @@ FEWEST_TO_TELL_APART = 4
 """A label with fewer pictures in one learn says nothing about whether it is told apart."""
 LEAST_APART = -0.6
 """The median label of a learn must be told apart from its closest label by at least so many standard errors (docs/evidence.md)."""
+LITTLE_APART = 1.0
+"""A label less than so many standard errors from its closest is told to the user: one thing under two names?"""
 LARGEST_ACCURACY_LOSS = 10.0
 """Percent of the judged pictures that may be answered wrong where the state before it answered right."""
 

@@ -232,3 +232,9 @@ def wait_for_torch(pid: int) -> None:
 
 def test_the_same_pictures_under_a_second_name_are_refused_and_the_first_name_is_named(taught: Path, pictures: DemoPictures) -> None:
     refused(taught, 3, "learn", "--images", pictures.taught["gravel"], "--label", "pebbles", *FEW, says="'pebbles' is told apart from 'gravel' by -")
+
+
+def test_a_second_name_that_is_forced_is_told_in_words(taught: Path, pictures: DemoPictures) -> None:
+    done = run_cli("learn", "--images", pictures.taught["gravel"], "--label", "pebbles", "--state", taught, "--force", "--steps", "3", "--format", "human")
+    assert done.returncode == 0, done.stderr
+    assert "'pebbles' is hardly told apart from 'gravel': more pictures, or is it one thing under two names?" in done.stdout

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from edge_nusa.device.evaluation.datasets import DataSet, find_sets
+from edge_nusa.device.judge import LITTLE_APART
 from edge_nusa.device.learn import LearnSettings, learn
 from edge_nusa.device.task import Task
 from edge_nusa.errors import EdgeNusaError, InputError, RefusedError
@@ -29,8 +30,6 @@ from edge_nusa.workplace import Workplace
 LABELS = 5
 SHOTS = (5, 16)
 KINDS = ("good", "shuffled", "noise", "copies", "renamed")
-HINT = 1.0
-"""A label less than so many standard errors from its closest is one that a report hints at."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _outcome(kind: str, report: dict[str, Any]) -> tuple[str, str]:
     says = f"{first['images']} pictures counted, {first['told_apart_errors']} standard errors from {first['closest']!r}"
     if kind == "copies" and first["images"] == 1:
         return "set aside", says
-    if kind == "renamed" and first["told_apart_errors"] is not None and first["told_apart_errors"] < HINT:
+    if kind == "renamed" and first["told_apart_errors"] is not None and first["told_apart_errors"] < LITTLE_APART:
         return "hinted", says
     return "kept", says
 

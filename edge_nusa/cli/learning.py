@@ -65,6 +65,8 @@ def learn(
 
 
 def _print_report(report: dict[str, Any]) -> None:
+    from edge_nusa.device.judge import LITTLE_APART
+
     kept = report["retention"]
     rows = [[row["label"], str(row["images"]), output.percent(row["accuracy_before"]), output.percent(row["accuracy_after"])] for row in report["labels"]]
     output.emit(output.table(rows, ["label", "pictures", "before", "after"]))
@@ -72,6 +74,9 @@ def _print_report(report: dict[str, Any]) -> None:
     output.emit(f"kept: {kept['vocabulary_agreement']:.1f} % of the vocabulary means what it meant{old}")
     for entry in report["quarantined"]:
         output.emit(f"set aside: {entry['image']}: {entry['reason']}")
+    for row in report["labels"]:
+        if row["told_apart_errors"] is not None and row["told_apart_errors"] < LITTLE_APART:
+            output.emit(f"{row['label']!r} is hardly told apart from {row['closest']!r}: more pictures, or is it one thing under two names?")
     few = [row["label"] for row in report["labels"] if row["images"] < 10]
     if few:
         output.emit(f"more pictures would help: {', '.join(few)} (10 to 20 are a good number)")
