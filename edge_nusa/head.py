@@ -4,8 +4,8 @@ Every picture's taps become a feature vector z of whole numbers (fixed point, 10
 G = sum z z^T and Q = sum z y^T are exact integers: order, chunks and devices cannot change them. From them come the
 label means m = q / n and the pooled scatter within labels T = G - sum q q^T / n, and a picture's score for a label is
 z^T P m - m^T P m / 2 with P = ((1 - a) T / f + lambda I)^-1 (Fisher 1936; f degrees of freedom).
-The shrinkage a is OAS (Chen, Wiesel, Eldar, Hero 2010, arXiv 0907.4698, eq. 23), a formula of the sums alone; on eight
-real sets this beat ridge regression on the same sums by 1 to 5 points (docs/evidence.md). Sums as in RanPAC
+The shrinkage a is OAS (Chen, Wiesel, Eldar, Hero 2010, arXiv 0907.4698, eq. 23), a formula of the sums alone; over
+eight real sets this beat ridge regression on the same sums by 2 to 5 points, on a ninth it lost one (docs/evidence.md). Sums as in RanPAC
 (arXiv 2307.02251) and RAIL (arXiv 2406.18868). Letters: B images, F features, L labels.
 """
 
