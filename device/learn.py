@@ -169,16 +169,18 @@ class _Learning:
         """Judge the candidate and give its report, and the candidate with the head of all pictures. Raises RefusedError."""
         self.progress("judging", 0, 1)
         part = whole = candidate
+        apart: dict[int, judge.Apart] = {}
         if candidate.recipe.has_head:
+            rows_seen = heads.features(features.taps)
             text_logits = self.bundle.manifest.logit_scale * features.embedding @ candidate.frozen_anchors.T
-            part, whole = lesson.with_head(candidate, self.before.head, heads.features(features.taps), text_logits, self.goals, self.held)
+            part, whole = lesson.with_head(candidate, self.before.head, rows_seen, text_logits, self.goals, self.held)
+            apart = judge.told_apart(whole.solved, whole.solved.whitened(rows_seen), self.goals)
             give_back()
         # a label with too few pictures to hold any out is asked about all of them before, and by leave-one-out after
         alone = np.flatnonzero(~np.isin(self.classes, self.classes[self.held])) if candidate.recipe.has_head else np.zeros(0, np.int64)
         asked = np.union1d(np.flatnonzero(self.held), alone)
         before = self._accuracies_before(candidate, features, offered[0], asked)
         after = self._accuracies_after(part, whole, features, offered, alone)
-        apart = self._apart(whole, features) if candidate.recipe.has_head else {}
         if not self.settings.is_forced:
             judge.check_apart(apart, self.names)
             judge.check(kept, before, after, np.bincount(self.goals[asked], minlength=len(self.names)).tolist())
@@ -225,10 +227,6 @@ class _Learning:
         others = judge.accuracies(answerer(views, left_out), self.goals[alone], count)
         # of a label of one picture nothing is left when that is left out
         return [a if a is not None else b if whole.head.counts[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))]
-
-    def _apart(self, whole: Knowledge, features: Features) -> dict[int, judge.Apart]:
-        """How well the taught labels are told apart from their closest, by leave-one-out in the head of all pictures."""
-        return judge.told_apart(whole.solved, whole.solved.whitened(heads.features(features.taps)), self.goals)
 
     def _retention(self, candidate: Knowledge, text: TextEncoder, tails: _Tails) -> judge.Retention:
         names, anchors = self.bundle.vocabulary
