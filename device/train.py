@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import tails
+from edge_nusa.device.adamw import AdamW
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.null_space import directions
@@ -80,8 +81,7 @@ class Trainer:
 
     def run(self, progress: Callable[[int, int], None]) -> Trained:
         """Train, keep the best cores on held-out pictures where there are any, fold. Raises InputError when it diverges."""
-        optimizer = torch.optim.AdamW(self.parameters, lr=self.recipe.learning_rate, betas=(0.9, 0.999), weight_decay=self.recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        optimizer = AdamW(self.parameters, self.recipe.learning_rate, self.recipe.weight_decay)
         trainable = np.flatnonzero(~self.data.held_out)
         best, best_step, best_cores, loss_value = math.inf, self.recipe.steps, None, math.nan
         for step in range(self.recipe.steps):
@@ -90,10 +90,8 @@ class Trainer:
             loss_value = float(loss.detach())
             if not math.isfinite(loss_value):
                 raise InputError(f"training diverged at step {step + 1} (loss {loss_value}); nothing was changed: try fewer --steps or check the pictures")
-            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
-            schedule.step()
+            optimizer.step(self._rate(step))
             progress(step + 1, self.recipe.steps)
             if self.recipe.has_head and self.data.held_out.any() and (step + 1) % max(1, self.recipe.steps // 10) == 0:
                 score = self._held_out_loss()
