@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from torch.nn import functional
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import tails
 from edge_nusa.device.adamw import AdamW
+from edge_nusa.device.task_data import TaskData as TaskData
+from edge_nusa.device.task_data import Trained as Trained
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.null_space import directions
@@ -26,35 +27,6 @@ from edge_nusa.recipes import Recipe
 
 CLASSES_A_STEP = 64
 """A step's texts: the batch's own classes, then others up to this many, so that memory does not grow with the labels."""
-
-
-@dataclass(frozen=True)
-class TaskData:
-    """One task's pictures and texts.
-
-    embedding (B, D) float32 frozen; tokens (B, N, E) float16 or None; classes (B,) int64; held_out (B,) bool: not trained on.
-    class_hidden (C, T, E) with class_last (C,), noun_hidden (V, T', E) with noun_last (V,): text hidden states at the cut.
-    """
-
-    embedding: np.ndarray
-    tokens: np.ndarray | None
-    classes: np.ndarray
-    held_out: np.ndarray
-    class_hidden: np.ndarray
-    class_last: np.ndarray
-    noun_hidden: np.ndarray
-    noun_last: np.ndarray
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The state's cores after the task, the last training loss, the steps whose cores were kept, and by matrix how many of
-    its pool's values have now crossed the pool's boundary."""
-
-    cores: dict[str, np.ndarray]
-    loss: float
-    kept_step: int
-    crossings: dict[str, int]
 
 
 class Trainer:
@@ -156,7 +128,8 @@ class Trainer:
     def _held_out_loss(self) -> float:
         self._train_mode(False)
         rows = np.flatnonzero(self.data.held_out)
-        anchors = self._anchors(self.data.class_hidden, self.data.class_last, np.arange(len(self.data.class_last)))
+        parts = np.array_split(np.arange(len(self.data.class_last)), -(-len(self.data.class_last) // CLASSES_A_STEP))
+        anchors = torch.cat([self._anchors(self.data.class_hidden, self.data.class_last, part) for part in parts])
         if len(self.data.noun_last):
             nouns = np.arange(min(len(self.data.noun_last), CLASSES_A_STEP))
             anchors = torch.cat([anchors, self._anchors(self.data.noun_hidden, self.data.noun_last, nouns)])

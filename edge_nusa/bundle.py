@@ -96,17 +96,16 @@ class Bundle:
 
     @cached_property
     def pools(self) -> dict[str, Pool]:
-        """The pool of every adapted matrix, float64."""
+        """The pool of every adapted matrix, float32, where it lies in the file; products with a core are float64 as the core is."""
         expected: dict[str, tuple[str, tuple[int, ...]]] = {}
         for tower in ("image", "text"):
             width, rank = self.shape(tower).width, self.manifest.method.pool_rank[tower]
             for name in self.matrices(tower):
                 expected |= {f"{name}.left": ("float32", (width, rank)), f"{name}.right": ("float32", (width, rank))}
                 expected |= {f"{name}.tail": ("float32", (rank,)), f"{name}.principal": ("float32", (width - rank,))}
-        tensors = tensor_file.decode(self.read("basis.safetensors"), "basis.safetensors", expected)
-        wide = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
-        names = sorted({name.rsplit(".", 1)[0] for name in wide})
-        return {n: Pool(wide[f"{n}.left"], wide[f"{n}.right"], wide[f"{n}.tail"], wide[f"{n}.principal"]) for n in names}
+        parts = tensor_file.WeightFile(self.path("basis.safetensors")).all_in_place(expected)
+        names = sorted({name.rsplit(".", 1)[0] for name in parts})
+        return {n: Pool(parts[f"{n}.left"], parts[f"{n}.right"], parts[f"{n}.tail"], parts[f"{n}.principal"]) for n in names}
 
     @cached_property
     def vocabulary(self) -> tuple[list[str], np.ndarray]:
