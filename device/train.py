@@ -1,7 +1,8 @@
 """Phase two of learning: trains the small cores M of one task from spooled features and text hidden states.
 
-Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3), with
-vocabulary nouns as further wrong answers under the device recipe. Letters: B pictures, C classes, V nouns, T tokens.
+Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3). Under the device
+recipe old labels take part by drawn pictures (`edge_nusa.recollection`), and vocabulary nouns are further wrong answers whose
+anchors are held where they were. Letters: B pictures, C classes, V nouns, T tokens, D embedding.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.null_space import directions
 from edge_nusa.recipes import Recipe
+from edge_nusa.recollection import Recollection
 
-CLASSES_A_STEP = 64
-"""A step's texts: the batch's own classes, then others up to this many, so that memory does not grow with the labels."""
+HELD_OUT_CHUNK = 64
+"""Texts at once where held-out pictures are asked about, so that memory does not grow with the labels."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class TaskData:
 
     embedding (B, D) float32 frozen; tokens (B, N, E) float16 or None; classes (B,) int64; held_out (B,) bool: not trained on.
     class_hidden (C, T, E) with class_last (C,), noun_hidden (V, T', E) with noun_last (V,): text hidden states at the cut.
+    noun_anchors (V, D): of the untouched tower. recollection: the task's own classes come first in class_hidden, then the old
+    labels in the order of its means; None: no old label takes part, and the pictures are taken as they are.
     """
 
     embedding: np.ndarray
@@ -43,6 +47,13 @@ class TaskData:
     class_last: np.ndarray
     noun_hidden: np.ndarray
     noun_last: np.ndarray
+    noun_anchors: np.ndarray
+    recollection: Recollection | None = None
+
+    @property
+    def own_count(self) -> int:
+        """How many classes are the task's own."""
+        return len(self.class_last) - (len(self.recollection.means) if self.recollection else 0)
 
 
 @dataclass(frozen=True)
@@ -125,30 +136,40 @@ class Trainer:
             one.adapter.train(is_training)
 
     def _loss(self, rows: np.ndarray) -> Tensor:
-        classes = self._classes_for(rows)
-        anchors = self._anchors(self.data.class_hidden, self.data.class_last, classes)
-        if self.recipe.negatives and len(self.data.noun_last):
-            nouns = self.generator.choice(len(self.data.noun_last), min(self.recipe.negatives, len(self.data.noun_last)), replace=False)
-            anchors = torch.cat([anchors, self._anchors(self.data.noun_hidden, self.data.noun_last, nouns)])
-        position = {int(c): i for i, c in enumerate(classes)}
-        goal = torch.tensor([position[int(c)] for c in self.data.classes[rows]])
-        logits = self.bundle.manifest.logit_scale * self._pictures(rows) @ anchors.T
-        return functional.cross_entropy(logits, goal, label_smoothing=self.recipe.label_smoothing)
+        data = self.data
+        recalled = self._recalled(len(rows))
+        goals = np.concatenate([data.classes[rows], data.own_count + recalled])
+        # the published recipe takes all of the task's classes, the device recipe those that this step has pictures of
+        classes = np.unique(goals) if self.recipe.negatives else np.arange(len(data.class_last))
+        nouns = self.generator.choice(len(data.noun_last), min(self.recipe.negatives, len(data.noun_last)), replace=False)
+        anchors = self._anchors(data.class_hidden, data.class_last, classes)
+        staying = torch.zeros(())
+        if len(nouns):
+            moved = self._anchors(data.noun_hidden, data.noun_last, nouns)
+            staying = self.recipe.staying * (1 - (moved * torch.from_numpy(data.noun_anchors[nouns])).sum(dim=1)).mean()
+            anchors = torch.cat([anchors, moved])
+        logits = self.bundle.manifest.logit_scale * self._pictures(rows, recalled) @ anchors.T
+        goal = torch.from_numpy(np.searchsorted(classes, goals))
+        return functional.cross_entropy(logits, goal, label_smoothing=self.recipe.label_smoothing) + staying
 
-    def _classes_for(self, rows: np.ndarray) -> np.ndarray:
-        count = len(self.data.class_last)
-        if count <= CLASSES_A_STEP or not self.recipe.negatives:  # the published recipe takes all of the task's classes
-            return np.arange(count)
-        own = np.unique(self.data.classes[rows])
-        others = self.generator.permutation(np.setdiff1d(np.arange(count), own))
-        return np.concatenate([own, others[: CLASSES_A_STEP - len(own)]])
+    def _recalled(self, count: int) -> np.ndarray:
+        """(K,) int64: old labels of which a picture is drawn in this step, as many as the task's own pictures, each label about equally often."""
+        old = len(self.data.class_last) - self.data.own_count
+        if not old:
+            return np.zeros(0, np.int64)
+        chosen = self.generator.permutation(old)[: self.recipe.recalled]
+        return np.resize(chosen, count)
 
     def _anchors(self, hidden: np.ndarray, last: np.ndarray, rows: np.ndarray) -> Tensor:
         longest = int(last[rows].max()) + 1
         anchors: Tensor = self.text(torch.from_numpy(hidden[rows, :longest]), torch.from_numpy(last[rows]))
         return anchors
 
-    def _pictures(self, rows: np.ndarray) -> Tensor:
+    def _pictures(self, rows: np.ndarray, recalled: np.ndarray) -> Tensor:
+        recollection = self.data.recollection
+        if recollection is not None:
+            drawn = recollection.of_pictures(rows, self.generator), recollection.of_labels(recalled, self.generator)
+            return torch.from_numpy(np.concatenate(drawn))
         if self.image is None or self.data.tokens is None:
             return torch.from_numpy(self.data.embedding[rows])
         embedding: Tensor = self.image(torch.from_numpy(self.data.tokens[rows].astype(np.float32)))
@@ -157,10 +178,11 @@ class Trainer:
     @torch.no_grad()
     def _held_out_loss(self) -> float:
         self._train_mode(False)
-        rows = np.flatnonzero(self.data.held_out)
-        anchors = self._anchors(self.data.class_hidden, self.data.class_last, np.arange(len(self.data.class_last)))
-        if len(self.data.noun_last):
-            nouns = np.arange(min(len(self.data.noun_last), CLASSES_A_STEP))
-            anchors = torch.cat([anchors, self._anchors(self.data.noun_hidden, self.data.noun_last, nouns)])
-        logits = self.bundle.manifest.logit_scale * self._pictures(rows) @ anchors.T
-        return float(functional.cross_entropy(logits, torch.from_numpy(self.data.classes[rows])))
+        data, rows = self.data, np.flatnonzero(self.data.held_out)
+        classes = np.arange(len(data.class_last))
+        chunks = np.array_split(classes, len(classes) // HELD_OUT_CHUNK + 1)
+        nouns = np.arange(min(len(data.noun_last), HELD_OUT_CHUNK))
+        parts = [self._anchors(data.class_hidden, data.class_last, chunk) for chunk in chunks]
+        anchors = torch.cat([*parts, *([self._anchors(data.noun_hidden, data.noun_last, nouns)] if len(nouns) else [])])
+        logits = self.bundle.manifest.logit_scale * torch.from_numpy(data.embedding[rows]) @ anchors.T
+        return float(functional.cross_entropy(logits, torch.from_numpy(data.classes[rows])))

@@ -17,6 +17,7 @@ from edge_nusa.device.task import held_out
 from edge_nusa.device.train import TaskData, Trainer
 from edge_nusa.knowledge import Label
 from edge_nusa.recipes import Recipe
+from edge_nusa.recollection import recollection
 from edge_nusa.text_encoder import TextEncoder
 
 NOUNS = 256
@@ -60,8 +61,11 @@ class Device:
         free = [noun for noun in self.bundle.vocabulary[0] if noun.casefold() not in taken]
         drawn = [free[i] for i in np.random.default_rng(seed).permutation(len(free))[:NOUNS]]
         noun_hidden, noun_last = self._encoder.hidden([self.bundle.manifest.templates[0].replace("{}", noun) for noun in drawn])
-        hidden, last = stacked([view.hidden[0], *(old.hidden[0] for old in self.columns.learned)])
-        data = TaskData(view.embeddings(pictures), None, view.classes[pictures], held, hidden, last, noun_hidden, noun_last)
+        noun_anchors = self._encoder.through(self._encoder.tail({}), noun_hidden, noun_last)
+        old, classes = np.arange(self.columns.count), view.classes[pictures]
+        recalled = recollection(self.bundle, self.known.head, old, view.features(pictures), classes, ~held) if self.recipe.recalled else None
+        hidden, last = stacked([view.hidden[0], *(task.hidden[0] for task in self.columns.learned)])
+        data = TaskData(view.embeddings(pictures), None, classes, held, hidden, last, noun_hidden, noun_last, noun_anchors, recalled)
         trainer = Trainer(self.bundle, self.text.known, data, self.recipe, seed)
         self.trained_numbers = sum(parameter.numel() for parameter in trainer.parameters)
         self.text.adopt(trainer.run(lambda done, total: None).cores)
