@@ -28,6 +28,9 @@ from edge_nusa.recollection import Recollection
 HELD_OUT_CHUNK = 64
 """Texts at once where held-out pictures are asked about, so that memory does not grow with the labels."""
 
+MOST_DRAWN = 8
+"""Drawn pictures of old labels in a step are at most so many times the task's own."""
+
 
 @dataclass(frozen=True)
 class TaskData:
@@ -153,12 +156,11 @@ class Trainer:
         return functional.cross_entropy(logits, goal, label_smoothing=self.recipe.label_smoothing) + staying
 
     def _recalled(self, count: int) -> np.ndarray:
-        """(K,) int64: old labels of which a picture is drawn in this step, as many as the task's own pictures, each label about equally often."""
-        old = len(self.data.class_last) - self.data.own_count
-        if not old:
-            return np.zeros(0, np.int64)
-        chosen = self.generator.permutation(old)[: self.recipe.recalled]
-        return np.resize(chosen, count)
+        """(K,) int64: old labels of which a picture is drawn in a step of `count` pictures, each about as often as one of the task's own classes."""
+        own = self.data.own_count
+        chosen = self.generator.permutation(len(self.data.class_last) - own)[: self.recipe.recalled]
+        drawn = min(MOST_DRAWN * count, round(count * len(chosen) / own))
+        return np.resize(chosen, max(len(chosen), drawn) if len(chosen) else 0)
 
     def _anchors(self, hidden: np.ndarray, last: np.ndarray, rows: np.ndarray) -> Tensor:
         longest = int(last[rows].max()) + 1
