@@ -21,7 +21,6 @@ from edge_nusa.recollection import recollection
 from edge_nusa.text_encoder import TextEncoder
 
 NOUNS = 256
-NEVER_CHOSEN = 2**50
 """Vocabulary nouns, none of them a label, that a device recipe draws negatives from, as in `edge_nusa.device.learn`."""
 
 
@@ -33,20 +32,25 @@ class AnchorsAlone(Answerer):
         return softmax(self.scale * views.adapted @ self.adapted_anchors[: self.learned].T)
 
 
+class HeadAlone(Answerer):
+    """Among learned labels no text counts."""
+
+    def among_learned(self, views: Views, head_scores: np.ndarray) -> np.ndarray:
+        """(B, L) softmax(a * head scores), a as `edge_nusa.fusion` finds it without text."""
+        return softmax(fusion.best_alone(self.knowledge.fusion) * head_scores)
+
+
 class Device:
     """The product's default: text tower in the pool, head and gate, by the very code that `edge-nusa learn` runs.
 
-    is_head_alone: no text counts among learned labels. trains_text False leaves the text tower untouched. answerer: who answers.
+    trains_text False leaves the text tower untouched. answerer: who answers.
     """
 
-    def __init__(self, bundle: Bundle, recipe: Recipe, is_head_alone: bool = False, trains_text: bool = True, answerer: type[Answerer] = Answerer) -> None:
+    def __init__(self, bundle: Bundle, recipe: Recipe, trains_text: bool = True, answerer: type[Answerer] = Answerer) -> None:
         self.text = Gradient(bundle, recipe, tails.NullSpace())
         self.bundle, self.recipe, self.columns, self.trains_text = bundle, recipe, Columns(), trains_text
         self._answerer = answerer
         self.known = knowledge.nothing(bundle, recipe)
-        if is_head_alone:
-            without_text = np.where(np.array(fusion.TEXT_WEIGHTS) > 0, NEVER_CHOSEN, fusion.nothing_seen())
-            self.known = replace(self.known, fusion=without_text)
         self.trained_numbers = 0
         self._answerers: dict[str, Answerer] = {}
         self._encoder = TextEncoder(bundle, 1)
