@@ -94,8 +94,10 @@ class Trainer:
 
     def run(self, progress: Callable[[int, int], None]) -> Trained:
         """Train, keep the best cores on held-out pictures where there are any, fold. Raises InputError when it diverges."""
-        optimizer = torch.optim.AdamW(self.parameters, lr=self.recipe.learning_rate, betas=(0.9, 0.999), weight_decay=self.recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        rates = sorted({self._rate_of(parameter) for parameter in self.parameters})
+        groups = [{"params": [p for p in self.parameters if self._rate_of(p) == rate], "lr": rate} for rate in rates]
+        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=self.recipe.weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share)
         trainable = np.flatnonzero(~self.data.held_out)
         best, best_step, best_cores, loss_value = math.inf, self.recipe.steps, None, math.nan
         for step in range(self.recipe.steps):
@@ -130,7 +132,12 @@ class Trainer:
         self._loss(np.flatnonzero(~self.data.held_out)).backward()
         return {matrix: one.adapter.core.grad.numpy() for matrix, one in self.adapted.items()}
 
-    def _rate(self, step: int) -> float:
+    def _rate_of(self, parameter: nn.Parameter) -> float:
+        rank = self.recipe.rate_rank
+        return self.recipe.learning_rate * (1.0 if rank is None else min(1.0, rank / len(parameter)))
+
+    def _share(self, step: int) -> float:
+        """Of the rate, by the schedule."""
         warm = max(1, round(self.recipe.warm_up * self.recipe.steps))
         return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.recipe.steps - warm)))
 

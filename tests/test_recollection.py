@@ -127,3 +127,19 @@ def test_nouns_stay_where_they_were_when_they_are_asked_to(bundle: Bundle, tasks
         now = learner._encoder.anchors(learner._encoder.tail(merged), [names[i] for i in nouns], bundle.manifest.templates[0])
         kept[staying] = float((now * frozen[nouns]).sum(axis=1).mean())
     assert kept[DEVICE.staying] > kept[0.0] + 0.05
+
+
+def test_a_core_of_a_larger_rank_takes_a_smaller_rate_and_none_a_larger_one(bundle: Bundle, tasks: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step of Adam moves every number of a core by its rate."""
+    taken: list[list[float]] = []
+    plain = torch.optim.AdamW.step
+
+    def step(self: torch.optim.AdamW, *arguments: object) -> object:
+        taken.append([group["lr"] for group in self.param_groups])
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    for rank, expected in ((None, DEVICE.learning_rate), (26, DEVICE.learning_rate), (13, DEVICE.learning_rate / 2), (52, DEVICE.learning_rate)):
+        taken.clear()
+        Device(bundle, replace(DEVICE, steps=1, rate_rank=rank)).learn(tasks.views[NAMES[0]], tasks.shots[NAMES[0]], 0)
+        assert taken == [[pytest.approx(expected)]]
