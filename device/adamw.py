@@ -16,22 +16,21 @@ EPSILON = 1e-8
 
 
 class AdamW:
-    """Decoupled weight decay; parameters must be float32 leaves that every loss reaches."""
+    """Decoupled weight decay, and for each parameter, a float32 leaf, a learning rate of its own."""
 
-    def __init__(self, parameters: Sequence[Tensor], rate: float, weight_decay: float) -> None:
-        self.parameters, self.rate, self.weight_decay = list(parameters), rate, weight_decay
+    def __init__(self, parameters: Sequence[Tensor], rates: Sequence[float], weight_decay: float) -> None:
+        self.parameters, self.rates, self.weight_decay = list(parameters), list(rates), weight_decay
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = 0
 
     @torch.no_grad()
     def step(self, share: float) -> None:
-        """One step at `share` of the rate, from the gradients, which are then gone."""
+        """One step at `share` of the rates, from the gradients, which are then gone."""
         self.steps += 1
-        rate = self.rate * share
         unbiased = [1 - beta**self.steps for beta in BETAS]
-        for parameter, mean, square in zip(self.parameters, self.means, self.squares, strict=True):
-            gradient = parameter.grad
+        for parameter, own_rate, mean, square in zip(self.parameters, self.rates, self.means, self.squares, strict=True):
+            gradient, rate = parameter.grad, own_rate * share
             if gradient is None:
                 continue
             parameter.mul_(1 - rate * self.weight_decay)

@@ -22,7 +22,9 @@ LEAST_APART = -0.6
 LITTLE_APART = 1.0
 """A label less than so many standard errors from its closest is told to the user: one thing under two names?"""
 LARGEST_ACCURACY_LOSS = 10.0
-"""Percent of the judged pictures that may be answered wrong where the state before it answered right."""
+"""Percent of the judged pictures that may be answered right less often than by the state before, however many there are."""
+CHANCE_ERRORS = 1.64
+"""Standard errors of the difference of two proportions that chance explains (one in twenty, one-sided)."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,18 @@ def check(kept: Retention, before: list[float | None], after: list[float | None]
     rows = [(b, a, count) for b, a, count in zip(before, after, asked, strict=True) if b is not None and a is not None]
     total = sum(count for _, _, count in rows)
     right_before, right_after = (sum(row[i] * row[2] for row in rows) / 100 for i in (0, 1))
-    if right_before - right_after > max(1.01, LARGEST_ACCURACY_LOSS * total / 100):
+    bound = largest_loss(right_before, right_after, total)
+    if right_before - right_after > bound:
         raise RefusedError(
-            f"refused: of {total} judged pictures {right_after:.0f} would be answered right, {right_before:.0f} were before, the bound is {LARGEST_ACCURACY_LOSS:.0f} %; "
+            f"refused: of {total} judged pictures {right_after:.0f} would be answered right, {right_before:.0f} were before; {bound:.0f} fewer are borne; "
             "the state is unchanged: check that the pictures show what the label says, or use --force"
         )
+
+
+def largest_loss(right_before: float, right_after: float, total: int) -> float:
+    """How many of `total` judged pictures may be lost: one, LARGEST_ACCURACY_LOSS, or what chance explains, whichever is most.
+
+    Chance: CHANCE_ERRORS * sqrt(n p (1 - p) + n q (1 - q)) of the shares p and q answered right before and after.
+    """
+    variance = sum(right * (total - right) / max(total, 1) for right in (right_before, right_after))
+    return float(max(1.01, LARGEST_ACCURACY_LOSS * total / 100, CHANCE_ERRORS * np.sqrt(variance)))

@@ -24,6 +24,7 @@ from edge_nusa.errors import InputError, MissingPackageError, UsageError
 from edge_nusa.knowledge import Knowledge, Label, from_files, load, to_files
 from edge_nusa.memory import give_back
 from edge_nusa.recipes import Recipe, check_fits
+from edge_nusa.recollection import recollection
 from edge_nusa.text_encoder import TextEncoder
 from edge_nusa.workplace import Workplace
 
@@ -125,17 +126,27 @@ class _Learning:
 
     def _train(self, features: Features, text: TextEncoder) -> dict[str, np.ndarray]:
         prompt = self.settings.template or self.bundle.manifest.templates[0]
-        taught = {label_names.key(label) for label in self.task.labels}
-        others = [n for n in self.before.names if label_names.key(n) not in taught] if self.settings.recipe.negatives else []
-        class_hidden, class_last = text.hidden([prompt.replace("{}", name) for name in [*self.task.labels, *others]])
-        noun_hidden, noun_last = text.hidden([prompt.replace("{}", noun) for noun in self._nouns(NOUNS_FOR_TRAINING)])
+        old = self._remembered()
+        class_hidden, class_last = text.hidden([prompt.replace("{}", name) for name in [*self.task.labels, *(self.before.names[i] for i in old)]])
+        nouns = [prompt.replace("{}", noun) for noun in self._nouns(NOUNS_FOR_TRAINING)] if self.settings.recipe.negatives else []
+        noun_hidden, noun_last = text.hidden(nouns)
+        noun_anchors = text.through(text.tail({}), noun_hidden, noun_last)
         text.close()
         give_back()
-        data = TaskData(features.embedding, features.tokens, self.classes, self.held, class_hidden, class_last, noun_hidden, noun_last)
+        recalled = None
+        if self.settings.recipe.recalled:
+            recalled = recollection(self.bundle, self.before.head, old, heads.features(features.taps), self.classes, ~self.held)
+        data = TaskData(features.embedding, features.tokens, self.classes, self.held, class_hidden, class_last, noun_hidden, noun_last, noun_anchors, recalled)
         apart = Lesson(self.before, data, features.spool, self.settings.recipe, self.settings.seed)
         trained, self.peak_bytes = train_apart(self.workplace, apart, lambda done, total: self.progress("training", done, total))
         self.trained = {"loss": round(trained.loss, 4), "kept_step": trained.kept_step, "crossings": sum(trained.crossings.values())}
         return trained.cores
+
+    def _remembered(self) -> np.ndarray:
+        """(O,) int64: the columns of labels that are not taught now and that the head has pictures of."""
+        if not self.settings.recipe.recalled:
+            return np.zeros(0, np.int64)
+        return np.setdiff1d(np.flatnonzero(self.before.head.counts > 0), self.columns)
 
     def _nouns(self, count: int) -> list[str]:
         """Vocabulary nouns that are not among the labels, chosen by the seed."""

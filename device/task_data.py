@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_nusa.recollection import Recollection
+
 
 @dataclass(frozen=True)
 class TaskData:
@@ -13,6 +15,8 @@ class TaskData:
 
     embedding (B, D) float32 frozen; tokens (B, N, E) float16 or None; classes (B,) int64; held_out (B,) bool: not trained on.
     class_hidden (C, T, E) with class_last (C,), noun_hidden (V, T', E) with noun_last (V,): text hidden states at the cut.
+    noun_anchors (V, D): of the untouched tower. recollection: the task's own classes come first in class_hidden, then the old
+    labels in the order of its means; None: no old label takes part, and the pictures are taken as they are.
     """
 
     embedding: np.ndarray
@@ -23,6 +27,13 @@ class TaskData:
     class_last: np.ndarray
     noun_hidden: np.ndarray
     noun_last: np.ndarray
+    noun_anchors: np.ndarray
+    recollection: Recollection | None = None
+
+    @property
+    def own_count(self) -> int:
+        """How many classes are the task's own."""
+        return len(self.class_last) - (len(self.recollection.means) if self.recollection else 0)
 
 
 @dataclass(frozen=True)

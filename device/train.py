@@ -1,7 +1,8 @@
 """Phase two of learning: trains the small cores M of one task from spooled features and text hidden states.
 
-Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3), with
-vocabulary nouns as further wrong answers under the device recipe. Letters: B pictures, C classes, V nouns, T tokens.
+Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3). Under the device
+recipe old labels take part by drawn pictures (`edge_nusa.recollection`), and vocabulary nouns are further wrong answers whose
+anchors are held where they were. Letters: B pictures, C classes, V nouns, T tokens, D embedding.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from edge_nusa.knowledge import Knowledge
 from edge_nusa.null_space import directions
 from edge_nusa.recipes import Recipe
 
-CLASSES_A_STEP = 64
-"""A step's texts: the batch's own classes, then others up to this many, so that memory does not grow with the labels."""
+HELD_OUT_CHUNK = 64
+"""Texts at once where held-out pictures are asked about, so that memory does not grow with the labels."""
+
+MOST_DRAWN = 8
+"""Drawn pictures of old labels in a step are at most so many times the task's own."""
 
 
 class Trainer:
@@ -53,7 +57,7 @@ class Trainer:
 
     def run(self, progress: Callable[[int, int], None]) -> Trained:
         """Train, keep the best cores on held-out pictures where there are any, fold. Raises InputError when it diverges."""
-        optimizer = AdamW(self.parameters, self.recipe.learning_rate, self.recipe.weight_decay)
+        optimizer = AdamW(self.parameters, [self._rate_of(parameter) for parameter in self.parameters], self.recipe.weight_decay)
         trainable = np.flatnonzero(~self.data.held_out)
         best, best_step, best_cores, loss_value = math.inf, self.recipe.steps, None, math.nan
         for step in range(self.recipe.steps):
@@ -63,7 +67,7 @@ class Trainer:
             if not math.isfinite(loss_value):
                 raise InputError(f"training diverged at step {step + 1} (loss {loss_value}); nothing was changed: try fewer --steps or check the pictures")
             loss.backward()
-            optimizer.step(self._rate(step))
+            optimizer.step(self._share(step))
             progress(step + 1, self.recipe.steps)
             if self.recipe.has_head and self.data.held_out.any() and (step + 1) % max(1, self.recipe.steps // 10) == 0:
                 score = self._held_out_loss()
@@ -86,7 +90,12 @@ class Trainer:
         self._loss(np.flatnonzero(~self.data.held_out)).backward()
         return {matrix: one.adapter.core.grad.numpy() for matrix, one in self.adapted.items()}
 
-    def _rate(self, step: int) -> float:
+    def _rate_of(self, parameter: nn.Parameter) -> float:
+        rank = self.recipe.rate_rank
+        return self.recipe.learning_rate * (1.0 if rank is None else min(1.0, rank / len(parameter)))
+
+    def _share(self, step: int) -> float:
+        """Of the rate, by the schedule."""
         warm = max(1, round(self.recipe.warm_up * self.recipe.steps))
         return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.recipe.steps - warm)))
 
@@ -95,30 +104,39 @@ class Trainer:
             one.adapter.train(is_training)
 
     def _loss(self, rows: np.ndarray) -> Tensor:
-        classes = self._classes_for(rows)
-        anchors = self._anchors(self.data.class_hidden, self.data.class_last, classes)
-        if self.recipe.negatives and len(self.data.noun_last):
-            nouns = self.generator.choice(len(self.data.noun_last), min(self.recipe.negatives, len(self.data.noun_last)), replace=False)
-            anchors = torch.cat([anchors, self._anchors(self.data.noun_hidden, self.data.noun_last, nouns)])
-        position = {int(c): i for i, c in enumerate(classes)}
-        goal = torch.tensor([position[int(c)] for c in self.data.classes[rows]])
-        logits = self.bundle.manifest.logit_scale * self._pictures(rows) @ anchors.T
-        return functional.cross_entropy(logits, goal, label_smoothing=self.recipe.label_smoothing)
+        data = self.data
+        recalled = self._recalled(len(rows))
+        goals = np.concatenate([data.classes[rows], data.own_count + recalled])
+        # the published recipe takes all of the task's classes, the device recipe those that this step has pictures of
+        classes = np.unique(goals) if self.recipe.negatives else np.arange(len(data.class_last))
+        nouns = self.generator.choice(len(data.noun_last), min(self.recipe.negatives, len(data.noun_last)), replace=False)
+        anchors = self._anchors(data.class_hidden, data.class_last, classes)
+        staying = torch.zeros(())
+        if len(nouns):
+            moved = self._anchors(data.noun_hidden, data.noun_last, nouns)
+            staying = self.recipe.staying * (1 - (moved * torch.from_numpy(data.noun_anchors[nouns])).sum(dim=1)).mean()
+            anchors = torch.cat([anchors, moved])
+        logits = self.bundle.manifest.logit_scale * self._pictures(rows, recalled) @ anchors.T
+        goal = torch.from_numpy(np.searchsorted(classes, goals))
+        return functional.cross_entropy(logits, goal, label_smoothing=self.recipe.label_smoothing) + staying
 
-    def _classes_for(self, rows: np.ndarray) -> np.ndarray:
-        count = len(self.data.class_last)
-        if count <= CLASSES_A_STEP or not self.recipe.negatives:  # the published recipe takes all of the task's classes
-            return np.arange(count)
-        own = np.unique(self.data.classes[rows])
-        others = self.generator.permutation(np.setdiff1d(np.arange(count), own))
-        return np.concatenate([own, others[: CLASSES_A_STEP - len(own)]])
+    def _recalled(self, count: int) -> np.ndarray:
+        """(K,) int64: old labels of which a picture is drawn in a step of `count` pictures, each about as often as one of the task's own classes."""
+        own = self.data.own_count
+        chosen = self.generator.permutation(len(self.data.class_last) - own)[: self.recipe.recalled]
+        drawn = min(MOST_DRAWN * count, round(count * len(chosen) / own))
+        return np.resize(chosen, max(len(chosen), drawn) if len(chosen) else 0)
 
     def _anchors(self, hidden: np.ndarray, last: np.ndarray, rows: np.ndarray) -> Tensor:
         longest = int(last[rows].max()) + 1
         anchors: Tensor = self.text(torch.from_numpy(hidden[rows, :longest]), torch.from_numpy(last[rows]))
         return anchors
 
-    def _pictures(self, rows: np.ndarray) -> Tensor:
+    def _pictures(self, rows: np.ndarray, recalled: np.ndarray) -> Tensor:
+        recollection = self.data.recollection
+        if recollection is not None:
+            drawn = recollection.of_pictures(rows, self.generator), recollection.of_labels(recalled, self.generator)
+            return torch.from_numpy(np.concatenate(drawn))
         if self.image is None or self.data.tokens is None:
             return torch.from_numpy(self.data.embedding[rows])
         embedding: Tensor = self.image(torch.from_numpy(self.data.tokens[rows].astype(np.float32)))
@@ -127,11 +145,11 @@ class Trainer:
     @torch.no_grad()
     def _held_out_loss(self) -> float:
         self._train_mode(False)
-        rows = np.flatnonzero(self.data.held_out)
-        parts = np.array_split(np.arange(len(self.data.class_last)), -(-len(self.data.class_last) // CLASSES_A_STEP))
-        anchors = torch.cat([self._anchors(self.data.class_hidden, self.data.class_last, part) for part in parts])
-        if len(self.data.noun_last):
-            nouns = np.arange(min(len(self.data.noun_last), CLASSES_A_STEP))
-            anchors = torch.cat([anchors, self._anchors(self.data.noun_hidden, self.data.noun_last, nouns)])
-        logits = self.bundle.manifest.logit_scale * self._pictures(rows) @ anchors.T
-        return float(functional.cross_entropy(logits, torch.from_numpy(self.data.classes[rows])))
+        data, rows = self.data, np.flatnonzero(self.data.held_out)
+        classes = np.arange(len(data.class_last))
+        chunks = np.array_split(classes, len(classes) // HELD_OUT_CHUNK + 1)
+        nouns = np.arange(min(len(data.noun_last), HELD_OUT_CHUNK))
+        parts = [self._anchors(data.class_hidden, data.class_last, chunk) for chunk in chunks]
+        anchors = torch.cat([*parts, *([self._anchors(data.noun_hidden, data.noun_last, nouns)] if len(nouns) else [])])
+        logits = self.bundle.manifest.logit_scale * torch.from_numpy(data.embedding[rows]) @ anchors.T
+        return float(functional.cross_entropy(logits, torch.from_numpy(data.classes[rows])))

@@ -2,7 +2,8 @@
 
 Among learned labels the logits are a * head scores + c * logit_scale * cos(picture, anchors). Each taught picture, left out
 of the head, adds its negative log-likelihood under every candidate (a, c), as a whole number of 2^-10 nats, to a grid of constant
-size, with the frozen anchors as text, which no picture has trained; the candidate of the least sum answers. Both are log-linear pools, as in
+size, with the frozen anchors as text, which no picture has trained; the candidate of the least sum with c of at least
+LEAST_TEXT_WEIGHT answers, since trained anchors know more than the frozen ones say. Both are log-linear pools, as in
 training-free adaptation of CLIP by discriminant analysis (Wang et al. 2024, arXiv 2402.04087), where c / a is fixed by
 validation pictures instead. Letters: B images, L learned labels, A temperatures, C text weights.
 """
@@ -20,6 +21,8 @@ TEXT_WEIGHTS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5)
 FIRST = TEMPERATURES.index(0.08), TEXT_WEIGHTS.index(0.25)
 """What answers where nothing speaks for another (one label alone, one picture)."""
 SHAPE = len(TEMPERATURES), len(TEXT_WEIGHTS)
+LEAST_TEXT_WEIGHT = TEXT_WEIGHTS[FIRST[1]]
+"""Adapted anchors never count less: training fits them to the labels even where the frozen ones mean nothing (docs/evidence.md)."""
 UNIT = 2**10
 """Whole numbers a nat: sums are the same bits in any order, and can be taken back."""
 LEAST_LIKELY = 1e-12
@@ -49,9 +52,15 @@ def losses(head_scores: np.ndarray, text_logits: np.ndarray, goals: np.ndarray) 
 
 
 def best(sums: np.ndarray) -> tuple[float, float]:
-    """(a, c) of the least sum (A, C); the first of equals."""
-    row, column = np.unravel_index(int(np.argmin(sums)), SHAPE)
-    return TEMPERATURES[row], TEXT_WEIGHTS[column]
+    """(a, c) of the least sum (A, C) among those with c >= LEAST_TEXT_WEIGHT; the first of equals."""
+    rest = sums[:, FIRST[1] :]
+    row, column = np.unravel_index(int(np.argmin(rest)), rest.shape)
+    return TEMPERATURES[row], TEXT_WEIGHTS[FIRST[1] + column]
+
+
+def best_alone(sums: np.ndarray) -> float:
+    """a of the least sum where the text does not count, for a head alone."""
+    return TEMPERATURES[int(np.argmin(sums[:, 0]))]
 
 
 def mixed(head_scores: np.ndarray, text_logits: np.ndarray, temperature: float, text_weight: float) -> np.ndarray:

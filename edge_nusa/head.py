@@ -125,14 +125,22 @@ class Head:
         sums, count = self.sums[:, column], int(self.counts[column])
         return Head(self.gram - mean_part(sums, count), np.delete(self.sums, column, axis=1), np.delete(self.counts, column), self.spare + max(count - 1, 0))
 
+    def first(self, count: int) -> Head:
+        """The head of the first `count` features alone."""
+        return Head(self.gram[:count, :count], self.sums[:count], self.counts, self.spare)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Label means (L, F) and the covariance within labels (F, F), both float64, with its degrees of freedom f, at least 1."""
+        means = (self.sums / np.maximum(self.counts, 1)).T / UNIT
+        scatter = self.gram / UNIT**2 - (means.T * self.counts) @ means
+        freedom = max(int(np.maximum(self.counts - 1, 0).sum()) + self.spare, 1)
+        return means, scatter / freedom, freedom
+
     def solve(self) -> Solved:
         """Fit in float64. Raises InputError when nothing was learned."""
         if self.sums.shape[1] == 0:
             raise InputError("the head knows no label yet; teach one with `edge-nusa learn`")
-        means = (self.sums / np.maximum(self.counts, 1)).T / UNIT
-        scatter = self.gram / UNIT**2 - (means.T * self.counts) @ means
-        freedom = max(int(np.maximum(self.counts - 1, 0).sum()) + self.spare, 1)
-        covariance = scatter / freedom
+        means, covariance, freedom = self.moments()
         shrinkage, variance = oas(covariance, freedom)
         variance = max(variance, SMALLEST_VARIANCE)
         covariance *= 1 - shrinkage

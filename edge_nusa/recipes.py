@@ -17,8 +17,11 @@ class Recipe:
     """Settings of one way to train.
 
     towers: whose matrices are adapted; steps and batch (pictures) of a task; learning_rate, weight_decay: of AdamW with
-    betas (0.9, 0.999), cosine with `warm_up` (a share of the steps); label_smoothing and dropout in [0, 1);
-    negatives: vocabulary nouns a step sees as wrong answers; has_head: whether the analytic head and the gate answer.
+    betas (0.9, 0.999), cosine with `warm_up` (a share of the steps); rate_rank: cores of a larger rank r take learning_rate * rate_rank / r,
+    so that a step moves them as far in Frobenius norm (None: one rate for all); label_smoothing and dropout in [0, 1);
+    negatives: vocabulary nouns a step sees as wrong answers, and staying: the weight of 1 - cos of their anchors with the frozen
+    ones in the loss; recalled: old labels a step at most, by drawn pictures (`edge_nusa.recollection`); has_head: whether the analytic
+    head and the gate answer.
     """
 
     name: str
@@ -27,17 +30,20 @@ class Recipe:
     steps: int
     batch: int
     learning_rate: float
+    rate_rank: int | None
     weight_decay: float
     label_smoothing: float
     dropout: float
     warm_up: float
     negatives: int
+    staying: float
+    recalled: int
     has_head: bool
 
 
-PAPER = Recipe("paper", "resvd", ("image", "text"), 1000, 16, 3e-4, 1e-2, 0.2, 0.25, 0.05, 0, has_head=False)
+PAPER = Recipe("paper", "resvd", ("image", "text"), 1000, 16, 3e-4, None, 1e-2, 0.2, 0.25, 0.05, 0, 0.0, 0, has_head=False)
 """arXiv 2510.21175, section 4: every attention block of both towers, no head; rank, rho and alpha are the bundle's."""
-DEVICE = Recipe("device", "pool", ("text",), 150, 32, 3e-3, 1e-2, 0.1, 0.1, 0.05, 32, has_head=True)
+DEVICE = Recipe("device", "pool", ("text",), 150, 32, 2e-2, 26, 1e-2, 0.1, 0.1, 0.05, 16, 3.0, 24, has_head=True)
 """The default: the text tower alone in the constant pool, so that picture features never drift, plus the head."""
 RECIPES = {recipe.name: recipe for recipe in (DEVICE, PAPER)}
 

@@ -29,7 +29,9 @@ class TextEncoder:
         return self._tokenizer
 
     def hidden(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Hidden states at the cut (B, T, E) float32 and end positions (B,) int64."""
+        """Hidden states at the cut (B, T, E) float32 and end positions (B,) int64; of no prompts (0, 1, E) and (0,)."""
+        if not prompts:
+            return np.zeros((0, 1, self.bundle.manifest.text.width), np.float32), np.zeros(0, np.int64)
         if self._trunk is None:
             self._trunk = sessions.open_session(self.bundle, "text_trunk", self.threads)
         ids, last = self.tokenizer(list(prompts))
@@ -45,13 +47,18 @@ class TextEncoder:
 
     def embeddings(self, tail: Any, prompts: Sequence[str]) -> np.ndarray:
         """(B, D) float32 unit-norm embeddings of whole prompts."""
-        hidden, last = self.hidden(prompts)
+        return self.through(tail, *self.hidden(prompts))
+
+    def through(self, tail: Any, hidden: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """(B, D) float32 unit-norm embeddings of hidden states (B, T, E) with end positions (B,)."""
+        if not len(last):
+            return np.zeros((0, self.bundle.manifest.text.embed_dim), np.float32)
         return sessions.run(tail, {"hidden": hidden, "last": last}, chunk=64)[0]
 
     def anchors(self, tail: Any, labels: Sequence[str], template: str | None) -> np.ndarray:
         """(L, D) float32 unit-norm: the mean over the bundle's templates, or the one template given."""
         if not labels:
-            return np.zeros((0, self.bundle.manifest.text.embed_dim), np.float32)
+            return self.embeddings(tail, [])
         total = np.zeros((len(labels), self.bundle.manifest.text.embed_dim))
         for one in [template] if template else self.bundle.manifest.templates:
             total += self.embeddings(tail, [one.replace("{}", label) for label in labels])

@@ -18,7 +18,7 @@ import sys, torch
 from edge_nusa.device.adamw import AdamW
 core = torch.zeros(4, 4, requires_grad=True)
 (core - 1).square().sum().backward()
-AdamW([core], 0.1, 0.01).step(1.0)
+AdamW([core], [0.1], 0.01).step(1.0)
 assert core.abs().min() > 0
 print(*(name for name in ("torch._dynamo", "torch._inductor") if name in sys.modules))
 """
@@ -37,8 +37,8 @@ def test_steps_are_those_of_torch_bit_for_bit(weight_decay: float) -> None:
     torch.manual_seed(0)
     target = torch.randn(5, 7)
     ours, theirs = ([torch.zeros(5, 7, requires_grad=True), torch.zeros(5, 7, requires_grad=True)] for _ in range(2))
-    mine = AdamW(ours, 3e-3, weight_decay)
-    other = torch.optim.AdamW(theirs, lr=3e-3, betas=(0.9, 0.999), weight_decay=weight_decay)
+    mine = AdamW(ours, [3e-3, 1e-2], weight_decay)
+    other = torch.optim.AdamW([{"params": [theirs[0]], "lr": 3e-3}, {"params": [theirs[1]], "lr": 1e-2}], betas=(0.9, 0.999), weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(other, rate)
     for step in range(STEPS):
         loss_of(ours, target).backward()

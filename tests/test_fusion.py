@@ -25,14 +25,22 @@ def test_nothing_seen_answers_by_the_first_choice() -> None:
     assert fusion.best(fusion.nothing_seen()) == (fusion.TEMPERATURES[row], fusion.TEXT_WEIGHTS[column])
 
 
-def test_a_text_that_knows_nothing_gets_no_weight_and_one_that_knows_all_gets_much() -> None:
+def test_a_text_that_knows_nothing_gets_the_least_weight_and_one_that_knows_all_gets_much() -> None:
     head, goals = scores(0, 200, 3.0)
     useless = np.random.default_rng(1).normal(size=head.shape) * 20
     telling = 8.0 * np.eye(LABELS)[goals]
     _, none = fusion.best(fusion.losses(head, useless, goals))
     _, much = fusion.best(fusion.losses(np.random.default_rng(2).normal(size=head.shape) * 50, telling, goals))
-    assert none == 0.0
+    assert none == fusion.LEAST_TEXT_WEIGHT > 0
     assert much == max(fusion.TEXT_WEIGHTS)
+
+
+def test_a_head_alone_takes_the_temperature_that_makes_its_pictures_likeliest() -> None:
+    head, goals = scores(0, 200, 3.0)
+    for sharpness in (1.0, 50.0):
+        sums = fusion.losses(head * sharpness, np.zeros_like(head), goals)
+        assert sums[fusion.TEMPERATURES.index(fusion.best_alone(sums)), 0] == sums[:, 0].min()
+    assert fusion.best_alone(fusion.losses(head, np.zeros_like(head), goals)) > fusion.best_alone(fusion.losses(head * 50, np.zeros_like(head), goals))
 
 
 def test_the_loss_is_the_negative_log_likelihood_of_the_mixture() -> None:

@@ -67,3 +67,26 @@ def test_one_label_alone_or_with_few_pictures_says_nothing() -> None:
     rows, goals = task(0, [8, judge.FEWEST_TO_TELL_APART - 1], 1.0)
     assert list(apart(rows, goals, 2)) == [0]
     judge.check_apart({}, [])
+
+
+KEPT = judge.Retention(100.0, 1.0, None)
+
+
+BORNE = [(6, 3, 15), (9, 6, 25), (90, 80, 100), (3, 2, 3), (360, 330, 400)]
+TOO_MUCH = [(10, 4, 10), (15, 5, 15), (90, 75, 100), (360, 310, 400)]
+
+
+@pytest.mark.parametrize(("before", "after", "total", "is_borne"), [*((*one, True) for one in BORNE), *((*one, False) for one in TOO_MUCH)])
+def test_a_loss_of_judged_pictures_is_refused_where_chance_and_a_tenth_do_not_explain_it(before: int, after: int, total: int, is_borne: bool) -> None:
+    percents = [100 * before / total], [100 * after / total]
+    if is_borne:
+        judge.check(KEPT, *percents, [total])
+        return
+    with pytest.raises(RefusedError, match=rf"^refused: of {total} judged .* {after} would .*, {before} were before; \d+ fewer are borne; the state is unchanged: .* --force$"):
+        judge.check(KEPT, *percents, [total])
+
+
+def test_labels_that_nothing_was_asked_of_count_for_nothing() -> None:
+    judge.check(KEPT, [None, 100.0], [0.0, None], [50, 50])
+    with pytest.raises(RefusedError, match=r"of 20 judged pictures"):
+        judge.check(KEPT, [100.0, None], [0.0, 0.0], [20, 50])

@@ -23,6 +23,7 @@ from edge_nusa.errors import EdgeNusaError, InputError, ResourceError
 from edge_nusa.knowledge import nothing
 from edge_nusa.layout import Tower
 from edge_nusa.recipes import DEVICE, PAPER, Recipe
+from edge_nusa.recollection import Recollection
 from edge_nusa.state import State
 from edge_nusa.workplace import Workplace
 
@@ -44,15 +45,20 @@ def lesson_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> traini
         tokens = generator.normal(size=(8, (shape.size // shape.patch) ** 2 + 1, shape.width)).astype(np.float16)
         spool.write(tokens.tobytes())
         spool.flush()
+    drawn = [(8, shape.width), (3, shape.width), (shape.width, shape.width), (shape.width, shape.embed_dim)]
+    recalled = Recollection(*(generator.normal(size=size).astype(np.float32) for size in drawn)) if recipe.recalled else None
+    count = 5 if recipe.recalled else 2  # the task's two classes, then three old labels
     data = TaskData(
         embedding=generator.normal(size=(8, shape.embed_dim)).astype(np.float32),
         tokens=tokens,
         classes=np.arange(8) % 2,
         held_out=np.arange(8) >= 6 if recipe.has_head else np.zeros(8, bool),
-        class_hidden=generator.normal(size=(2, 6, width)).astype(np.float32),
-        class_last=np.array([5, 4]),
+        class_hidden=generator.normal(size=(count, 6, width)).astype(np.float32),
+        class_last=np.array([5, 4, 3, 5, 4])[:count],
         noun_hidden=generator.normal(size=(5, 4, width)).astype(np.float32),
         noun_last=np.array([3, 3, 2, 3, 3]),
+        noun_anchors=generator.normal(size=(5, shape.embed_dim)).astype(np.float32),
+        recollection=recalled,
     )
     before = nothing(workplace.bundle, recipe)
     towers: tuple[Tower, ...] = recipe.towers

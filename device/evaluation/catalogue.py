@@ -6,11 +6,12 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from edge_nusa.answer import Answerer
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import tails
 from edge_nusa.device.evaluation import forms, subspaces
 from edge_nusa.device.evaluation.learners import Frozen, Gradient, Guided, Learner, RidgeHead
-from edge_nusa.device.evaluation.product import Device
+from edge_nusa.device.evaluation.product import AnchorsAlone, Device, HeadAlone
 from edge_nusa.errors import UsageError
 from edge_nusa.layout import Tower
 from edge_nusa.recipes import DEVICE, PAPER, Recipe, Rule
@@ -87,9 +88,9 @@ def _form(make_matrix: Callable[..., object], rate: float, *, is_matched: bool =
     return make
 
 
-def _device(*, is_head_alone: bool = False, trains_text: bool = True) -> Callable[[Bundle, Options], Learner]:
+def _device(base: Recipe = DEVICE, *, trains_text: bool = True, answerer: type[Answerer] = Answerer) -> Callable[[Bundle, Options], Learner]:
     def make(bundle: Bundle, options: Options) -> Learner:
-        return Device(bundle, _recipe(DEVICE, options, DEVICE.learning_rate, ("text",)), is_head_alone, trains_text)
+        return Device(bundle, _recipe(base, options, base.learning_rate, ("text",)), trains_text, answerer)
 
     return make
 
@@ -113,7 +114,11 @@ CATALOGUE = {
     "ridge": Entry("ridge head on the frozen embedding, behind the gate (RAIL)", False, lambda bundle, options: RidgeHead(bundle, "embedding")),
     "ranpac": Entry("ridge head on 1,024 random features of the embedding (RanPAC)", False, lambda bundle, options: RidgeHead(bundle, "random")),
     "ridge-taps": Entry("ridge head on this project's taps", False, lambda bundle, options: RidgeHead(bundle, "taps")),
-    "head": Entry("this project's head alone, behind its gate", False, _device(is_head_alone=True, trains_text=False)),
+    "head": Entry("this project's head alone, behind its gate", False, _device(trains_text=False, answerer=HeadAlone)),
+    "anchors": Entry("the default's adapted anchors without the head, behind its gate", False, _device(answerer=AnchorsAlone)),
+    "unrecalled": Entry("the default without drawn pictures of old labels", False, _device(replace(DEVICE, recalled=0))),
+    "loose": Entry("the default with vocabulary nouns free to move", False, _device(replace(DEVICE, staying=0.0))),
+    "svd": Entry("the default with a fresh SVD a task instead of the pool", False, _device(replace(DEVICE, rule="resvd"))),
     "default": Entry("this project's default: text tower in the pool, head, gate", False, _device()),
 }
 """Name -> entry, in the order of the tables."""

@@ -105,7 +105,7 @@ class Gradient:
         hidden, last = view.hidden[0]
         tokens = np.asarray(view.tokens[view.place[pictures]]) if view.tokens is not None and "image" in self.recipe.towers else None
         nothing = np.zeros(0, np.int64)
-        return TaskData(view.embeddings(pictures), tokens, view.classes[pictures], np.zeros(len(pictures), bool), hidden, last, hidden[:0], nothing)
+        return TaskData(view.embeddings(pictures), tokens, view.classes[pictures], np.zeros(len(pictures), bool), hidden, last, hidden[:0], nothing, view.anchors[:0])
 
     def adopt(self, cores: Mapping[str, np.ndarray]) -> None:
         """Answer by these cores from now on, in float32, which is how a state keeps them between tasks."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_nusa import fusion, head, knowledge
-from edge_nusa.answer import Answerer, Views
+from edge_nusa.answer import Answerer, Views, softmax
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import lesson, tails
 from edge_nusa.device.evaluation.learners import Answer, Arrays, Columns, Gradient, anchors_of
@@ -17,26 +17,40 @@ from edge_nusa.device.task import held_out
 from edge_nusa.device.train import TaskData, Trainer
 from edge_nusa.knowledge import Label
 from edge_nusa.recipes import Recipe
+from edge_nusa.recollection import recollection
 from edge_nusa.text_encoder import TextEncoder
 
 NOUNS = 256
-NEVER_CHOSEN = 2**50
 """Vocabulary nouns, none of them a label, that a device recipe draws negatives from, as in `edge_nusa.device.learn`."""
+
+
+class AnchorsAlone(Answerer):
+    """Among learned labels the adapted anchors answer without the head."""
+
+    def among_learned(self, views: Views, head_scores: np.ndarray) -> np.ndarray:
+        """(B, L) softmax(logit_scale * cos)."""
+        return softmax(self.scale * views.adapted @ self.adapted_anchors[: self.learned].T)
+
+
+class HeadAlone(Answerer):
+    """Among learned labels no text counts."""
+
+    def among_learned(self, views: Views, head_scores: np.ndarray) -> np.ndarray:
+        """(B, L) softmax(a * head scores), a as `edge_nusa.fusion` finds it without text."""
+        return softmax(fusion.best_alone(self.knowledge.fusion) * head_scores)
 
 
 class Device:
     """The product's default: text tower in the pool, head and gate, by the very code that `edge-nusa learn` runs.
 
-    is_head_alone: no text counts among learned labels. trains_text False leaves the text tower untouched.
+    trains_text False leaves the text tower untouched. answerer: who answers.
     """
 
-    def __init__(self, bundle: Bundle, recipe: Recipe, is_head_alone: bool = False, trains_text: bool = True) -> None:
+    def __init__(self, bundle: Bundle, recipe: Recipe, trains_text: bool = True, answerer: type[Answerer] = Answerer) -> None:
         self.text = Gradient(bundle, recipe, tails.NullSpace())
         self.bundle, self.recipe, self.columns, self.trains_text = bundle, recipe, Columns(), trains_text
+        self._answerer = answerer
         self.known = knowledge.nothing(bundle, recipe)
-        if is_head_alone:
-            without_text = np.where(np.array(fusion.TEXT_WEIGHTS) > 0, NEVER_CHOSEN, fusion.nothing_seen())
-            self.known = replace(self.known, fusion=without_text)
         self.trained_numbers = 0
         self._answerers: dict[str, Answerer] = {}
         self._encoder = TextEncoder(bundle, 1)
@@ -60,8 +74,11 @@ class Device:
         free = [noun for noun in self.bundle.vocabulary[0] if noun.casefold() not in taken]
         drawn = [free[i] for i in np.random.default_rng(seed).permutation(len(free))[:NOUNS]]
         noun_hidden, noun_last = self._encoder.hidden([self.bundle.manifest.templates[0].replace("{}", noun) for noun in drawn])
-        hidden, last = stacked([view.hidden[0], *(old.hidden[0] for old in self.columns.learned)])
-        data = TaskData(view.embeddings(pictures), None, view.classes[pictures], held, hidden, last, noun_hidden, noun_last)
+        noun_anchors = self._encoder.through(self._encoder.tail({}), noun_hidden, noun_last)
+        old, classes = np.arange(self.columns.count), view.classes[pictures]
+        recalled = recollection(self.bundle, self.known.head, old, view.features(pictures), classes, ~held) if self.recipe.recalled else None
+        hidden, last = stacked([view.hidden[0], *(task.hidden[0] for task in self.columns.learned)])
+        data = TaskData(view.embeddings(pictures), None, classes, held, hidden, last, noun_hidden, noun_last, noun_anchors, recalled)
         trainer = Trainer(self.bundle, self.text.known, data, self.recipe, seed)
         self.trained_numbers = sum(parameter.numel() for parameter in trainer.parameters)
         self.text.adopt(trainer.run(lambda done, total: None).cores)
@@ -75,7 +92,7 @@ class Device:
         if key not in self._answerers:
             untaught = anchors_of(others) if others else self.known.frozen_anchors[:0]
             chosen = np.concatenate(learned) if learned else np.zeros(0, np.int64)
-            self._answerers[key] = Answerer(self.known, self.bundle.manifest.logit_scale, untaught, untaught, chosen)
+            self._answerers[key] = self._answerer(self.known, self.bundle.manifest.logit_scale, untaught, untaught, chosen)
         embedding = asked.embeddings(pictures)
         found = self._answerers[key](Views(embedding, embedding, asked.features(pictures)))
         is_learned = np.repeat([column is not None for column in columns], [len(view.labels) for view in offered])
@@ -90,7 +107,7 @@ class Device:
 
     def restore(self, arrays: Mapping[str, np.ndarray], learned: Sequence[View]) -> None:
         """Go on from them; anchors are made again in full precision."""
-        self.text.restore({name: arrays[name] for name in self.text.known.cores}, learned)
+        self.text.restore({name: arrays[name] for name in self.bundle.matrices("text") if name in arrays}, learned)
         for view in learned:
             self.columns.add(view)
         names = [f"{view.name} {name}" for view in learned for name in view.labels]
