@@ -2,13 +2,14 @@
 
 The two processes share a temporary folder of arrays (`FIELDS`, `CORES`) and `settings.json`; the tokens of the pictures, which
 may be large, stay in their spool, whose descriptor is inherited. The child writes one JSON object a line to its stdout:
-`{"done", "total"}` after each step, and at the end what it found or the error it met. It ends by itself when nobody reads.
+`{"done", "total"}` after each step, and at the end what it found or the error it met. It ends by itself, with the folder, when nobody reads.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,10 +121,14 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     folder = Path(sys.argv[1])
     try:
-        answer = _trained(folder, json.loads((folder / "settings.json").read_text()))
-    except EdgeNusaError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
-    _say({**answer, "peak_bytes": peak_bytes()})
+        try:
+            answer = _trained(folder, json.loads((folder / "settings.json").read_text()))
+        except EdgeNusaError as error:
+            answer = {"error": type(error).__name__, "message": str(error)}
+        _say({**answer, "peak_bytes": peak_bytes()})
+    except BrokenPipeError:  # its parent was killed: nothing of the pictures stays behind
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)  # without the interpreter's own try to write what is left
 
 
 def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,6 +149,8 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     if settings["tokens"] is not None:
         descriptor, *shape = settings["tokens"]
         tokens = np.memmap(os.fdopen(descriptor, "rb"), dtype=np.float16, mode="r", shape=tuple(shape))
+    for path in folder.iterdir():  # what is mapped stays readable, and is gone whatever ends this process
+        path.unlink()
     data = TaskData(tokens=tokens, recollection=recalled, **arrays)
     trained = Trainer(bundle, before, data, recipe, settings["seed"]).run(lambda done, total: _say({"done": done, "total": total}))
     (folder / CORES).write_bytes(tensor_file.encode(trained.cores))

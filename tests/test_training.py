@@ -7,7 +7,8 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,34 @@ def test_a_learn_that_is_stopped_takes_its_training_process_with_it(workplace: W
         training.train_apart(workplace, lesson_of(workplace, replace(DEVICE, steps=1000)), stop)
     assert children
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_killed_learn_leaves_neither_its_training_process_nor_what_it_was_given(three: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    words = command("learn", "--dataset", three, "--state", tmp_path / "state", "--steps", "100000", "--quiet")
+    process = subprocess.Popen(words, env=environment({"TMPDIR": str(temporary)}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    trainer = until(lambda: next((pid for pid in children_of(process.pid) if "libtorch_cpu" in Path(f"/proc/{pid}/maps").read_text()), None))
+    until(lambda: not list(temporary.glob("*/*.npy")))
+    assert list(temporary.iterdir()), "the folder itself is the command's"
+    process.kill()
+    process.wait()
+    until(lambda: not Path(f"/proc/{trainer}").exists() or "Z" in Path(f"/proc/{trainer}/stat").read_text().rsplit(")", 1)[1][:3])
+    assert list(temporary.iterdir()) == []
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that it started."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What `found` gives once it gives something true; fails after two minutes."""
+    for _ in range(1200):
+        if value := found():
+            return value
+        time.sleep(0.1)
+    return pytest.fail("it did not happen within two minutes")
 
 
 def test_learning_does_not_load_torch_into_its_own_process(three: Path, tmp_path: Path) -> None:
