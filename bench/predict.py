@@ -47,7 +47,14 @@ def main() -> None:
             for way, words in ways.items():
                 runs[way].append(child(words))
         warm = warm_milliseconds(arguments, folder, pictures)
-    rows = {way: {"cold_seconds": median([run.seconds for run in done]), "peak_rss_bytes": max(run.peak_rss_bytes for run in done)} for way, done in runs.items()}
+    rows = {
+        way: {
+            "cold_seconds": median([run.seconds for run in done]),
+            "processor_seconds": median([run.processor_seconds for run in done]),
+            "peak_rss_bytes": max(run.peak_rss_bytes for run in done),
+        }
+        for way, done in runs.items()
+    }
     for way, value in warm.items():
         rows[way]["warm_milliseconds"] = value
     show(rows)
@@ -81,12 +88,13 @@ def warm_milliseconds(arguments: argparse.Namespace, folder: Path, pictures: Pat
 def show(rows: dict[str, dict[str, float]]) -> None:
     """The table, with everything as a multiple of the first row."""
     first = rows["edge-nusa predict"]
-    print("| one picture of 640 x 480 | cold seconds | times | peak RSS MiB | times | warm ms | times |\n|---|---|---|---|---|---|---|")
+    print("| one picture of 640 x 480 | cold seconds | times | of processor | times | peak RSS MiB | times | warm ms | times |\n|---|---|---|---|---|---|---|---|---|")
     for way, row in rows.items():
         warm = row.get("warm_milliseconds")
         warm_cells = f"{warm:.1f} | {warm / first['warm_milliseconds']:.2f}" if warm else "- | -"
-        cold, memory = row["cold_seconds"], row["peak_rss_bytes"]
-        print(f"| {way} | {cold:.2f} | {cold / first['cold_seconds']:.1f} | {memory / 2**20:.0f} | {memory / first['peak_rss_bytes']:.2f} | {warm_cells} |")
+        cold, memory, processor = row["cold_seconds"], row["peak_rss_bytes"], row["processor_seconds"]
+        shares = f"{cold:.2f} | {cold / first['cold_seconds']:.1f} | {processor:.2f} | {processor / first['processor_seconds']:.1f}"
+        print(f"| {way} | {shares} | {memory / 2**20:.0f} | {memory / first['peak_rss_bytes']:.2f} | {warm_cells} |")
 
 
 if __name__ == "__main__":

@@ -40,8 +40,7 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
     kept_before = answers(workplace, pictures)
     say(f"The embedded model {workplace.bundle.manifest.model!r} is asked about {', '.join(labels)} before it is taught anything:")
     say("  " + ", ".join(f"{label} {before[label]:.0f} %" for label in labels))
-    for label in labels:
-        _teach(workplace, label, pictures.taught[label], progress, say)
+    peaks = [_teach(workplace, label, pictures.taught[label], progress, say) for label in labels]
     after = accuracies(workplace, pictures, labels)
     say("On other crops of the same photographs, never taught:")
     for label in labels:
@@ -50,10 +49,12 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
     say("Things it was never taught, offered beside the labels taught (the untouched model's answers, before -> after):")
     for thing, answer in kept_before.items():
         say(f"  a picture of a {thing:<11} {answer} -> {kept_after[thing]}")
-    digit_scores = _digits(workplace, digits, progress, say)
+    peaks += [_teach(workplace, label, folder, progress, say) for label, folder in digits.taught.items()]
+    digit_scores = accuracies(workplace, digits, list(digits.asked))
+    say("Handwritten digits, other scans: " + ", ".join(f"{label} {score:.0f} %" for label, score in digit_scores.items()))
     report = out / "report.html"
     replace_file(report, html_report(manage.known(workplace)[1], manage.history(workplace), workplace.bundle.manifest.model).encode())
-    peak, seconds = peak_bytes(), time.monotonic() - began
+    peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began
     say(f"All of it took {seconds:.1f} s and {peak / 2**20:.0f} MiB at most; {manage.status(workplace)['state_bytes'] / 1e6:.2f} MB of state; no picture was kept.")
     say(f"The report with its plots: {report}")
     scores = {label: {"before": before[label], "after": after[label]} for label in labels}
@@ -70,10 +71,12 @@ def _clear(out: Path) -> None:
     (out / MARKER).touch()
 
 
-def _teach(workplace: Workplace, label: str, folder: Path, progress: Progress, say: Callable[[str], None]) -> None:
+def _teach(workplace: Workplace, label: str, folder: Path, progress: Progress, say: Callable[[str], None]) -> int:
+    """Teach it and say so; returns the most memory that this took, in bytes."""
     result = learn(workplace, one_label(folder, label), LearnSettings(DEVICE), progress)
     kept = result["retention"]["vocabulary_agreement"]
     say(f"taught {label!r} from {result['labels'][0]['images']} pictures in {result['seconds']:.1f} s; {kept:.1f} % of the vocabulary means what it meant")
+    return int(result["peak_rss_bytes"])
 
 
 def accuracies(workplace: Workplace, pictures: DemoPictures, labels: list[str]) -> dict[str, float]:
@@ -95,12 +98,3 @@ def answers(workplace: Workplace, pictures: DemoPictures) -> dict[str, str]:
             if isinstance(result, dict):
                 found[thing] = result["labels"][0]["label"]
     return found
-
-
-def _digits(workplace: Workplace, digits: DemoPictures, progress: Progress, say: Callable[[str], None]) -> dict[str, float]:
-    """Two scanned digits on top, so that something quite unlike the photographs is taught to the same state."""
-    for label, folder in digits.taught.items():
-        _teach(workplace, label, folder, progress, say)
-    scores = accuracies(workplace, digits, list(digits.asked))
-    say("Handwritten digits, other scans: " + ", ".join(f"{label} {score:.0f} %" for label, score in scores.items()))
-    return scores

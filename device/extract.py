@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -31,13 +31,14 @@ BYTES_A_PIXEL = 10
 class Features:
     """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens at the
     cut (B, N, E) float16 memory-mapped from a temporary file (None where no tail needs them),
-    and the index of each among the paths given."""
+    and the index of each among the paths given; spool: the open file behind the tokens."""
 
     embedding: np.ndarray
     taps: np.ndarray
     tokens: np.ndarray | None
     kept: list[int]
     quarantined: list[Quarantined]
+    spool: IO[bytes] | None = None
 
 
 class Limits(NamedTuple):
@@ -107,7 +108,7 @@ def extract(
     tap_rows = np.concatenate(taps) if taps else np.zeros((0, shape.taps), np.float32)
     if not (np.isfinite(embedding).all() and np.isfinite(tap_rows).all()):
         raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
-    return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), kept, quarantined)
+    return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), kept, quarantined, spool)
 
 
 def _load(index: int, path: Path, bounds: DecodeBounds, screen: Screen | None, quarantined: list[Quarantined]) -> Any:

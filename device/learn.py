@@ -14,13 +14,15 @@ from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer
-from edge_nusa.device import eye, judge, learn_report, lesson, torch_check
+from edge_nusa.device import eye, footprint, judge, learn_report, lesson, torch_check
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.device.screen import Screen
 from edge_nusa.device.task import Task, held_out, joined
-from edge_nusa.errors import InputError, MissingPackageError, ResourceError, UsageError
+from edge_nusa.device.task_data import TaskData
+from edge_nusa.device.training import Lesson, train_apart
+from edge_nusa.errors import InputError, MissingPackageError, UsageError
 from edge_nusa.knowledge import Knowledge, Label, from_files, load, to_files
-from edge_nusa.memory import give_back, used_bytes
+from edge_nusa.memory import give_back
 from edge_nusa.recipes import Recipe, check_fits
 from edge_nusa.recollection import recollection
 from edge_nusa.text_encoder import TextEncoder
@@ -28,10 +30,6 @@ from edge_nusa.workplace import Workplace
 
 NOUNS_FOR_TRAINING = 256
 NOUNS_FOR_JUDGING = 256
-NARROW = 256
-"""A text tower of at most this width trains on one thread: more only wait for each other (README, what is measured)."""
-TORCH_BYTES = 160 << 20
-"""What importing torch and one training step of a small tail take beside the trunk's own memory (measured on x86-64)."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -79,6 +77,7 @@ class _Learning:
         if self.before.tasks and (recipe.rule, recipe.towers, recipe.has_head) != (settings.recipe.rule, settings.recipe.towers, settings.recipe.has_head):
             raise UsageError(f"this state was taught with --recipe {recipe.name}; go on with it, or use another --state for --recipe {settings.recipe.name}")
         self.names, self.columns = joined(self.before.names, task)
+        footprint.check_learn(self.bundle.manifest, settings.recipe, len(task.paths), len(self.names), workplace.max_memory_bytes)
 
     def run(self) -> dict[str, Any]:
         features = self._features()
@@ -103,6 +102,7 @@ class _Learning:
         del tails, text  # the head's sums need the room
         give_back()
         report, candidate = self._judged(candidate, features, kept, offered)
+        report["peak_rss_bytes"] = max(report["peak_rss_bytes"], self.peak_bytes)
         if not self.settings.is_dry_run:
             files = to_files(replace(candidate, report=learn_report.stored(report)))
             from_files(self.bundle, files)  # what could not be read back must not be committed
@@ -125,15 +125,6 @@ class _Learning:
         return features
 
     def _train(self, features: Features, text: TextEncoder) -> dict[str, np.ndarray]:
-        budget = self.workplace.max_memory_bytes
-        if budget is not None and used_bytes() + TORCH_BYTES > budget:
-            needed = (used_bytes() + TORCH_BYTES >> 20) + 1
-            raise ResourceError(f"--max-memory: {budget >> 20} MiB are too few to train beside the {used_bytes() >> 20} MiB in use; allow {needed} MiB")
-        import torch
-
-        from edge_nusa.device.train import TaskData, Trainer
-
-        torch.set_num_threads(self.workplace.threads or (1 if self.bundle.manifest.text.width <= NARROW else torch.get_num_threads()))
         prompt = self.settings.template or self.bundle.manifest.templates[0]
         old = self._remembered()
         class_hidden, class_last = text.hidden([prompt.replace("{}", name) for name in [*self.task.labels, *(self.before.names[i] for i in old)]])
@@ -146,8 +137,8 @@ class _Learning:
         if self.settings.recipe.recalled:
             recalled = recollection(self.bundle, self.before.head, old, heads.features(features.taps), self.classes, ~self.held)
         data = TaskData(features.embedding, features.tokens, self.classes, self.held, class_hidden, class_last, noun_hidden, noun_last, noun_anchors, recalled)
-        trainer = Trainer(self.bundle, self.before, data, self.settings.recipe, self.settings.seed)
-        trained = trainer.run(lambda done, total: self.progress("training", done, total))
+        apart = Lesson(self.before, data, features.spool, self.settings.recipe, self.settings.seed)
+        trained, self.peak_bytes = train_apart(self.workplace, apart, lambda done, total: self.progress("training", done, total))
         self.trained = {"loss": round(trained.loss, 4), "kept_step": trained.kept_step, "crossings": sum(trained.crossings.values())}
         return trained.cores
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from edge_nusa.bundle import Bundle
 from edge_nusa.device import eye
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.errors import InputError
+from edge_nusa.head import Head
 from edge_nusa.knowledge import Knowledge, load
 from edge_nusa.memory import give_back
 from edge_nusa.pictures import Quarantined
@@ -37,6 +39,8 @@ class Predictor:
         self.workplace = workplace
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
         self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads)
+        if self.knowledge.recipe.has_head:  # it is fitted: its sums are needed no more, 25 MiB on ViT-B
+            self.knowledge = self._answerer.knowledge = replace(self.knowledge, head=Head.empty(0))
         give_back()
         self.trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
         self._limits = limits(workplace.bundle, workplace.max_memory_bytes)

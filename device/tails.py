@@ -51,15 +51,14 @@ def build_tail(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray]) -
     """The tail of a tower in eval mode, nothing trainable, with W_now where `merged` has it."""
     shape = bundle.shape(tower)
     tail: nn.Module = towers.ImageTail(shape) if tower == "image" else towers.TextTail(shape)
-    with torch.no_grad():
-        for name, parameter in tail.named_parameters():
-            parts = name.split(".")
-            matrix = f"{tower}.{parts[1]}.{parts[3]}" if len(parts) == 5 and parts[2] == "attn" and parts[4] == "weight" else ""
-            place = region(tower, name, shape.width)
-            weight = merged.get(matrix)
-            rows = bundle.weights.rows(place.name, place.start, place.stop) if weight is None else weight
-            parameter.copy_(torch.from_numpy(np.array(rows, dtype=np.float32)))
-            parameter.requires_grad_(False)
+    for name, _ in list(tail.named_parameters()):
+        parts = name.split(".")
+        matrix = f"{tower}.{parts[1]}.{parts[3]}" if len(parts) == 5 and parts[2] == "attn" and parts[4] == "weight" else ""
+        place = region(tower, name, shape.width)
+        weight = merged.get(matrix)
+        rows = bundle.weights.in_place(place.name, place.start, place.stop) if weight is None else weight
+        module, _, leaf = name.rpartition(".")
+        setattr(tail.get_submodule(module), leaf, nn.Parameter(torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)), requires_grad=False))
     return tail.eval()
 
 

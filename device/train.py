@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,55 +18,19 @@ from torch.nn import functional
 
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import tails
+from edge_nusa.device.adamw import AdamW
+from edge_nusa.device.task_data import TaskData as TaskData
+from edge_nusa.device.task_data import Trained as Trained
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.null_space import directions
 from edge_nusa.recipes import Recipe
-from edge_nusa.recollection import Recollection
 
 HELD_OUT_CHUNK = 64
 """Texts at once where held-out pictures are asked about, so that memory does not grow with the labels."""
 
 MOST_DRAWN = 8
 """Drawn pictures of old labels in a step are at most so many times the task's own."""
-
-
-@dataclass(frozen=True)
-class TaskData:
-    """One task's pictures and texts.
-
-    embedding (B, D) float32 frozen; tokens (B, N, E) float16 or None; classes (B,) int64; held_out (B,) bool: not trained on.
-    class_hidden (C, T, E) with class_last (C,), noun_hidden (V, T', E) with noun_last (V,): text hidden states at the cut.
-    noun_anchors (V, D): of the untouched tower. recollection: the task's own classes come first in class_hidden, then the old
-    labels in the order of its means; None: no old label takes part, and the pictures are taken as they are.
-    """
-
-    embedding: np.ndarray
-    tokens: np.ndarray | None
-    classes: np.ndarray
-    held_out: np.ndarray
-    class_hidden: np.ndarray
-    class_last: np.ndarray
-    noun_hidden: np.ndarray
-    noun_last: np.ndarray
-    noun_anchors: np.ndarray
-    recollection: Recollection | None = None
-
-    @property
-    def own_count(self) -> int:
-        """How many classes are the task's own."""
-        return len(self.class_last) - (len(self.recollection.means) if self.recollection else 0)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The state's cores after the task, the last training loss, the steps whose cores were kept, and by matrix how many of
-    its pool's values have now crossed the pool's boundary."""
-
-    cores: dict[str, np.ndarray]
-    loss: float
-    kept_step: int
-    crossings: dict[str, int]
 
 
 class Trainer:
@@ -94,10 +57,7 @@ class Trainer:
 
     def run(self, progress: Callable[[int, int], None]) -> Trained:
         """Train, keep the best cores on held-out pictures where there are any, fold. Raises InputError when it diverges."""
-        rates = sorted({self._rate_of(parameter) for parameter in self.parameters})
-        groups = [{"params": [p for p in self.parameters if self._rate_of(p) == rate], "lr": rate} for rate in rates]
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=self.recipe.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share)
+        optimizer = AdamW(self.parameters, [self._rate_of(parameter) for parameter in self.parameters], self.recipe.weight_decay)
         trainable = np.flatnonzero(~self.data.held_out)
         best, best_step, best_cores, loss_value = math.inf, self.recipe.steps, None, math.nan
         for step in range(self.recipe.steps):
@@ -106,10 +66,8 @@ class Trainer:
             loss_value = float(loss.detach())
             if not math.isfinite(loss_value):
                 raise InputError(f"training diverged at step {step + 1} (loss {loss_value}); nothing was changed: try fewer --steps or check the pictures")
-            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
-            schedule.step()
+            optimizer.step(self._share(step))
             progress(step + 1, self.recipe.steps)
             if self.recipe.has_head and self.data.held_out.any() and (step + 1) % max(1, self.recipe.steps // 10) == 0:
                 score = self._held_out_loss()

@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import numpy as np
 
 from edge_nusa import manifest as manifests
 from edge_nusa import tensor_file
-from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
 from edge_nusa.file_record import FileRecord, file_sha256, sha256_hex
 from edge_nusa.layout import Tower, TowerShape, matrix_names, matrix_region
 from edge_nusa.null_space import Pool
@@ -38,16 +40,45 @@ def embedded_bundle() -> Path:
     return Path(__file__).parent / "micro"
 
 
+class Proof(threading.Thread):
+    """Compares every file with its record; error is what `verify_file` raised, or the error that kept it from reading."""
+
+    def __init__(self, folder: Path, records: Mapping[str, FileRecord]) -> None:
+        super().__init__(name="edge-nusa-proof", daemon=True)
+        self.folder, self.records = folder, records
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """In the thread."""
+        try:
+            for name, record in self.records.items():
+                verify_file(self.folder, name, record)
+        except (EdgeNusaError, OSError) as error:
+            self.error = error
+
+
 class Bundle:
     """An opened bundle; every file's size and SHA-256 fit the manifest at the time of opening."""
 
-    def __init__(self, folder: Path, manifest: manifests.Manifest) -> None:
+    def __init__(self, folder: Path, manifest: manifests.Manifest, proof: Proof | None = None) -> None:
+        """proof: what `path` waits for before it hands out the first file; None where the files are known to be whole."""
         self.folder = folder
         self.manifest = manifest
+        self._proof = proof
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
         """Open and verify. Raises InputError when there is no bundle, DamagedError when a file is not as exported."""
+        opened = cls.opening(folder)
+        opened.prove()
+        return opened
+
+    @classmethod
+    def opening(cls, folder: Path) -> Bundle:
+        """The same, but files are compared with the manifest beside what the caller goes on to do; whoever first asks for one waits.
+
+        Raises what `open` raises for the manifest; `path` and what uses it raise DamagedError for the files.
+        """
         path = folder / "manifest.json"
         if not path.is_file():
             raise InputError(f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL --out {folder}`")
@@ -58,12 +89,21 @@ class Bundle:
         missing = sorted(set(needed) - set(manifest.files))
         if missing:
             raise DamagedError(f"{path}: it does not list {missing[0]}; export the bundle again")
-        for name, record in manifest.files.items():
-            verify_file(folder, name, record)
-        return cls(folder, manifest)
+        proof = Proof(folder, manifest.files)
+        proof.start()
+        return cls(folder, manifest, proof)
+
+    def prove(self) -> None:
+        """Wait until every file was compared with the manifest. Raises DamagedError where one is not as exported."""
+        if self._proof is not None:
+            self._proof.join()
+            if self._proof.error is not None:
+                raise self._proof.error
+        self._proof = None
 
     def path(self, name: str) -> Path:
-        """The path of a file that the manifest lists."""
+        """The path of a file that the manifest lists, once all are proved."""
+        self.prove()
         if name not in self.manifest.files:
             raise DamagedError(f"{self.folder}: the manifest does not list {name}; export the bundle again")
         return self.folder / name
@@ -96,17 +136,16 @@ class Bundle:
 
     @cached_property
     def pools(self) -> dict[str, Pool]:
-        """The pool of every adapted matrix, float64."""
+        """The pool of every adapted matrix, float32, where it lies in the file; products with a core are float64 as the core is."""
         expected: dict[str, tuple[str, tuple[int, ...]]] = {}
         for tower in ("image", "text"):
             width, rank = self.shape(tower).width, self.manifest.method.pool_rank[tower]
             for name in self.matrices(tower):
                 expected |= {f"{name}.left": ("float32", (width, rank)), f"{name}.right": ("float32", (width, rank))}
                 expected |= {f"{name}.tail": ("float32", (rank,)), f"{name}.principal": ("float32", (width - rank,))}
-        tensors = tensor_file.decode(self.read("basis.safetensors"), "basis.safetensors", expected)
-        wide = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
-        names = sorted({name.rsplit(".", 1)[0] for name in wide})
-        return {n: Pool(wide[f"{n}.left"], wide[f"{n}.right"], wide[f"{n}.tail"], wide[f"{n}.principal"]) for n in names}
+        parts = tensor_file.WeightFile(self.path("basis.safetensors")).all_in_place(expected)
+        names = sorted({name.rsplit(".", 1)[0] for name in parts})
+        return {n: Pool(parts[f"{n}.left"], parts[f"{n}.right"], parts[f"{n}.tail"], parts[f"{n}.principal"]) for n in names}
 
     @cached_property
     def vocabulary(self) -> tuple[list[str], np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,7 @@ def decode(data: bytes, where: str, expected: Expected | None = None) -> dict[st
         raise DamagedError(f"{where}: expected a sound safetensors file, but {error}; restore the file or export it again") from error
     if expected is not None:
         check(tensors, where, expected)
-    for name, tensor in tensors.items():
-        if np.issubdtype(tensor.dtype, np.inexact) and not np.isfinite(tensor).all():
-            raise DamagedError(f"{where}: tensor {name!r} holds NaN or infinite numbers; restore the file or export it again")
+    check_finite(tensors, where)
     return tensors
 
 
@@ -63,6 +62,13 @@ def check_header_length(first_bytes: bytes, size: int, where: str) -> None:
     length = struct.unpack("<Q", first_bytes[:8])[0]
     if length > MAX_HEADER_BYTES or length + 8 > size:
         raise DamagedError(f"{where}: its header announces {length} bytes, expected at most {min(MAX_HEADER_BYTES, size - 8)}; restore the file")
+
+
+def check_finite(tensors: Mapping[str, np.ndarray], where: str) -> None:
+    """Raises DamagedError where a tensor holds NaN or infinite numbers."""
+    for name, tensor in tensors.items():
+        if np.issubdtype(tensor.dtype, np.inexact) and not np.isfinite(tensor).all():
+            raise DamagedError(f"{where}: tensor {name!r} holds NaN or infinite numbers; restore the file or export it again")
 
 
 def check(tensors: Mapping[str, Any], where: str, expected: Expected) -> None:
@@ -85,17 +91,46 @@ class WeightFile:
         from safetensors import SafetensorError, safe_open
 
         with path.open("rb") as file:
-            check_header_length(file.read(8), path.stat().st_size, path.name)
-        try:
-            self._file = safe_open(path, framework="numpy")
-        except SafetensorError as error:
-            raise DamagedError(f"{path.name}: expected a sound safetensors file, but {error}; restore the file or export it again") from error
+            first = file.read(8)
+            check_header_length(first, path.stat().st_size, path.name)
+            length = struct.unpack("<Q", first)[0]
+            self._header: dict[str, Any] = {}
+            try:
+                self._file = safe_open(path, framework="numpy")
+                self._header = json.loads(file.read(length))
+            except (SafetensorError, ValueError, RecursionError) as error:
+                raise DamagedError(f"{path.name}: expected a sound safetensors file, but {error}; restore the file or export it again") from error
         self._names = set(self._file.keys())
-        self._where = path.name
+        self._path, self._where, self._start = path, path.name, 8 + length
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows `start:stop` of a tensor, or all of it, as float32."""
-        if name not in self._names:
-            raise DamagedError(f"{self._where}: tensor {name!r} is missing; export the bundle again")
+        self._check_name(name)
         tensor = self._file.get_tensor(name) if stop is None else self._file.get_slice(name)[start:stop]
         return np.asarray(tensor, dtype=np.float32)
+
+    def in_place(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """The same, where float32 is stored without a copy: its pages are the file's and take no memory that the system could not
+        take back. What is written into it (nothing should be) is never seen by the file."""
+        self._check_name(name)
+        entry = self._header[name]
+        if entry["dtype"] != "F32":
+            return self.rows(name, start, stop)
+        first, last = entry["data_offsets"]
+        words = self._mapped[self._start + first : self._start + last].view(np.float32)
+        return np.asarray(words.reshape(entry["shape"])[start:stop])
+
+    def all_in_place(self, expected: Expected) -> dict[str, np.ndarray]:
+        """Every tensor of the file `in_place`. Raises DamagedError where they are not those expected, or not finite."""
+        tensors = {name: self.in_place(name) for name in sorted(self._names)}
+        check(tensors, self._where, expected)
+        check_finite(tensors, self._where)
+        return tensors
+
+    @cached_property
+    def _mapped(self) -> np.ndarray:
+        return np.memmap(self._path, dtype=np.uint8, mode="c")
+
+    def _check_name(self, name: str) -> None:
+        if name not in self._names:
+            raise DamagedError(f"{self._where}: tensor {name!r} is missing; export the bundle again")

@@ -14,12 +14,19 @@ from edge_nusa.tokenizer import Tokenizer
 
 
 class TextEncoder:
-    """The text tower of a bundle; graphs are opened when first used."""
+    """The text tower of a bundle; tokenizer and graphs are opened when first used."""
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         self.bundle, self.threads = bundle, threads
-        self.tokenizer = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.vocab_size, bundle.manifest.text.size)
+        self._tokenizer: Tokenizer | None = None
         self._trunk: Any = None
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The bundle's tokenizer."""
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(self.bundle.read("tokenizer.json"), self.bundle.manifest.vocab_size, self.bundle.manifest.text.size)
+        return self._tokenizer
 
     def hidden(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Hidden states at the cut (B, T, E) float32 and end positions (B,) int64; of no prompts (0, 1, E) and (0,)."""
@@ -31,8 +38,8 @@ class TextEncoder:
         return sessions.run(self._trunk, {"token_ids": ids}, chunk=64)[0], last
 
     def close(self) -> None:
-        """Let the trunk's memory go; it is opened again when it is needed."""
-        self._trunk = None
+        """Let the memory of trunk and tokenizer go; they are opened again when they are needed."""
+        self._trunk = self._tokenizer = None
 
     def tail(self, merged: Mapping[str, np.ndarray]) -> Any:
         """A session of the text tail with these merged matrices (none: the untouched tail)."""

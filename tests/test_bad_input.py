@@ -142,8 +142,8 @@ def test_options_that_contradict_each_other_are_refused(taught: Path, pictures: 
 
 
 def test_a_memory_budget_that_cannot_be_kept_is_refused(taught: Path, three: Path) -> None:
-    refused(taught, 5, "learn", "--dataset", three, "--max-memory", "1M", says="--max-memory: 1 MiB leave 0 KiB for a picture")
-    refused(taught, 5, "learn", "--dataset", three, "--max-memory", "200M", says="are too few to train")
+    refused(taught, 5, "learn", "--dataset", three, "--max-memory", "1M", says="--max-memory: 1 MiB are too few to learn 24 pictures of 3 labels")
+    refused(taught, 5, "learn", "--dataset", three, "--max-memory", "200M", says="allow that much, or teach fewer at once")
     refused(taught, 5, "predict", three, "--max-memory", "1M", says="--max-memory: 1 MiB leave 0 KiB for a picture")
 
 
@@ -207,11 +207,13 @@ def test_a_signal_in_training_stops_it_soon_and_changes_nothing(number: signal.S
     process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         wait_for_torch(process.pid)
+        trainer = Path(f"/proc/{Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()[0]}")
         time.sleep(3)
         began = time.monotonic()
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
         assert time.monotonic() - began < STOPS_WITHIN_SECONDS
+        assert not trainer.exists(), "the training process must end with the command"
     finally:
         process.kill()
         process.wait()
@@ -222,9 +224,10 @@ def test_a_signal_in_training_stops_it_soon_and_changes_nothing(number: signal.S
 
 
 def wait_for_torch(pid: int) -> None:
-    """Until the process has torch mapped: its pictures are read then, and training begins within a second or two."""
+    """Until its training process has torch mapped: its pictures are read then, and training begins within a second or two."""
     for _ in range(600):
-        if "libtorch_cpu" in Path(f"/proc/{pid}/maps").read_text():
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if children and "libtorch_cpu" in Path(f"/proc/{children[0]}/maps").read_text():
             return
         time.sleep(0.1)
     pytest.fail("the process did not begin to train within a minute")

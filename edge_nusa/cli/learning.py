@@ -102,7 +102,7 @@ def predict(
     from edge_nusa.workplace import Workplace
 
     others = split_list(labels) if labels is not None else []
-    predictor = Predictor(Workplace.open(bundle, state, threads, memory_bytes(max_memory)), others)
+    predictor = Predictor(Workplace.opening(bundle, state, threads, memory_bytes(max_memory)), others)
     paths, set_aside = _paths(images)
     is_json, count = output.chosen(format) is output.Format.JSON, 0
     for result in predictor(paths, top):

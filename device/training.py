@@ -1,0 +1,159 @@
+"""Runs phase two of learning in a process of its own: torch's memory is gone before the judge needs room.
+
+The two processes share a temporary folder of arrays (`FIELDS`, `CORES`) and `settings.json`; the tokens of the pictures, which
+may be large, stay in their spool, whose descriptor is inherited. The child writes one JSON object a line to its stdout:
+`{"done", "total"}` after each step, and at the end what it found or the error it met. It ends by itself when nobody reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from edge_nusa import durable, errors, tensor_file
+from edge_nusa import manifest as manifests
+from edge_nusa.bundle import Bundle
+from edge_nusa.device.task_data import TaskData, Trained
+from edge_nusa.errors import EdgeNusaError, ResourceError
+from edge_nusa.knowledge import Knowledge, nothing
+from edge_nusa.memory import peak_bytes, used_bytes
+from edge_nusa.recipes import Recipe
+from edge_nusa.recollection import Recollection
+from edge_nusa.workplace import Workplace
+
+NARROW = 256
+"""A text tower of at most this width trains on one thread: more only wait for each other (README, what is measured)."""
+FIELDS = ("embedding", "classes", "held_out", "class_hidden", "class_last", "noun_hidden", "noun_last", "noun_anchors")
+RECALLED = tuple(field.name for field in fields(Recollection))
+"""Arrays of the recollection, in files of their own; without one there are none."""
+GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""glibc's malloc hands arrays from this size on back when they are freed, instead of keeping their room among small things that stay."""
+CORES = "cores.safetensors"
+NO_ROOM = ("can't allocate memory", "Cannot allocate memory", "MemoryError", "failed to map segment", "bad_alloc")
+"""Words by which torch, Python, the loader and C++ say that memory ran out."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is trained: the knowledge before, the task, the recipe and the seed; spool: the open file behind the tokens, or None."""
+
+    before: Knowledge
+    data: TaskData
+    spool: IO[bytes] | None
+    recipe: Recipe
+    seed: int
+
+
+def train_apart(workplace: Workplace, lesson: Lesson, progress: Progress) -> tuple[Trained, int]:
+    """What the child learned, and the largest resident memory of both processes together in bytes (pages they share count twice).
+
+    Raises what `Trainer` raises, and ResourceError where the system took the child's memory away.
+    """
+    with tempfile.TemporaryDirectory(prefix="edge-nusa-") as name:
+        folder, tokens = Path(name), lesson.data.tokens
+        with durable.explained("hand the task over in the temporary folder"):
+            for field in FIELDS:
+                np.save(folder / f"{field}.npy", getattr(lesson.data, field))
+            for field in RECALLED if lesson.data.recollection else ():
+                np.save(folder / f"recalled_{field}.npy", getattr(lesson.data.recollection, field))
+            (folder / CORES).write_bytes(tensor_file.encode(lesson.before.cores))
+        settings = {"bundle": str(workplace.bundle.folder.absolute()), "recipe": asdict(lesson.recipe), "seed": lesson.seed, "threads": workplace.threads,
+                    "has_recalled": lesson.data.recollection is not None,
+                    "tokens": None if tokens is None or lesson.spool is None else [lesson.spool.fileno(), *tokens.shape]}  # fmt: skip
+        (folder / "settings.json").write_text(json.dumps(settings))
+        with _child(folder, lesson.spool) as lines:
+            for line in lines:
+                if "total" not in line:
+                    break
+                progress(line["done"], line["total"])
+        if "error" in line:
+            raise getattr(errors, line["error"])(line["message"])
+        cores = tensor_file.decode((folder / CORES).read_bytes(), CORES)
+        return Trained(cores, line["loss"], line["kept_step"], line["crossings"]), used_bytes() + line["peak_bytes"]
+
+
+@contextmanager
+def _child(folder: Path, spool: IO[bytes] | None) -> Iterator[Iterator[dict[str, Any]]]:
+    """The lines of the training process, which ends with the block whatever happens."""
+    words = [sys.executable, "-P", "-m", "edge_nusa.device.training", str(folder)]
+    kept = [spool.fileno()] if spool is not None else []
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, pass_fds=kept, text=True, env={**GIVES_BACK, **os.environ})
+        try:
+            yield _lines(process, said)
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _lines(process: subprocess.Popen[str], said: IO[bytes]) -> Iterator[dict[str, Any]]:
+    """Each line; raises where the process ends without its last one."""
+    for line in process.stdout or ():
+        yield json.loads(line)
+    code = process.wait()
+    said.seek(0)
+    last = (said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    if code in (-9, 137) or any(words in last for words in NO_ROOM):
+        raise ResourceError(
+            f"memory ran out while training ({'the system killed it' if code < 0 else last}); the state is unchanged: end other programs, "
+            "or pass --max-memory, which says beforehand how much is needed"
+        )
+    raise EdgeNusaError(f"training ended with {code} and no result ({last}); the state is unchanged: see `edge-nusa doctor`")
+
+
+def main() -> None:
+    """The child: train what lies in the folder given."""
+    # should memory run out, this process goes first, and its parent can say so
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    folder = Path(sys.argv[1])
+    try:
+        answer = _trained(folder, json.loads((folder / "settings.json").read_text()))
+    except EdgeNusaError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    _say({**answer, "peak_bytes": peak_bytes()})
+
+
+def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    import torch
+
+    from edge_nusa.device.train import Trainer
+
+    # its parent has proved the bundle whole, and its files are not written while it learns
+    place = Path(settings["bundle"])
+    bundle = Bundle(place, manifests.decode((place / "manifest.json").read_bytes(), str(place)))
+    torch.set_num_threads(settings["threads"] or (1 if bundle.manifest.text.width <= NARROW else torch.get_num_threads()))
+    recipe = Recipe(**{**settings["recipe"], "towers": tuple(settings["recipe"]["towers"])})
+    before = replace(nothing(bundle, recipe), cores=tensor_file.decode((folder / CORES).read_bytes(), CORES))
+    arrays = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in FIELDS}
+    tokens = None
+    if settings["tokens"] is not None:
+        descriptor, *shape = settings["tokens"]
+        tokens = np.memmap(os.fdopen(descriptor, "rb"), dtype=np.float16, mode="r", shape=tuple(shape))
+    recalled = {field: np.load(folder / f"recalled_{field}.npy") for field in RECALLED} if settings["has_recalled"] else None
+    data = TaskData(tokens=tokens, recollection=Recollection(**recalled) if recalled else None, **arrays)
+    trained = Trainer(bundle, before, data, recipe, settings["seed"]).run(lambda done, total: _say({"done": done, "total": total}))
+    (folder / CORES).write_bytes(tensor_file.encode(trained.cores))
+    return {"loss": trained.loss, "kept_step": trained.kept_step, "crossings": trained.crossings}
+
+
+def _say(line: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
