@@ -17,7 +17,7 @@ from edge_nusa import durable
 pytestmark = pytest.mark.slow
 model = _model
 COMMANDS = ["learn", "undo", "forget", "push", "pull", "merge", "publish"]
-FEWEST_CASES = {"learn": 1, "undo": 1, "forget": 1, "push": 1, "pull": 1, "merge": 1, "publish": 1}
+FEWEST_CASES = {"learn": 45, "undo": 8, "forget": 45, "push": 80, "pull": 150, "merge": 28, "publish": 50}
 NEXT_EVERY = 9
 """After so many cases the next commands are tried too, which takes longer than all else."""
 
