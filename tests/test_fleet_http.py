@@ -140,6 +140,24 @@ def test_a_listing_of_impossible_size_ends_the_command_and_changes_nothing(serve
     assert sync.pull(workplace)["labels"] == ["cup"]
 
 
+def another_page(handler: Handler, answer: Answer) -> bool:
+    """The listing of a bucket, said to go on, again and again."""
+    if answer.about != "list":
+        return False
+    more = b"<IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>"
+    answer.body = answer.body.replace(b"<IsTruncated>false</IsTruncated>", more)
+    handler.give(answer)
+    return True
+
+
+@pytest.mark.parametrize("place", ["s3"], indirect=True)
+def test_a_listing_that_goes_on_for_ever_is_given_up(served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_store, "MOST_KEYS", 200)
+    served[0].fault = another_page
+    with pytest.raises(StoreError, match="expected at most 200 objects, found more"):
+        s3_store.S3Store(place).list("metadata")
+
+
 @pytest.mark.parametrize("address", ["http://169.254.169.254/latest", "https://169.254.169.254/latest", "https://[fe80::1]/x", "http://127.0.0.1:1/x"])
 @pytest.mark.parametrize("place", ["oci"], indirect=True)
 def test_a_registry_leads_a_device_to_no_address_of_its_clouds_keys(served: tuple[Wicked, Path, Path], place: str, address: str) -> None:

@@ -85,7 +85,10 @@ def _kept(path: Path, size: int) -> bytes:
         found = durable.read_at_most(path, size + 1)
     except FileNotFoundError:
         return b""
-    return found if len(found) <= size else b""
+    if len(found) <= size:
+        return found
+    _remove(path)
+    return b""
 
 
 def _remove_others(path: Path) -> None:
