@@ -12,7 +12,7 @@ QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory'
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 
-.PHONY: demo test test-board test-export lint micro clean
+.PHONY: demo test test-board test-export servers lint micro clean
 .DELETE_ON_ERROR:
 
 demo: $(BOARD)/ready
@@ -25,6 +25,10 @@ test-board: $(BOARD)/ready
 
 test-export: $(EXPORT)/ready
 	$(EXPORT)/bin/python -m pytest -q -m "export" tests
+
+# Debian's servers that tests/test_fleet_servers.py starts on loopback, as root; where they are missing, its tests are skipped.
+servers:
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends docker-registry radosgw ceph-mon ceph-osd
 
 # export/ and device/ are edge_nusa.export and edge_nusa.device by setuptools' package-dir; mypy sees them by links.
 lint: $(EXPORT)/ready

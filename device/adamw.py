@@ -16,7 +16,7 @@ EPSILON = 1e-8
 
 
 class AdamW:
-    """Decoupled weight decay; parameters must be float32 leaves that every loss reaches, each with a rate of its own."""
+    """Decoupled weight decay, and for each parameter, a float32 leaf, a learning rate of its own."""
 
     def __init__(self, parameters: Sequence[Tensor], rates: Sequence[float], weight_decay: float) -> None:
         self.parameters, self.rates, self.weight_decay = list(parameters), list(rates), weight_decay
@@ -29,8 +29,8 @@ class AdamW:
         """One step at `share` of the rates, from the gradients, which are then gone."""
         self.steps += 1
         unbiased = [1 - beta**self.steps for beta in BETAS]
-        for parameter, full_rate, mean, square in zip(self.parameters, self.rates, self.means, self.squares, strict=True):
-            gradient, rate = parameter.grad, full_rate * share
+        for parameter, own_rate, mean, square in zip(self.parameters, self.rates, self.means, self.squares, strict=True):
+            gradient, rate = parameter.grad, own_rate * share
             if gradient is None:
                 continue
             parameter.mul_(1 - rate * self.weight_decay)

@@ -19,16 +19,18 @@ from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, Resource
 from edge_nusa.generation import Generation
 from edge_nusa.knowledge import Knowledge, RoundMark, from_files, load, to_files
 from edge_nusa.recipes import DEVICE
-from edge_nusa.sync import change, inbox, merging, trusted, update
+from edge_nusa.sync import change, download, inbox, merging, trusted, update
 from edge_nusa.sync.change import Change
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Received, Round
-from edge_nusa.sync.store import open_store
+from edge_nusa.sync.store import Timed, open_store
 from edge_nusa.workplace import Workplace
 
 PRECISION: Precision = "float16"
 LARGEST_ROUND_LABELS = 10_000
+LONGEST_SECONDS = 25 * 60.0
+"""That a push or a pull may ask a store: less than the timer's service may run."""
 JUDGED_BY = "vocabulary and labels; no pictures are kept to measure accuracy with"
 
 
@@ -47,8 +49,9 @@ def push(workplace: Workplace, precision: Precision = PRECISION, most_bytes: int
         received = base.received.get(fleet.device, Received())
         waiting = [one for one in fleet.sent() if one.statement.place.sequence > received.through]
         _check_size("push", sum(len(one.envelope) + len(one.numbers) for one in waiting), most_bytes)
+        store = Timed(open_store(fleet.store_place), LONGEST_SECONDS)
         for one in waiting:
-            inbox.send(open_store(fleet.store_place), one.envelope, one.statement, one.numbers)
+            inbox.send(store, one.envelope, one.statement, one.numbers)
         return {
             "update": made.statement.place.sequence if made else None,
             "sent": [one.statement.place.sequence for one in waiting],
@@ -87,9 +90,8 @@ def pull(workplace: Workplace, is_forced: bool = False, most_bytes: int | None =
     """
     fleet = Fleet(workplace)
     with fleet.locked():
-        limit = fleet.layout.largest_bytes(LARGEST_ROUND_LABELS)
-        bounds = trusted.Bounds(limit, most_bytes)
-        found = trusted.newest_round(open_store(fleet.rounds_place), fleet.root, fleet.folder / "metadata", bounds)
+        bounds = trusted.Bounds(fleet.layout.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(workplace, fleet, is_forced))
+        found = trusted.newest_round(Timed(open_store(fleet.rounds_place), LONGEST_SECONDS), fleet.root, fleet.folder / "metadata", bounds)
         mark = RoundMark(found.number, found.sha256)
         with workplace.state.writer():
             _, before = load(workplace.bundle, workplace.state, DEVICE)
@@ -97,12 +99,21 @@ def pull(workplace: Workplace, is_forced: bool = False, most_bytes: int | None =
                 return _report(mark, before)
             if not is_forced:
                 _check_new(fleet, mark, before)
+            if found.data is None:
+                raise ResourceError(f"{workplace.state.folder}: expected the state to stay while round {mark.number} was looked up, found it changed; run it again")
             fleet.keep_base(found.data)
             report = _taken(workplace, fleet, before, mark, is_forced)
         with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
             remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report['generation']}")
+        download.discard(fleet.folder / "metadata" / trusted.PARTS)
         fleet.prune({_mark_of(generation) for generation in workplace.state.history()})
         return report
+
+
+def _known(workplace: Workplace, fleet: Fleet, is_forced: bool) -> frozenset[str]:
+    """The rounds that are not fetched: this state's, and those refused or undone here."""
+    _, knowledge = load(workplace.bundle, workplace.state, DEVICE)
+    return frozenset({knowledge.round.sha256} if is_forced else {knowledge.round.sha256, *remembered(fleet)})
 
 
 def _report(mark: RoundMark, before: Knowledge) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,8 +35,8 @@ from edge_nusa.workplace import Workplace
 NARROW = 256
 """A text tower of at most this width trains on one thread: more only wait for each other (README, what is measured)."""
 FIELDS = ("embedding", "classes", "held_out", "class_hidden", "class_last", "noun_hidden", "noun_last", "noun_anchors")
-RECALLED = tuple(field.name for field in fields(Recollection))
-"""Arrays of the recollection, in files of their own; without one there are none."""
+RECALLED = ("tokens", "means", "scatter", "projection")
+"""The arrays of a `Recollection`, in files `recalled_NAME.npy`; none where nothing is recalled."""
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """glibc's malloc hands arrays from this size on back when they are freed, instead of keeping their room among small things that stay."""
 CORES = "cores.safetensors"
@@ -66,11 +66,10 @@ def train_apart(workplace: Workplace, lesson: Lesson, progress: Progress) -> tup
         with durable.explained("hand the task over in the temporary folder"):
             for field in FIELDS:
                 np.save(folder / f"{field}.npy", getattr(lesson.data, field))
-            for field in RECALLED if lesson.data.recollection else ():
+            for field in RECALLED if lesson.data.recollection is not None else ():
                 np.save(folder / f"recalled_{field}.npy", getattr(lesson.data.recollection, field))
             (folder / CORES).write_bytes(tensor_file.encode(lesson.before.cores))
         settings = {"bundle": str(workplace.bundle.folder.absolute()), "recipe": asdict(lesson.recipe), "seed": lesson.seed, "threads": workplace.threads,
-                    "has_recalled": lesson.data.recollection is not None,
                     "tokens": None if tokens is None or lesson.spool is None else [lesson.spool.fileno(), *tokens.shape]}  # fmt: skip
         (folder / "settings.json").write_text(json.dumps(settings))
         with _child(folder, lesson.spool) as lines:
@@ -144,14 +143,15 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     recipe = Recipe(**{**settings["recipe"], "towers": tuple(settings["recipe"]["towers"])})
     before = replace(nothing(bundle, recipe), cores=tensor_file.decode((folder / CORES).read_bytes(), CORES))
     arrays = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in FIELDS}
+    has_recalled = (folder / f"recalled_{RECALLED[0]}.npy").exists()
+    recalled = Recollection(*(np.load(folder / f"recalled_{field}.npy") for field in RECALLED)) if has_recalled else None
     tokens = None
     if settings["tokens"] is not None:
         descriptor, *shape = settings["tokens"]
         tokens = np.memmap(os.fdopen(descriptor, "rb"), dtype=np.float16, mode="r", shape=tuple(shape))
-    recalled = {field: np.load(folder / f"recalled_{field}.npy") for field in RECALLED} if settings["has_recalled"] else None
     for path in folder.iterdir():  # what is mapped stays readable, and is gone whatever ends this process
         path.unlink()
-    data = TaskData(tokens=tokens, recollection=Recollection(**recalled) if recalled else None, **arrays)
+    data = TaskData(tokens=tokens, recollection=recalled, **arrays)
     trained = Trainer(bundle, before, data, recipe, settings["seed"]).run(lambda done, total: _say({"done": done, "total": total}))
     (folder / CORES).write_bytes(tensor_file.encode(trained.cores))
     return {"loss": trained.loss, "kept_step": trained.kept_step, "crossings": trained.crossings}

@@ -18,6 +18,7 @@ import numpy as np
 from fleet_world import bundle, new_hub
 from test_fleet_faults import rows
 
+from edge_nusa import fusion
 from edge_nusa import head as heads
 from edge_nusa.device import uptake
 from edge_nusa.head import Head
@@ -39,7 +40,8 @@ def lesson(layout: Layout, count: int, seed: int = 0) -> Change:
     found = heads.features(rng.normal(size=(count, layout.features - 1)).astype(np.float32))
     wide = found.astype(np.float64)
     cores = {name: 0.02 * rng.normal(size=(rank, rank)) for name, rank in layout.ranks.items()}
-    return Change(cores, (wide.T @ wide).astype(np.int64), {"cup": LabelChange(Label("cup", 0), count, found.sum(axis=0))}, tasks=1)
+    losses = rng.integers(0, count * fusion.LARGEST // 4, fusion.SHAPE)
+    return Change(cores, (wide.T @ wide).astype(np.int64), {"cup": LabelChange(Label("cup", 0), count, found.sum(axis=0))}, tasks=1, fusion=losses)
 
 
 def base32() -> Layout:

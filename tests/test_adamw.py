@@ -37,9 +37,8 @@ def test_steps_are_those_of_torch_bit_for_bit(weight_decay: float) -> None:
     torch.manual_seed(0)
     target = torch.randn(5, 7)
     ours, theirs = ([torch.zeros(5, 7, requires_grad=True), torch.zeros(5, 7, requires_grad=True)] for _ in range(2))
-    mine = AdamW(ours, [3e-3, 1e-3], weight_decay)
-    groups = [{"params": [core], "lr": rate} for core, rate in zip(theirs, (3e-3, 1e-3), strict=True)]
-    other = torch.optim.AdamW(groups, betas=(0.9, 0.999), weight_decay=weight_decay)
+    mine = AdamW(ours, [3e-3, 1e-2], weight_decay)
+    other = torch.optim.AdamW([{"params": [theirs[0]], "lr": 3e-3}, {"params": [theirs[1]], "lr": 1e-2}], betas=(0.9, 0.999), weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(other, rate)
     for step in range(STEPS):
         loss_of(ours, target).backward()

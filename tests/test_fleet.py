@@ -85,3 +85,23 @@ def test_a_second_sync_finds_nothing_new(fleet: Fleet) -> None:
     assert fleet.hub("merge")["merged"] is False
     status = fleet.device("a", "status")
     assert (status["round"], status["waiting"], status["unsent"]) == (1, [], False)
+
+
+def test_a_hubs_other_commands_say_what_they_did(fleet: Fleet) -> None:
+    def said(*words: str | Path) -> str:
+        done = run_cli("hub", *words, "--format", "human")
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    hub = ("--hub", fleet.folder / "hub")
+    assert said("check", fleet.folder / "store").startswith("sound: of 8 writers at once one won, in 8 of 8 races")
+    assert said("rotate", "--root-keys", fleet.folder / "hub" / "root-keys", *hub).startswith("root 2 is in the store")
+    assert said("publish", *hub).startswith("published round 1,")
+    assert fleet.device("b", "pull")["generation"] is None
+    table = said("status", *hub)
+    assert "round 1, labels: " in table and table.count("\n") == 5
+    assert said("revoke", "c", *hub).startswith("revoked ")
+    assert "revoked" in said("status", *hub)
+    assert said("merge", *hub) == "nothing new; round 1 stays\n"
+    status = run_cli("sync", "status", "--state", fleet.folder / "b", "--format", "human")
+    assert ["round", "1"] in [line.split() for line in status.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""A fleet under faults: killed before every change of the disk in push, pull, merge and publish, a write torn in half, errors at each.
+"""A fleet under faults: killed before every change of the disk in seven commands, a write torn in half, errors at each change.
 
 The disk is the same between two changes, so to be killed before each of them is to be killed anywhere. Every command runs in
 a forked process, as the model's runtime does not bear to be forked.
@@ -85,15 +85,17 @@ class World:
             self.hub.merge(MergeSettings())
 
     def run(self, command: str) -> None:
-        actions = {"push": self.b.push, "pull": self.b.pull, "merge": lambda: self.hub.merge(MergeSettings()), "publish": self.hub.publish}
+        actions = {
+            "learn": lambda: self.b.teach({"saucer": rows(3, 2)}, 3), "undo": self.b.undo, "forget": lambda: self.b.forget("plate"),
+            "push": self.b.push, "pull": self.b.pull, "merge": lambda: self.hub.merge(MergeSettings()), "publish": self.hub.publish,
+        }  # fmt: skip
         actions[command]()
 
     def check(self, command: str) -> None:
         """What is there is the old or the new; raises AssertionError otherwise."""
-        if command == "push":
-            assert self.b.labels == {"plate": 4}
-        elif command == "pull":
-            assert self.b.labels in ({"plate": 4}, {"plate": 4, "cup": 3})
+        if command in AFTER:
+            assert self.b.labels in ({"plate": 4}, AFTER[command])
+            assert self.b.workplace.state.damaged() == []
         elif command == "merge":
             assert sorted(self.hub.current()[0].knowledge.head.counts.tolist()) in ([3], [3, 4])
         else:
@@ -102,10 +104,11 @@ class World:
 
     def finish(self) -> None:
         """After anything, the fleet goes its way: the hub ends with each picture once, and that is published."""
+        expected = {"cup": 3, **self.b.labels}
         self.b.push()
         self.hub.merge(MergeSettings())
         knowledge = self.hub.current()[0].knowledge
-        assert dict(zip(knowledge.names, knowledge.head.counts.tolist(), strict=True)) == {"cup": 3, "plate": 4}
+        assert dict(zip(knowledge.names, knowledge.head.counts.tolist(), strict=True)) == expected
         self.hub.publish()
         published = newest_round(self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26))
         assert published.number == self.hub.current()[0].number
@@ -121,6 +124,10 @@ def model() -> Iterator[tuple[Path, World]]:
         yield Path(folder) / "model", world
 
 
+AFTER = {"learn": {"plate": 4, "saucer": 2}, "undo": {}, "forget": {}, "push": {"plate": 4}, "pull": {"plate": 4, "cup": 3}}
+"""The labels of b after a command that changes its state, or may not."""
+
+
 def again(model: tuple[Path, World], command: str) -> World:
     copy, world = model
     shutil.rmtree(world.folder)
@@ -133,8 +140,11 @@ def in_fork(work: Callable[[], None]) -> int:
     return exit_status(in_child(work))
 
 
-COMMANDS = ["push", "pull", "merge", "publish"]
-FEWEST_POINTS = {"push": {"killed": 25, "torn": 4}, "pull": {"killed": 50, "torn": 7}, "merge": {"killed": 15, "torn": 3}, "publish": {"killed": 35, "torn": 7}}
+COMMANDS = ["learn", "undo", "forget", "push", "pull", "merge", "publish"]
+FEWEST_POINTS = {
+    "learn": {"killed": 20, "torn": 4}, "undo": {"killed": 5, "torn": 1}, "forget": {"killed": 20, "torn": 4},
+    "push": {"killed": 25, "torn": 4}, "pull": {"killed": 60, "torn": 10}, "merge": {"killed": 15, "torn": 3}, "publish": {"killed": 35, "torn": 7},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("how", ["killed", "torn"])

@@ -1,22 +1,15 @@
-"""Stores against real servers on loopback: S3 servers and an OCI registry, started here; skipped where none is installed.
-
-EDGE_NUSA_S3_SERVERS: folder with `moto_server` and `nanio` (both on PyPI) if they are not beside this Python;
-EDGE_NUSA_REGISTRY: the program of Debian's package docker-registry if it is not on the path.
-"""
+"""Stores against real servers on loopback (`store_servers`): S3 servers, one of them used in production, and an OCI registry."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import store_servers
 from fleet_world import Member, bundle
+from store_servers import KEYS, free_port, use_s3
 from test_fleet_stores import rows
 
 from edge_nusa.errors import StoreError
@@ -29,78 +22,33 @@ from edge_nusa.sync.s3_store import S3Store
 from edge_nusa.sync.store import MissingObjectError
 
 pytestmark = pytest.mark.slow
-KEYS = {"AWS_ACCESS_KEY_ID": "edge-nusa-test", "AWS_SECRET_ACCESS_KEY": "edge-nusa-test-secret", "AWS_REGION": "us-east-1"}  # words for loopback servers, no secrets
 
 
-def program(name: str, folder_variable: str, package: str) -> str:
-    folders = [os.environ.get(folder_variable, ""), str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
-    found = next((path for folder in folders if folder and (path := shutil.which(name, path=folder))), None)
-    if found is None:
-        pytest.skip(f"needs {name}, which is not installed here: {package}")
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def serving(words: list[str], port: int, environment: dict[str, str], log: Path) -> Iterator[int]:
-    """The port of a server in a process of its own, which ends with the test."""
-    with log.open("wb") as output:
-        server = subprocess.Popen(words, env={**os.environ, **environment}, stdout=output, stderr=output)
-    try:
-        for _ in range(600):
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert server.poll() is None, log.read_text()[-2000:]
-            time.sleep(0.1)
+@pytest.fixture(scope="module", params=["moto", "radosgw"])
+def creating_port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """An S3 server that honours create-only writes. Its folder has a short name, as ceph makes sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="store-") as folder, getattr(store_servers, request.param)(Path(folder)) as port:
         yield port
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def with_bucket(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    import botocore.session
-
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
-        monkeypatch.setenv(name, value)
-    client = botocore.session.get_session().create_client("s3", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
-    client.create_bucket(Bucket="fleet")
 
 
 @pytest.fixture
-def creating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An S3 server that honours create-only writes."""
-    port = free_port()
-    words = [program("moto_server", "EDGE_NUSA_S3_SERVERS", "pip install 'moto[server]'"), "-H", "127.0.0.1", "-p", str(port)]
-    for one in serving(words, port, {}, tmp_path / "server.log"):
-        with_bucket(one, monkeypatch)
-        yield
+def creating(creating_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(creating_port, monkeypatch)
 
 
 @pytest.fixture
 def ignoring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An S3 server over a folder that ignores `If-None-Match`."""
-    port = free_port()
-    words = [program("nanio", "EDGE_NUSA_S3_SERVERS", "pip install nanio"), "serve", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(tmp_path / "data")]
-    environment = {"NANIO_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"], "NANIO_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
-    for one in serving(words, port, environment, tmp_path / "server.log"):
-        with_bucket(one, monkeypatch)
+    with store_servers.nanio(tmp_path) as port:
+        use_s3(port, monkeypatch)
         yield
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
-    """Debian's docker-registry over a folder; the place of a repository in it."""
-    port = free_port()
-    (tmp_path / "registry.yml").write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {tmp_path / 'registry'}\nhttp:\n  addr: 127.0.0.1:{port}\n")
-    words = [program("docker-registry", "EDGE_NUSA_REGISTRY", "apt install docker-registry"), "serve", str(tmp_path / "registry.yml")]
-    for one in serving(words, port, {}, tmp_path / "server.log"):
-        yield f"oci+http://127.0.0.1:{one}/fleet/rounds"
+    """The place of a repository in Debian's docker-registry."""
+    with store_servers.registry(tmp_path) as port:
+        yield f"oci+http://127.0.0.1:{port}/fleet/rounds"
 
 
 def fleet(tmp_path: Path, place: str) -> tuple[Hub, Member, Member]:

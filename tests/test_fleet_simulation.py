@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleet_world import Member, new_hub, one_round
+from fleet_world import Member, bundle, new_hub, one_round
 from state_chains import exit_status, in_child
 from test_fleet_faults import every_change, rows
 
+from edge_nusa import durable
+from edge_nusa.answer import Answerer, Views
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import judge, uptake
 from edge_nusa.errors import EdgeNusaError
@@ -150,6 +152,76 @@ def test_learning_and_syncing_at_once_lose_no_lesson(tmp_path: Path, monkeypatch
     for _ in range(2):
         one_round(hub, members)
     assert members[0].labels == members[1].labels == {"thing of a": 16, "thing of b": 16}
+
+
+TIMES = 50
+"""Of each of eight processes at one state."""
+
+
+def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_lock_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # teach, forget and undo as they are, and answers by the head; the towers' runtime cannot be forked
+    monkeypatch.setattr(uptake, "with_anchors", unjudged)
+    hub = new_hub(tmp_path)
+    member, other = (Member(tmp_path, hub, name) for name in ("a", "b"))
+    member.teach({"first": rows(0, 2)}, 0)
+    one_round(hub, [member, other])
+
+    def learn(name: str) -> None:
+        for number in range(TIMES):
+            member.teach({f"thing {name}": rows(number, 2)}, number)
+
+    def die_with_the_lock() -> None:
+        for number in range(TIMES):
+            if not was_killed(lambda number=number: dying(member, number)):
+                raise AssertionError("a learner did not die")
+
+    def ask() -> None:
+        views = Views(*(np.ones((2, bundle().manifest.text.embed_dim), np.float32) / 16 for _ in range(2)), rows(99, 2))
+        for _ in range(TIMES):
+            knowledge = member.knows
+            none = np.zeros((0, views.frozen.shape[1]), np.float32)
+            found = Answerer(knowledge, bundle().manifest.logit_scale, none, none)(views).probabilities
+            assert found.shape == (2, len(knowledge.labels)) and np.allclose(found.sum(axis=1), 1)
+            assert member.workplace.state.damaged() == []
+
+    def push_and_pull() -> None:
+        for _ in range(TIMES):
+            exchanged(member)
+
+    def merge_and_publish() -> None:
+        for _ in range(TIMES):
+            if hub.merge(MergeSettings())["merged"]:
+                hub.publish()
+
+    works = [lambda: learn("one"), lambda: learn("two"), die_with_the_lock, ask, ask, push_and_pull, push_and_pull, merge_and_publish]
+    children = [in_child(work) for work in works]
+    assert [exit_status(child) for child in children] == [0] * len(children)
+    for _ in range(2):
+        one_round(hub, [member, other])
+    expected = {"first": 2, "thing one": 2 * TIMES, "thing two": 2 * TIMES}
+    assert member.labels == other.labels == expected
+    assert hub.status()["devices"][0]["refused"] == {}
+
+
+def dying(member: Member, number: int) -> None:
+    """A learner that is killed while it holds the state's lock, its generation written in part."""
+    with member.workplace.state.writer():
+        (member.workplace.state.folder / "generations" / durable.temporary_name()).mkdir()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def was_killed(work: Callable[[], None]) -> bool:
+    """Whether a forked process was killed by itself."""
+    return exit_status(in_child(work)) == -signal.SIGKILL
+
+
+def exchanged(member: Member) -> None:
+    """A push and a pull, where another sync of the same state may be running, or learning goes on meanwhile."""
+    try:
+        member.push()
+        member.pull()
+    except EdgeNusaError as error:
+        assert any(words in str(error) for words in ("found one running", "found it changed", "another process writing")), str(error)
 
 
 def main() -> None:

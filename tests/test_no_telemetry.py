@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,20 +37,6 @@ def test_without_the_switch_onnxruntime_may_write_so_the_switch_is_what_is_teste
         pytest.skip("this onnxruntime has no telemetry on this platform")
     subprocess.run([sys.executable, "-c", "import edge_nusa, onnxruntime"], env={**variables, "HOME": str(tmp_path)}, check=True)
     assert not (tmp_path / ".cache").exists()
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-@pytest.mark.parametrize("words", [("predict", "--labels", "cat,dog"), ("doctor",)])
-def test_no_socket_of_the_internet_is_opened(words: tuple[str, ...], taught: Path, pictures: DemoPictures, tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    asked = [pictures.asked["gravel"]] if words[0] == "predict" else []
-    arguments = command(words[0], *asked, *words[1:], "--state", taught)
-    watched = ["strace", "-f", "-qq", "-e", "trace=socket", "-o", str(trace), *arguments]
-    done = subprocess.run(watched, env=home_without_switch(tmp_path / "home"), capture_output=True, text=True)
-    if done.returncode != 0 and "ptrace" in done.stderr:
-        pytest.skip("tracing is not allowed here")
-    assert done.returncode == 0, done.stderr
-    assert "AF_INET" not in trace.read_text()
 
 
 def test_the_switch_is_passed_on_to_child_processes() -> None:

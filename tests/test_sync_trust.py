@@ -248,6 +248,16 @@ def test_metadata_planted_above_the_newest_is_passed_over_and_does_not_stop_the_
     assert world.pull().number == 3
 
 
+@pytest.mark.parametrize("damage", [b"", bytes(500), b"{}"], ids=["empty", "zeros", "another"])
+def test_a_device_whose_copies_of_metadata_are_damaged_fetches_them_again(world: World, damage: bytes) -> None:
+    hub_folder.rotate(world.hub, world.folder / "roots", None)
+    world.publish(2)
+    assert world.pull().number == 2
+    for path in [path for path in world.cache.rglob("*") if path.is_file() and not path.is_symlink()]:
+        path.write_bytes(damage)
+        assert world.pull().number == 2
+
+
 def test_keys_are_for_their_user_alone_and_never_overwritten(world: World) -> None:
     paths = [*(world.hub / "keys").iterdir(), *(world.folder / "roots").iterdir()]
     assert len(paths) == 6

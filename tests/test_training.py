@@ -38,7 +38,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 
 def lesson_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> training.Lesson:
-    """Eight random pictures of two labels, beside an old one where the recipe remembers; with tokens where a spool is given."""
+    """Eight random pictures of two labels; with tokens where a spool is given."""
     generator, shape = np.random.default_rng(0), workplace.bundle.manifest.image
     width = workplace.bundle.manifest.text.width
     tokens = None
@@ -46,16 +46,16 @@ def lesson_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> traini
         tokens = generator.normal(size=(8, (shape.size // shape.patch) ** 2 + 1, shape.width)).astype(np.float16)
         spool.write(tokens.tobytes())
         spool.flush()
-    old = 1 if recipe.recalled else 0
-    arrays = {"tokens": (8, shape.width), "means": (old, shape.width), "scatter": (shape.width,) * 2, "projection": (shape.width, shape.embed_dim)}
-    recalled = Recollection(**{name: generator.normal(size=size).astype(np.float32) for name, size in arrays.items()}) if old else None
+    drawn = [(8, shape.width), (3, shape.width), (shape.width, shape.width), (shape.width, shape.embed_dim)]
+    recalled = Recollection(*(generator.normal(size=size).astype(np.float32) for size in drawn)) if recipe.recalled else None
+    count = 5 if recipe.recalled else 2  # the task's two classes, then three old labels
     data = TaskData(
         embedding=generator.normal(size=(8, shape.embed_dim)).astype(np.float32),
         tokens=tokens,
         classes=np.arange(8) % 2,
         held_out=np.arange(8) >= 6 if recipe.has_head else np.zeros(8, bool),
-        class_hidden=generator.normal(size=(2 + old, 6, width)).astype(np.float32),
-        class_last=np.array([5, 4, 3])[: 2 + old],
+        class_hidden=generator.normal(size=(count, 6, width)).astype(np.float32),
+        class_last=np.array([5, 4, 3, 5, 4])[:count],
         noun_hidden=generator.normal(size=(5, 4, width)).astype(np.float32),
         noun_last=np.array([3, 3, 2, 3, 3]),
         noun_anchors=generator.normal(size=(5, shape.embed_dim)).astype(np.float32),

@@ -38,6 +38,13 @@ class FolderStore:
 
     def get(self, key: str, most_bytes: int) -> bytes:
         """`Store.get`; only plain files are read, so nothing can block."""
+        data = self.get_part(key, 0, most_bytes + 1)
+        if len(data) > most_bytes:
+            raise StoreError(f"{self.folder / key}: expected at most {most_bytes} bytes, found more; someone else writes to this store")
+        return data
+
+    def get_part(self, key: str, start: int, most_bytes: int) -> bytes:
+        """`Store.get_part`."""
         path = self.folder / check_key(key)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -48,7 +55,7 @@ class FolderStore:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise StoreError(f"{path}: expected a plain file, found something else; remove it from the store")
-            return _read(descriptor, most_bytes, path)
+            return _read(descriptor, start, most_bytes)
         except OSError as error:
             raise _store_error(error, f"read {path}") from error
         finally:
@@ -112,13 +119,12 @@ def _store_error(error: OSError, doing: str) -> StoreError:
     return StoreError(f"{found}; check that the folder is mounted, has room and may be written to, and run it again")
 
 
-def _read(descriptor: int, most_bytes: int, path: Path) -> bytes:
-    parts, left = [], most_bytes + 1
-    while left > 0 and (part := os.read(descriptor, min(left, 1 << 20))):
+def _read(descriptor: int, start: int, most_bytes: int) -> bytes:
+    os.lseek(descriptor, start, os.SEEK_SET)
+    parts = []
+    while most_bytes > 0 and (part := os.read(descriptor, min(most_bytes, 1 << 20))):
         parts.append(part)
-        left -= len(part)
-    if left <= 0:
-        raise StoreError(f"{path}: expected at most {most_bytes} bytes, found more; someone else writes to this store")
+        most_bytes -= len(part)
     return b"".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What a store is: four verbs over immutable objects; and which store a place means.
+"""What a store is: five verbs over immutable objects; and which store a place means.
 
 Nothing that is in a store is ever overwritten or trusted: names say what is inside, and signatures say who put it there.
 A key is a path of small letters, digits, `.`, `_` and `-`, with `/` between its parts.
@@ -7,6 +7,7 @@ A key is a path of small letters, digits, `.`, `_` and `-`, with `/` between its
 from __future__ import annotations
 
 import re
+import time
 from typing import Protocol
 
 from edge_nusa.errors import InputError, StoreError
@@ -22,6 +23,9 @@ class Store(Protocol):
 
     def get(self, key: str, most_bytes: int) -> bytes:
         """The object. Raises StoreError where it is larger, MissingObjectError where it is not there."""
+
+    def get_part(self, key: str, start: int, most_bytes: int) -> bytes:
+        """The object's bytes from `start` on, at most `most_bytes` of them; fewer only at its end. Raises as `get`."""
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Creates the object, durable when this returns; False where the key is taken, whatever is there."""
@@ -67,6 +71,39 @@ def open_store(place: str) -> Store:
 
         return OciStore(place)
     raise InputError(f"{place[:80]!r}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {scheme!r}; give one of those")
+
+
+class Timed:
+    """A store of which all verbs together may take so many seconds: what a store delays may not hold a command for ever."""
+
+    def __init__(self, store: Store, seconds: float) -> None:
+        self._store, self._seconds = store, seconds
+        self._end = time.monotonic() + seconds
+
+    def list(self, prefix: str) -> list[str]:
+        """`Store.list`."""
+        return self._in_time().list(prefix)
+
+    def get(self, key: str, most_bytes: int) -> bytes:
+        """`Store.get`."""
+        return self._in_time().get(key, most_bytes)
+
+    def get_part(self, key: str, start: int, most_bytes: int) -> bytes:
+        """`Store.get_part`."""
+        return self._in_time().get_part(key, start, most_bytes)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """`Store.put_new`."""
+        return self._in_time().put_new(key, data)
+
+    def head(self, key: str) -> int | None:
+        """`Store.head`."""
+        return self._in_time().head(key)
+
+    def _in_time(self) -> Store:
+        if time.monotonic() > self._end:
+            raise StoreError(f"expected the store to be done within {self._seconds:.0f} s, found it still at it; run it again on a better line: what was fetched is kept")
+        return self._store
 
 
 def copy_new(source: Store, target: Store, prefix: str, most_bytes: int) -> int:

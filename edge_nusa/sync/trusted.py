@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_nusa import durable
 from edge_nusa.errors import ResourceError, StoreError, TrustError
-from edge_nusa.sync import repository
+from edge_nusa.sync import download, repository
 from edge_nusa.sync.store import MissingObjectError, Store
 
 if TYPE_CHECKING:
@@ -20,30 +21,35 @@ BASE = "store:///"
 """What stands before a key in the addresses that python-tuf forms; nothing is ever looked up by it."""
 LARGEST_METADATA_BYTES = 512_000
 MOST_CANDIDATES = 8
+PARTS = "parts"
+"""The folder in a device's folder of metadata for what came of a round so far."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A round as it was vouched for: number, SHA-256 in hex, the file's bytes."""
+    """A round as it was vouched for: number, SHA-256 in hex, the file's bytes, or None where it was known."""
 
     number: int
     sha256: str
-    data: bytes
+    data: bytes | None
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """possible: no round of this bundle is larger, in bytes; asked: what the user allows, None for anything possible."""
+    """possible: no round of this bundle is larger, in bytes; asked: what the user allows, None for anything possible;
+    known: the SHA-256 in hex of rounds that are not fetched."""
 
     possible: int
     asked: int | None = None
+    known: frozenset[str] = frozenset()
 
 
 def newest_round(store: Store, root: bytes, cache: Path, bounds: Bounds) -> Published:
     """Follow roots, timestamp, snapshot and targets, and fetch the round that they name.
 
     root: the first root metadata that this device was given; cache: a folder of this device's for the newest metadata
-    seen, which makes going back impossible. What someone put above the newest true timestamp is passed over, up to
+    seen, which makes going back impossible, and for parts of rounds. What someone put above the newest true timestamp is passed over, up to
     MOST_CANDIDATES of them. Raises TrustError, StoreError where the store does not answer, ResourceError for a larger round than
     was asked for.
     """
@@ -67,7 +73,7 @@ def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_
     from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
     from tuf.ngclient import Updater, UpdaterConfig
 
-    fetcher = _fetcher(store, bounds.possible, timestamp_key)
+    fetcher = _fetcher(store, timestamp_key)
     config = UpdaterConfig(max_root_rotations=64, root_max_length=LARGEST_METADATA_BYTES, snapshot_max_length=LARGEST_METADATA_BYTES,
                            targets_max_length=LARGEST_METADATA_BYTES)  # fmt: skip
     try:
@@ -76,12 +82,12 @@ def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_
             updater = Updater(str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root)
             updater.refresh()
             number, info = _current(updater)
-            if info.length > bounds.possible:
-                raise TrustError(f"round {number}: expected at most {bounds.possible} bytes, found {info.length} announced; it is of another bundle")
-            if bounds.asked is not None and info.length > bounds.asked:
-                rule = f"expected at most {bounds.asked} bytes (--max-bytes), found {info.length}"
-                raise ResourceError(f"round {number}: {rule}; allow more, or wait for a cheaper connection")
-            data = fetcher.download_bytes(f"{BASE}{info.get_prefixed_paths()[0]}", info.length)
+            sha256 = info.hashes["sha256"]
+            if sha256 in bounds.known:
+                return Published(number, sha256, None)
+            _check_size(number, info.length, bounds)
+            wanted = download.Wanted(f"rounds/{sha256}.{repository.TARGET.rpartition('/')[2]}", sha256, info.length)
+            data = download.fetch(store, wanted, cache / PARTS)
             info.verify_length_and_hashes(data)
     except ExpiredMetadataError as error:
         rule = "expected a hub that publishes now and then, and a right clock"
@@ -91,19 +97,27 @@ def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_
     except DownloadError as error:
         cause = error.__cause__ if isinstance(error.__cause__, StoreError) else error
         raise StoreError(f"pull: expected the store to give the fleet's round, found: {cause}") from error
-    return Published(number, info.hashes["sha256"], data)
+    return Published(number, sha256, data)
+
+
+def _check_size(number: int, size: int, bounds: Bounds) -> None:
+    if size > bounds.possible:
+        raise TrustError(f"round {number}: expected at most {bounds.possible} bytes, found {size} announced; it is of another bundle")
+    if bounds.asked is not None and size > bounds.asked:
+        rule = f"expected at most {bounds.asked} bytes (--max-bytes), found {size}"
+        raise ResourceError(f"round {number}: {rule}; allow more, or wait for a cheaper connection")
 
 
 def _current(updater: Updater) -> tuple[int, TargetFile]:
     """The round that targets name, and its number as the hub signed it."""
     info = updater.get_targetinfo(repository.TARGET)
     number = info.custom.get("round") if info is not None and isinstance(info.custom, dict) else None
-    if info is None or type(number) is not int or "sha256" not in info.hashes:
+    if info is None or type(number) is not int or not _SHA256.fullmatch(info.hashes.get("sha256", "")):
         raise TrustError(f"expected targets that name {repository.TARGET} with its number, found none; publish again on the hub")
     return number, info
 
 
-def _fetcher(store: Store, most_bytes: int, timestamp_key: str) -> FetcherInterface:
+def _fetcher(store: Store, timestamp_key: str) -> FetcherInterface:
     """python-tuf's way to bytes, over a store in which `timestamp.json` is one of its N.timestamp.json."""
     from tuf.api.exceptions import DownloadError, DownloadHTTPError
     from tuf.ngclient import FetcherInterface
@@ -114,7 +128,7 @@ def _fetcher(store: Store, most_bytes: int, timestamp_key: str) -> FetcherInterf
             try:
                 if key == "metadata/timestamp.json":
                     key = timestamp_key
-                yield store.get(key, most_bytes if key.startswith("rounds/") else LARGEST_METADATA_BYTES)
+                yield store.get(key, LARGEST_METADATA_BYTES)
             except MissingObjectError as error:
                 raise DownloadHTTPError(str(error), 404) from error
             except StoreError as error:

@@ -7,6 +7,7 @@ names, counts and settings, and no picture, path, host name or time. Fields are 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
@@ -107,7 +108,7 @@ def _finite(value: object) -> float:
 
 
 def _losses(values: list[object]) -> tuple[int, ...]:
-    if len(values) != fusion.SHAPE[0] * fusion.SHAPE[1]:
+    if len(values) != math.prod(fusion.SHAPE):
         raise ValueError(f"expected {fusion.SHAPE} sums of losses, found {len(values)}")
     return tuple(_whole(value) for value in values)
 
