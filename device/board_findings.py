@@ -42,14 +42,15 @@ def room(manifest: Manifest) -> Iterator[Finding]:
     if memory is None:
         return
     free = min(memory[1], limit) if limit is not None else memory[1]
-    need = footprint.estimate(manifest)
+    need, pages = footprint.estimate(manifest), footprint.LIBRARY_PAGES_BYTES
+    predict_bytes, learn_bytes = need.predict_bytes + pages, need.learn_bytes + pages
     allowed = f", {limit >> 20} MiB allowed" if limit is not None else ""
-    parts = ((name, own >> 20, mapped >> 20) for name, own, mapped in (("predict", *need[:2]), ("learn", *need[2:])))
+    parts = ((name, own >> 20, mapped >> 20) for name, own, mapped in (("predict", predict_bytes, need.predict_mapped_bytes), ("learn", learn_bytes, need.learn_mapped_bytes)))
     said = "; ".join(f"{name} takes about {own} MiB" + (f" and {mapped} MiB of the bundle's pages" if mapped else "") for name, own, mapped in parts)
     found = f"{said}; {memory[1] >> 20} MiB free{allowed}"
-    if need.predict_bytes > free:
+    if predict_bytes > free:
         yield Finding("room for the bundle", "warning", found, "predict may not fit: end other programs, or export a smaller model")
-    elif need.learn_bytes > free:
+    elif learn_bytes > free:
         advice = "learn may not fit: end other programs, add zram, or export a smaller model; --max-memory refuses instead of being killed"
         yield Finding("room for the bundle", "warning", found, advice)
     else:

@@ -276,7 +276,7 @@ def test_a_clock_before_the_release_is_a_warning_and_a_missing_one_is_said(pi: B
 
 @pytest.mark.parametrize(("available_kb", "limit", "status", "said"), [
     (3_000_000, "max", "ok", ""),
-    (300_000, "max", "warning", "learn may not fit"),
+    (250_000, "max", "warning", "learn may not fit"),
     (50_000, "max", "warning", "predict may not fit"),
     (3_000_000, str(64 << 20), "warning", "predict may not fit"),
 ])  # fmt: skip

@@ -117,10 +117,14 @@ def test_a_process_that_ends_early_is_explained(workplace: Workplace, monkeypatc
 
 
 def test_a_learn_that_is_stopped_takes_its_training_process_with_it(workplace: Workplace) -> None:
-    children: list[int] = []
+    def running() -> set[int]:
+        return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
+
+    before = running()  # other tests' helpers, such as multiprocessing's resource tracker
+    children: set[int] = set()
 
     def stop(done: int, total: int) -> None:
-        children.extend(int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split())
+        children.update(running() - before)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
