@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edge_nusa import null_space, towers
+from edge_nusa import blocks, null_space, towers
 from edge_nusa.bundle import Bundle
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.layout import Tower, region
@@ -21,7 +21,7 @@ from edge_nusa.null_space import Directions
 class Adapted:
     """One matrix while it is trained: its adapter, and under rule `pool` the directions inside the pool (None: `resvd`)."""
 
-    adapter: towers.Adapter
+    adapter: blocks.Adapter
     directions: Directions | None
 
 
@@ -79,7 +79,7 @@ def attach_adapters(tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Kn
             left, right = _fresh_directions(knowledge.cores.get(matrix, bundle.matrix(matrix)), method.energy_threshold, method.max_rank[tower])
         if left.shape[1] == 0:
             continue
-        adapter = towers.Adapter(_tensor(left), _tensor(right), method.scale(tower), recipe.dropout)
+        adapter = blocks.Adapter(_tensor(left), _tensor(right), method.scale(tower), recipe.dropout)
         linear(tail, matrix).adapter = adapter
         adapted[matrix] = Adapted(adapter, chosen)
     return adapted
@@ -105,11 +105,11 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def linear(tail: nn.Module, matrix: str) -> towers.AdaptedLinear:
+def linear(tail: nn.Module, matrix: str) -> blocks.AdaptedLinear:
     """The layer of an adapted matrix."""
     _, block, projection = matrix.split(".")
     layer = tail.get_submodule(f"blocks.{block}.attn.{projection}")
-    if not isinstance(layer, towers.AdaptedLinear):
+    if not isinstance(layer, blocks.AdaptedLinear):
         raise TypeError(f"{matrix} is not an adapted matrix")
     return layer
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,12 +25,27 @@ from edge_nusa.errors import InputError
 from edge_nusa.knowledge import Knowledge
 from edge_nusa.null_space import directions
 from edge_nusa.recipes import Recipe
+from edge_nusa.towers import TextTail
 
 HELD_OUT_CHUNK = 64
 """Texts at once where held-out pictures are asked about, so that memory does not grow with the labels."""
 
+SAME = 1e-4
+"""Hidden states that differ by at most this share of their largest value are of the same tokens: a graph may add in another order."""
+
 MOST_DRAWN = 8
 """Drawn pictures of old labels in a step are at most so many times the task's own."""
+
+
+def shared_prefix(data: TaskData) -> int:
+    """How many tokens all texts of the task begin with, at most up to the first one's end; their hidden states are the same (causal)."""
+    longest = min([*data.class_last, *data.noun_last])
+    first = data.class_hidden[0]
+    for position in range(longest):
+        bound = SAME * np.abs(first[position]).max()
+        if any(len(texts) and np.abs(texts[:, position] - first[position]).max() > bound for texts in (data.class_hidden, data.noun_hidden)):
+            return position
+    return int(longest)
 
 
 class Trainer:
@@ -42,7 +57,8 @@ class Trainer:
         self.adaptation = adaptation or tails.NullSpace()
         self.generator = np.random.default_rng(seed)
         merged = knowledge.merged(bundle)
-        self.text = tails.build_tail(bundle, "text", merged)
+        self.text = cast("TextTail", tails.build_tail(bundle, "text", merged))
+        self.prefix = shared_prefix(data)
         self.adapted: dict[str, Any] = dict(self.adaptation.attach(self.text, "text", bundle, knowledge)) if "text" in recipe.towers else {}
         self.image: nn.Module | None = None
         if "image" in recipe.towers and bundle.manifest.image.tail_blocks:
@@ -110,12 +126,11 @@ class Trainer:
         # the published recipe takes all of the task's classes, the device recipe those that this step has pictures of
         classes = np.unique(goals) if self.recipe.negatives else np.arange(len(data.class_last))
         nouns = self.generator.choice(len(data.noun_last), min(self.recipe.negatives, len(data.noun_last)), replace=False)
-        anchors = self._anchors(data.class_hidden, data.class_last, classes)
+        anchors = self._anchors(classes, nouns)
         staying = torch.zeros(())
         if len(nouns):
-            moved = self._anchors(data.noun_hidden, data.noun_last, nouns)
+            moved = anchors[len(classes) :]
             staying = self.recipe.staying * (1 - (moved * torch.from_numpy(data.noun_anchors[nouns])).sum(dim=1)).mean()
-            anchors = torch.cat([anchors, moved])
         logits = self.bundle.manifest.logit_scale * self._pictures(rows, recalled) @ anchors.T
         goal = torch.from_numpy(np.searchsorted(classes, goals))
         return functional.cross_entropy(logits, goal, label_smoothing=self.recipe.label_smoothing) + staying
@@ -127,9 +142,14 @@ class Trainer:
         drawn = min(MOST_DRAWN * count, round(count * len(chosen) / own))
         return np.resize(chosen, max(len(chosen), drawn) if len(chosen) else 0)
 
-    def _anchors(self, hidden: np.ndarray, last: np.ndarray, rows: np.ndarray) -> Tensor:
-        longest = int(last[rows].max()) + 1
-        anchors: Tensor = self.text(torch.from_numpy(hidden[rows, :longest]), torch.from_numpy(last[rows]))
+    def _anchors(self, classes: np.ndarray, nouns: np.ndarray) -> Tensor:
+        """(K + N, D): of classes, then of nouns, in one pass."""
+        data = self.data
+        last = np.concatenate([data.class_last[classes], data.noun_last[nouns]])
+        hidden = np.zeros((len(last), int(last.max()) + 1, data.class_hidden.shape[2]), np.float32)
+        for rows, texts in ((slice(len(classes)), data.class_hidden[classes]), (slice(len(classes), None), data.noun_hidden[nouns])):
+            hidden[rows, : texts.shape[1]] = texts[:, : hidden.shape[1]]
+        anchors: Tensor = self.text.after_prefix(torch.from_numpy(hidden), torch.from_numpy(last), self.prefix)
         return anchors
 
     def _pictures(self, rows: np.ndarray, recalled: np.ndarray) -> Tensor:
@@ -149,7 +169,7 @@ class Trainer:
         classes = np.arange(len(data.class_last))
         chunks = np.array_split(classes, len(classes) // HELD_OUT_CHUNK + 1)
         nouns = np.arange(min(len(data.noun_last), HELD_OUT_CHUNK))
-        parts = [self._anchors(data.class_hidden, data.class_last, chunk) for chunk in chunks]
-        anchors = torch.cat([*parts, *([self._anchors(data.noun_hidden, data.noun_last, nouns)] if len(nouns) else [])])
+        parts = [self._anchors(chunk, nouns[:0]) for chunk in chunks]
+        anchors = torch.cat([*parts, *([self._anchors(nouns[:0], nouns)] if len(nouns) else [])])
         logits = self.bundle.manifest.logit_scale * torch.from_numpy(data.embedding[rows]) @ anchors.T
         return float(functional.cross_entropy(logits, torch.from_numpy(data.classes[rows])))

@@ -1,123 +1,19 @@
-"""The two towers of CLIP in PyTorch, cut into trunk and tail, with separate q, k, v and output projections.
+"""The two towers of CLIP in PyTorch, cut into trunk and tail.
 
 The same modules are traced into the ONNX graphs at export and trained on the board, so both are one definition.
-Parameter names are those of `edge_nusa.layout`. Letters: B batch, N tokens, E width, D embedding, r trained rank.
+Parameter names are those of `edge_nusa.layout`. Letters: B batch, N tokens, E width, D embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_nusa.layout import Projection, TowerShape
-
-
-class Adapter(nn.Module):
-    """Null-space adapter of one matrix: scale * U_n M V_n^T with only M (r, r) trained (paper, eq. 3).
-
-    left_basis (out, r) and right_basis (in, r): frozen orthonormal columns. M starts at zero, so that an untrained
-    adapter is the identity. Dropout acts on the adapter's input.
-    """
-
-    def __init__(self, left_basis: Tensor, right_basis: Tensor, scale: float, dropout: float) -> None:
-        super().__init__()
-        self.left_basis: Tensor
-        self.right_basis: Tensor
-        self.register_buffer("left_basis", left_basis)
-        self.register_buffer("right_basis", right_basis)
-        self.core = nn.Parameter(torch.zeros(left_basis.shape[1], right_basis.shape[1]))
-        self.scale = scale
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(..., in) -> (..., out): never forms the (out, in) delta."""
-        coordinates = self.dropout(hidden) @ self.right_basis
-        return self.scale * (coordinates @ self.core.T) @ self.left_basis.T
-
-
-class AdaptedLinear(nn.Linear):
-    """A frozen linear layer that may carry an adapter while a task is trained."""
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__(in_features, out_features)
-        self.adapter: nn.Module | None = None
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """W x + b, plus the adapter's part when there is one."""
-        output = super().forward(hidden)
-        return output if self.adapter is None else output + self.adapter(hidden)
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with the four projections apart."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q = AdaptedLinear(width, width)
-        self.k = AdaptedLinear(width, width)
-        self.v = AdaptedLinear(width, width)
-        self.o = AdaptedLinear(width, width)
-
-    def projection(self, name: Projection) -> AdaptedLinear:
-        """One of the four by its letter."""
-        return {"q": self.q, "k": self.k, "v": self.v, "o": self.o}[name]
-
-    def forward(self, asking: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """asking (B, Q, E) looks at hidden (B, N, E) -> (B, Q, E); mask float, added to the scores (..., Q, N), or None."""
-        heads = self.heads, hidden.shape[2] // self.heads
-        q, k, v = (p(rows).unflatten(2, heads).transpose(1, 2) for p, rows in ((self.q, asking), (self.k, hidden), (self.v, hidden)))
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.o(mixed.transpose(1, 2).flatten(2))
-
-
-def _quick_gelu(hidden: Tensor) -> Tensor:
-    return hidden * torch.sigmoid(1.702 * hidden)
-
-
-class Mlp(nn.Module):
-    """The block's frozen feed-forward part."""
-
-    def __init__(self, shape: TowerShape) -> None:
-        super().__init__()
-        self.c_fc = nn.Linear(shape.width, shape.mlp_width)
-        self.c_proj = nn.Linear(shape.mlp_width, shape.width)
-        self.activation: Callable[[Tensor], Tensor] = _quick_gelu if shape.quick_gelu else functional.gelu
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, N, E) -> (B, N, E)."""
-        return self.c_proj(self.activation(self.c_fc(hidden)))
-
-
-class Block(nn.Module):
-    """One pre-norm transformer block."""
-
-    def __init__(self, shape: TowerShape) -> None:
-        super().__init__()
-        self.ln_1 = nn.LayerNorm(shape.width)
-        self.attn = Attention(shape.width, shape.heads)
-        self.ln_2 = nn.LayerNorm(shape.width)
-        self.mlp = Mlp(shape)
-
-    def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, N, E) -> (B, N, E)."""
-        normed = self.ln_1(hidden)
-        hidden = hidden + self.attn(normed, normed, mask)
-        return hidden + self.mlp(self.ln_2(hidden))
-
-    def one_token(self, hidden: Tensor, token: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What `forward` gives of one token of each sequence, at a fraction of its cost: it asks, all others are only looked at.
-
-        hidden (B, N, E), token (B,) int64 positions, mask (B, 1, 1, N) the tokens' rows of the mask -> (B, E).
-        """
-        rows = torch.arange(hidden.shape[0], device=hidden.device), token
-        normed = self.ln_1(hidden)
-        pooled = hidden[rows] + self.attn(normed[rows].unsqueeze(1), normed, mask).squeeze(1)
-        return pooled + self.mlp(self.ln_2(pooled))
+from edge_nusa.blocks import Block
+from edge_nusa.layout import TowerShape
 
 
 def _blocks(shape: TowerShape, first: int, last: int) -> nn.ModuleDict:
@@ -250,4 +146,20 @@ class TextTail(nn.Module):
         """hidden (B, T, E) float32, last (B,) int64 the end-of-text position -> (B, D) unit norm."""
         tokens = hidden.shape[1]
         pooled = _one_token_through(self.blocks, hidden, last, self.mask[:tokens, :tokens], self.mask[last, :tokens].unflatten(0, (-1, 1, 1)))
+        return functional.normalize(self.ln_final(pooled) @ self.text_projection, dim=-1)
+
+    def after_prefix(self, hidden: Tensor, last: Tensor, prefix: int) -> Tensor:
+        """`forward` where the first `prefix` hidden states of all B texts are the same: causal, so they pass once, and not B times.
+
+        hidden (B, T, E), last (B,) int64 >= prefix -> (B, D). Without blocks, or with nothing in common, it is `forward`.
+        """
+        if not prefix or not len(self.blocks):
+            return self(hidden, last)  # type: ignore[no-any-return]
+        count, tokens = hidden.shape[:2]
+        rows = torch.cat([hidden[0, :prefix], hidden[:, prefix:].flatten(0, 1)])
+        chain = cast("list[Block]", list(self.blocks.values()))
+        for block in chain[:-1]:
+            rows = block.after_prefix(rows, prefix, count, self.mask[:tokens, :tokens])
+        token = prefix + torch.arange(count) * (tokens - prefix) + last - prefix
+        pooled = chain[-1].one_token_after_prefix(rows, token, prefix, self.mask[last, :tokens].unflatten(0, (-1, 1, 1)))
         return functional.normalize(self.ln_final(pooled) @ self.text_projection, dim=-1)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge_nusa import null_space, towers
+from edge_nusa import blocks, null_space
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import tails
 from edge_nusa.knowledge import Knowledge
@@ -65,7 +65,7 @@ class Dense(nn.Module):
         return self.change.detach().numpy().astype(np.float64)
 
 
-class Subspace(towers.Adapter):
+class Subspace(blocks.Adapter):
     """The product's adapter in other bases than the null space's."""
 
     def delta(self) -> np.ndarray:
