@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -36,6 +37,28 @@ def processor() -> tuple[str, frozenset[str]]:
             fields.setdefault(name.strip(), value.strip())
     model = next((fields[name] for name in _MODEL_FIELDS if fields.get(name)), platform.processor() or platform.machine())
     return model, frozenset((fields.get("flags") or fields.get("Features") or "").split())
+
+
+class Neighbours:
+    """How much of the processor other programs take, from when this was made."""
+
+    def __init__(self) -> None:
+        self._began, self._own, self._all = time.monotonic(), time.process_time(), _busy_seconds()
+
+    def cores(self) -> float | None:
+        """On average so many cores; None where Linux's books are not there. Threads of this process do not count."""
+        now, passed = _busy_seconds(), time.monotonic() - self._began
+        if self._all is None or now is None or passed <= 0:
+            return None
+        return max(0.0, now - self._all - (time.process_time() - self._own)) / passed
+
+
+def _busy_seconds() -> float | None:
+    """What all cores together worked since the start of the system, in seconds (user, nice, system, irq, softirq)."""
+    words = (_text(PROC / "stat") or "").partition("\n")[0].split()
+    if len(words) < 8 or words[0] != "cpu":
+        return None
+    return sum(int(words[i]) for i in (1, 2, 3, 6, 7)) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_bytes() -> tuple[int, int] | None:

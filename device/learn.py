@@ -14,7 +14,7 @@ from edge_nusa import head as heads
 from edge_nusa import labels as label_names
 from edge_nusa import sessions
 from edge_nusa.answer import Answerer
-from edge_nusa.device import eye, footprint, judge, learn_report, lesson, torch_check
+from edge_nusa.device import board, eye, footprint, judge, learn_report, lesson, torch_check
 from edge_nusa.device.extract import Features, extract, limits
 from edge_nusa.device.screen import Screen
 from edge_nusa.device.task import Task, held_out, joined
@@ -70,7 +70,7 @@ class _Learning:
     """One learn in progress, with the state's lock held."""
 
     def __init__(self, workplace: Workplace, task: Task, settings: LearnSettings, progress: Progress) -> None:
-        self.began = time.monotonic()
+        self.began, self.neighbours = time.monotonic(), board.Neighbours()
         self.workplace, self.bundle, self.task, self.settings, self.progress = workplace, workplace.bundle, task, settings, progress
         self.number, self.before = load(workplace.bundle, workplace.state, settings.recipe)
         recipe = self.before.recipe
@@ -137,7 +137,7 @@ class _Learning:
         if self.settings.recipe.recalled:
             recalled = recollection(self.bundle, self.before.head, old, heads.features(features.taps), self.classes, ~self.held)
         data = TaskData(features.embedding, features.tokens, self.classes, self.held, class_hidden, class_last, noun_hidden, noun_last, noun_anchors, recalled)
-        apart = Lesson(self.before, data, features.spool, self.settings.recipe, self.settings.seed)
+        apart = Lesson(self.before, data, features.spool, self.settings.recipe, self.settings.seed, self.neighbours.cores())
         trained, self.peak_bytes = train_apart(self.workplace, apart, lambda done, total: self.progress("training", done, total))
         self.trained = {"loss": round(trained.loss, 4), "kept_step": trained.kept_step, "crossings": sum(trained.crossings.values())}
         return trained.cores

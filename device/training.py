@@ -37,8 +37,12 @@ NARROW = 256
 FIELDS = ("embedding", "classes", "held_out", "class_hidden", "class_last", "noun_hidden", "noun_last", "noun_anchors")
 RECALLED = ("tokens", "means", "scatter", "projection")
 """The arrays of a `Recollection`, in files `recalled_NAME.npy`; none where nothing is recalled."""
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 """glibc's malloc hands arrays from this size on back when they are freed, instead of keeping their room among small things that stay."""
+QUIET = 0.25
+"""Cores that other programs keep busy, below which a board is quiet."""
+SPINS = {"GOMP_SPINCOUNT": "10000"}
+"""Torch's threads look so often for the next piece of work before they sleep: faster on a quiet board, slower on a busy one (docs/performance.md)."""
 CORES = "cores.safetensors"
 NO_ROOM = ("can't allocate memory", "Cannot allocate memory", "MemoryError", "failed to map segment", "bad_alloc")
 """Words by which torch, Python, the loader and C++ say that memory ran out."""
@@ -47,13 +51,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is trained: the knowledge before, the task, the recipe and the seed; spool: the open file behind the tokens, or None."""
+    """What is trained: the knowledge before, the task, the recipe and the seed; spool: the open file behind the tokens, or None.
+
+    busy_cores: how many cores other programs keep busy (None: not known).
+    """
 
     before: Knowledge
     data: TaskData
     spool: IO[bytes] | None
     recipe: Recipe
     seed: int
+    busy_cores: float | None = None
 
 
 def train_apart(workplace: Workplace, lesson: Lesson, progress: Progress) -> tuple[Trained, int]:
@@ -72,7 +80,8 @@ def train_apart(workplace: Workplace, lesson: Lesson, progress: Progress) -> tup
         settings = {"bundle": str(workplace.bundle.folder.absolute()), "recipe": asdict(lesson.recipe), "seed": lesson.seed, "threads": workplace.threads,
                     "tokens": None if tokens is None or lesson.spool is None else [lesson.spool.fileno(), *tokens.shape]}  # fmt: skip
         (folder / "settings.json").write_text(json.dumps(settings))
-        with _child(folder, lesson.spool) as lines:
+        is_quiet = lesson.busy_cores is not None and lesson.busy_cores < QUIET
+        with _child(folder, lesson.spool, SPINS if is_quiet else {}) as lines:
             for line in lines:
                 if "total" not in line:
                     break
@@ -84,12 +93,12 @@ def train_apart(workplace: Workplace, lesson: Lesson, progress: Progress) -> tup
 
 
 @contextmanager
-def _child(folder: Path, spool: IO[bytes] | None) -> Iterator[Iterator[dict[str, Any]]]:
+def _child(folder: Path, spool: IO[bytes] | None, variables: Mapping[str, str]) -> Iterator[Iterator[dict[str, Any]]]:
     """The lines of the training process, which ends with the block whatever happens."""
     words = [sys.executable, "-P", "-m", "edge_nusa.device.training", str(folder)]
     kept = [spool.fileno()] if spool is not None else []
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, pass_fds=kept, text=True, env={**GIVES_BACK, **os.environ})
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, pass_fds=kept, text=True, env={**GIVES_BACK, **variables, **os.environ})
         try:
             yield _lines(process, said)
         finally:
