@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -19,6 +21,8 @@ from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
 from edge_nusa.preprocessing import pixels
 
 Progress = Callable[[int, int], None]
+Prepared = np.ndarray | Quarantined
+"""The pixels (3, S, S) float32 of a picture, or why it is set aside."""
 Screen = Callable[[int, Path, Image.Image], str | None]
 """(index, path, picture) -> why it is set aside, or None (`edge_nusa.device.screen`)."""
 OVERSAMPLING = 2
@@ -79,50 +83,76 @@ def extract(
     session: an onnxruntime session of `image_trunk`. Memory does not grow with the number of pictures but for their
     embeddings and taps (a few KB each); tokens go to a temporary file that vanishes with the result.
     """
-    spec, embeddings, taps, kept = bundle.manifest.preprocessing, [], [], []
-    quarantined: list[Quarantined] = []
     spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
-    batch: list[np.ndarray] = []
-
-    def flush() -> None:
-        if batch:
-            outputs = session.run(None, {"pixels": np.stack(batch)})
-            embeddings.append(outputs[0])
-            taps.append(outputs[1])
-            if spool is not None:
-                with durable.explained("spool features to the temporary folder"):
-                    spool.write(outputs[2].astype(np.float16).tobytes())
-            batch.clear()
-
-    for index, path in enumerate(paths):
-        image = _load(index, path, DecodeBounds(bounds.max_pixels, OVERSAMPLING * spec.size), screen, quarantined)
-        if image is not None:
-            batch.append(pixels(image, spec))
-            kept.append(index)
-        if len(batch) == bounds.chunk:
-            flush()
-        progress(index + 1, len(paths))
-    flush()
+    chunks: list[Features] = []
+    for chunk in extracted(session, bundle, paths, bounds, with_tokens, progress, screen=screen):
+        if spool is not None and chunk.tokens is not None:
+            with durable.explained("spool features to the temporary folder"):
+                spool.write(chunk.tokens.tobytes())
+        chunks.append(replace(chunk, tokens=None))
     shape = bundle.manifest.image
-    embedding = np.concatenate(embeddings) if embeddings else np.zeros((0, shape.embed_dim), np.float32)
-    tap_rows = np.concatenate(taps) if taps else np.zeros((0, shape.taps), np.float32)
-    if not (np.isfinite(embedding).all() and np.isfinite(tap_rows).all()):
-        raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
-    return Features(embedding, tap_rows, _mapped(spool, len(kept), bundle), kept, quarantined, spool)
+    embedding = np.concatenate([np.zeros((0, shape.embed_dim), np.float32), *(chunk.embedding for chunk in chunks)])
+    taps = np.concatenate([np.zeros((0, shape.taps), np.float32), *(chunk.taps for chunk in chunks)])
+    kept = [index for chunk in chunks for index in chunk.kept]
+    return Features(embedding, taps, _mapped(spool, len(kept), bundle), kept, [one for chunk in chunks for one in chunk.quarantined], spool)
 
 
-def _load(index: int, path: Path, bounds: DecodeBounds, screen: Screen | None, quarantined: list[Quarantined]) -> Any:
-    """The decoded picture, or None with a reason in `quarantined`."""
+def extracted(
+    session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, screen: Screen | None = None
+) -> Iterator[Features]:
+    """What `extract` gives, of the next `bounds.chunk` paths at a time; the pictures after them are decoded while the trunk runs."""
+    spec, shape = bundle.manifest.preprocessing, bundle.manifest.image
+    decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * spec.size)
+
+    def prepared(index: int) -> np.ndarray | Quarantined:
+        image = _load(index, paths[index], decoding, screen)
+        return image if isinstance(image, Quarantined) else pixels(image, spec)
+
+    coming = _ahead(prepared, len(paths), bounds.chunk)
+    for start in range(0, len(paths), bounds.chunk):
+        batch, kept, quarantined = [], [], []
+        for index, one in zip(range(start, min(start + bounds.chunk, len(paths))), coming, strict=False):
+            if isinstance(one, Quarantined):
+                quarantined.append(one)
+            else:
+                batch.append(one)
+                kept.append(index)
+            progress(index + 1, len(paths))
+        outputs = session.run(None, {"pixels": np.stack(batch)}) if batch else [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]
+        if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
+            raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
+        yield Features(outputs[0], outputs[1], outputs[2].astype(np.float16) if with_tokens and batch else None, kept, quarantined)
+
+
+def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Iterator[Prepared]:
+    """`prepared` of 0 to count - 1 in this order, made by one other thread up to `ahead` before they are asked for.
+
+    Decoding lets go of Python's lock, so it runs beside the trunk. One thread and no more: `decode` must not run twice at once.
+    """
+    if count <= 1:
+        yield from map(prepared, range(count))
+        return
+    with ThreadPoolExecutor(1, "edge-nusa-decode") as pool:
+        waiting: deque[Future[Prepared]] = deque()
+        try:
+            for index in range(count):
+                waiting.append(pool.submit(prepared, index))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _load(index: int, path: Path, bounds: DecodeBounds, screen: Screen | None) -> Image.Image | Quarantined:
+    """The decoded picture, or why it is set aside."""
     try:
         image = decode(path, bounds.max_pixels, bounds.least_side)
         reason = screen(index, path, image) if screen is not None else None
     except (InputError, OSError) as error:
-        quarantined.append(Quarantined(printable(path), str(error).removeprefix(f"{printable(path)}: ")))
-        return None
-    if reason is None:
-        return image
-    quarantined.append(Quarantined(printable(path), reason))
-    return None
+        reason = str(error).removeprefix(f"{printable(path)}: ")
+    return image if reason is None else Quarantined(printable(path), reason)
 
 
 def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from edge_nusa import sessions
 from edge_nusa.answer import Answerer
 from edge_nusa.bundle import Bundle
 from edge_nusa.device import eye
-from edge_nusa.device.extract import Features, extract, limits
+from edge_nusa.device.extract import Features, extracted, limits
 from edge_nusa.errors import InputError
 from edge_nusa.head import Head
 from edge_nusa.knowledge import Knowledge, load
@@ -47,15 +47,14 @@ class Predictor:
 
     def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
         """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
-        for start in range(0, len(paths), self._limits.chunk):
-            yield from self._chunk_of(list(paths[start : start + self._limits.chunk]), top)
-
-    def _chunk_of(self, paths: list[Path], top: int | None) -> Iterator[Prediction | Quarantined]:
-        features = extract(self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None)
-        predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
-        quarantined, kept = iter(features.quarantined), set(features.kept)
-        for index in range(len(paths)):
-            yield next(predictions) if index in kept else next(quarantined)
+        done = 0
+        for features in extracted(self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None):
+            predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
+            quarantined, kept = iter(features.quarantined), set(features.kept)
+            chunk = range(done, done + len(features.kept) + len(features.quarantined))
+            for index in chunk:
+                yield next(predictions) if index in kept else next(quarantined)
+            done = chunk.stop
 
     def answers(self, features: Features, images: Sequence[str], top: int | None = None) -> list[Prediction]:
         """Predictions of extracted pictures; `images` are their names in the answer."""

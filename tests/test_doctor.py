@@ -158,9 +158,7 @@ def test_a_probe_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probe("import time; time.sleep(60)").failure == "no answer within 0.2 s"
 
 
-@pytest.mark.parametrize(
-    ("code", "failure"), [("raise SystemExit(3)", "exit code 3"), ("import os; os.kill(os.getpid(), 40)", "killed by signal 40")]
-)
+@pytest.mark.parametrize(("code", "failure"), [("raise SystemExit(3)", "exit code 3"), ("import os; os.kill(os.getpid(), 40)", "killed by signal 40")])
 def test_other_ends_of_a_probe_are_said_too(code: str, failure: str) -> None:
     assert probe(code).failure == failure
 
@@ -305,3 +303,23 @@ def test_the_estimate_of_memory_is_near_what_is_measured(taught: Path, pictures:
     learned = child(edge_nusa_words("learn", "--dataset", three, "--state", tmp_path / "new", "--steps", "5", "--threads", "1"))
     assert 0.6 < asked.peak_rss_bytes / need.predict_bytes < 1.7
     assert 0.6 < learned.peak_rss_bytes / need.learn_bytes < 1.7
+
+
+def test_other_programs_are_what_all_cores_did_less_what_this_process_did(pi: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    clock, own = iter([100.0, 110.0]), iter([3.0, 7.0])
+    monkeypatch.setattr(board.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(board.time, "process_time", lambda: next(own))
+    idle_and_waiting = 123_456
+    pi.put(pi.proc / "stat", f"cpu  1000 200 300 {idle_and_waiting} 5000 10 20 0 0 0\ncpu0 1 2 3\n")
+    neighbours = board.Neighbours()
+    # 10 seconds: all cores worked 900 ticks more, this process 4 seconds of them
+    pi.put(pi.proc / "stat", f"cpu  1500 400 450 {2 * idle_and_waiting} 9000 20 60 0 0 0\n")
+    assert neighbours.cores() == pytest.approx((900 * tick - 4) / 10)
+
+
+@pytest.mark.parametrize("text", [None, "", "cpu 1 2", "intr 1 2 3 4 5 6 7 8 9\n"])
+def test_where_linux_has_no_books_other_programs_are_not_known(pi: Board, text: str | None) -> None:
+    if text is not None:
+        pi.put(pi.proc / "stat", text)
+    assert board.Neighbours().cores() is None
