@@ -7,6 +7,7 @@ itself is Pillow's, so that the cropped grey levels are equal bit for bit. S is 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,18 @@ class Preprocessing:
 
 def pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.float32]:
     """(grey / 255 - mean) / std of the crop: (3, S, S) float32, channel first, C-contiguous."""
-    scaled = crop_grey(image, spec).astype(np.float32) / np.float32(255)
-    normalised = (scaled - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1))
+    grey, table = crop_grey(image, spec), _normalised(spec)
+    normalised = np.empty((3, spec.size, spec.size), np.float32)
+    for channel in range(3):
+        np.take(table[channel], grey[:, :, channel], out=normalised[channel], mode="clip")
+    return normalised
+
+
+@lru_cache(maxsize=4)
+def _normalised(spec: Preprocessing) -> NDArray[np.float32]:
+    """(3, 256): of each grey level in each channel. To look it up takes a fifth of the time of computing it for every pixel."""
+    scaled = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
+    return np.ascontiguousarray(((scaled - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)).T)
 
 
 def crop_grey(image: Image.Image, spec: Preprocessing) -> NDArray[np.uint8]:
