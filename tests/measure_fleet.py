@@ -1,7 +1,7 @@
 """The figures of docs/fleet.md: bytes of updates and rounds, what a smaller payload costs, seconds and memory of a merge.
 
     python tests/measure_fleet.py sizes     bytes for `micro`, and for the sizes of a ViT-B/32 (random numbers)
-    python tests/measure_fleet.py payload STATE   what float16 and int8 change in what a taught STATE answers
+    python tests/measure_fleet.py payload STATE [PICTURES]   what float16 and int8 change in what a taught STATE answers; PICTURES: a folder for each label
     python tests/measure_fleet.py hub 1000 mean   one merge of so many devices of eight pictures each
 """
 
@@ -18,9 +18,12 @@ import numpy as np
 from fleet_world import bundle, new_hub
 from test_fleet_faults import rows
 
-from edge_nusa import fusion
+from edge_nusa import fusion, sessions
 from edge_nusa import head as heads
-from edge_nusa.device import uptake
+from edge_nusa.answer import Views
+from edge_nusa.device import eye, uptake
+from edge_nusa.device.extract import extract, limits
+from edge_nusa.device.predict import make_answerer
 from edge_nusa.head import Head
 from edge_nusa.knowledge import Knowledge, Label, RoundMark, load
 from edge_nusa.memory import peak_bytes
@@ -32,6 +35,7 @@ from edge_nusa.sync.enrolled import Device
 from edge_nusa.sync.hub import Hub, MergeSettings
 from edge_nusa.sync.packed import Layout
 from edge_nusa.sync.update import Place
+from edge_nusa.workplace import Workplace
 
 
 def lesson(layout: Layout, count: int, seed: int = 0) -> Change:
@@ -76,16 +80,35 @@ def sizes() -> None:
         print(f"{name} | a round of 100 labels, 800 pictures | float32 | {len(data)}")
 
 
-def payload(folder: str) -> None:
-    knowledge = load(bundle(), State(Path(folder), bundle().manifest.basis_hash), DEVICE)[1]
+def payload(folder: str, pictures: str | None = None) -> None:
+    state = State(Path(folder), bundle().manifest.basis_hash)
+    knowledge = load(bundle(), state, DEVICE)[1]
     exact, _ = uptake.with_anchors(bundle(), knowledge, 1)
     layout = Layout(bundle())
+    asked = seen(pictures, [label.name for label in knowledge.labels]) if pictures else None
+    answered: np.ndarray | None = None
     for precision in ("float32", "float16", "int8"):
         tensors = packed.packed_cores(knowledge.cores, precision)
         cores = packed.cores_of(tensors, layout, (precision,), "here")
         found, kept = uptake.with_anchors(bundle(), replace(knowledge, cores=cores), 1)
         cosine = float((found.adapted_anchors * exact.adapted_anchors).sum(axis=1).min())
-        print(f"{precision}: {len(packed.pack(tensors))} bytes of cores; least cosine of a label's anchor {cosine:.6f}; {kept.vocabulary_agreement:.1f} % of the vocabulary kept")
+        line = f"{precision}: {len(packed.pack(tensors))} bytes of cores; least cosine of a label's anchor {cosine:.6f}; {kept.vocabulary_agreement:.1f} % of the vocabulary kept"
+        if asked is not None:
+            views, goals = asked
+            answers = make_answerer(Workplace(bundle(), state, 1), found, ())(views).probabilities.argmax(axis=1)
+            answered = answers if answered is None else answered
+            alone = (views.frozen @ found.adapted_anchors.T).argmax(axis=1)
+            line += f"; {100 * (answers == goals).mean():.1f} % of {len(goals)} pictures right, {(answers != answered).sum()} answers changed"
+            line += f"; by text alone {100 * (alone == goals).mean():.1f} %"
+        print(line)
+
+
+def seen(folder: str, names: list[str]) -> tuple[Views, np.ndarray]:
+    """Views of the pictures under the sub-folders named like labels, and the labels' places."""
+    paths = [(path, place) for place, name in enumerate(names) for path in sorted((Path(folder) / name).iterdir())]
+    trunk = sessions.open_session(bundle(), "image_trunk", 1)
+    features = extract(trunk, bundle(), [path for path, _ in paths], limits(bundle(), None), False, lambda done, total: None)
+    return eye.views(features, None), np.array([paths[i][1] for i in features.kept])
 
 
 def filled(folder: Path, devices: int) -> Hub:
