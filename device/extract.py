@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -34,8 +35,8 @@ BYTES_A_PIXEL = 10
 @dataclass(frozen=True)
 class Features:
     """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens at the
-    cut (B, N, E) float16 memory-mapped from a temporary file (None where no tail needs them),
-    and the index of each among the paths given; spool: the open file behind the tokens."""
+    cut (B, N, E) float16, memory-mapped from a temporary file by `extract`, in memory by `extracted` (None where no tail needs
+    them or no picture was readable), and the index of each among the paths given; spool: the open file behind the tokens."""
 
     embedding: np.ndarray
     taps: np.ndarray
@@ -85,11 +86,12 @@ def extract(
     """
     spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
     chunks: list[Features] = []
-    for chunk in extracted(session, bundle, paths, bounds, with_tokens, progress, screen=screen):
-        if spool is not None and chunk.tokens is not None:
-            with durable.explained("spool features to the temporary folder"):
-                spool.write(chunk.tokens.tobytes())
-        chunks.append(replace(chunk, tokens=None))
+    with closing(extracted(session, bundle, paths, bounds, with_tokens, progress, screen=screen)) as coming:
+        for chunk in coming:
+            if spool is not None and chunk.tokens is not None:
+                with durable.explained("spool features to the temporary folder"):
+                    spool.write(chunk.tokens.tobytes())
+            chunks.append(replace(chunk, tokens=None))
     shape = bundle.manifest.image
     embedding = np.concatenate([np.zeros((0, shape.embed_dim), np.float32), *(chunk.embedding for chunk in chunks)])
     taps = np.concatenate([np.zeros((0, shape.taps), np.float32), *(chunk.taps for chunk in chunks)])
@@ -99,32 +101,33 @@ def extract(
 
 def extracted(
     session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, screen: Screen | None = None
-) -> Iterator[Features]:
+) -> Generator[Features, None, None]:
     """What `extract` gives, of the next `bounds.chunk` paths at a time; the pictures after them are decoded while the trunk runs."""
     spec, shape = bundle.manifest.preprocessing, bundle.manifest.image
     decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * spec.size)
 
-    def prepared(index: int) -> np.ndarray | Quarantined:
+    def prepared(index: int) -> Prepared:
         image = _load(index, paths[index], decoding, screen)
         return image if isinstance(image, Quarantined) else pixels(image, spec)
 
-    coming = _ahead(prepared, len(paths), bounds.chunk)
-    for start in range(0, len(paths), bounds.chunk):
-        batch, kept, quarantined = [], [], []
-        for index, one in zip(range(start, min(start + bounds.chunk, len(paths))), coming, strict=False):
-            if isinstance(one, Quarantined):
-                quarantined.append(one)
-            else:
-                batch.append(one)
-                kept.append(index)
-            progress(index + 1, len(paths))
-        outputs = session.run(None, {"pixels": np.stack(batch)}) if batch else [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]
-        if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
-            raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
-        yield Features(outputs[0], outputs[1], outputs[2].astype(np.float16) if with_tokens and batch else None, kept, quarantined)
+    nothing = [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]
+    with closing(_ahead(prepared, len(paths), bounds.chunk)) as coming:
+        for start in range(0, len(paths), bounds.chunk):
+            batch, kept, quarantined = [], [], []
+            for index, one in zip(range(start, min(start + bounds.chunk, len(paths))), coming, strict=False):
+                if isinstance(one, Quarantined):
+                    quarantined.append(one)
+                else:
+                    batch.append(one)
+                    kept.append(index)
+                progress(index + 1, len(paths))
+            outputs = session.run(None, {"pixels": np.stack(batch)}) if batch else nothing
+            if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
+                raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
+            yield Features(outputs[0], outputs[1], outputs[2].astype(np.float16) if with_tokens and batch else None, kept, quarantined)
 
 
-def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Iterator[Prepared]:
+def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Generator[Prepared, None, None]:
     """`prepared` of 0 to count - 1 in this order, made by one other thread up to `ahead` before they are asked for.
 
     Decoding lets go of Python's lock, so it runs beside the trunk. One thread and no more: `decode` must not run twice at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,14 @@ class Predictor:
     def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
         """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
         done = 0
-        for features in extracted(self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None):
-            predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
-            quarantined, kept = iter(features.quarantined), set(features.kept)
-            chunk = range(done, done + len(features.kept) + len(features.quarantined))
-            for index in chunk:
-                yield next(predictions) if index in kept else next(quarantined)
-            done = chunk.stop
+        with closing(extracted(self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None)) as chunks:
+            for features in chunks:
+                predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
+                quarantined, kept = iter(features.quarantined), set(features.kept)
+                chunk = range(done, done + len(features.kept) + len(features.quarantined))
+                for index in chunk:
+                    yield next(predictions) if index in kept else next(quarantined)
+                done = chunk.stop
 
     def answers(self, features: Features, images: Sequence[str], top: int | None = None) -> list[Prediction]:
         """Predictions of extracted pictures; `images` are their names in the answer."""

@@ -38,7 +38,7 @@ MOST_DRAWN = 8
 
 
 def shared_prefix(data: TaskData) -> int:
-    """How many tokens all texts of the task begin with, at most up to the first one's end; their hidden states are the same (causal)."""
+    """How many tokens all texts of the task begin with, at most up to the earliest end; their hidden states are the same (causal)."""
     longest = min([*data.class_last, *data.noun_last])
     first = data.class_hidden[0]
     for position in range(longest):

@@ -1,6 +1,6 @@
 """A pre-norm transformer block of CLIP in PyTorch, with separate q, k, v and output projections that may carry adapters.
 
-Letters: B batch, N tokens, E width, r trained rank; P tokens that all sequences begin with, R others of each.
+Letters: B batch, N tokens, E width, r trained rank; P tokens that all sequences begin with, S others of each, Q tokens that ask.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class Attention(nn.Module):
         return self.o(mixed.transpose(1, 2).flatten(2))
 
     def after_prefix(self, asking: Tensor, rows: Tensor, prefix: int, count: int, mask: Tensor) -> Tensor:
-        """`forward` of `count` sequences that begin with the same `prefix` tokens: asking (Q, E) look at rows (P + B R, E) -> (Q, E).
+        """`forward` of `count` sequences that begin with the same `prefix` tokens: asking (Q, E) look at rows (P + B S, E) -> (Q, E).
 
-        rows: the prefix once, then the R others of each sequence. asking: all rows, with mask (P + R, P + R); or one of each
-        sequence, with mask (B, 1, 1, P + R).
+        rows: the prefix once, then the S others of each sequence. asking: all rows, with mask (P + S, P + S); or one of each
+        sequence, with mask (B, 1, 1, P + S).
         """
         heads = self.heads, rows.shape[1] // self.heads
         q, k, v = (p(tokens).unflatten(1, heads) for p, tokens in ((self.q, asking), (self.k, rows), (self.v, rows)))
@@ -135,13 +135,13 @@ class Block(nn.Module):
         return pooled + self.mlp(self.ln_2(pooled))
 
     def after_prefix(self, rows: Tensor, prefix: int, count: int, mask: Tensor) -> Tensor:
-        """`forward` of sequences that begin with the same tokens, laid as `Attention.after_prefix` says: (P + B R, E) -> (P + B R, E)."""
+        """`forward` of sequences that begin with the same tokens, laid as `Attention.after_prefix` says: (P + B S, E) -> (P + B S, E)."""
         normed = self.ln_1(rows)
         rows = rows + self.attn.after_prefix(normed, normed, prefix, count, mask)
         return rows + self.mlp(self.ln_2(rows))
 
     def one_token_after_prefix(self, rows: Tensor, token: Tensor, prefix: int, mask: Tensor) -> Tensor:
-        """`one_token` of sequences that begin with the same tokens: rows (P + B R, E), token (B,) the place of each among the rows -> (B, E)."""
+        """`one_token` of sequences that begin with the same tokens: rows (P + B S, E), token (B,) the place of each among the rows -> (B, E)."""
         normed = self.ln_1(rows)
         pooled = rows[token] + self.attn.after_prefix(normed[token], normed, prefix, token.shape[0], mask)
         return pooled + self.mlp(self.ln_2(pooled))

@@ -151,7 +151,7 @@ class TextTail(nn.Module):
     def after_prefix(self, hidden: Tensor, last: Tensor, prefix: int) -> Tensor:
         """`forward` where the first `prefix` hidden states of all B texts are the same: causal, so they pass once, and not B times.
 
-        hidden (B, T, E), last (B,) int64 >= prefix -> (B, D). Without blocks, or with nothing in common, it is `forward`.
+        Dropout falls on the prefix once for all texts. hidden (B, T, E), last (B,) int64 >= prefix -> (B, D). Without blocks, or with nothing in common, it is `forward`.
         """
         if not prefix or not len(self.blocks):
             return self(hidden, last)  # type: ignore[no-any-return]

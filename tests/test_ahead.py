@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from edge_nusa import sessions
 from edge_nusa.bundle import Bundle, embedded_bundle
 from edge_nusa.device.bench.measure import write_pictures
-from edge_nusa.device.extract import Prepared, _ahead, extract, limits
+from edge_nusa.device.extract import Prepared, _ahead, extract, extracted, limits
 from edge_nusa.pictures import Quarantined
 
 
@@ -50,6 +51,33 @@ def test_a_failure_comes_where_it_belongs_and_ends_the_thread() -> None:
     next(found)
     found.close()  # whoever asks no more
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_fault_in_the_trunk_ends_the_thread_while_the_error_is_held(tmp_path: Path, is_streamed: bool) -> None:
+    bundle = Bundle.open(embedded_bundle())
+    paths = sorted(write_pictures(tmp_path / "pictures", ["ash"], 9).rglob("*.jpg"))
+    before, bounds = threading.active_count(), limits(bundle, None, 2)
+
+    class Broken:
+        def run(self, *_: object) -> list[np.ndarray]:
+            raise RuntimeError("no room")
+
+    def use() -> None:
+        if is_streamed:
+            with closing(extracted(Broken(), bundle, paths, bounds, False, lambda done, total: None)) as chunks:
+                next(chunks)
+        else:
+            extract(Broken(), bundle, paths, bounds, False, lambda done, total: None)
+
+    try:
+        use()
+    except RuntimeError as error:
+        held = error
+        assert threading.active_count() == before
+        assert str(held) == "no room"
+    else:
+        pytest.fail("expected the fault of the trunk")
 
 
 def test_features_are_those_of_pictures_taken_one_by_one(tmp_path: Path) -> None:

@@ -230,3 +230,36 @@ def test_what_a_learn_needs_grows_with_pictures_labels_and_towers() -> None:
     footprint.check_learn(manifest, DEVICE, 100, 10, None)
     with pytest.raises(ResourceError, match=rf"takes about {(few >> 20) + 1} MiB; nothing was changed"):
         footprint.check_learn(manifest, DEVICE, 100, 10, few - 1)
+
+
+@pytest.mark.parametrize(("busy", "spins"), [(0.0, True), (0.24, True), (0.25, False), (None, False)])
+def test_threads_spin_only_where_the_board_is_known_to_be_quiet(workplace: Workplace, monkeypatch: pytest.MonkeyPatch, busy: float | None, spins: bool) -> None:
+    seen: dict[str, str] = {}
+
+    def started(words: list[str], **options: Any) -> None:
+        seen.update(options["env"])
+        raise OSError("seen")
+
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setattr(training.subprocess, "Popen", started)
+    with pytest.raises(OSError, match="seen"):
+        training.train_apart(workplace, replace(lesson_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None)
+    assert ("GOMP_SPINCOUNT" in seen) == spins
+
+
+def test_a_trainer_passes_what_texts_share_once_and_finds_the_same_anchors(workplace: Workplace) -> None:
+    import torch
+
+    from edge_nusa.device.train import Trainer
+
+    lesson = lesson_of(workplace, DEVICE)
+    data = lesson.data
+    for hidden in (data.class_hidden, data.noun_hidden):
+        hidden[:, :2] = data.class_hidden[0, :2]
+    trainer = Trainer(workplace.bundle, lesson.before, data, replace(DEVICE, dropout=0.0), 3)
+    assert trainer.prefix == 2
+    classes, nouns = np.array([4, 0, 2]), np.array([1, 3])
+    found = trainer._anchors(classes, nouns)
+    apart = [(data.class_hidden[classes], data.class_last[classes]), (data.noun_hidden[nouns], data.noun_last[nouns])]
+    expected = torch.cat([trainer.text(torch.from_numpy(hidden), torch.from_numpy(last)) for hidden, last in apart])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -6,8 +6,10 @@
 # Needs Debian 12 as root with: apt-get install debootstrap qemu-system-arm cpio e2fsprogs; and Python 3.11 with pip.
 set -euo pipefail
 
-[ $# -ge 1 ] || { sed -n 's/^# //p' "$0" >&2; exit 2; }
-work="$(mkdir -p "$1" && cd "$1" && pwd)"
+[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+work="$(mkdir -p -- "$1" && cd -- "$1" >/dev/null && pwd)"
+[ -f "$work/.emulated" ] || [ -z "$(ls -A "$work")" ] || { echo "emulated.sh: $1: expected a new folder, or one that this script made; name another" >&2; exit 2; }
+touch "$work/.emulated"
 cpu="${2:-cortex-a76}"
 source_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 root="$work/root" log="$work/$cpu.log"
@@ -71,10 +73,10 @@ chmod +x "$first/init"
 (cd "$first" && find . | cpio --quiet -o -H newc) >"$work/first.img"
 rm -f "$work/disk.img" && truncate -s 10G "$work/disk.img" && mke2fs -q -t ext4 -d "$root" "$work/disk.img"
 
-# 5. Start it; it ends by itself.
+# 5. Start it; it ends by itself, or is ended.
 echo "starting a $cpu; what it says goes to $log"
-qemu-system-aarch64 -M virt -cpu "$cpu" -smp 2 -m 4G -accel tcg,thread=multi -nographic -no-reboot -net none -kernel "$root/boot/vmlinuz-$kernel" \
+timeout 4h qemu-system-aarch64 -M virt -cpu "$cpu" -smp 2 -m 4G -accel tcg,thread=multi -nographic -no-reboot -net none -kernel "$root/boot/vmlinuz-$kernel" \
     -initrd "$work/first.img" -append "console=ttyAMA0 quiet nowatchdog panic=1" -drive "if=none,file=$work/disk.img,format=raw,id=disk,cache=unsafe" \
-    -device virtio-blk-pci,drive=disk </dev/null >"$log" 2>&1
+    -device virtio-blk-pci,drive=disk </dev/null >"$log" 2>&1 || true
 grep -a '^=== ' "$log"
 ! grep -aq '^=== ended with [^0]' "$log" && grep -aq '^=== all is done' "$log"
