@@ -123,14 +123,16 @@ def _native(name: str) -> Finding:
     version = _version(name)
     if version is None and name == "torch":
         return Finding("import torch", "ok", "not installed; predict works without it", _LEARN_HERE)
-    failure = probe(f"import {name}").failure
+    probed = probe(f"import {name}")
+    failure = probed.failure
     if not failure:
         return Finding(f"import {name}", "ok", version or "found outside a package", "")
+    repair = f"{_REINSTALL} {name}" if probed.returncode is not None else f"end other programs and ask again; where it stays so, {_REINSTALL} {name}"
     wrong_processor = "; the package was built for another processor" if "SIGILL" in failure else ""
     if name == "torch":
         found = f"{failure}{wrong_processor}; predict still works"
-        return Finding("import torch", "warning", found, f"to learn on this board, {_REINSTALL} torch")
-    return Finding(f"import {name}", "error", f"{failure}{wrong_processor}", f"{_REINSTALL} {name}")
+        return Finding("import torch", "warning", found, f"to learn on this board, {repair}")
+    return Finding(f"import {name}", "error", f"{failure}{wrong_processor}", repair)
 
 
 def _providers() -> Finding:

@@ -105,6 +105,14 @@ def test_a_torch_killed_by_a_signal_is_a_warning_because_predict_still_works(pi:
     assert "pip install --force-reinstall torch" in found.next_step
 
 
+def test_a_torch_that_does_not_answer_may_only_be_slow(pi: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    pi.module("torch", "import time; time.sleep(60)")
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 2)
+    found = pi.examined()["import torch"]
+    assert (found.status, found.found) == ("warning", "no answer within 2 s; predict still works")
+    assert found.next_step.startswith("to learn on this board, end other programs and ask again; where it stays so, install it again")
+
+
 def test_an_onnxruntime_killed_by_a_signal_is_an_error(pi: Board) -> None:
     pi.module("onnxruntime", KILLED.format("SIGSEGV"))
     found = pi.examined()
