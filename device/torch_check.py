@@ -23,9 +23,9 @@ def check_processor() -> None:
     _, flags = board.processor()
     if expected is None or not flags or expected in flags:
         return
-    failure = probe(TRIAL).failure
-    if failure:
+    tried = probe(TRIAL)
+    if tried.failure and tried.returncode is not None:  # one that does not answer in time is slow, and not dead
         raise MissingPackageError(
-            f"learning needs a torch that runs on this processor, found one that fails ({failure}); predict and watch work without it: "
+            f"learning needs a torch that runs on this processor, found one that fails ({tried.failure}); predict and watch work without it: "
             "install another version of torch, see docs/board.md and `edge-nusa doctor`"
         )
