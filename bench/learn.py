@@ -1,8 +1,9 @@
 """Learning 16 pictures of each of 10 labels: `edge-nusa learn` against peft LoRA and fine-tuning of the same matrices.
 
-    python bench/learn.py --bundle b32 [--opponents lora,finetune] [--opponent-steps 150] [--json FILE]
+    python bench/learn.py --bundle b32 [--opponents lora,finetune] [--opponent-steps 150] [--paper-bundle b32all] [--json FILE]
 
 With fewer --opponent-steps than --steps the opponents' steps are timed and multiplied, and the table says so.
+--paper-bundle: a bundle with all blocks in its tails, for a row of `--recipe paper` (both towers, its own batch); --opponents none: no others.
 """
 
 from __future__ import annotations
@@ -30,19 +31,26 @@ def main() -> None:
     parser.add_argument("--opponents", default="lora,finetune")
     parser.add_argument("--opponent-steps", type=int, default=10)
     parser.add_argument("--steps", type=int, default=DEVICE.steps)
+    parser.add_argument("--paper-bundle", type=Path)
     parser.add_argument("--max-memory")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.opponent_steps < 2:
+        parser.error(f"--opponent-steps: expected at least 2, to tell a step from the beginning; got {arguments.opponent_steps}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures = write_pictures(folder / "pictures", LABELS, arguments.shots)
         bound = ["--max-memory", arguments.max_memory] if arguments.max_memory else []
-        place = ["--bundle", arguments.bundle, "--state", folder / "state"]
-        words = edge_nusa_words("learn", "--dataset", pictures, "--steps", str(arguments.steps), "--force", "--format", "json", *place, *bound)
-        ours = child(words)
-        # of both its processes together
-        rows = {"edge-nusa learn": {"seconds": ours.seconds, "processor_seconds": ours.processor_seconds, "peak_rss_bytes": json.loads(ours.output)["peak_rss_bytes"]}}
-        for what in arguments.opponents.split(","):
+        rows = {"edge-nusa learn": learned(pictures, arguments.bundle, arguments.steps, bound)}
+        if arguments.paper_bundle:
+            few = min(arguments.opponent_steps, arguments.steps)
+            paper = learned(pictures, arguments.paper_bundle, few, [*bound, "--recipe", "paper"])
+            if few < arguments.steps:
+                one = learned(pictures, arguments.paper_bundle, 1, [*bound, "--recipe", "paper"])
+                for key in ("seconds", "processor_seconds"):
+                    paper[key] = one[key] + (arguments.steps - 1) * (paper[key] - one[key]) / (few - 1)
+            rows["--recipe paper" if few == arguments.steps else "--recipe paper (steps multiplied)"] = paper
+        for what in [] if arguments.opponents == "none" else arguments.opponents.split(","):
             title = TITLES[what]
             run = child([sys.executable, str(HERE / "opponents.py"), what, "--weights", str(arguments.bundle / "weights.safetensors"), "--pictures", str(pictures),
                          "--model", arguments.model, "--steps", str(arguments.opponent_steps), "--batch", str(DEVICE.batch)])  # fmt: skip
@@ -60,6 +68,14 @@ def main() -> None:
         print(f"| {title} | {row['seconds']:.1f} | {times:.1f} | {row['processor_seconds']:.0f} | {row['peak_rss_bytes'] / 2**20:.0f} | {more:.2f} |")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
+
+
+def learned(pictures: Path, bundle: Path, steps: int, extra: list[str]) -> dict[str, float]:
+    """Seconds, processor seconds and peak RSS of both its processes together, of one `edge-nusa learn` into a new state."""
+    with tempfile.TemporaryDirectory() as state:
+        words = edge_nusa_words("learn", "--dataset", pictures, "--steps", str(steps), "--force", "--format", "json", "--bundle", bundle, "--state", Path(state) / "state", *extra)
+        run = child(words)
+    return {"seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": json.loads(run.output)["peak_rss_bytes"]}
 
 
 if __name__ == "__main__":

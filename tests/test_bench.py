@@ -74,6 +74,11 @@ def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
     growth = [sys.executable, ROOT / "bench/growth.py", "--images", "2", "--tasks", "1", "--labels", "2", "--steps", "2", "--json", tmp_path / "growth.json"]
     subprocess.run(growth, capture_output=True, text=True, check=True)
     assert {name: len(rows) for name, rows in json.loads((tmp_path / "growth.json").read_text()).items()} == {"tasks": 1, "images": 1, "labels": 1}
+    micro = embedded_bundle()
+    learn = [sys.executable, ROOT / "bench/learn.py", "--bundle", micro, "--paper-bundle", micro, "--opponents", "none", "--opponent-steps", "2", "--steps", "3", "--shots", "2"]
+    subprocess.run([*learn, "--json", tmp_path / "learn.json"], capture_output=True, text=True, check=True)
+    rows = json.loads((tmp_path / "learn.json").read_text())
+    assert rows["--recipe paper (steps multiplied)"]["peak_rss_bytes"] > 0 < rows["edge-nusa learn"]["seconds"]
 
 
 @pytest.mark.parametrize("name", ["learn", "predict", "basis", "growth", "opponents"])
