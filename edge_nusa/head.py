@@ -26,6 +26,8 @@ SMALLEST_VARIANCE = 0.01
 """lambda is at least this (a feature's mean square is about 1), so that a label of near-identical pictures is no exact point."""
 NEVER = -1e9
 """The score of a label of which nothing is left."""
+STRIP = 256
+"""Rows of a triangle multiplied at a time."""
 
 
 def features(taps: np.ndarray) -> np.ndarray:
@@ -43,7 +45,7 @@ def features(taps: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Solved:
-    """A fitted head. whitening (F, F) float64 with P = whitening^T whitening; means (L, F) float64, whitened;
+    """A fitted head. whitening (F, F) float64, lower triangular, with P = whitening^T whitening; means (L, F) float64, whitened;
     counts (L,) int64; shrinkage a in [0, 1]; variance lambda; downdate: (1 - a) / f, a picture's weight in P's inverse."""
 
     whitening: np.ndarray
@@ -59,7 +61,7 @@ class Solved:
 
     def whitened(self, feature_rows: np.ndarray) -> np.ndarray:
         """(B, F) float64 rows whose plain products are products under P. feature_rows (B, F) int64."""
-        return np.asarray((feature_rows / UNIT) @ self.whitening.T)
+        return times_lower(feature_rows / UNIT, self.whitening)
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """(B, L) float64: log-likelihood of each label up to a constant of the picture. rows (B, F) `whitened`."""
@@ -146,7 +148,17 @@ class Head:
         covariance *= 1 - shrinkage
         covariance[np.diag_indices_from(covariance)] += variance
         whitening = inverse_of_lower(np.linalg.cholesky(covariance))
-        return Solved(whitening, means @ whitening.T, self.counts, shrinkage, variance, (1 - shrinkage) / freedom)
+        return Solved(whitening, times_lower(means, whitening), self.counts, shrinkage, variance, (1 - shrinkage) / freedom)
+
+
+def times_lower(rows: np.ndarray, triangle: np.ndarray) -> np.ndarray:
+    """rows (B, F) float64 times the transpose of a lower triangular (F, F), in strips that end at the diagonal: its zeros are not
+    read, which for one picture is most of the work."""
+    product = np.empty((len(rows), len(triangle)))
+    for start in range(0, len(triangle), STRIP):
+        end = min(start + STRIP, len(triangle))
+        product[:, start:end] = rows[:, :end] @ triangle[start:end, :end].T
+    return product
 
 
 def inverse_of_lower(triangle: np.ndarray) -> np.ndarray:

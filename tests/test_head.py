@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_nusa.errors import DamagedError, InputError
-from edge_nusa.head import BINARY_PLACES, LARGEST, NEVER, SMALLEST_VARIANCE, UNIT, Head, features, head_from_tensors, head_tensors, inverse_of_lower, oas
+from edge_nusa.head import BINARY_PLACES, LARGEST, NEVER, SMALLEST_VARIANCE, UNIT, Head, features, head_from_tensors, head_tensors, inverse_of_lower, oas, times_lower
 
 SEEDS = st.integers(0, 2**32 - 1)
 TAPS, LABELS = 12, 3
@@ -225,6 +225,14 @@ def test_the_inverse_by_halves_is_the_inverse_and_lower_triangular(seed: int, si
     inverse = inverse_of_lower(triangle)
     assert np.array_equal(np.tril(inverse), inverse)
     np.testing.assert_allclose(inverse @ triangle, np.eye(size), atol=1e-10)
+
+
+@given(SEEDS, st.integers(1, 600), st.integers(0, 3))
+@settings(max_examples=30)
+def test_rows_times_a_triangle_in_strips_are_the_whole_product(seed: int, size: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, triangle = rng.normal(size=(count, size)), np.tril(rng.normal(size=(size, size)))
+    np.testing.assert_allclose(times_lower(rows, triangle), rows @ triangle.T, rtol=0, atol=1e-10)
 
 
 def test_an_empty_head_cannot_be_solved() -> None:
