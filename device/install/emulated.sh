@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tries edge-nusa on an emulated 64-bit ARM board: QEMU with Debian's own kernel, the installer with its aarch64 lock file,
-# then `doctor`, `demo` and tests there. Nothing of this computer but a folder is touched. Takes an hour on two cores.
+# then `doctor`, `demo` and tests there. Nothing of this computer but a folder is touched. Takes two hours on two cores.
 # Usage: device/install/emulated.sh WORK [CPU]    WORK: a new or earlier folder, 4 GB; CPU: cortex-a76 (Raspberry Pi 5, the
 #   default), cortex-a72 (Pi 4) or another of `qemu-system-aarch64 -M virt -cpu help`
 # Needs Debian 12 as root with: apt-get install debootstrap qemu-system-arm cpio e2fsprogs; and Python 3.11 with pip.
@@ -39,6 +39,7 @@ cat >"$root/start.sh" <<END
 #!/bin/bash
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PYTHONDONTWRITEBYTECODE=1
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs tmp /tmp; mkdir -p /dev/shm; mount -t tmpfs shm /dev/shm
+mount -t cgroup2 cgroup /sys/fs/cgroup && echo +memory >/sys/fs/cgroup/cgroup.subtree_control
 date -s "$(date -u -d '+1 minute' '+%F %T')" >/dev/null
 uname -a
 timed() { local began=\$SECONDS code=0; "\$@" || code=\$?; echo "=== ended with \$code after \$((SECONDS - began)) s: \$*"; }
