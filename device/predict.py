@@ -40,6 +40,8 @@ class Predictor:
         self.workplace = workplace
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
         self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads)
+        if self._answerer.solved is not None:
+            self._answerer.solved = self._answerer.solved.for_asking()
         if self.knowledge.recipe.has_head:  # it is fitted: its sums are needed no more, 25 MiB on ViT-B
             self.knowledge = self._answerer.knowledge = replace(self.knowledge, head=Head.empty(0))
         give_back()

@@ -227,6 +227,22 @@ def test_the_inverse_by_halves_is_the_inverse_and_lower_triangular(seed: int, si
     np.testing.assert_allclose(inverse @ triangle, np.eye(size), atol=1e-10)
 
 
+@settings(max_examples=10)
+@given(SEEDS, st.integers(6, 60))
+def test_asking_in_float32_is_asking_but_for_a_millionth(seed: int, images: int) -> None:
+    rng = np.random.default_rng(seed)
+    taps = (rng.normal(size=(images + 20, 30)) @ rng.normal(size=(30, 576)) + 0.1 * rng.normal(size=(images + 20, 576))).astype(np.float32)
+    rows = features(taps)
+    exact = Head.empty(577).added(rows[:images], np.arange(images) % LABELS, LABELS).solve()
+    asking = exact.for_asking()
+    assert asking.whitening.nbytes == exact.whitening.nbytes // 2
+    whole, half = exact.whitened(rows), asking.whitened(rows)
+    assert half.dtype == np.float64
+    for name in ("scores", "distances"):
+        wanted, found = getattr(exact, name)(whole), getattr(asking, name)(half)
+        assert np.abs(found - wanted).max() <= 1e-6 * np.abs(wanted).max()
+
+
 @given(SEEDS, st.integers(1, 600), st.integers(0, 3))
 @settings(max_examples=30)
 def test_rows_times_a_triangle_in_strips_are_the_whole_product(seed: int, size: int, count: int) -> None:
