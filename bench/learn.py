@@ -44,12 +44,7 @@ def main() -> None:
         rows = {"edge-nusa learn": learned(pictures, arguments.bundle, arguments.steps, bound)}
         if arguments.paper_bundle:
             few = min(arguments.opponent_steps, arguments.steps)
-            paper = learned(pictures, arguments.paper_bundle, few, [*bound, "--recipe", "paper"])
-            if few < arguments.steps:
-                one = learned(pictures, arguments.paper_bundle, 1, [*bound, "--recipe", "paper"])
-                for key in ("seconds", "processor_seconds"):
-                    paper[key] = one[key] + (arguments.steps - 1) * (paper[key] - one[key]) / (few - 1)
-            rows["--recipe paper" if few == arguments.steps else "--recipe paper (steps multiplied)"] = paper
+            rows["--recipe paper" if few == arguments.steps else "--recipe paper (steps multiplied)"] = paper_mode(pictures, arguments.paper_bundle, arguments.steps, few, bound)
         for what in [] if arguments.opponents == "none" else arguments.opponents.split(","):
             title = TITLES[what]
             run = child([sys.executable, str(HERE / "opponents.py"), what, "--weights", str(arguments.bundle / "weights.safetensors"), "--pictures", str(pictures),
@@ -68,6 +63,16 @@ def main() -> None:
         print(f"| {title} | {row['seconds']:.1f} | {times:.1f} | {row['processor_seconds']:.0f} | {row['peak_rss_bytes'] / 2**20:.0f} | {more:.2f} |")
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
+
+
+def paper_mode(pictures: Path, bundle: Path, steps: int, few: int, extra: list[str]) -> dict[str, float]:
+    """What `learned` gives for `--recipe paper`; where few < steps, its seconds by a step's, from runs of one and of few."""
+    paper = learned(pictures, bundle, few, [*extra, "--recipe", "paper"])
+    if few < steps:
+        one = learned(pictures, bundle, 1, [*extra, "--recipe", "paper"])
+        for key in ("seconds", "processor_seconds"):
+            paper[key] = one[key] + (steps - 1) * (paper[key] - one[key]) / (few - 1)
+    return paper
 
 
 def learned(pictures: Path, bundle: Path, steps: int, extra: list[str]) -> dict[str, float]:
