@@ -159,7 +159,8 @@ class Head:
 def times_lower(rows: np.ndarray, triangle: np.ndarray) -> np.ndarray:
     """(B, F) float64: rows (B, F) times the transpose of a lower triangular (F, F), in the triangle's precision and in strips that
     end at the diagonal: its zeros are not read, which for one picture is most of the work."""
-    product, rows = np.empty((len(rows), len(triangle))), rows.astype(triangle.dtype, copy=False)
+    product = np.empty((len(rows), len(triangle)))
+    rows = np.ascontiguousarray(rows, triangle.dtype)  # how they lie in memory must not change a bit
     for start in range(0, len(triangle), STRIP):
         end = min(start + STRIP, len(triangle))
         product[:, start:end] = rows[:, :end] @ triangle[start:end, :end].T

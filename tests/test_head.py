@@ -249,6 +249,7 @@ def test_rows_times_a_triangle_in_strips_are_the_whole_product(seed: int, size: 
     rng = np.random.default_rng(seed)
     rows, triangle = rng.normal(size=(count, size)), np.tril(rng.normal(size=(size, size)))
     np.testing.assert_allclose(times_lower(rows, triangle), rows @ triangle.T, rtol=0, atol=1e-10)
+    assert np.array_equal(times_lower(np.asfortranarray(rows), triangle), times_lower(rows, triangle))
 
 
 def test_an_empty_head_cannot_be_solved() -> None:
