@@ -8,11 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.device.bench.measure import Run, child, edge_nusa_words, write_pictures
+from edge_nusa.device.bench.measure import Run, child, edge_nusa_words, learn_child, write_pictures
 
 
 def numbers(text: str) -> list[int]:
@@ -22,9 +21,9 @@ def numbers(text: str) -> list[int]:
 
 def learned(pictures: Path, folder: Path, bundle: list[Any], steps: int) -> tuple[Run, int]:
     """One learn, with the memory of both its processes, and the bytes of the generation it left."""
-    run = child(edge_nusa_words("learn", "--dataset", pictures, "--state", folder, "--steps", str(steps), "--force", "--format", "json", *bundle))
+    run = learn_child("--dataset", pictures, "--state", folder, "--steps", str(steps), *bundle)
     newest = max((folder / "generations").iterdir())
-    return replace(run, peak_rss_bytes=json.loads(run.output)["peak_rss_bytes"]), sum(path.stat().st_size for path in newest.iterdir())
+    return run, sum(path.stat().st_size for path in newest.iterdir())
 
 
 def main() -> None:

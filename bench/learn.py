@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edge_nusa.device.bench.measure import child, edge_nusa_words, median, write_pictures
+from edge_nusa.device.bench.measure import child, learn_child, median, write_pictures
 from edge_nusa.recipes import DEVICE
 
 HERE = Path(__file__).parent
@@ -78,9 +78,8 @@ def paper_mode(pictures: Path, bundle: Path, steps: int, few: int, extra: list[s
 def learned(pictures: Path, bundle: Path, steps: int, extra: list[str]) -> dict[str, float]:
     """Seconds, processor seconds and peak RSS of both its processes together, of one `edge-nusa learn` into a new state."""
     with tempfile.TemporaryDirectory() as state:
-        words = edge_nusa_words("learn", "--dataset", pictures, "--steps", str(steps), "--force", "--format", "json", "--bundle", bundle, "--state", Path(state) / "state", *extra)
-        run = child(words)
-    return {"seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": json.loads(run.output)["peak_rss_bytes"]}
+        run = learn_child("--dataset", pictures, "--steps", str(steps), "--bundle", bundle, "--state", Path(state) / "state", *extra)
+    return {"seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": run.peak_rss_bytes}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,12 @@ def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> R
         said = done.stderr.strip().splitlines() or ["nothing said"]
         raise EdgeNusaError(f"bench: {' '.join(words[2:5])} ended with {code}: {said[-1]}")
     return Run(seconds, kilobytes * 1024, done.stdout, processor_seconds)
+
+
+def learn_child(*words: str | Path) -> Run:
+    """`edge-nusa learn --force` with these words, its memory that of both its processes together, as it says itself; raises as `child`."""
+    run = child(edge_nusa_words("learn", "--force", "--format", "json", *words))
+    return replace(run, peak_rss_bytes=json.loads(run.output)["peak_rss_bytes"])
 
 
 def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
