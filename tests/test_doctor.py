@@ -307,10 +307,12 @@ def test_learning_on_an_old_processor_tries_torch_in_a_child_first(pi: Board, mo
 
 def test_a_torch_that_is_slow_on_an_old_processor_is_not_refused(pi: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    monkeypatch.setattr(doctor, "PROBE_SECONDS", 1)
-    pi.module("torch", "import time; time.sleep(60)")
+    monkeypatch.setattr(doctor, "PROBE_SECONDS", 3)
+    tried = pi.proc / "tried"
+    pi.module("torch", f"open({str(tried)!r}, 'w').close(); import time; time.sleep(60)")
     pi.put(pi.proc / "cpuinfo", PI.replace(" asimddp", ""))
     torch_check.check_processor()
+    assert tried.exists(), "it was tried, and given up after three seconds"
 
 
 def test_the_estimate_of_memory_is_near_what_is_measured(taught: Path, pictures: DemoPictures, three: Path, tmp_path: Path) -> None:
