@@ -30,12 +30,9 @@ test-export: $(EXPORT)/ready
 servers:
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends docker-registry radosgw ceph-mon ceph-osd
 
-# export/ and device/ are edge_nusa.export and edge_nusa.device by setuptools' package-dir; mypy sees them by links.
 lint: $(EXPORT)/ready
 	$(EXPORT)/bin/ruff check .
-	rm -rf .typing && mkdir -p .typing/edge_nusa
-	ln -s $(CURDIR)/edge_nusa/* .typing/edge_nusa/ && ln -s $(CURDIR)/export $(CURDIR)/device .typing/edge_nusa/
-	cd .typing && ../$(EXPORT)/bin/mypy --config-file ../pyproject.toml -p edge_nusa
+	$(EXPORT)/bin/mypy -p edge_nusa
 
 $(BOARD)/ready: pyproject.toml Makefile
 	$(PYTHON) -m venv $(BOARD)
