@@ -26,7 +26,7 @@ test-board: $(BOARD)/ready
 test-export: $(EXPORT)/ready
 	$(EXPORT)/bin/python -m pytest -q -m "export" tests
 
-# Debian's servers that tests/test_fleet_servers.py starts on loopback, as root; where they are missing, its tests are skipped.
+# Debian's servers that tests/fleet/test_fleet_servers.py starts on loopback, as root; where they are missing, its tests are skipped.
 servers:
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends docker-registry radosgw ceph-mon ceph-osd
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from edge_nusa.errors import DamagedError
-from edge_nusa.knowledge import Knowledge, load, to_files
-from edge_nusa.recipes import DEVICE
-from edge_nusa.state import Generation
-from edge_nusa.workplace import Workplace
+from edge_nusa.knowledge.knowledge import Knowledge, load, to_files
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.state.state import Generation
+from edge_nusa.device.workplace import Workplace
 
 
 def forget(workplace: Workplace, label: str) -> tuple[int, str]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge_nusa.layout import Tower, TowerShape, matrix_names, matrix_region
-from edge_nusa.null_space import split
+from edge_nusa.model.parameters import Tower, TowerShape, matrix_names, matrix_region
+from edge_nusa.model.null_space import split
 
 
 def basis_tensors(

@@ -17,9 +17,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from edge_nusa import towers
-from edge_nusa.bundle import Bundle
-from edge_nusa.layout import Region, Tower, TowerShape, region
+from edge_nusa.model import towers
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.parameters import Region, Tower, TowerShape, region
 
 INJECTED = "injected-by-edge-nusa"
 """The external location of an initializer that the caller must give; it names no file, so forgetting it fails loudly."""

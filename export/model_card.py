@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_nusa.manifest import Manifest
+from edge_nusa.model.manifest import Manifest
 
 
 def model_card(manifest: Manifest, origin: str) -> str:

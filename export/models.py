@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from edge_nusa.errors import InputError, UsageError
-from edge_nusa.file_record import file_sha256
-from edge_nusa.layout import TowerShape
-from edge_nusa.preprocessing import Preprocessing
+from edge_nusa.files.file_record import file_sha256
+from edge_nusa.model.parameters import TowerShape
+from edge_nusa.model.preprocessing import Preprocessing
 
 VISION_KEYS = {"layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size", "patch_dropout"}
 TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
@@ -121,8 +121,9 @@ def _create(name: str, pretrained: str | None) -> nn.Module:
 
 
 def _load_micro(checkpoint: Path | None) -> Source:
-    from edge_nusa.bundle import Bundle, embedded_bundle
-    from edge_nusa.export.micro import configuration, finish
+    from edge_nusa.model.bundle import Bundle, embedded_bundle
+    from edge_nusa.export.micro import configuration
+    from edge_nusa.research.micro import finish
 
     model = configuration.build()
     own = Bundle.open(embedded_bundle())

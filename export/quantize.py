@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from edge_nusa import sessions
-from edge_nusa.bundle import Bundle
+from edge_nusa.model import sessions
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import InputError
 from edge_nusa.pictures import decode, find_pictures
-from edge_nusa.preprocessing import pixels
-from edge_nusa.text_encoder import TextEncoder
+from edge_nusa.model.preprocessing import pixels
+from edge_nusa.model.text_encoder import TextEncoder
 
 
 class Loss(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.errors import EdgeNusaError
-from edge_nusa.tokenizer import Tokenizer
+from edge_nusa.model.tokenizer import Tokenizer
 
 PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """How CLIP cuts text into words before byte pairs (Radford et al. 2021)."""

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from edge_nusa import sessions
-from edge_nusa.bundle import Bundle
+from edge_nusa.model import sessions
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.export import tokenizer_file
 from edge_nusa.export.models import Source
-from edge_nusa.preprocessing import crop_grey, pixels
-from edge_nusa.tokenizer import Tokenizer
+from edge_nusa.model.preprocessing import crop_grey, pixels
+from edge_nusa.model.tokenizer import Tokenizer
 
 BATCH_SIZES = (1, 2, 5)
 TOLERANCE = 1e-4

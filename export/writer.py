@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa import manifest as manifests
-from edge_nusa import tensor_file
-from edge_nusa.bundle import EMBEDDED_POOL, EMBEDDED_RANK, Bundle, basis_hash
+from edge_nusa.model import manifest as manifests
+from edge_nusa.files import tensor_file
+from edge_nusa.model.bundle import EMBEDDED_POOL, EMBEDDED_RANK, Bundle, basis_hash
 from edge_nusa.errors import RefusedError, UsageError
 from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
-from edge_nusa.file_record import FileRecord, file_sha256
-from edge_nusa.layout import TowerShape
-from edge_nusa.text_encoder import TextEncoder
+from edge_nusa.files.file_record import FileRecord, file_sha256
+from edge_nusa.model.parameters import TowerShape
+from edge_nusa.model.text_encoder import TextEncoder
 
 TEMPLATES = ("a photo of a {}.", "a picture of the {}.", "a close-up photo of a {}.", "a blurry photo of a {}.")
 PRECISIONS = ("fp32", "fp16", "int8", "auto")

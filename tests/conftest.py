@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from edge_nusa.device.demo_pictures import DemoPictures, write_pictures
+from edge_nusa.device.demo.pictures import DemoPictures, write_pictures
 from edge_nusa.errors import MissingPackageError
 
 settings.register_profile("shared-machine", deadline=None)

@@ -12,11 +12,11 @@ from pathlib import Path
 from conftest import command, environment, run_cli
 from PIL import Image
 
-from edge_nusa import manifest as manifests
-from edge_nusa.bundle import embedded_bundle
-from edge_nusa.device.demo_pictures import DemoPictures
+from edge_nusa.model import manifest as manifests
+from edge_nusa.model.bundle import embedded_bundle
+from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
-from edge_nusa.file_record import FileRecord
+from edge_nusa.files.file_record import FileRecord
 
 
 def test_a_report_is_written_where_it_is_asked_for_even_without_a_terminal(taught: Path, tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ import pytest
 from conftest import bytes_of, command, environment, run_cli
 from PIL import Image
 
-from edge_nusa import tensor_file
-from edge_nusa.bundle import embedded_bundle
-from edge_nusa.device.demo_pictures import DemoPictures
+from edge_nusa.files import tensor_file
+from edge_nusa.model.bundle import embedded_bundle
+from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
-from edge_nusa.state import State
+from edge_nusa.state.state import State
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
 FEW = ("--steps", "3")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import command, environment, run_cli
 
-from edge_nusa.device.demo_pictures import DemoPictures
+from edge_nusa.device.demo.pictures import DemoPictures
 
 QUIET = {"ORT_DISABLE_TELEMETRY": "", "XDG_CACHE_HOME": "", "XDG_DATA_HOME": ""}
 

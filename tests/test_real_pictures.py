@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_nusa.device.learn import LearnSettings, learn
+from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.manage import forget
-from edge_nusa.device.predict import Predictor
-from edge_nusa.device.task import Task
-from edge_nusa.recipes import DEVICE
-from edge_nusa.workplace import Workplace
+from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.learning.task import Task
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.device.workplace import Workplace
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 SHOTS, ASKED = 16, 12

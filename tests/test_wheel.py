@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CHECK = """
-import edge_nusa, edge_nusa.device.learn, edge_nusa.export
-from edge_nusa.bundle import Bundle, embedded_bundle
+import edge_nusa, edge_nusa.device.learning.learn, edge_nusa.export
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from pathlib import Path
 assert Path(edge_nusa.__file__).is_relative_to(TARGET), edge_nusa.__file__
 assert Path(edge_nusa.device.__file__).is_relative_to(TARGET)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from edge_nusa.cli import output
-from edge_nusa.cli.commands import BundleOption, FormatOption
+from edge_nusa.cli.options import BundleOption, FormatOption
 
 HubOption = Annotated[Optional[Path], typer.Option("--hub", envvar="EDGE_NUSA_HUB", help="The hub's own folder, with its keys; in your user data folder where none is given.", show_default=False)]  # noqa: UP045, E501
 
@@ -21,8 +21,8 @@ def _folder(hub: Path | None) -> Path:
 
 
 def _open(hub: Path | None, bundle: Path | None) -> Any:
-    from edge_nusa.bundle import Bundle, embedded_bundle
-    from edge_nusa.sync.hub import Hub
+    from edge_nusa.model.bundle import Bundle, embedded_bundle
+    from edge_nusa.sync.hub.hub import Hub
 
     return Hub(_folder(hub), Bundle.open(bundle or embedded_bundle()))
 
@@ -38,9 +38,9 @@ def init(
     format: FormatOption = None,
 ) -> None:
     """Make a hub and its keys, and begin a fleet in a store."""
-    from edge_nusa.bundle import Bundle, embedded_bundle
-    from edge_nusa.sync import hub_folder
-    from edge_nusa.sync.repository import Expiry
+    from edge_nusa.model.bundle import Bundle, embedded_bundle
+    from edge_nusa.sync.hub import folder as hub_folder
+    from edge_nusa.sync.trust.repository import Expiry
 
     folder = _folder(hub)
     keys = hub_folder.RootKeys(root_keys or folder / "root-keys", root_count, threshold)
@@ -105,8 +105,8 @@ def merge(
     format: FormatOption = None,
 ) -> None:
     """Merge what devices pushed into the next round."""
-    from edge_nusa.sync.hub import MergeSettings
-    from edge_nusa.sync.inbox import Limits
+    from edge_nusa.sync.hub.hub import MergeSettings
+    from edge_nusa.sync.hub.inbox import Limits
 
     done = _open(hub, bundle).merge(MergeSettings(rule.value, malicious, Limits(most_pictures)))
     if output.chosen(format) is output.Format.JSON:
@@ -153,7 +153,7 @@ def rotate(
     format: FormatOption = None,
 ) -> None:
     """Replace the hub's keys, which makes stolen ones worthless; publish afterwards."""
-    from edge_nusa.sync import hub_folder
+    from edge_nusa.sync.hub import folder as hub_folder
 
     new = hub_folder.RootKeys(new_root_keys, root_count, threshold) if new_root_keys is not None else None
     done = hub_folder.rotate(_folder(hub), root_keys, new)
@@ -168,8 +168,8 @@ def check(
     format: FormatOption = None,
 ) -> None:
     """Prove by a race that a store never overwrites, and refuse one that does."""
-    from edge_nusa.sync.check import check as examine
-    from edge_nusa.sync.store import open_store
+    from edge_nusa.sync.stores.check import check as examine
+    from edge_nusa.sync.stores.store import open_store
 
     done = examine(open_store(store))
     if output.chosen(format) is output.Format.JSON:

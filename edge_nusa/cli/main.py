@@ -9,8 +9,8 @@ from typing import Any
 
 import typer
 
-from edge_nusa import durable
-from edge_nusa.cli import commands, output
+from edge_nusa.files import durable
+from edge_nusa.cli import options as commands, output
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 
 app = typer.Typer(

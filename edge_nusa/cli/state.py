@@ -8,13 +8,13 @@ from typing import Annotated, Optional
 import typer
 
 from edge_nusa.cli import output
-from edge_nusa.cli.commands import BundleOption, FormatOption, StateOption
+from edge_nusa.cli.options import BundleOption, FormatOption, StateOption
 
 
 def labels(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """List what was taught."""
     from edge_nusa.device import manage
-    from edge_nusa.workplace import Workplace
+    from edge_nusa.device.workplace import Workplace
 
     number, knowledge = manage.known(Workplace.open(bundle, state))
     rows = [{"label": label.name, "images": label.images} for label in knowledge.labels]
@@ -32,7 +32,7 @@ def forget(
 ) -> None:
     """Take a label back."""
     from edge_nusa.device import manage
-    from edge_nusa.workplace import Workplace
+    from edge_nusa.device.workplace import Workplace
 
     number, name = manage.forget(Workplace.open(bundle, state), label)
     if output.chosen(format) is output.Format.JSON:
@@ -44,7 +44,7 @@ def forget(
 def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Go one generation back."""
     from edge_nusa.device import manage
-    from edge_nusa.workplace import Workplace
+    from edge_nusa.device.workplace import Workplace
 
     number = manage.undo(Workplace.open(bundle, state))
     if output.chosen(format) is output.Format.JSON:
@@ -56,7 +56,7 @@ def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatO
 def history(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Show the kept generations, oldest first."""
     from edge_nusa.device import manage
-    from edge_nusa.workplace import Workplace
+    from edge_nusa.device.workplace import Workplace
 
     rows = manage.history(Workplace.open(bundle, state))
     if output.chosen(format) is output.Format.JSON:
@@ -74,9 +74,9 @@ def report(
 ) -> None:
     """Write an HTML page with plots of what was learned and kept, or print the same as JSON."""
     from edge_nusa.device import manage
-    from edge_nusa.device.report import html_report
-    from edge_nusa.durable import replace_file
-    from edge_nusa.workplace import Workplace
+    from edge_nusa.device.report.page import html_report
+    from edge_nusa.files.durable import replace_file
+    from edge_nusa.device.workplace import Workplace
 
     workplace = Workplace.open(bundle, state)
     rows = manage.history(workplace)
@@ -91,7 +91,7 @@ def report(
 def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Say in numbers where this device stands."""
     from edge_nusa.device import manage
-    from edge_nusa.workplace import Workplace
+    from edge_nusa.device.workplace import Workplace
 
     numbers = manage.status(Workplace.open(bundle, state))
     if output.chosen(format) is output.Format.JSON:
@@ -104,9 +104,9 @@ def doctor(bundle: BundleOption = None, state: StateOption = None, format: Forma
     """Check the installation, the board, the bundle and the state, with the next step for each warning."""
     from dataclasses import asdict
 
-    from edge_nusa.bundle import embedded_bundle
-    from edge_nusa.device.doctor import examine
-    from edge_nusa.workplace import default_state
+    from edge_nusa.model.bundle import embedded_bundle
+    from edge_nusa.device.board.doctor import examine
+    from edge_nusa.device.workplace import default_state
 
     findings = examine(bundle or embedded_bundle(), state or default_state())
     if output.chosen(format) is output.Format.JSON:

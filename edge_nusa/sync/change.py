@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edge_nusa import fusion
-from edge_nusa import labels as label_names
+from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.errors import DamagedError, UsageError
-from edge_nusa.head import Head, mean_part
-from edge_nusa.knowledge import Knowledge, Label
+from edge_nusa.knowledge.head import Head, mean_part
+from edge_nusa.knowledge.knowledge import Knowledge, Label
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LabelChange:
 @dataclass(frozen=True)
 class Change:
     """cores: matrix -> (R, R) float64, what was added; gram (F, F) int64; labels by key, in the order they were taught;
-    spare, tasks and fusion (8, 7) int64 (`edge_nusa.fusion`): what was added; forgets: (label key, tasks then)."""
+    spare, tasks and fusion (8, 7) int64 (`edge_nusa.knowledge.fusion`): what was added; forgets: (label key, tasks then)."""
 
     cores: Mapping[str, np.ndarray]
     gram: np.ndarray
@@ -65,7 +65,7 @@ def nothing_changed(feature_count: int) -> Change:
 
 
 def without_anchors(knowledge: Knowledge) -> Knowledge:
-    """The same without its anchors, which follow from labels and cores and are made anew by `edge_nusa.text_encoder`."""
+    """The same without its anchors, which follow from labels and cores and are made anew by `edge_nusa.model.text_encoder`."""
     none = np.zeros((len(knowledge.labels), 0), np.float32)
     return replace(knowledge, frozen_anchors=none, adapted_anchors=none)
 

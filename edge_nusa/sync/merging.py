@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_nusa import labels as label_names
-from edge_nusa.knowledge import Knowledge
+from edge_nusa.knowledge import labels as label_names
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.sync.change import Change, applied, forget
 from edge_nusa.sync.round_file import Forgot, Received, Round
 from edge_nusa.sync.rules import Rule

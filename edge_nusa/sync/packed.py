@@ -16,11 +16,11 @@ from typing import Literal
 
 import numpy as np
 
-from edge_nusa import tensor_file
-from edge_nusa.bundle import Bundle
+from edge_nusa.files import tensor_file
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import DamagedError
-from edge_nusa.knowledge import LARGEST_NORM, feature_count
-from edge_nusa.recipes import DEVICE
+from edge_nusa.knowledge.knowledge import LARGEST_NORM, feature_count
+from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.sync import gram_form
 
 Precision = Literal["float32", "float16", "int8"]

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa import fusion
-from edge_nusa import labels as label_names
+from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.errors import DamagedError, EdgeNusaError
-from edge_nusa.file_record import sha256_hex
-from edge_nusa.head import Head
-from edge_nusa.knowledge import Knowledge, Label, RoundMark
-from edge_nusa.recipes import DEVICE
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.knowledge.head import Head
+from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
+from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.packed import Layout
 

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
-from edge_nusa import durable
+from edge_nusa.files import durable
 
 RuleName = Literal["mean", "clip", "median", "trimmed", "krum"]
 RULES: tuple[RuleName, ...] = get_args(RuleName)

@@ -13,11 +13,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from edge_nusa import fusion
-from edge_nusa import labels as label_names
+from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.errors import DamagedError, EdgeNusaError
-from edge_nusa.file_record import sha256_hex
-from edge_nusa.knowledge import Label, RoundMark
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.packed import Layout, Precision

@@ -1,0 +1,1 @@
+"""Asking: pictures through the trunk, who answers, and the predictions."""

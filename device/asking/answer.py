@@ -1,0 +1,104 @@
+"""Who answers: the analytic head among learned labels, the untouched model for the others; the gate decides.
+
+Letters: B images, L learned labels, U offered labels never learned, D embedding.
+Zero-shot: softmax(logit_scale * cos(picture, frozen anchors)) over all offered labels.
+Gate: open where the zero-shot argmax is a learned label (RAIL, arXiv 2406.18868), or where the picture is as near to
+what was taught as taught pictures are to each other (novelty below its limit); only then do head and adapted anchors
+answer, so that pictures of other things keep the untouched model's answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge.knowledge import Knowledge
+
+Floats = np.ndarray
+NOVELTY_CAP = 0.25
+"""The novelty limit is at most this share of F / lambda, the distance of a picture unlike anything, whatever the taught pictures say."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the trunk gave for B pictures: frozen embedding (B, D), adapted embedding (B, D) (the same where the image
+    tower is frozen), features (B, F) int64 of the head."""
+
+    frozen: Floats
+    adapted: Floats
+    features: Floats
+
+
+@dataclass(frozen=True)
+class Answers:
+    """probabilities (B, L + U) rows summing to 1, learned labels first; unknown (B,) bool; novelty (B,) float64: squared
+    Mahalanobis distance to the nearest learned label (Lee et al. 2018, arXiv 1807.03888)."""
+
+    probabilities: Floats
+    unknown: Floats
+    novelty: Floats
+
+
+def softmax(logits: Floats) -> Floats:
+    """Row-wise, float64."""
+    shifted = np.asarray(logits, dtype=np.float64)
+    shifted = shifted - shifted.max(axis=1, keepdims=True)
+    exponents = np.exp(shifted)
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+
+
+class Answerer:
+    """Answers for one knowledge and one list of offered labels; everything that does not depend on pictures is done here.
+
+    other_frozen (U, D): frozen anchors of offered labels that were never learned; other_adapted (U, D): their anchors by
+    the adapted text tower, which only a recipe without head uses; columns (L,): the learned labels offered, None for all.
+    """
+
+    def __init__(self, knowledge: Knowledge, logit_scale: float, other_frozen: Floats, other_adapted: Floats, columns: Floats | None = None) -> None:
+        self.knowledge, self.scale = knowledge, logit_scale
+        chosen = np.arange(len(knowledge.labels)) if columns is None else columns
+        self.learned = len(chosen)
+        self.anchors = np.concatenate([knowledge.frozen_anchors[chosen], other_frozen])
+        self.adapted_anchors = np.concatenate([knowledge.adapted_anchors[chosen], other_adapted])
+        self.solved = knowledge.solved.only(chosen) if knowledge.recipe.has_head and self.learned else None
+        cap = NOVELTY_CAP * len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
+        self.novelty_limit = min(cap, max((knowledge.labels[i].novelty for i in chosen), default=0.0))
+
+    def __call__(self, views: Views, left_out: tuple[Floats, Floats] | None = None) -> Answers:
+        """Probabilities over learned labels, then others, in that order.
+
+        left_out: (head scores (B, L), novelty (B,)) by leave-one-out, for pictures that are in the head's sums.
+        """
+        learned = self.learned
+        if self.solved is None:
+            logits = self.scale * views.adapted @ self.adapted_anchors.T
+            return Answers(softmax(logits), np.zeros(len(logits), bool), np.zeros(len(logits)))
+        zero_shot = softmax(self.scale * views.frozen @ self.anchors.T)
+        if left_out is None:
+            rows = self.solved.whitened(views.features)
+            scores, distance = self.solved.scores(rows), self.solved.distances(rows)
+        else:
+            scores, distance = left_out
+        is_near = distance <= self.novelty_limit
+        is_open = (zero_shot.argmax(axis=1) < learned) | is_near
+        chosen = self.among_learned(views, scores)
+        probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned), zero_shot)
+        return Answers(probabilities, is_open & ~is_near, distance)
+
+    def among_learned(self, views: Views, head_scores: Floats) -> Floats:
+        """(B, L) probabilities of the learned labels alone: head and adapted anchors as `edge_nusa.knowledge.fusion` mixes them."""
+        text_logits = self.scale * views.adapted @ self.adapted_anchors[: self.learned].T
+        return softmax(fusion.mixed(head_scores, text_logits, *fusion.best(self.knowledge.fusion)))
+
+
+def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:
+    """(B, L + U): the learned labels share their zero-shot mass as `chosen` says, but never less than lets the best win."""
+    others = zero_shot[:, learned:]
+    if others.shape[1] == 0:
+        return chosen
+    best_other = others.max(axis=1) / np.maximum(others.sum(axis=1), 1e-12)
+    needed = best_other / (best_other + chosen.max(axis=1)) + 1e-6
+    mass = np.maximum(zero_shot[:, :learned].sum(axis=1), needed)[:, None]
+    return np.concatenate([mass * chosen, (1 - mass) * others / np.maximum(others.sum(axis=1, keepdims=True), 1e-12)], axis=1)

@@ -1,0 +1,167 @@
+"""Phase one of learning, and the front of predicting: pictures through the trunk, in chunks, into spooled features."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from edge_nusa.files import durable
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.errors import InputError, ResourceError
+from edge_nusa.memory import used_bytes
+from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
+from edge_nusa.model.preprocessing import pixels
+
+Progress = Callable[[int, int], None]
+Prepared = np.ndarray | Quarantined
+"""The pixels (3, S, S) float32 of a picture, or why it is set aside."""
+Screen = Callable[[int, Path, Image.Image], str | None]
+"""(index, path, picture) -> why it is set aside, or None (`edge_nusa.device.learning.screen`)."""
+OVERSAMPLING = 2
+"""A large JPEG is decoded at a fraction that still has so many times the pixels of a side that the model reads."""
+BYTES_A_PIXEL = 10
+"""What decoding, turning and converting a picture takes at its peak (measured: 9 for RGB)."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens at the
+    cut (B, N, E) float16, memory-mapped from a temporary file by `extract`, in memory by `extracted` (None where no tail needs
+    them or no picture was readable), and the index of each among the paths given; spool: the open file behind the tokens."""
+
+    embedding: np.ndarray
+    taps: np.ndarray
+    tokens: np.ndarray | None
+    kept: list[int]
+    quarantined: list[Quarantined]
+    spool: IO[bytes] | None = None
+
+
+class Limits(NamedTuple):
+    """What a memory budget allows: pictures a chunk through the trunk, and pixels of one decoded picture."""
+
+    chunk: int
+    max_pixels: int
+
+
+class DecodeBounds(NamedTuple):
+    """How large a decoded picture may be in pixels, and how many a side it must keep where a JPEG is decoded at a fraction."""
+
+    max_pixels: int
+    least_side: int
+
+
+def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Limits:
+    """The limits under a budget of the whole process. Raises ResourceError where not even one picture fits.
+
+    The estimate of a picture in the trunk is its pixels, and eight activations of a block's hidden width, in float32.
+    """
+    if budget_bytes is None:
+        return Limits(largest, MAX_PIXELS)
+    shape = bundle.manifest.image
+    tokens = (shape.size // shape.patch) ** 2 + 1
+    one = 4 * (3 * shape.size**2 * 3 + tokens * (8 * shape.width + 2 * shape.mlp_width) + shape.heads * tokens**2)
+    room = budget_bytes - used_bytes()
+    if room < 2 * one:
+        raise ResourceError(f"--max-memory: {budget_bytes >> 20} MiB leave {max(room, 0) >> 10} KiB for a picture that needs about {2 * one >> 10} KiB; allow more memory")
+    return Limits(int(max(1, min(largest, room // 2 // one))), min(MAX_PIXELS, room // 2 // BYTES_A_PIXEL))
+
+
+def extract(
+    session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, screen: Screen | None = None
+) -> Features:
+    """Run every readable picture through the trunk. Unreadable ones, and those that `screen` names a reason for, are set aside.
+
+    session: an onnxruntime session of `image_trunk`. Memory does not grow with the number of pictures but for their
+    embeddings and taps (a few KB each); tokens go to a temporary file that vanishes with the result.
+    """
+    spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
+    chunks: list[Features] = []
+    with closing(extracted(session, bundle, paths, bounds, with_tokens, progress, screen=screen)) as coming:
+        for chunk in coming:
+            if spool is not None and chunk.tokens is not None:
+                with durable.explained("spool features to the temporary folder"):
+                    spool.write(chunk.tokens.tobytes())
+            chunks.append(replace(chunk, tokens=None))
+    shape = bundle.manifest.image
+    embedding = np.concatenate([np.zeros((0, shape.embed_dim), np.float32), *(chunk.embedding for chunk in chunks)])
+    taps = np.concatenate([np.zeros((0, shape.taps), np.float32), *(chunk.taps for chunk in chunks)])
+    kept = [index for chunk in chunks for index in chunk.kept]
+    return Features(embedding, taps, _mapped(spool, len(kept), bundle), kept, [one for chunk in chunks for one in chunk.quarantined], spool)
+
+
+def extracted(
+    session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, screen: Screen | None = None
+) -> Generator[Features, None, None]:
+    """What `extract` gives, of the next `bounds.chunk` paths at a time; the pictures after them are decoded while the trunk runs."""
+    spec, shape = bundle.manifest.preprocessing, bundle.manifest.image
+    decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * spec.size)
+
+    def prepared(index: int) -> Prepared:
+        image = _load(index, paths[index], decoding, screen)
+        return image if isinstance(image, Quarantined) else pixels(image, spec)
+
+    nothing = [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]
+    with closing(_ahead(prepared, len(paths), bounds.chunk)) as coming:
+        for start in range(0, len(paths), bounds.chunk):
+            batch, kept, quarantined = [], [], []
+            for index, one in zip(range(start, min(start + bounds.chunk, len(paths))), coming, strict=False):
+                if isinstance(one, Quarantined):
+                    quarantined.append(one)
+                else:
+                    batch.append(one)
+                    kept.append(index)
+                progress(index + 1, len(paths))
+            outputs = session.run(None, {"pixels": np.stack(batch)}) if batch else nothing
+            if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
+                raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
+            yield Features(outputs[0], outputs[1], outputs[2].astype(np.float16) if with_tokens and batch else None, kept, quarantined)
+
+
+def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Generator[Prepared, None, None]:
+    """`prepared` of 0 to count - 1 in this order, made by one other thread up to `ahead` before they are asked for.
+
+    Decoding lets go of Python's lock, so it runs beside the trunk. One thread and no more: `decode` must not run twice at once.
+    """
+    if count <= 1:
+        yield from map(prepared, range(count))
+        return
+    with ThreadPoolExecutor(1, "edge-nusa-decode") as pool:
+        waiting: deque[Future[Prepared]] = deque()
+        try:
+            for index in range(count):
+                waiting.append(pool.submit(prepared, index))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _load(index: int, path: Path, bounds: DecodeBounds, screen: Screen | None) -> Image.Image | Quarantined:
+    """The decoded picture, or why it is set aside."""
+    try:
+        image = decode(path, bounds.max_pixels, bounds.least_side)
+        reason = screen(index, path, image) if screen is not None else None
+    except (InputError, OSError) as error:
+        reason = str(error).removeprefix(f"{printable(path)}: ")
+    return image if reason is None else Quarantined(printable(path), reason)
+
+
+def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:
+    if spool is None or count == 0:
+        return None
+    shape = bundle.manifest.image
+    with durable.explained("spool features to the temporary folder"):
+        spool.flush()
+    return np.memmap(spool, dtype=np.float16, mode="r", shape=(count, (shape.size // shape.patch) ** 2 + 1, shape.width))

@@ -1,0 +1,85 @@
+"""Answers pictures with what was learned, by onnxruntime and numpy alone; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edge_nusa.knowledge import labels as label_names
+from edge_nusa.model import sessions
+from edge_nusa.device.asking.answer import Answerer
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.device.asking import eye
+from edge_nusa.device.asking.features import Features, extracted, limits
+from edge_nusa.errors import InputError
+from edge_nusa.knowledge.head import Head
+from edge_nusa.knowledge.knowledge import Knowledge, load
+from edge_nusa.memory import give_back
+from edge_nusa.pictures import Quarantined
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.model.text_encoder import TextEncoder
+from edge_nusa.device.workplace import Workplace
+
+Prediction = dict[str, Any]
+"""`{"image": str, "labels": [{"label": str, "probability": float}, ...], "unknown": bool}`, labels most probable first."""
+
+
+class Predictor:
+    """The graphs and anchors for one state and one list of offered labels, made once and used for many pictures."""
+
+    def __init__(self, workplace: Workplace, others: Sequence[str] = ()) -> None:
+        """others: labels offered beside the learned ones. Raises InputError where there is nothing to choose from."""
+        self.generation, self.knowledge = load(workplace.bundle, workplace.state, DEVICE)
+        known = {label_names.key(name) for name in self.knowledge.names}
+        self.names = [*self.knowledge.names, *(name for name in others if label_names.key(name) not in known)]
+        if not self.names:
+            raise InputError("nothing was learned yet and no labels were offered; pass --labels a,b,c or teach one with `edge-nusa learn`")
+        self.workplace = workplace
+        self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
+        self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads)
+        if self._answerer.solved is not None:
+            self._answerer.solved = self._answerer.solved.for_asking()
+        if self.knowledge.recipe.has_head:  # it is fitted: its sums are needed no more, 25 MiB on ViT-B
+            self.knowledge = self._answerer.knowledge = replace(self.knowledge, head=Head.empty(0))
+        give_back()
+        self.trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
+        self._limits = limits(workplace.bundle, workplace.max_memory_bytes)
+
+    def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
+        """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
+        done = 0
+        with closing(extracted(self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None)) as chunks:
+            for features in chunks:
+                predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
+                quarantined, kept = iter(features.quarantined), set(features.kept)
+                chunk = range(done, done + len(features.kept) + len(features.quarantined))
+                for index in chunk:
+                    yield next(predictions) if index in kept else next(quarantined)
+                done = chunk.stop
+
+    def answers(self, features: Features, images: Sequence[str], top: int | None = None) -> list[Prediction]:
+        """Predictions of extracted pictures; `images` are their names in the answer."""
+        if not len(features.embedding):
+            return []
+        answers = self._answerer(eye.views(features, self._tail))
+        predictions = []
+        for image, row, unknown in zip(images, answers.probabilities, answers.unknown, strict=True):
+            order = row.argsort()[::-1][:top]
+            labels = [{"label": self.names[i], "probability": round(float(row[i]), 6)} for i in order]
+            predictions.append({"image": image, "labels": labels, "unknown": bool(unknown)})
+        return predictions
+
+
+def make_answerer(workplace: Workplace, knowledge: Knowledge, others: Sequence[str]) -> Answerer:
+    """The answerer for learned labels and `others`; the text graphs are opened only where others are offered."""
+    bundle: Bundle = workplace.bundle
+    if not others:
+        none = knowledge.frozen_anchors[:0]
+        return Answerer(knowledge, bundle.manifest.logit_scale, none, none)
+    text = TextEncoder(bundle, workplace.threads)
+    frozen = text.anchors(text.tail({}), others, None)
+    adapted = frozen if knowledge.recipe.has_head else text.anchors(text.tail(knowledge.merged(bundle, ("text",))), others, None)
+    return Answerer(knowledge, bundle.manifest.logit_scale, frozen, adapted)

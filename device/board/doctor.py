@@ -1,0 +1,200 @@
+"""The doctor: examines the board, what is installed on it, the bundle and the state; changes nothing.
+
+Imports that run native code happen in a child process first, so that a wheel built for another processor is a
+finding and not the end of the doctor.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_nusa import __version__
+from edge_nusa.device.board import linux as board, findings as board_findings
+from edge_nusa.device.board.finding import Finding
+from edge_nusa.errors import EdgeNusaError
+from edge_nusa.state.reader import StateReader
+
+if TYPE_CHECKING:
+    from edge_nusa.model.bundle import Bundle
+
+PACKAGES = ("onnxruntime", "numpy", "pillow", "safetensors", "tokenizers")
+PROBE_SECONDS = 120
+LITTLE_DISK_BYTES = 500 << 20
+TOO_LITTLE_DISK_BYTES = 50 << 20
+LITTLE_MEMORY_BYTES = 256 << 20
+_REINSTALL = "install it again for this board: pip install --force-reinstall"
+_LEARN_HERE = 'to learn on this board: pip install "edge-nusa[learn]"'
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How a child process ended: returncode as in subprocess (negative: a signal), None when it ran out of time."""
+
+    returncode: int | None
+    output: str
+    last_error: str
+
+    @property
+    def failure(self) -> str:
+        """What went wrong in words; empty after a success."""
+        if self.returncode == 0:
+            return ""
+        if self.returncode is None:
+            return f"no answer within {PROBE_SECONDS} s"
+        if self.returncode < 0:
+            return f"killed by {_signal_name(-self.returncode)}"
+        return self.last_error or f"exit code {self.returncode}"
+
+
+def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
+    """All findings, in the order a person would ask; reads files and starts child processes, writes nothing."""
+    native = {name: _native(name) for name in ("numpy", "onnxruntime", "torch")}
+    findings = [_program(), _python(), *board_findings.processor(), *_memory(), _disk(state_folder), *(_package(name) for name in PACKAGES)]
+    findings += [*native.values(), _providers(), *board_findings.condition()]
+    if native["numpy"].status == "error":
+        found = "not examined, because numpy cannot be imported"
+        return [*findings, Finding("bundle", "error", found, "repair numpy, then run this again")]
+    bundle, finding = _bundle(bundle_folder)
+    room = list(board_findings.room(bundle.manifest)) if bundle else []
+    return [*findings, finding, *room, *_state(state_folder, bundle)]
+
+
+def probe(code: str) -> Probe:
+    """Runs Python code in a child of this interpreter that does not look for modules in the current folder."""
+    try:
+        command = [sys.executable, "-P", "-c", code]
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return Probe(None, "", "")
+    errors = done.stderr.decode(errors="replace").strip().splitlines()
+    return Probe(done.returncode, done.stdout.decode(errors="replace").strip(), errors[-1] if errors else "")
+
+
+def _program() -> Finding:
+    return Finding("edge-nusa", "ok", __version__, "")
+
+
+def _python() -> Finding:
+    found = f"{platform.python_version()} on {platform.machine()}, {platform.system()} {platform.release()}"
+    if sys.maxsize < 2**32:
+        return Finding("python", "error", f"{found}, 32 bits", "install a 64-bit system: onnxruntime has no 32-bit packages")
+    if not (3, 11) <= sys.version_info[:2] < (3, 14):
+        return Finding("python", "warning", found, "use Python 3.11, 3.12 or 3.13, which edge-nusa is tested with")
+    return Finding("python", "ok", found, "")
+
+
+def _memory() -> Iterator[Finding]:
+    found = board.memory_bytes()
+    if found is None:
+        return
+    total, available = found
+    little = available < LITTLE_MEMORY_BYTES
+    advice = "end other programs, or learn with --max-memory" if little else ""
+    yield Finding("memory", "warning" if little else "ok", f"{available >> 20} of {total >> 20} MiB available", advice)
+
+
+def _disk(state_folder: Path) -> Finding:
+    there = next(folder for folder in (state_folder.absolute(), *state_folder.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    found = f"{free >> 20} MiB free at {there}"
+    if free < TOO_LITTLE_DISK_BYTES:
+        return Finding("disk", "error", found, "free some space: a generation is written whole before the old one goes")
+    little = free < LITTLE_DISK_BYTES
+    return Finding("disk", "warning" if little else "ok", found, "free some space soon" if little else "")
+
+
+def _package(name: str) -> Finding:
+    version = _version(name)
+    if version is None:
+        return Finding(f"package {name}", "error", "not installed", "pip install edge-nusa")
+    return Finding(f"package {name}", "ok", version, "")
+
+
+def _native(name: str) -> Finding:
+    version = _version(name)
+    if version is None and name == "torch":
+        return Finding("import torch", "ok", "not installed; predict works without it", _LEARN_HERE)
+    probed = probe(f"import {name}")
+    failure = probed.failure
+    if not failure:
+        return Finding(f"import {name}", "ok", version or "found outside a package", "")
+    repair = f"{_REINSTALL} {name}" if probed.returncode is not None else f"end other programs and ask again; where it stays so, {_REINSTALL} {name}"
+    wrong_processor = "; the package was built for another processor" if "SIGILL" in failure else ""
+    if name == "torch":
+        found = f"{failure}{wrong_processor}; predict still works"
+        return Finding("import torch", "warning", found, f"to learn on this board, {repair}")
+    return Finding(f"import {name}", "error", f"{failure}{wrong_processor}", repair)
+
+
+def _providers() -> Finding:
+    found = probe("import onnxruntime; print(*onnxruntime.get_available_providers())")
+    if found.failure:
+        return Finding("onnxruntime providers", "error", found.failure, f"{_REINSTALL} onnxruntime")
+    names = found.output.split()
+    if "CPUExecutionProvider" not in names:
+        advice = f"expected CPUExecutionProvider; {_REINSTALL} onnxruntime"
+        return Finding("onnxruntime providers", "error", " ".join(names) or "none", advice)
+    return Finding("onnxruntime providers", "ok", " ".join(names), "")
+
+
+def _bundle(folder: Path) -> tuple[Bundle | None, Finding]:
+    from edge_nusa.model.bundle import Bundle
+
+    try:
+        bundle = Bundle.open(folder)
+    except (EdgeNusaError, OSError) as error:
+        return None, Finding("bundle", "error", str(error), "copy the bundle again, or export it again on the workstation")
+    files = bundle.manifest.files
+    size = sum(record.bytes for record in files.values())
+    found = f"{bundle.manifest.model} {bundle.manifest.precision}, {len(files)} files, {size >> 20} MiB, every SHA-256 right"
+    return bundle, Finding("bundle", "ok", found, "")
+
+
+def _state(folder: Path, bundle: Bundle | None) -> Iterator[Finding]:
+    state = StateReader(folder, bundle.manifest.basis_hash if bundle else "")
+    try:
+        sound, bad = state.history(), state.damaged()
+        yield _history(len(sound), bad)
+        if bundle is None:
+            found = "not compared with a bundle, because there is none"
+            yield Finding("state's current generation", "warning", found, "repair the bundle first")
+            return
+        current = state.current()
+        if current is not None:
+            current.verify()
+    except (EdgeNusaError, OSError) as error:
+        advice = "if it is damaged, run `edge-nusa undo`; if it is another bundle's, pass that one as --bundle"
+        yield Finding("state's current generation", "error", str(error), advice)
+        return
+    found = "empty: nothing was learned yet" if current is None else f"{current.number} ({current.operation}, {current.created})"
+    yield Finding("state's current generation", "ok", found, "")
+
+
+def _history(sound: int, bad: list[str]) -> Finding:
+    if bad:
+        found = f"{sound} sound generations, damaged: {', '.join(bad)}"
+        return Finding("state", "warning", found, "the current one is judged below; check the card or disk if this grows")
+    return Finding("state", "ok", f"{sound} generations, every SHA-256 right", "")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,1 @@
+"""A device's part in a fleet: membership, pushing, pulling, and the judge of a round."""

@@ -1,0 +1,217 @@
+"""A device's own folder of a fleet: whom it trusts, its key, the rounds it is based on, and what it sent that they lack.
+
+    STATE/sync/settings.json  fleet and store         STATE/sync/root.json    the fleet's first root, given by hand
+    STATE/sync/key.pem        this device's key        STATE/sync/device.pub   its public half, for `hub enroll`
+    STATE/sync/bases/         rounds that kept generations are based on, by SHA-256
+    STATE/sync/sent/NNNNNNNN/ own updates that some of these rounds lack: envelope.json and numbers
+    STATE/sync/metadata/      the newest TUF metadata seen
+    STATE/sync/rounds.json    rounds refused or undone here, with the reason
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from edge_nusa.files import durable
+from edge_nusa.errors import DamagedError, InputError, ResourceError, TrustError
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.knowledge.knowledge import RoundMark
+from edge_nusa.sync.hub import inbox
+from edge_nusa.sync.trust import keys
+from edge_nusa.sync import round_file, update
+from edge_nusa.sync.merging import Step
+from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.trust.roots import read_root
+from edge_nusa.sync.round_file import Round
+from edge_nusa.sync.stores.store import open_store
+from edge_nusa.sync.update import Statement
+from edge_nusa.device.workplace import Workplace
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
+FORMAT_VERSION = 1
+LARGEST_ROUND_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An update that was sent, or is about to be: its statement, its envelope, its packed numbers."""
+
+    statement: Statement
+    envelope: bytes
+    numbers: bytes
+
+
+class Fleet:
+    """An opened folder; device is the name of its key, which is its name in the fleet. Raises InputError where this state belongs to no fleet."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        keys.require_packages()
+        self.folder = workplace.state.folder / "sync"
+        self.layout = Layout(workplace.bundle)
+        path = self.folder / "settings.json"
+        try:
+            record = json.loads(durable.read_at_most(path, 1 << 16))
+            if record["format_version"] != FORMAT_VERSION:
+                raise DamagedError(f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that wrote it")
+            self.fleet, self.store_place, self.device = str(record["fleet"]), str(record["store"]), str(record["device"])
+            self.rounds_place = str(record.get("rounds") or self.store_place)
+        except FileNotFoundError as error:
+            raise InputError(f"{workplace.state.folder}: expected a state that belongs to a fleet, found none; run `edge-nusa sync init STORE --root root.json`") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DamagedError(f"{path}: expected a fleet's settings, found something else ({error}); run `edge-nusa sync init` again") from error
+
+    @cached_property
+    def signer(self) -> CryptoSigner:
+        """This device's key. Raises TrustError where it is not the one that the fleet knows."""
+        signer = keys.load_key(self.folder / "key.pem")
+        if signer.public_key.keyid != self.device:
+            raise TrustError(f"{self.folder / 'key.pem'}: expected the key {self.device[:16]}..., found another; restore it, or join with a new --state")
+        return signer
+
+    @cached_property
+    def root(self) -> bytes:
+        """The fleet's first root, checked to be the one that the fleet is named after. Raises DamagedError."""
+        path = self.folder / "root.json"
+        data = _read(path, 1 << 20)
+        if fleet_name(data) != self.fleet:
+            raise DamagedError(f"{path}: expected the root of the fleet {self.fleet}, found another; run `edge-nusa sync init` again")
+        return data
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One sync at a time on this state. Raises ResourceError where another runs; learning and asking never wait for it."""
+        lock = FileLock(self.folder / "lock", timeout=0, mode=durable.FILE_MODE)
+        with durable.explained(f"lock {self.folder}"):
+            try:
+                lock.acquire()
+            except Timeout as error:  # an OSError too, which `explained` must not see
+                raise ResourceError(f"{self.folder}: expected no other sync of this state, found one running; wait for it to end") from error
+        try:
+            durable.remove_leftovers(self.folder)
+            durable.remove_leftovers(self.folder / "sent")
+            durable.remove_leftovers(self.folder / "bases")
+            yield
+        finally:
+            lock.release()
+
+    def base(self, mark: RoundMark) -> Round:
+        """The round of a mark. Raises DamagedError where it is missing or changed."""
+        if mark.number == 0:
+            return round_file.nothing(self.fleet, self.layout)
+        path = self._base_path(mark.sha256)
+        data = _read(path, LARGEST_ROUND_BYTES)
+        if sha256_hex(data) != mark.sha256:
+            raise DamagedError(f"{path}: expected the round with that SHA-256, found another; restore the file, or `edge-nusa undo` to an earlier round")
+        return round_file.decode(data, self.layout, str(path))
+
+    def keep_base(self, data: bytes) -> None:
+        """Keep a round that a generation is about to be based on."""
+        path = self._base_path(sha256_hex(data))
+        with durable.explained(f"write {path}"):
+            durable.make_folder(path.parent)
+            durable.replace_file(path, data)
+
+    def sent(self) -> list[Sent]:
+        """What was sent and is still needed, oldest first, verified by this device's own key. Raises DamagedError, TrustError."""
+        return [self._read_sent(path) for path in self._sent_paths()]
+
+    def pending(self, now: Round) -> list[Step]:
+        """The steps that a round does not hold, oldest first."""
+        received = now.received.get(self.device, round_file.Received())
+        return [
+            Step(one.statement.place.sequence, one.statement.place.round.number, update.decode(one.statement, one.numbers, self.layout, "sent"))
+            for one in self.sent() if not received.holds(one.statement.place.sequence)
+        ]  # fmt: skip
+
+    def keep_sent(self, statement: Statement, numbers: bytes) -> Sent:
+        """Sign an update and keep it before it is sent, so that a cut never makes two of one."""
+        envelope = inbox.seal(statement, self.signer)
+        folder = self.folder / "sent"
+        with durable.explained(f"write {folder}"):
+            durable.make_folder(folder)
+            temporary = folder / durable.temporary_name()
+            durable.write_folder(temporary, {"envelope.json": envelope, "numbers": numbers})
+            os.rename(temporary, folder / f"{statement.place.sequence:08d}")
+            durable.sync_folder(folder)
+        return Sent(statement, envelope, numbers)
+
+    def prune(self, marks: Collection[RoundMark]) -> None:
+        """Remove, as far as the disk allows, rounds that no kept generation is based on (`marks`), and own updates that all of
+        those that are hold; the newest update stays, as it says how far they are numbered. What is damaged is left alone."""
+        needed = {mark.sha256 for mark in marks}
+        with suppress(OSError, DamagedError, TrustError):
+            rounds = [self.base(mark) for mark in set(marks)]
+            for path in (self.folder / "bases").glob("*.round"):
+                if path.stem not in needed:
+                    os.unlink(path)
+            for path in self._sent_paths()[:-1]:
+                if all(one.received.get(self.device, round_file.Received()).holds(int(path.name)) for one in rounds):
+                    durable.discard(path)
+
+    def _read_sent(self, folder: Path) -> Sent:
+        envelope = _read(folder / "envelope.json", 2 * update.LARGEST_STATEMENT_BYTES)
+        key = self.signer.public_key
+        _, payload = keys.opened(envelope, update.PAYLOAD_TYPE, {key.keyid: key}, str(folder))
+        statement = Statement.from_bytes(payload, str(folder))
+        return Sent(statement, envelope, _read(folder / "numbers", statement.size + 1))
+
+    def _sent_paths(self) -> list[Path]:
+        folder = self.folder / "sent"
+        return sorted(path for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+
+    def _base_path(self, sha256: str) -> Path:
+        return self.folder / "bases" / f"{sha256}.round"
+
+
+def fleet_name(root: bytes) -> str:
+    """What a fleet is called: the start of the SHA-256 of its first root."""
+    return sha256_hex(root)[:32]
+
+
+def join(workplace: Workplace, store: str, root_path: Path, rounds: str | None = None) -> dict[str, str]:
+    """Make this state a member of a fleet: its key, and what it trusts. Returns {"device", "public_key", "fleet"}.
+
+    rounds: the hub's mirror to pull from, instead of the store.
+
+    Raises InputError where it is one already, TrustError for a root that is none.
+    """
+    keys.require_packages()
+    folder = workplace.state.folder / "sync"
+    if (folder / "settings.json").exists():
+        raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
+    root = _read(root_path, 1 << 20)
+    if read_root(root, str(root_path)).signed.version != 1:
+        raise InputError(f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's folder")
+    places = {"store": _absolute(store), **({"rounds": _absolute(rounds)} if rounds else {})}
+    signer = keys.load_key(folder / "key.pem") if (folder / "key.pem").exists() else keys.new_key(folder / "key.pem")
+    settings = {"fleet": fleet_name(root), **places, "device": signer.public_key.keyid}
+    with durable.explained(f"write {folder}"):
+        durable.replace_file(folder / "device.pub", keys.public_bytes(signer.public_key))
+        durable.replace_file(folder / "root.json", root)
+        durable.replace_file(folder / "settings.json", json.dumps({**settings, "format_version": FORMAT_VERSION}, sort_keys=True).encode() + b"\n")
+    return {"device": signer.public_key.keyid, "public_key": str(folder / "device.pub"), "fleet": settings["fleet"]}
+
+
+def _absolute(place: str) -> str:
+    open_store(place)
+    return place if "://" in place else str(Path(place).absolute())
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        return durable.read_at_most(path, limit)
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: expected a file, found none; restore it, or pull again") from error
+    except OSError as error:
+        raise durable.storage_error(error, f"read {path}") from error

@@ -1,0 +1,1 @@
+"""Learning one task: look, teach, judge, commit."""

@@ -1,0 +1,1 @@
+"""The HTML page of what was learned and kept."""

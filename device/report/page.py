@@ -1,0 +1,195 @@
+"""The HTML report: what the state knows, what learning it changed, what was quarantined, and what it cost.
+
+One page without scripts or anything to fetch; a content policy forbids both. All text from outside is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from edge_nusa.device.report import plots as report_plots
+from edge_nusa.knowledge.knowledge import Knowledge
+
+NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[report]"</code> adds them.</p>'
+NOTHING_KNOWN = '<p class="note">Nothing was learned yet: <code>edge-nusa learn --images DIR --label X</code> teaches a label.</p>'
+UNKNOWN = "–"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_STYLE = """
+:root{color-scheme:light dark;--ink:#1d2329;--soft:#59636e;--line:#d5dbe1;--page:#fff;--panel:#f5f7f9;
+--before:#9aa5b1;--after:#1f6fb2;--third:#b4611a}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#9aa5b1;--line:#39424c;--page:#14181c;--panel:#1d2329;
+--before:#6b7683;--after:#5aa9e6;--third:#e09a55}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:1.2rem 1rem 3rem;max-width:46rem;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.5rem;line-height:1.2;margin:.2rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}
+.note{color:var(--soft);margin:.3rem 0}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{padding:.35rem .5rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
+td{white-space:nowrap}
+th{color:var(--soft);font-weight:600;font-size:.85rem}
+th.text,td.text{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:6rem}
+@media(max-width:30rem){table{font-size:.85rem}th,td{padding:.3rem .25rem}}
+figure{margin:.8rem 0;background:var(--panel);border-radius:.5rem;padding:.6rem}
+figure svg{display:block;width:100%;max-width:34rem;height:auto;margin:auto}
+figure svg text{font-family:system-ui,sans-serif!important}
+figcaption{color:var(--soft);font-size:.85rem}
+code{font-size:.9em;background:var(--panel);padding:.1em .3em;border-radius:.2em}
+"""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One learned label for tables and plots; accuracies in percent, None where no report has them."""
+
+    label: str
+    images: int
+    before: float | None
+    after: float | None
+
+
+def html_report(knowledge: Knowledge, generations: list[dict[str, Any]], bundle_name: str) -> str:
+    """The whole page as a string.
+
+    generations: oldest first, dicts of generation, operation, created and report, where report is what `learn` stored,
+    or {} (then the generation has no figures). A label's accuracy is the first "before" and the last "after" of all.
+    Anything in a report that is not of the expected kind is shown as unknown, never as markup.
+    """
+    rows = _rows(knowledge, generations)
+    sections = [
+        _section("What it knows", _labels(rows)),
+        _section("Accuracy before and after", _accuracy_plot(rows)),
+        _section("What it kept", _retention(generations)),
+        _section("What was quarantined", _quarantined(generations)),
+        _section("What it cost", _costs(knowledge, generations)),
+    ]
+    title = f"edge-nusa: {len(rows)} {'label' if len(rows) == 1 else 'labels'} in {bundle_name}"
+    created = next((entry.get("created") for entry in reversed(generations)), UNKNOWN)
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    head += '<meta name="viewport" content="width=device-width,initial-scale=1">'
+    subtitle = f'<p class="note">Recipe {_text(knowledge.recipe.name)}, {knowledge.tasks} tasks, last change {_text(created)}</p>'
+    body = f"<h1>{_text(title)}</h1>{subtitle}{''.join(sections)}"
+    head += f"<title>{escape(title)}</title><style>{_STYLE}</style>"
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+def state_bytes(knowledge: Knowledge) -> int:
+    """Bytes of the numbers that a generation stores, without the few hundred of names and headers beside them."""
+    features, labels = knowledge.head.sums.shape
+    head = features * (features + 1) // 2 * 8 + features * labels * 4 + labels * 8
+    anchors = 2 * (knowledge.frozen_anchors.size + knowledge.adapted_anchors.size)
+    return int(head + anchors + 4 * sum(core.size for core in knowledge.cores.values()))
+
+
+def _rows(knowledge: Knowledge, generations: list[dict[str, Any]]) -> list[_Row]:
+    reported: dict[str, list[dict[str, Any]]] = {}
+    for entry in generations:
+        for found in _entries(_report(entry), "labels"):
+            reported.setdefault(str(found.get("label")), []).append(found)
+    return [
+        _Row(
+            label.name,
+            label.images,
+            next((v for entry in reported.get(label.name, []) if (v := _number(entry.get("accuracy_before"))) is not None), None),
+            next((v for entry in reversed(reported.get(label.name, [])) if (v := _number(entry.get("accuracy_after"))) is not None), None),
+        )
+        for label in knowledge.labels
+    ]
+
+
+def _labels(rows: list[_Row]) -> str:
+    if not rows:
+        return NOTHING_KNOWN
+    body = [[row.label, str(row.images), f"{_figure(row.before, '.1f')} → {_figure(row.after, '.1f')}"] for row in rows]
+    return _table(["label", "images", "accuracy, %"], body, {0})
+
+
+def _accuracy_plot(rows: list[_Row]) -> str:
+    bars = [(row.label, row.before, row.after) for row in rows if row.before is not None or row.after is not None]
+    if not bars:
+        return '<p class="note">No accuracy was measured.</p>'
+    shown = bars[-report_plots.MOST_BARS :]
+    caption = (
+        "Each label's own pictures, in percent." if len(shown) == len(bars) else f"The last {len(shown)} of {len(bars)} labels, in percent."
+    )
+    return _plot(report_plots.accuracy_bars(shown), caption)
+
+
+def _retention(generations: list[dict[str, Any]]) -> str:
+    points = []
+    for entry in generations:
+        kept = _report(entry).get("retention")
+        if isinstance(kept, dict) and isinstance(number := entry.get("generation"), int):
+            figures = [_number(kept.get(name)) for name in ("vocabulary_agreement", "vocabulary_cosine", "old_labels_cosine")]
+            points.append((number, figures[0], figures[1], figures[2]))
+    if not points:
+        return '<p class="note">No retention was measured.</p>'
+    caption = "Common nouns that still get the answer of the untouched model, and how far the anchors have turned (1: not at all)."
+    columns = ["gen.", "same answers, %", "vocabulary, cosine", "old labels, cosine"]
+    body = [[str(p[0]), _figure(p[1], ".2f"), _figure(p[2], ".4f"), _figure(p[3], ".4f")] for p in points]
+    return _plot(report_plots.retention_lines(points), caption) + _table(columns, body, set())
+
+
+def _quarantined(generations: list[dict[str, Any]]) -> str:
+    body = [
+        [str(entry.get("generation", UNKNOWN)), str(image.get("image", UNKNOWN)), str(image.get("reason", UNKNOWN))]
+        for entry in generations
+        for image in _entries(_report(entry), "quarantined")
+    ]
+    return _table(["gen.", "image", "reason"], body, {1, 2}) if body else '<p class="note">No picture was refused.</p>'
+
+
+def _costs(knowledge: Knowledge, generations: list[dict[str, Any]]) -> str:
+    body = []
+    for entry in generations:
+        peak = _number(_report(entry).get("peak_rss_bytes"))
+        seconds = _figure(_number(_report(entry).get("seconds")), ".1f")
+        memory = UNKNOWN if peak is None else f"{peak / 2**20:.0f}"
+        body.append([str(entry.get("generation", UNKNOWN)), str(entry.get("operation", UNKNOWN)), seconds, memory])
+    size = f'<p class="note">The state holds {state_bytes(knowledge):,} bytes.</p>'
+    return size + (_table(["gen.", "operation", "seconds", "peak MiB"], body, {1}) if body else "")
+
+
+def _plot(svg: str | None, caption: str) -> str:
+    return NO_PLOTS if svg is None else f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _table(columns: Sequence[str], body: Iterable[Sequence[str]], text_columns: set[int]) -> str:
+    kinds = [' class="text"' if index in text_columns else "" for index in range(len(columns))]
+    head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, columns, strict=True))
+    lines = ("".join(f"<td{kind}>{_text(cell)}</td>" for kind, cell in zip(kinds, cells, strict=True)) for cells in body)
+    rows = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _text(value: object) -> str:
+    """Escaped, and isolated so that right-to-left text cannot reorder what stands beside it."""
+    return f"<bdi>{escape(str(value))}</bdi>"
+
+
+def _report(entry: dict[str, Any]) -> dict[str, Any]:
+    report = entry.get("report")
+    return report if isinstance(report, dict) else {}
+
+
+def _entries(report: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    entries = report.get(name)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _number(value: object) -> float | None:
+    """The value as a float where it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 1e300 else None
+
+
+def _figure(value: float | None, form: str) -> str:
+    return UNKNOWN if value is None else format(value, form)

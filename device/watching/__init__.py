@@ -1,0 +1,1 @@
+"""Watching a folder: answers once each, and the pictures worth a label."""

@@ -1,0 +1,94 @@
+"""Which files a watch has answered already, kept in SQLite so that a restart neither repeats nor forgets any.
+
+A row is a path's bytes with the size and the time stamp that the answered file had; another size or time makes it a new
+file. Times are only compared for equality, so a wrong clock does no harm. Rows of files that are gone stay for a while,
+in case a stick or a share comes back; past MOST_ROWS they are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_nusa.files import durable
+from edge_nusa.errors import DamagedError, ResourceError
+
+WAIT_SECONDS = 5.0
+MOST_ROWS = 20_000
+
+
+class Stamp(NamedTuple):
+    """What a file looked like: its size in bytes and its time of change in nanoseconds."""
+
+    bytes: int
+    changed_ns: int
+
+
+LEFT_OUT = Stamp(-1, 0)
+"""Stands for an entry that is no picture's file (a link out of the folder, a FIFO): it is said once."""
+
+
+class Ledger:
+    """The answered files of one watched folder, in one SQLite file. One process at a time holds it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ResourceError where another watch holds it or the disk refuses, DamagedError where it is no ledger."""
+        self.path = path
+        with durable.explained(f"make the folder of {path}"):
+            durable.make_folder(path.parent)
+        with self._explained():
+            self._rows = sqlite3.connect(path, timeout=WAIT_SECONDS)
+            # the lock is taken with the first write and kept: two watches of one folder would answer everything twice
+            self._rows.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._rows.execute("BEGIN EXCLUSIVE")
+            self._rows.execute("CREATE TABLE IF NOT EXISTS answered (path BLOB PRIMARY KEY, bytes INTEGER, changed_ns INTEGER) WITHOUT ROWID")
+            self._rows.commit()
+            found = self._rows.execute("SELECT path, bytes, changed_ns FROM answered").fetchall()
+        os.chmod(path, durable.FILE_MODE)
+        self._answered = {bytes(path): Stamp(size, changed) for path, size, changed in found}
+
+    def has(self, path: Path, stamp: Stamp) -> bool:
+        """Whether this very file was answered."""
+        return self._answered.get(os.fsencode(path)) == stamp
+
+    def add(self, files: Mapping[Path, Stamp]) -> None:
+        """Remember these as answered, all or none, synced."""
+        rows = {os.fsencode(path): stamp for path, stamp in files.items()}
+        with self._explained(), self._rows:
+            self._rows.executemany("INSERT OR REPLACE INTO answered VALUES (?, ?, ?)", [(path, *stamp) for path, stamp in rows.items()])
+        self._answered |= rows
+
+    def forget_gone(self, paths: Collection[Path]) -> None:
+        """Where there are more than MOST_ROWS, drop the rows of files that are not among `paths`."""
+        if len(self._answered) <= MOST_ROWS:
+            return
+        there = {os.fsencode(path) for path in paths}
+        gone = [path for path in self._answered if path not in there]
+        if gone:
+            with self._explained(), self._rows:
+                self._rows.executemany("DELETE FROM answered WHERE path = ?", [(path,) for path in gone])
+            for path in gone:
+                del self._answered[path]
+
+    def __len__(self) -> int:
+        """How many files are remembered."""
+        return len(self._answered)
+
+    def close(self) -> None:
+        """Let another process have it."""
+        self._rows.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            rule = f"{self.path}: expected to write the ledger of answered pictures, found {error}"
+            raise ResourceError(f"{rule}; end the other `edge-nusa watch` of this folder, or free some space and check the folder's permissions") from error
+        except sqlite3.DatabaseError as error:
+            rule = f"{self.path}: expected a ledger of answered pictures, found {error}"
+            raise DamagedError(f"{rule}; delete it (every picture in the folder is then answered once more)") from error

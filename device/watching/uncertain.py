@@ -1,0 +1,84 @@
+"""A bounded folder of pictures that the answer was unsure of, kept for a person to label later; only where asked for.
+
+Names are the first 16 digits of the picture's SHA-256 with its suffix, so that a picture is kept once, whatever it was
+called. When the folder is full the oldest kept picture goes; files with other names are never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_nusa.files import durable
+from edge_nusa.errors import InputError
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.pictures import MAX_BYTES, SUFFIXES, printable
+
+_KEPT_NAME = re.compile(r"[0-9a-f]{16}\.[a-z]{3,4}")
+
+
+@dataclass(frozen=True)
+class KeepSettings:
+    """folder; most_files and most_bytes bound it; below: keep what has a top probability under this, or is unknown."""
+
+    folder: Path
+    most_files: int = 200
+    most_bytes: int = 200 << 20
+    below: float = 0.6
+
+
+class UncertainFolder:
+    """The folder with its bounds; `keep` puts a picture in when its answer was unsure."""
+
+    def __init__(self, settings: KeepSettings) -> None:
+        """Makes the folder. Raises ResourceError or InputError where the disk refuses."""
+        self.settings = settings
+        with durable.explained(f"make {settings.folder}"):
+            durable.make_folder(settings.folder)
+            durable.remove_leftovers(settings.folder)
+
+    def is_unsure(self, prediction: dict[str, Any]) -> bool:
+        """Whether a prediction (`device.predict.Prediction`) is worth a person's look."""
+        return bool(prediction["unknown"]) or prediction["labels"][0]["probability"] < self.settings.below
+
+    def keep(self, picture: Path) -> str | None:
+        """Copy the picture in and return its name there; None where it is too large, or went away meanwhile.
+
+        Raises ResourceError where the disk refuses.
+        """
+        try:
+            data = durable.read_at_most(picture, MAX_BYTES + 1)
+        except OSError:
+            return None
+        suffix = picture.suffix.lower()
+        if suffix not in SUFFIXES:
+            raise InputError(f"{printable(picture)}: expected a picture's name, found {printable(suffix)!r}; rename it")
+        if len(data) > min(MAX_BYTES, self.settings.most_bytes):
+            return None
+        name = sha256_hex(data)[:16] + suffix
+        with durable.explained(f"keep an uncertain picture in {self.settings.folder}"):
+            if not (self.settings.folder / name).exists():
+                self._make_room(len(data))
+                durable.replace_file(self.settings.folder / name, data)
+        return name
+
+    def _make_room(self, size: int) -> None:
+        """Remove the oldest kept pictures until one more of `size` bytes fits both bounds."""
+        kept = []
+        with os.scandir(self.settings.folder) as entries:
+            for entry in entries:
+                if _KEPT_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    kept.append((status.st_mtime_ns, entry.name, status.st_size))
+        kept.sort()
+        files, total = len(kept), sum(entry[2] for entry in kept)
+        for _, name, bytes_of_it in kept:
+            if files < self.settings.most_files and total + size <= self.settings.most_bytes:
+                return
+            with suppress(FileNotFoundError):
+                os.unlink(self.settings.folder / name)
+            files, total = files - 1, total - bytes_of_it

@@ -1,0 +1,41 @@
+"""The command `bench`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_nusa.cli import output
+from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, ThreadsOption
+
+
+def bench(
+    steps: Annotated[Optional[int], typer.Option(min=1, max=100_000, help="Training steps of the task; the recipe's where none are given.", show_default=False)] = None,  # noqa: UP045
+    bundle: BundleOption = None,
+    threads: ThreadsOption = 0,
+    format: FormatOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure what a picture and a task cost on this board, and say what to change."""
+    from edge_nusa.device.board.bench import bench_board
+
+    found = bench_board(bundle, threads, steps, (lambda text: None) if quiet else output.note)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    learn, cold, warm = found["learn"], found["cold"], found["warm"]
+    rest = f"trunk {warm['trunk_milliseconds']:.1f} ms, all else {warm['overhead_percent']:.0f} % of it"
+    rows = [
+        ["learn, a task of 2 labels", f"{learn['seconds']:.1f} s", f"{learn['peak_rss_bytes'] / 2**20:.0f} MiB", f"{learn['images']} pictures, {learn['steps']} steps kept"],
+        ["predict, from start to answer", f"{cold['seconds']:.2f} s", f"{cold['peak_rss_bytes'] / 2**20:.0f} MiB", "1 picture"],
+        ["predict, a picture in a running process", f"{warm['milliseconds_an_image']:.1f} ms", "", rest],
+        *([f"trunk with {count} threads", f"{value:.1f} ms", "", "1 picture"] for count, value in found["threads"].items()),
+    ]
+    output.emit(output.table(rows, [f"{found['bundle']}, {found['precision']}", "time", "peak memory", ""]))
+    for line in found["advice"] or ["nothing to change"]:
+        output.emit(line)

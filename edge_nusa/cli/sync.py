@@ -1,0 +1,138 @@
+"""`sync init`, `push`, `pull`, `run` and `status`: a device's part in a fleet."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_nusa.cli import output
+from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
+from edge_nusa.cli.learn_predict import memory_bytes
+
+
+class Payload(StrEnum):
+    """`--payload`: how the cores of an update travel."""
+
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
+def init(
+    store: Annotated[str, typer.Argument(help="The fleet's store: a folder, or s3://BUCKET/PREFIX.")],
+    root: Annotated[Path, typer.Option("--root", help="root.json from the hub, brought by a way you trust.")],
+    rounds: Annotated[Optional[str], typer.Option(help="Pull from this mirror of the hub instead: oci://HOST/NAME, S3 or a folder.", show_default=False)] = None,  # noqa: UP045
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Make this device a member of a fleet: make its key, and trust the fleet's root."""
+    from edge_nusa.device.fleet import membership as fleet
+    from edge_nusa.device.workplace import Workplace
+
+    made = fleet.join(Workplace.open(bundle, state), store, root, rounds)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(made)
+    else:
+        output.emit(f"this device is {made['device'][:16]} of the fleet {made['fleet'][:16]}; bring {made['public_key']} to the hub: edge-nusa hub enroll device.pub")
+
+
+PayloadOption = Annotated[Payload, typer.Option(help="How the cores of an update travel.")]
+BytesOption = Annotated[Optional[str], typer.Option("--max-bytes", help="Neither send nor fetch more at once, such as 500K or 20M.", show_default=False)]  # noqa: UP045
+
+
+def push(
+    payload: PayloadOption = Payload.FLOAT16,
+    max_bytes: BytesOption = None,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Send what was learned here since the last push."""
+    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.workplace import Workplace
+
+    done = sync.push(Workplace.open(bundle, state), payload.value, memory_bytes(max_bytes, "--max-bytes"))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(done)
+    else:
+        output.emit(_pushed(done))
+
+
+def pull(
+    force: Annotated[bool, typer.Option("--force", help="Take the round even where the judge refuses it.")] = False,
+    max_bytes: BytesOption = None,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    threads: ThreadsOption = 0,
+    format: FormatOption = None,
+) -> None:
+    """Take what the fleet learned, if the judge lets it."""
+    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.workplace import Workplace
+
+    done = sync.pull(Workplace.open(bundle, state, threads), force, memory_bytes(max_bytes, "--max-bytes"))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(done)
+    else:
+        output.emit(_pulled(done))
+
+
+def run(
+    payload: PayloadOption = Payload.FLOAT16,
+    max_bytes: BytesOption = None,
+    between: Annotated[Optional[str], typer.Option(help="Only at these hours of this clock, such as 01:00-05:00; else do nothing.", show_default=False)] = None,  # noqa: UP045
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    threads: ThreadsOption = 0,
+    format: FormatOption = None,
+) -> None:
+    """Push, then pull."""
+    from edge_nusa.device.fleet import hours, sync
+    from edge_nusa.device.workplace import Workplace
+
+    if between is not None and not hours.is_within(between):
+        output.emit_json({"push": None, "pull": None}) if output.chosen(format) is output.Format.JSON else output.emit(f"not between {between}: nothing was done")
+        return
+    workplace, most = Workplace.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")
+    pushed = sync.push(workplace, payload.value, most)
+    pulled = sync.pull(workplace, most_bytes=most)
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json({"push": pushed, "pull": pulled})
+    else:
+        output.emit(f"{_pushed(pushed)}\n{_pulled(pulled)}")
+
+
+def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+    """Say where this device stands in its fleet; asks no store."""
+    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.workplace import Workplace
+
+    found = sync.status(Workplace.open(bundle, state))
+    if output.chosen(format) is output.Format.JSON:
+        output.emit_json(found)
+    else:
+        output.emit(output.table([[name.replace("_", " "), _words(value)] for name, value in found.items()], ["what", "value"]))
+
+
+def _pushed(done: dict[str, Any]) -> str:
+    if done["update"] is None:
+        return "nothing new to push" + (f"; put again what may be missing: {_words(done['sent'])}" if done["sent"] else "")
+    gained = ", ".join([*done["labels"], *(f"{key} forgotten" for key in done["forgets"])])
+    return f"pushed update {done['update']}: {gained}; {done['pictures']} pictures, {done['bytes']} bytes"
+
+
+def _pulled(done: dict[str, Any]) -> str:
+    if done["generation"] is None:
+        return f"round {done['round']} is known already"
+    gone = f"; forgotten: {', '.join(done['forgotten'])}" if done["forgotten"] else ""
+    kept = f"{done['retention']['vocabulary_agreement']:.1f} % of the vocabulary means what it meant"
+    return f"took round {done['round']} as generation {done['generation']}; new: {', '.join(done['new']) or 'no label'}{gone}; {kept} (judged by {done['judged_by']})"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {entry}" for name, entry in value.items()) or "none"
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""Files that survive: durable writing, records with hashes, tensors, lines."""

@@ -1,0 +1,59 @@
+"""A file of JSON lines that is only ever added to: cut lines of a killed process are removed, and rotation is no problem."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from edge_nusa.files import durable
+
+_BLOCK_BYTES = 1 << 16
+
+
+class LineFile:
+    """Adds JSON objects to `path`, one a line, ASCII. The file is opened for every line, so it may be moved away at any time."""
+
+    def __init__(self, path: Path) -> None:
+        """Cuts off a last line without its end. Raises ResourceError or InputError where the disk refuses."""
+        self.path = path
+        with durable.explained(f"write {path}"):
+            durable.make_folder(path.absolute().parent)
+            _cut_last_line(path)
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Add one. Raises ResourceError or InputError where the disk refuses."""
+        left = memoryview((json.dumps(line, ensure_ascii=True) + "\n").encode())
+        with durable.explained(f"write {self.path}"):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, durable.FILE_MODE)
+            try:
+                while left:
+                    left = left[os.write(descriptor, left) :]
+            finally:
+                os.close(descriptor)
+
+    def sync(self) -> None:
+        """What was written survives a power cut. Raises as `write`."""
+        with durable.explained(f"write {self.path}"):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, durable.FILE_MODE)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _cut_last_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _BLOCK_BYTES)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        file.truncate(end)

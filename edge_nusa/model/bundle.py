@@ -1,0 +1,173 @@
+"""The bundle: the exported folder, read-only on the board. Opens it, proves it whole, and hands out its parts.
+
+| file | what |
+|---|---|
+| manifest.json | `edge_nusa.model.manifest` |
+| weights.safetensors | all weights under open_clip's names; the graphs refer into it |
+| image_trunk.onnx, image_tail.onnx, text_trunk.onnx, text_tail.onnx | the graphs |
+| basis.safetensors | of each adapted matrix: left (out, R), right (in, R), tail (R,), principal (d - R,), float32 |
+| tokenizer.json | read by `tokenizers` |
+| vocabulary.txt, vocabulary.safetensors | common nouns, and their frozen anchors (V, D) float16 |
+| README.md | the model card |
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from edge_nusa.model import manifest as manifests
+from edge_nusa.files import tensor_file
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
+from edge_nusa.files.file_record import FileRecord, file_sha256, sha256_hex
+from edge_nusa.model.parameters import Tower, TowerShape, matrix_names, matrix_region
+from edge_nusa.model.null_space import Pool
+
+MAX_MANIFEST_BYTES = 1 << 20
+FILES = ("weights.safetensors", "image_trunk.onnx", "text_trunk.onnx", "text_tail.onnx", "basis.safetensors", "tokenizer.json",
+         "vocabulary.txt", "vocabulary.safetensors", "README.md")  # fmt: skip
+
+EMBEDDED_RANK, EMBEDDED_POOL = 26, 52
+"""Ranks r and R of the bundle `micro`: the largest that keep it under 12 MB."""
+
+
+def embedded_bundle() -> Path:
+    """The folder of the bundle `micro` that ships inside this package."""
+    return Path(__file__).parents[1] / "micro"
+
+
+class Proof(threading.Thread):
+    """Compares every file with its record; error is what `verify_file` raised, or the error that kept it from reading."""
+
+    def __init__(self, folder: Path, records: Mapping[str, FileRecord]) -> None:
+        super().__init__(name="edge-nusa-proof", daemon=True)
+        self.folder, self.records = folder, records
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """In the thread."""
+        try:
+            for name, record in self.records.items():
+                verify_file(self.folder, name, record)
+        except (EdgeNusaError, OSError) as error:
+            self.error = error
+
+
+class Bundle:
+    """An opened bundle; every file's size and SHA-256 fit the manifest at the time of opening."""
+
+    def __init__(self, folder: Path, manifest: manifests.Manifest, proof: Proof | None = None) -> None:
+        """proof: what `path` waits for before it hands out the first file; None where the files are known to be whole."""
+        self.folder = folder
+        self.manifest = manifest
+        self._proof = proof
+
+    @classmethod
+    def open(cls, folder: Path) -> Bundle:
+        """Open and verify. Raises InputError when there is no bundle, DamagedError when a file is not as exported."""
+        opened = cls.opening(folder)
+        opened.prove()
+        return opened
+
+    @classmethod
+    def opening(cls, folder: Path) -> Bundle:
+        """The same, but files are compared with the manifest beside what the caller goes on to do; whoever first asks for one waits.
+
+        Raises what `open` raises for the manifest; `path` and what uses it raise DamagedError for the files.
+        """
+        path = folder / "manifest.json"
+        if not path.is_file():
+            raise InputError(f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL --out {folder}`")
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise DamagedError(f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {path.stat().st_size}; copy the bundle again")
+        manifest = manifests.decode(path.read_bytes(), str(path))
+        needed = [*FILES, *(["image_tail.onnx"] if manifest.image.tail_blocks else [])]
+        missing = sorted(set(needed) - set(manifest.files))
+        if missing:
+            raise DamagedError(f"{path}: it does not list {missing[0]}; export the bundle again")
+        proof = Proof(folder, manifest.files)
+        proof.start()
+        return cls(folder, manifest, proof)
+
+    def prove(self) -> None:
+        """Wait until every file was compared with the manifest. Raises DamagedError where one is not as exported."""
+        if self._proof is not None:
+            self._proof.join()
+            if self._proof.error is not None:
+                raise self._proof.error
+        self._proof = None
+
+    def path(self, name: str) -> Path:
+        """The path of a file that the manifest lists, once all are proved."""
+        self.prove()
+        if name not in self.manifest.files:
+            raise DamagedError(f"{self.folder}: the manifest does not list {name}; export the bundle again")
+        return self.folder / name
+
+    def read(self, name: str) -> bytes:
+        """A small file's bytes, verified again as they are read."""
+        data = self.path(name).read_bytes()
+        if sha256_hex(data) != self.manifest.files[name].sha256:
+            raise DamagedError(f"{self.folder / name}: its SHA-256 is not the manifest's; copy the bundle again")
+        return data
+
+    def shape(self, tower: Tower) -> TowerShape:
+        """The shape of one tower."""
+        return self.manifest.image if tower == "image" else self.manifest.text
+
+    def matrices(self, tower: Tower) -> list[str]:
+        """The names of the tower's adapted matrices."""
+        return matrix_names(tower, self.shape(tower))
+
+    @cached_property
+    def weights(self) -> tensor_file.WeightFile:
+        """The weight file, memory-mapped."""
+        return tensor_file.WeightFile(self.path("weights.safetensors"))
+
+    def matrix(self, name: str) -> np.ndarray:
+        """W_0 (out, in) float32 of an adapted matrix."""
+        tower: Tower = "image" if name.startswith("image.") else "text"
+        place = matrix_region(name, self.shape(tower).width)
+        return self.weights.rows(place.name, place.start, place.stop)
+
+    @cached_property
+    def pools(self) -> dict[str, Pool]:
+        """The pool of every adapted matrix, float32, where it lies in the file; products with a core are float64 as the core is."""
+        expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+        for tower in ("image", "text"):
+            width, rank = self.shape(tower).width, self.manifest.method.pool_rank[tower]
+            for name in self.matrices(tower):
+                expected |= {f"{name}.left": ("float32", (width, rank)), f"{name}.right": ("float32", (width, rank))}
+                expected |= {f"{name}.tail": ("float32", (rank,)), f"{name}.principal": ("float32", (width - rank,))}
+        parts = tensor_file.WeightFile(self.path("basis.safetensors")).all_in_place(expected)
+        names = sorted({name.rsplit(".", 1)[0] for name in parts})
+        return {n: Pool(parts[f"{n}.left"], parts[f"{n}.right"], parts[f"{n}.tail"], parts[f"{n}.principal"]) for n in names}
+
+    @cached_property
+    def vocabulary(self) -> tuple[list[str], np.ndarray]:
+        """Common nouns and their frozen anchors (V, D) float32 unit norm."""
+        names = self.read("vocabulary.txt").decode("utf-8").splitlines()
+        expected = {"anchors": ("float16", (len(names), self.manifest.text.embed_dim))}
+        anchors = tensor_file.decode(self.read("vocabulary.safetensors"), "vocabulary.safetensors", expected)["anchors"].astype(np.float32)
+        return names, anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
+
+
+def verify_file(folder: Path, name: str, record: FileRecord) -> None:
+    """Compare a file's size, then its SHA-256, with its record. Raises DamagedError naming the file."""
+    path = folder / name
+    if Path(name).name != name or path.is_symlink() or not path.is_file():
+        raise DamagedError(f"{path}: expected a plain file inside the bundle, found none; copy the bundle again")
+    if path.stat().st_size != record.bytes:
+        raise DamagedError(f"{path}: expected {record.bytes} bytes, found {path.stat().st_size}; copy the bundle again")
+    found = file_sha256(path)
+    if found != record.sha256:
+        raise DamagedError(f"{path}: expected SHA-256 {record.sha256[:16]}..., found {found[:16]}...; copy the bundle again")
+
+
+def basis_hash(files: dict[str, FileRecord]) -> str:
+    """What a state is bound to: the basis and the weights that it was learned over."""
+    return sha256_hex(f"{files['basis.safetensors'].sha256}:{files['weights.safetensors'].sha256}".encode())

@@ -1,0 +1,1 @@
+"""The device's folder: generations, the pointer to the current one, and their reader."""

@@ -1,0 +1,182 @@
+"""One generation of the state: its files, its manifest, and the one-line pointer to it; every byte of them is checked.
+
+manifest.json: canonical JSON (sorted keys, no spaces, one line) of format_version, generation, parent, operation, created,
+basis_hash, files {name: {sha256, bytes}} and sha256, which is the SHA-256 of the same line without that entry.
+CURRENT: canonical JSON of format_version, generation and sha256, the SHA-256 of that generation's manifest.json.
+Neither holds an absolute path or a host name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_nusa.files import durable
+from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.files.file_record import FileRecord, sha256_hex
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+_MANIFEST_LIMIT_BYTES = 1 << 20
+_FILE_NAME = re.compile(r"[a-z0-9_.-]+")
+_NEXT_STEP = "run `edge-nusa undo` to go back a generation, or `edge-nusa doctor` to see what else is damaged"
+
+
+def damaged(where: Path, expected: str, found: str) -> DamagedError:
+    """The error for a file of the state that is not what was written."""
+    return DamagedError(f"{where}: expected {expected}, found {found}; {_NEXT_STEP}")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One committed state.
+
+    number: from 1 up, the only order there is; parent: the number it was made from, 0 for the empty state;
+    created: ISO 8601 UTC, for people only; basis_hash: of the bundle it belongs to.
+    """
+
+    number: int
+    folder: Path
+    parent: int
+    operation: str
+    created: str
+    basis_hash: str
+    files: Mapping[str, FileRecord]
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file, checked. Raises InputError (not a file of this generation) or DamagedError."""
+        record = self.files.get(name)
+        if record is None:
+            raise InputError(f"{self.folder}: expected one of the files {sorted(self.files)}, found {name!r}; ask for one of those")
+        data = _read(self.folder / name, record.bytes + 1)
+        if len(data) != record.bytes:
+            found = f"{len(data)} bytes" if len(data) < record.bytes else "more"
+            raise damaged(self.folder / name, f"{record.bytes} bytes", found)
+        if sha256_hex(data) != record.sha256:
+            raise damaged(self.folder / name, f"SHA-256 {record.sha256}", sha256_hex(data))
+        return data
+
+    def verify(self) -> None:
+        """Reads every file. Raises DamagedError."""
+        for name in self.files:
+            self.read(name)
+
+    def manifest(self) -> bytes:
+        """The bytes of its manifest.json."""
+        record = {
+            "format_version": FORMAT_VERSION,
+            "generation": self.number,
+            "parent": self.parent,
+            "operation": self.operation,
+            "created": self.created,
+            "basis_hash": self.basis_hash,
+            "files": {name: asdict(file) for name, file in self.files.items()},
+        }
+        return _canonical({**record, "sha256": sha256_hex(_canonical(record))})
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What CURRENT says: a generation and the SHA-256 of its manifest; generation 0 has the SHA-256 of no bytes."""
+
+    generation: int
+    sha256: str
+
+    def to_bytes(self) -> bytes:
+        """The line of CURRENT."""
+        return _canonical({"format_version": FORMAT_VERSION, **asdict(self)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: Path) -> Pointer:
+        """Checked reading of CURRENT. Raises DamagedError naming `where`."""
+        record = _parse(data, where)
+        pointer = cls(record.get("generation", -1), record.get("sha256", ""))
+        if type(pointer.generation) is not int or pointer.generation < 0 or pointer.to_bytes() != data:
+            raise damaged(where, "a pointer in format_version 1", repr(data[:160]))
+        if pointer.generation == 0 and pointer != EMPTY_POINTER:
+            raise damaged(where, f"SHA-256 {EMPTY_POINTER.sha256} for generation 0", str(pointer.sha256))
+        return pointer
+
+
+EMPTY_POINTER = Pointer(0, sha256_hex(b""))
+
+
+def pointer_to(generation: Generation) -> Pointer:
+    """The pointer that names this generation."""
+    return Pointer(generation.number, sha256_hex(generation.manifest()))
+
+
+def folder_name(number: int) -> str:
+    """The name of a generation's folder."""
+    return f"{number:06d}"
+
+
+def describe(files: Mapping[str, bytes]) -> dict[str, FileRecord]:
+    """The records of files about to be written. Raises InputError for a name that a generation cannot hold."""
+    for name in files:
+        if not _FILE_NAME.fullmatch(name) or name in {".", "..", MANIFEST_NAME}:
+            rule = f"small letters, digits, '_', '.' and '-', and not {MANIFEST_NAME}"
+            raise InputError(f"a file of a generation: expected a name of {rule}, found {name!r}; rename it")
+    return {name: FileRecord(sha256_hex(data), len(data)) for name, data in files.items()}
+
+
+def load_generation(folder: Path) -> Generation:
+    """Reads and checks a generation's manifest, not its files. Raises DamagedError."""
+    where = folder / MANIFEST_NAME
+    data = _read(where, _MANIFEST_LIMIT_BYTES)
+    record = _parse(data, where)
+    seal = record.pop("sha256", None)
+    if seal != sha256_hex(_canonical(record)):
+        raise damaged(where, f"content with the SHA-256 {seal}", "other content")
+    if record.get("format_version") != FORMAT_VERSION:
+        found = record.get("format_version")
+        raise DamagedError(f"{where}: expected format_version {FORMAT_VERSION}, found {found}; use the edge-nusa that wrote it")
+    generation = _from_record(folder, record, where)
+    if generation.manifest() != data or not 0 <= generation.parent < generation.number:
+        raise damaged(where, "a canonical manifest with its parent before it", "another form")
+    if folder_name(generation.number) != folder.name:
+        raise damaged(where, f"generation {folder.name}", f"generation {generation.number}")
+    return generation
+
+
+def _from_record(folder: Path, record: dict[str, Any], where: Path) -> Generation:
+    try:
+        return Generation(
+            number=int(record["generation"]),
+            folder=folder,
+            parent=int(record["parent"]),
+            operation=record["operation"],
+            created=record["created"],
+            basis_hash=record["basis_hash"],
+            files={name: FileRecord(entry["sha256"], int(entry["bytes"])) for name, entry in record["files"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(where, "the fields of a manifest", f"{type(error).__name__} {error}") from error
+
+
+def _canonical(record: Mapping[str, object]) -> bytes:
+    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _parse(data: bytes, where: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise damaged(where, "one line of JSON", f"{len(data)} bytes that are not ({error})") from error
+    if not isinstance(record, dict):
+        raise damaged(where, "a JSON object", type(record).__name__)
+    return record
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        return durable.read_at_most(path, limit)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise damaged(path, "a file", error.strerror or "nothing") from error
+    except OSError as error:
+        raise durable.storage_error(error, f"read {path}") from error

@@ -1,0 +1,120 @@
+"""Reading the device's folder of generations, without a lock: what is current, its history, what is damaged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from edge_nusa.files import durable
+from edge_nusa.errors import DamagedError, ResourceError
+from edge_nusa.state.generation import MANIFEST_NAME, Generation, Pointer, damaged, folder_name, load_generation, pointer_to
+
+_POINTER_LIMIT_BYTES = 4096
+_READ_TRIES = 20
+_Answer = TypeVar("_Answer")
+
+
+class StateReader:
+    """The generations in `folder`, all made with the bundle whose basis has the hash `basis_hash`."""
+
+    def __init__(self, folder: Path, basis_hash: str) -> None:
+        self.folder = Path(folder)
+        self.basis_hash = basis_hash
+        self._generations = self.folder / "generations"
+        self._pointer_path = self.folder / "CURRENT"
+
+    def current(self) -> Generation | None:
+        """The current generation, or None where nothing was learned. Raises DamagedError."""
+        return self._read_current(lambda generation: generation)
+
+    def snapshot(self, names: Iterable[str]) -> tuple[Generation, dict[str, bytes]] | None:
+        """The current generation and these of its files, read together, whatever a writer does. Raises DamagedError."""
+        wanted = list(names)
+        return self._read_current(lambda generation: (generation, {name: generation.read(name) for name in wanted}))
+
+    def history(self) -> list[Generation]:
+        """The readable generations, oldest first; those after the current one were undone."""
+        return [generation for number in self._numbers() if (generation := self._readable(number))]
+
+    def damaged(self) -> list[str]:
+        """The folder names of the generations that cannot be read."""
+        bad = [number for number in self._numbers() if self._readable(number) is None]
+        still_there = set(self._numbers())
+        return [folder_name(number) for number in bad if number in still_there]
+
+    def _read_current(self, read: Callable[[Generation], _Answer]) -> _Answer | None:
+        for _ in range(_READ_TRIES):
+            before = self._pointer_bytes()
+            try:
+                generation = self._load(before)
+                if generation is None:
+                    return None
+                self._check_basis(generation)
+                return read(generation)
+            except DamagedError:
+                # A generation is pruned only when the pointer has left it: an unchanged pointer means real damage.
+                if self._pointer_bytes() == before:
+                    raise
+        raise ResourceError(f"{self.folder}: expected a pause between writers, found {_READ_TRIES} changes while reading; run it again")
+
+    def _load(self, pointer_bytes: bytes | None) -> Generation | None:
+        if pointer_bytes is None:
+            if numbers := self._numbers():
+                raise damaged(self._pointer_path, f"a pointer to one of {len(numbers)} generations", "no such file")
+            return None
+        pointer = Pointer.from_bytes(pointer_bytes, self._pointer_path)
+        if pointer.generation == 0:
+            return None
+        generation = load_generation(self._generations / folder_name(pointer.generation))
+        if pointer_to(generation) != pointer:
+            raise damaged(generation.folder / MANIFEST_NAME, f"SHA-256 {pointer.sha256}", pointer_to(generation).sha256)
+        return generation
+
+    def _check_basis(self, generation: Generation) -> None:
+        if generation.basis_hash != self.basis_hash:
+            found = f"expected basis {self.basis_hash}, found {generation.basis_hash} in {generation.folder}"
+            raise DamagedError(f"this state belongs to another bundle: {found}; pass the --bundle it was made with or another --state")
+
+    def _pointer_bytes(self) -> bytes | None:
+        try:
+            return durable.read_at_most(self._pointer_path, _POINTER_LIMIT_BYTES)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise durable.storage_error(error, f"read {self._pointer_path}") from error
+
+    def _numbers(self) -> list[int]:
+        try:
+            names = os.listdir(self._generations)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise durable.storage_error(error, f"list {self._generations}") from error
+        return sorted(int(name) for name in names if name.isdecimal() and name == folder_name(int(name)) and int(name) > 0)
+
+    def _readable(self, number: int) -> Generation | None:
+        try:
+            generation = load_generation(self._generations / folder_name(number))
+            generation.verify()
+        except DamagedError:
+            return None
+        return generation
+
+    def _lineage(self, start: int) -> Iterator[int]:
+        """`start` and its ancestors that have a folder, newest first; a gap is bridged by the next older folder."""
+        numbers = self._numbers()
+        number = start
+        while number > 0:
+            if number in numbers:
+                yield number
+            number = self._next_older(number, numbers)
+
+    def _next_older(self, number: int, numbers: list[int]) -> int:
+        with suppress(DamagedError):
+            parent = load_generation(self._generations / folder_name(number)).parent
+            if parent == 0 or parent in numbers:
+                return parent
+        return max((other for other in numbers if other < number), default=0)

@@ -1,0 +1,174 @@
+"""The device's folder of generations: committing a new one, going one back; reading it is in `state_reader`.
+
+    STATE/generations/000001/{files, manifest.json}   written whole under a temporary name, synced, then renamed
+    STATE/CURRENT                                     the pointer; a generation is current once this names it
+    STATE/lock                                        held by the one writer; readers never lock
+
+Generation 0 is the empty state and has no folder. Numbers order generations; clocks never do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from edge_nusa.files import durable
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
+from edge_nusa.state.generation import EMPTY_POINTER, FORMAT_VERSION, MANIFEST_NAME, Generation, Pointer, describe, folder_name, pointer_to
+from edge_nusa.state.reader import StateReader
+
+__all__ = ["FORMAT_VERSION", "GENERATIONS_KEPT", "Generation", "State"]
+
+GENERATIONS_KEPT = 5
+
+_log = logging.getLogger(__name__)
+
+
+class State(StateReader):
+    """A state that can also be written: take `writer()`, then `commit` or `undo`."""
+
+    def __init__(self, folder: Path, basis_hash: str) -> None:
+        super().__init__(folder, basis_hash)
+        self._writer_thread: int | None = None
+
+    @contextmanager
+    def writer(self, timeout_seconds: float = 60) -> Iterator[None]:
+        """Holds the state for writing; removes what killed writers left. Raises ResourceError when another keeps it."""
+        if self._writer_thread == threading.get_ident():
+            raise EdgeNusaError(f"{self.folder}: expected one writer() at a time, found one inside another; use the outer one")
+        with durable.explained(f"open {self.folder} for writing"):
+            durable.make_folder(self._generations)
+            lock = self._lock(timeout_seconds)
+        try:
+            self._writer_thread = threading.get_ident()
+            durable.remove_leftovers(self.folder)
+            durable.remove_leftovers(self._generations)
+            yield
+        finally:
+            self._writer_thread = None
+            with durable.explained(f"unlock {self.folder}"):
+                lock.release()
+
+    def commit(self, files: Mapping[str, bytes], operation: str) -> Generation:
+        """Makes these files the new current generation, then prunes. Call it inside writer().
+
+        An error leaves the old generation current. Raises InputError, DamagedError, ResourceError, EdgeNusaError.
+        """
+        self._require_writer("commit")
+        records = describe(files)
+        current = self.current()
+        parent = current.number if current else 0
+        number = max([parent, *self._numbers()]) + 1
+        created = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+        folder = self._generations / folder_name(number)
+        generation = Generation(number, folder, parent, operation, created, self.basis_hash, records)
+        with durable.explained(f"commit generation {number}"):
+            self._install(generation, files)
+        self._prune(number)
+        return generation
+
+    def undo(self) -> Generation | None:
+        """Goes back to the parent of the current generation; None is the empty state. Call it inside writer().
+
+        Where the current generation is damaged, goes to the newest readable older one and logs a warning that says so.
+        Raises InputError (nothing to undo, or the parent is gone), DamagedError (another bundle), ResourceError.
+        """
+        self._require_writer("undo")
+        damage = None
+        try:
+            current = self._load(self._pointer_bytes())
+            if current is not None:
+                current.verify()
+        except DamagedError as error:
+            damage = error
+            target = self._newest_readable()
+        else:
+            target = self._parent(current)
+        if target is not None:
+            self._check_basis(target)
+        with durable.explained(f"undo in {self.folder}"):
+            self._point_to(pointer_to(target) if target else EMPTY_POINTER)
+        if damage is not None:
+            _log.warning("%s; undo went to generation %d, the newest readable one", damage, target.number if target else 0)
+        return target
+
+    def _parent(self, current: Generation | None) -> Generation | None:
+        if current is None:
+            found = "expected a generation to go back from, found generation 0: nothing to undo"
+            raise InputError(f"{self.folder}: {found}; learn something first")
+        if current.parent == 0:
+            return None
+        parent = self._readable(current.parent)
+        if parent is None:
+            rule = f"expected generation {current.parent} to go back to, found it gone or damaged"
+            raise InputError(f"{self.folder}: {rule}; the last {GENERATIONS_KEPT} generations are kept, see `edge-nusa history`")
+        return parent
+
+    def _newest_readable(self) -> Generation | None:
+        try:
+            start = Pointer.from_bytes(self._pointer_bytes() or b"", self._pointer_path).generation
+        except DamagedError:
+            start = max(self._numbers(), default=0)
+        return next((found for number in self._lineage(start) if (found := self._readable(number))), None)
+
+    def _require_writer(self, verb: str) -> None:
+        if self._writer_thread != threading.get_ident():
+            raise EdgeNusaError(f"{self.folder}: expected {verb}() inside `with state.writer():`, found no lock held; take the lock first")
+
+    def _lock(self, timeout_seconds: float) -> FileLock:
+        lock = FileLock(self.folder / "lock", timeout=timeout_seconds, mode=durable.FILE_MODE)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            found = f"expected to write within {timeout_seconds:g} s, found another process writing"
+            raise ResourceError(f"{self.folder}: {found}; wait for it to end and run it again") from error
+        return lock
+
+    def _install(self, generation: Generation, files: Mapping[str, bytes]) -> None:
+        temporary = self._generations / durable.temporary_name()
+        try:
+            durable.write_folder(temporary, {**files, MANIFEST_NAME: generation.manifest()})
+            if self._pointer_bytes() is None:
+                # Killed after the rename, a first commit would otherwise leave a generation without a pointer: damage.
+                self._point_to(EMPTY_POINTER)
+            os.rename(temporary, generation.folder)
+            durable.sync_folder(self._generations)
+            self._point_to(pointer_to(generation))
+        except (OSError, EdgeNusaError):
+            self._abandon(temporary, generation)
+            raise
+
+    def _abandon(self, temporary: Path, generation: Generation) -> None:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError, EdgeNusaError):
+            if self._pointer_bytes() != pointer_to(generation).to_bytes():
+                durable.discard(generation.folder)
+
+    def _point_to(self, pointer: Pointer) -> None:
+        before = self._pointer_bytes()
+        try:
+            durable.replace_file(self._pointer_path, pointer.to_bytes())
+        except OSError:
+            # Replaced but not synced: what the caller is told failed must not be current.
+            with suppress(OSError, EdgeNusaError):
+                if before is not None and self._pointer_bytes() != before:
+                    durable.replace_file(self._pointer_path, before)
+            raise
+
+    def _prune(self, current: int) -> None:
+        """Keeps the newest generations up to `current`; what the disk will not let go waits for the next commit."""
+        with suppress(OSError, EdgeNusaError):
+            kept = set(islice(self._lineage(current), GENERATIONS_KEPT))
+            for number in self._numbers():
+                if number not in kept:
+                    durable.discard(self._generations / folder_name(number))

@@ -1,0 +1,1 @@
+"""The hub: devices enrolled, their updates judged and merged into rounds."""

@@ -1,0 +1,98 @@
+"""A hub's own folder: made once with its keys and the fleet's root, read at every command.
+
+    HUB/settings.json   fleet, store, basis hash        HUB/devices/   `edge_nusa.sync.hub.enrolled`
+    HUB/root.json       to be given to every device     HUB/keys/      keys of the online roles (0600)
+    HUB/state/          generations, each a round and what the hub knows of the devices (`edge_nusa.state.state`)
+
+Root keys belong on a medium that is not here most of the time.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge_nusa.files import durable
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.sync.trust import keys, roots
+from edge_nusa.sync.stores.folder import FolderStore
+from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
+from edge_nusa.sync.stores.store import open_store
+
+FORMAT_VERSION = 1
+SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
+
+
+@dataclass(frozen=True)
+class RootKeys:
+    """Where the root keys go, how many, and how many of them must sign."""
+
+    folder: Path
+    count: int = 2
+    threshold: int = 1
+
+
+@dataclass(frozen=True)
+class HubSettings:
+    """What a hub is bound to."""
+
+    fleet: str
+    store: str
+    basis_hash: str
+    expiry: Expiry = Expiry()
+
+
+def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry: Expiry) -> HubSettings:
+    """Make a hub, its keys and root.json, and put the root into the store. Raises InputError where there is a hub already."""
+    keys.require_packages()
+    if (folder / SETTINGS_NAME).exists():
+        raise InputError(f"{folder}: expected no hub yet, found one; choose another --hub")
+    opened = open_store(store)
+    if isinstance(opened, FolderStore):
+        store = str(Path(store).absolute())
+        opened.create()
+    root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
+    root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder))
+    settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.basis_hash, expiry)
+    Repository(opened, folder, expiry).publish_root(root)
+    with durable.explained(f"write {folder}"):
+        durable.replace_file(folder / ROOT_NAME, root)
+        durable.replace_file(folder / SETTINGS_NAME, json.dumps({**asdict(settings), "format_version": FORMAT_VERSION}, sort_keys=True, indent=1).encode() + b"\n")
+    return settings
+
+
+def read_settings(folder: Path) -> HubSettings:
+    """Raises InputError where there is no hub, DamagedError for settings that are none."""
+    path = folder / SETTINGS_NAME
+    try:
+        record = json.loads(durable.read_at_most(path, 1 << 16))
+        if record["format_version"] != FORMAT_VERSION:
+            raise DamagedError(f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that wrote it")
+        return HubSettings(str(record["fleet"]), str(record["store"]), str(record["basis_hash"]), Expiry(**record["expiry"]))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: expected a hub, found none; make one with `edge-nusa hub init STORE`") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedError(f"{path}: expected a hub's settings, found something else ({error}); restore the file from your backup") from error
+
+
+def rotate(folder: Path, old_keys: Path, new: RootKeys | None) -> dict[str, int]:
+    """New online keys, and new root keys where `new` is given, by a new root that the old root keys in `old_keys` sign.
+
+    Returns {"root": its version}; publish afterwards. Raises TrustError where too few of the root keys are there.
+    """
+    settings = read_settings(folder)
+    repository = Repository(open_store(settings.store), folder, settings.expiry)
+    with durable.explained(f"rotate the keys of {folder}"):
+        current = repository.root()
+        old = keys.load_keys(old_keys, "root")
+        allowed = current.signed.roles["root"]
+        if new is None:
+            fresh, threshold = [signer for signer in old if signer.public_key.keyid in allowed.keyids], allowed.threshold
+        else:
+            fresh, threshold = [keys.new_named_key(new.folder, "root") for _ in range(new.count)], new.threshold
+        data = roots.rotated_root(current, old, fresh, threshold, new_online_keys(folder))
+        repository.publish_root(data)
+    return {"root": current.signed.version + 1}

@@ -1,0 +1,137 @@
+"""ed25519 keys in files that only their user can read, and what is signed with them; keys are never printed or passed as words."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_nusa.files import durable
+from edge_nusa.errors import InputError, MissingPackageError, TrustError
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
+LARGEST_KEY_BYTES = 4096
+_KINDS = ("ed25519", "ed25519")
+
+
+def require_packages() -> None:
+    """Raises MissingPackageError where the extra `sync` is not installed."""
+    try:
+        import cryptography  # noqa: F401
+        import securesystemslib  # noqa: F401
+        import tuf  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(f'sync and hub need {error.name}; install it with `pip install "edge-nusa[sync]"`') from error
+
+
+def new_key(path: Path) -> CryptoSigner:
+    """Makes a key and writes it (PEM, PKCS 8, mode 0600). Raises InputError where the file is there already."""
+    from securesystemslib.signer import CryptoSigner
+
+    signer = CryptoSigner.generate_ed25519()
+    with durable.explained(f"write the key {path}"):
+        durable.make_folder(path.parent)
+        if path.exists():
+            raise InputError(f"{path}: expected no key yet, found one; it is never overwritten: move it away first")
+        durable.replace_file(path, signer.private_bytes)
+    return signer
+
+
+def new_named_key(folder: Path, role: str) -> CryptoSigner:
+    """Makes a key in a file named after its role and its own name, so that none ever takes another's place."""
+    from securesystemslib.signer import CryptoSigner
+
+    signer = CryptoSigner.generate_ed25519()
+    with durable.explained(f"write a key into {folder}"):
+        durable.make_folder(folder)
+        durable.replace_file(folder / f"{role}-{signer.public_key.keyid[:16]}.pem", signer.private_bytes)
+    return signer
+
+
+def load_keys(folder: Path, role: str) -> list[CryptoSigner]:
+    """Every key of a role in a folder. Raises TrustError where there is none."""
+    found = [load_key(path) for path in sorted(folder.glob(f"{role}-*.pem"))]
+    if not found:
+        raise TrustError(f"{folder}: expected keys named {role}-*.pem, found none; bring the medium that holds them")
+    return found
+
+
+def load_key(path: Path) -> CryptoSigner:
+    """Reads a key. Raises TrustError where it is missing, no ed25519 key, or open to others."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from securesystemslib.signer import CryptoSigner
+
+    try:
+        data, mode = durable.read_at_most(path, LARGEST_KEY_BYTES), os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise TrustError(f"{path}: expected a key file, found none; bring the medium that holds it, or restore it from your backup") from error
+    except OSError as error:
+        raise durable.storage_error(error, f"read the key {path}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise TrustError(f"{path}: expected a key that only its user can read (mode 0600), found {stat.S_IMODE(mode):04o}; chmod 600 it")
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise TrustError(f"{path}: expected a key in PEM form, found {len(data)} bytes that are none; restore it from your backup") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TrustError(f"{path}: expected an ed25519 key, found {type(key).__name__}; use the key that edge-nusa made")
+    return CryptoSigner(key)
+
+
+def public_bytes(key: SSlibKey) -> bytes:
+    """A public key as JSON, to be handed to the hub."""
+    return json.dumps({"keyid": key.keyid, **key.to_dict()}, sort_keys=True, indent=1).encode() + b"\n"
+
+
+def public_key(data: bytes, where: str) -> SSlibKey:
+    """The inverse of `public_bytes`; the key's name is made anew from the key. Raises InputError naming `where`."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from securesystemslib.signer import SSlibKey
+
+    try:
+        record: dict[str, Any] = json.loads(data)
+        if (record["keytype"], record["scheme"]) != _KINDS:
+            raise ValueError(f"a key of the kind {record['keytype']!r}")
+        made = SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(record["keyval"]["public"])))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{where}: expected the public key that `edge-nusa sync init` wrote, found something else ({error}); give that file") from error
+    if record.get("keyid") != made.keyid:
+        raise InputError(f"{where}: expected the key's own name {made.keyid[:16]}..., found another; copy the file again")
+    return made
+
+
+def sealed(payload: bytes, payload_type: str, signer: CryptoSigner) -> bytes:
+    """A DSSE envelope of the payload, as JSON."""
+    from securesystemslib.dsse import Envelope
+
+    envelope = Envelope(payload, payload_type, {})
+    envelope.sign(signer)
+    return json.dumps(envelope.to_dict(), sort_keys=True, separators=(",", ":")).encode()
+
+
+def opened(data: bytes, payload_type: str, allowed: Mapping[str, SSlibKey], where: str) -> tuple[str, bytes]:
+    """(key's name, payload) of an envelope signed by exactly one of the keys. Nothing of it is parsed before that is known.
+
+    Raises TrustError naming `where`.
+    """
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.exceptions import FormatError, VerificationError
+
+    try:
+        envelope = Envelope.from_dict(json.loads(data))
+        names = [name for name in envelope.signatures if name in allowed]
+        if envelope.payload_type != payload_type or len(envelope.signatures) != 1 or not names:
+            raise TrustError(f"{where}: expected one signature by a key that is enrolled, found {[n[:16] for n in envelope.signatures]}; enrol the device first")
+        envelope.verify([allowed[names[0]]], 1)
+    except VerificationError as error:
+        raise TrustError(f"{where}: expected a signature by the key that it names, found one that is not; it was changed on the way, or forged") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FormatError) as error:
+        raise TrustError(f"{where}: expected a signed envelope, found {len(data)} bytes that are none ({error})") from error
+    return names[0], envelope.payload

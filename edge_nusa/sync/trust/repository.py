@@ -1,0 +1,139 @@
+"""The hub's side of trust: TUF metadata over a store in which nothing is ever overwritten.
+
+    metadata/N.root.json       signed offline by at least a threshold of root keys, and by that of the root before it
+    metadata/N.targets.json    names the one current round with its SHA-256 and bytes
+    metadata/N.snapshot.json   names the version of targets
+    metadata/N.timestamp.json  names the version of snapshot; a client takes the newest N (`edge_nusa.sync.trust.trusted`)
+    rounds/SHA256.current.round the round itself
+
+A publication becomes visible with its timestamp, which is written last; killed before that, it is as if it had not begun.
+Versions only grow: they are counted in the hub's own folder, so that even an emptied store is not answered by old numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_nusa.files import durable
+from edge_nusa.errors import DamagedError, StoreError, TrustError
+from edge_nusa.sync.trust import keys, roots
+from edge_nusa.sync.stores.store import Store, put
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+    from tuf.api.metadata import Metadata, Root
+
+ONLINE_ROLES = ("targets", "snapshot", "timestamp")
+TARGET = "rounds/current.round"
+"""The target that targets metadata names; in the store its name starts with its SHA-256."""
+VERSIONS_NAME, CURRENT_ROOT_NAME = "versions.json", "current-root.json"
+LARGEST_ROOT_BYTES = 512_000
+FARTHEST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """For how many days what is published is believed: timestamp_days for the newest round, targets_days for what it names."""
+
+    timestamp_days: int = 30
+    targets_days: int = 365
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What signs and publishes. folder: the hub's own, with its keys and counters."""
+
+    store: Store
+    folder: Path
+    expiry: Expiry = Expiry()
+
+    def root(self) -> Metadata[Root]:
+        """The newest root of the fleet: that of the hub's folder, and those after it that the store has and it vouches for,
+        which a rotation left there when it was cut off."""
+        data = durable.read_at_most(self.folder / CURRENT_ROOT_NAME, LARGEST_ROOT_BYTES)
+        root = roots.read_root(data, str(self.folder / CURRENT_ROOT_NAME))
+        while (key := f"metadata/{root.signed.version + 1}.root.json") and self.store.head(key) is not None:
+            data = self.store.get(key, LARGEST_ROOT_BYTES)
+            root = roots.successor(root, data, key)
+            durable.replace_file(self.folder / CURRENT_ROOT_NAME, data)
+        return root
+
+    def publish_root(self, data: bytes) -> None:
+        """Puts root metadata under its version, then keeps it here. Raises StoreError where another one is there."""
+        put(self.store, f"metadata/{roots.read_root(data, 'root.json').signed.version}.root.json", data)
+        durable.replace_file(self.folder / CURRENT_ROOT_NAME, data)
+
+    def publish(self, number: int, data: bytes) -> int:
+        """Publishes a round, or signs the same one anew; returns the version of the timestamp.
+
+        Raises StoreError, TrustError (a key), ResourceError (the hub's disk).
+        """
+        from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Targets, Timestamp
+
+        target = TargetFile.from_data(TARGET, data, ["sha256"])
+        put(self.store, target.get_prefixed_paths()[0], data)
+        target.unrecognized_fields["custom"] = {"round": number}
+        targets = self._put("targets", Targets(expires=_after(self.expiry.targets_days), targets={target.path: target}))
+        snapshot = Snapshot(expires=_after(self.expiry.timestamp_days), meta={"targets.json": MetaFile(targets)})
+        timestamp = Timestamp(expires=_after(self.expiry.timestamp_days), snapshot_meta=MetaFile(self._put("snapshot", snapshot)))
+        return self._put("timestamp", timestamp)
+
+    def _put(self, role: str, signed: Any) -> int:
+        """Sign with the role's key and put under the next free version, which is returned."""
+        from tuf.api.metadata import Metadata
+
+        signer = self._signer(role)
+        signed.version = self._free_version(role)
+        durable.replace_file(self.folder / VERSIONS_NAME, json.dumps({**self._versions(), role: signed.version}, sort_keys=True).encode() + b"\n")
+        metadata = Metadata(signed)
+        metadata.sign(signer)
+        if not self.store.put_new(f"metadata/{signed.version}.{role}.json", roots.to_bytes(metadata)):
+            found = f"metadata/{signed.version}.{role}.json: expected a free name, found it taken"
+            raise StoreError(f"{found}; another hub writes to this store: stop that one, and run it again")
+        return int(signed.version)
+
+    def _signer(self, role: str) -> CryptoSigner:
+        """The key of an online role, which is the one that the newest root names."""
+        allowed = self.root().signed.roles[role].keyids
+        for path in sorted((self.folder / "keys").glob(f"{role}-*.pem")):
+            signer = keys.load_key(path)
+            if signer.public_key.keyid in allowed:
+                return signer
+        raise TrustError(f"{self.folder / 'keys'}: expected the key of {role} that the fleet's root names, found none; restore it, or run `edge-nusa hub rotate`")
+
+    def _free_version(self, role: str) -> int:
+        """One more than this hub signed and the store has. What is far beyond was not signed here, and no device believes it."""
+        counted = self._versions().get(role, 0)
+        return max([counted, *(version for version, _ in versions(self.store, role) if version <= counted + FARTHEST)]) + 1
+
+    def _versions(self) -> dict[str, int]:
+        path = self.folder / VERSIONS_NAME
+        try:
+            return {str(role): int(version) for role, version in json.loads(durable.read_at_most(path, 4096)).items()}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise DamagedError(f"{path}: expected the versions last signed, found something else ({error}); restore the file, or remove it to count from the store") from error
+
+
+def versions(store: Store, role: str) -> list[tuple[int, str]]:
+    """(version, key) of what the store lists of a role, oldest first."""
+    found = []
+    for key in store.list("metadata"):
+        number, _, rest = key.removeprefix("metadata/").partition(".")
+        if rest == f"{role}.json" and number.isascii() and number.isdecimal() and len(number) < 12:
+            found.append((int(number), key))
+    return sorted(found)
+
+
+def new_online_keys(folder: Path) -> dict[str, CryptoSigner]:
+    """A new key for each online role, kept in the hub's folder under its own name."""
+    return {role: keys.new_named_key(folder / "keys", role) for role in ONLINE_ROLES}
+
+
+def _after(days: int) -> datetime:
+    return (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)

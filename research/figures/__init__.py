@@ -1,0 +1,1 @@
+"""Figures: metrics, summaries, tables, plots and the page."""

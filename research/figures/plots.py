@@ -1,0 +1,192 @@
+"""The plots of a report: accuracy matrices as heat maps, accuracy over tasks, Transfer against Last, accuracy over steps.
+
+Many learners are drawn as one small panel each, the others grey behind it: eleven lines of eleven colours tell nobody anything,
+on paper or to a colour-blind reader. Each function gives a Plot, which `drawing` turns into SVG or PNG; matplotlib comes only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from edge_nusa.research.figures.curves import Curve, median_matrix, over_all_tasks, over_learned_tasks, over_steps, shown_order
+from edge_nusa.research.figures.drawing import Colours, Draw, label_points, one_line
+from edge_nusa.research.figures.metrics import Numbers
+from edge_nusa.research.protocol.runs import Run
+from edge_nusa.research.figures.summary import Order, Spread, Summary, order_of, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+    from matplotlib.figure import Figure
+
+INCHES_WIDE = 9.0
+MOST_TASKS_WITH_NUMBERS = 12
+MOST_TASKS_OF_A_HEAT_MAP = 20
+Runs = Mapping[str, Sequence[Run]]
+"""A section's runs, learner by learner, in the order of the tables."""
+Line = tuple[Callable[[Sequence[Run]], Curve | None], str]
+"""What is drawn of a learner's runs, None where they have no such curve, and its dashes."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing with what a reader needs beside it. inches: wide, high."""
+
+    draw: Draw
+    inches: tuple[float, float]
+    caption: str
+
+
+def heat_maps(runs: Runs) -> Plot | None:
+    """(a) The median accuracy matrix of each learner, of one order; None for more than MOST_TASKS_OF_A_HEAT_MAP tasks."""
+    order = shown_order([run for each in runs.values() for run in each])
+    found = {name: matrix for name, each in runs.items() if (matrix := median_matrix(each, order)) is not None}
+    tasks = len(order[1])
+    if tasks > MOST_TASKS_OF_A_HEAT_MAP or not any(np.isfinite(matrix).any() for matrix in found.values()):
+        return None
+
+    def draw(figure: Figure, _: Colours) -> None:
+        values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in found.values()])
+        limits = (float(np.floor(values.min() / 10) * 10), float(np.ceil(values.max() / 10) * 10) + 1e-9)
+        panels = _panels(figure, list(found), 3, share="none")
+        for axes, (name, matrix) in zip(panels, found.items(), strict=True):
+            image = _heat_map(axes, matrix, limits)
+            axes.set_title(one_line(name), fontsize=10)
+        bar = figure.colorbar(image, ax=panels, label="accuracy, %", location="bottom", aspect=60, fraction=0.02, pad=0.01)
+        bar.outline.set_visible(False)
+        _name_tasks(panels, 3, order)
+
+    rows = -(-len(found) // 3)
+    caption = f"Accuracy in percent on each task (columns, in the order {order[0]}) after 0, 1, … tasks (rows). Below the stair: learned."
+    return Plot(draw, (INCHES_WIDE, 1.1 + rows * (2.1 if tasks < 6 else 2.7)), f"{caption} Median over seeds; other orders are not mixed in.")
+
+
+def over_tasks(runs: Runs) -> Plot:
+    """(b) Mean accuracy after each task, over all tasks and over the learned ones; a panel a learner, bands are quartiles."""
+    order = shown_order([run for each in runs.values() for run in each])
+
+    def learned(of: Sequence[Run]) -> Curve | None:
+        # which tasks came first differs between orders by more than learners do
+        alike = [run for run in of if order_of(run) == order]
+        return over_learned_tasks(alike) if alike else None
+
+    caption = "Each learner in colour, the others grey (all tasks). Solid: mean over all tasks, those to come too; medians and quartiles over runs."
+    dashed = f"Dashed: mean over the tasks learned so far, in the order {order[0]} alone, over seeds."
+    return _small_multiples(runs, [(over_all_tasks, "-"), (learned, "--")], "tasks learned", f"{caption} {dashed}")
+
+
+def joint_over_steps(runs: Runs) -> Plot:
+    """(d) Suite `cil`: accuracy on all labels seen so far after each step; a panel a learner, bands are quartiles."""
+    caption = "Accuracy on all labels seen so far: each learner in colour, the others grey. Lines are medians over runs, bands quartiles."
+    return _small_multiples(runs, [(over_steps, "-")], "steps", caption)
+
+
+def transfer_against_last(summaries: Sequence[Summary]) -> Plot | None:
+    """(c) A point a learner at its median Transfer and Last, bars are quartiles; None where no learner has both."""
+    shown = [(s, x, y) for s in summaries if (x := s.figures["transfer"]) and (y := s.figures["last"])]
+    if not shown:
+        return None
+    frozen = spread(value for s, _, _ in shown if (value := s.median("frozen_transfer")) is not None)
+
+    def draw(figure: Figure, colours: Colours) -> None:
+        axes = figure.add_subplot()
+        xs, ys = [x for _, x, _ in shown], [y for _, _, y in shown]
+        points = [(x.median, y.median) for x, y in zip(xs, ys, strict=True)]
+        wide, high = [p[0] for p in points], [p[1] for p in points]
+        axes.errorbar(wide, high, xerr=_bars(xs), yerr=_bars(ys), fmt="none", ecolor=colours.others, elinewidth=1.2, zorder=1)
+        axes.scatter(wide, high, s=34, color=colours.first, zorder=2)
+        if frozen is not None:
+            axes.axvline(frozen.median, color=colours.second, linestyle="--", linewidth=1.2, zorder=0)
+            axes.set_title(f"dashed: Transfer of the untouched model, {frozen.median:.1f} %", fontsize=10, color=colours.second, loc="right")
+        axes.set_xlabel("Transfer, % (tasks not yet learned)")
+        axes.set_ylabel("Last, % (all tasks at the end)")
+        axes.grid(linewidth=0.6)
+        axes.margins(0.16, 0.1)
+        axes.set_axisbelow(True)
+        lines = [((x.q25, y.median), (x.q75, y.median)) for x, y in zip(xs, ys, strict=True)]
+        lines += [((x.median, y.q25), (x.median, y.q75)) for x, y in zip(xs, ys, strict=True)]
+        if frozen is not None:
+            lines.append(((frozen.median, axes.get_ylim()[0]), (frozen.median, axes.get_ylim()[1])))
+        label_points(axes, points, [one_line(s.group.learner) for s, _, _ in shown], lines)
+
+    caption = "Right: keeps what it never learned. Up: knows more at the end. Points are medians over runs, bars quartiles."
+    return Plot(draw, (INCHES_WIDE, 5.6), caption)
+
+
+def _bars(spreads: Sequence[Spread]) -> Numbers:
+    """Lengths (2, K) of the error bars: median down to q25, up to q75."""
+    return np.array([[s.median - s.q25 for s in spreads], [s.q75 - s.median for s in spreads]])
+
+
+def _heat_map(axes: Axes, matrix: Numbers, limits: tuple[float, float]) -> QuadMesh:
+    """One panel: cells (N + 1, N), numbers in them where they fit, and the stair between learned and not yet learned."""
+    from matplotlib import colormaps
+
+    tasks = matrix.shape[1]
+    # 40 levels: matplotlib draws a colour bar of more than 50 as a picture, which the page's policy forbids
+    colours = colormaps["cividis"].resampled(40)
+    image = axes.pcolormesh(matrix, cmap=colours, vmin=limits[0], vmax=limits[1], edgecolors="face", linewidth=0.3)
+    axes.set_ylim(tasks + 1, 0)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=8)
+    stair = [(column + side, column + 1) for column in range(tasks) for side in (0, 1)]
+    axes.plot([x for x, _ in stair], [y for _, y in stair], color="white", linewidth=1.6, solid_joinstyle="miter")
+    axes.plot([x for x, _ in stair], [y for _, y in stair], color="black", linewidth=0.6, solid_joinstyle="miter")
+    if tasks <= MOST_TASKS_WITH_NUMBERS:
+        middle = sum(limits) / 2
+        for (row, column), value in np.ndenumerate(matrix):
+            if np.isfinite(value):
+                axes.text(column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=7, color="white" if value < middle else "black")
+    return image
+
+
+def _name_tasks(panels: Sequence[Axes], columns: int, order: Order) -> None:
+    """The tasks' names above the highest panel of each column, counts of learned tasks beside the first panel of each row."""
+    tasks = len(order[1])
+    every = 1 if tasks <= MOST_TASKS_WITH_NUMBERS else 5
+    for place, axes in enumerate(panels):
+        is_highest, is_first = place < columns, place % columns == 0
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        axes.set_xticks(np.arange(tasks) + 0.5, [one_line(name) for name in order[1]] if is_highest else [""] * tasks, rotation=90)
+        axes.set_yticks(np.arange(tasks + 1) + 0.5, [str(row) if is_first and row % every == 0 else "" for row in range(tasks + 1)])
+        axes.set_ylabel("tasks learned" if is_first else "")
+
+
+def _small_multiples(runs: Runs, lines: Sequence[Line], xlabel: str, caption: str) -> Plot:
+    """A panel a learner, four a row; its lines in the first and the second colour, the first line of the others grey."""
+    curves = {name: [curve(each) for curve, _ in lines] for name, each in runs.items()}
+
+    def draw(figure: Figure, colours: Colours) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        panels = _panels(figure, list(curves), 4, share="all")
+        for place, (axes, (name, own)) in enumerate(zip(panels, curves.items(), strict=True)):
+            for other in (each[0] for each in curves.values() if each[0] is not None):
+                axes.plot(other.tasks, other.median, color=colours.others, linewidth=0.7, zorder=1)
+            for curve, colour, (_, dashes) in zip(own, (colours.first, colours.second), lines, strict=False):
+                if curve is None:
+                    continue
+                axes.fill_between(curve.tasks, curve.q25, curve.q75, color=colour, alpha=0.25, linewidth=0, zorder=2)
+                axes.plot(curve.tasks, curve.median, dashes, color=colour, linewidth=1.8, zorder=3)
+            axes.set_title(one_line(name), fontsize=10)
+            axes.grid(axis="y", linewidth=0.6)
+            is_lowest = place // 4 == (len(panels) - 1) // 4
+            axes.tick_params(labelbottom=is_lowest, labelleft=place % 4 == 0)
+            axes.set_xlabel(xlabel if is_lowest else "")
+            axes.set_ylabel("accuracy, %" if place % 4 == 0 else "")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    return Plot(draw, (INCHES_WIDE, 0.8 + 1.7 * -(-len(curves) // 4)), caption)
+
+
+def _panels(figure: Figure, names: Sequence[str], columns: int, share: Literal["all", "none"]) -> list[Axes]:
+    """One panel a name, row by row; the grid's unused places stay empty."""
+    grid = figure.subplots(-(-len(names) // columns), columns, sharex=share, sharey=share, squeeze=False)
+    for axes in grid.flat[len(names) :]:
+        axes.remove()
+    return list(grid.flat[: len(names)])

@@ -1,0 +1,1 @@
+"""Protocols: suites, orders, runs, and one sequence of tasks."""

@@ -1,0 +1,177 @@
+"""Runs one learner through one sequence of tasks and measures after each; a killed run goes on after its last whole task.
+
+Suite `mtil`: each task is asked about with its own labels offered. Suite `cil`: with all labels seen so far.
+Letters: N tasks, B pictures.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_nusa.files import durable
+from edge_nusa import memory
+from edge_nusa.research.learners.learners import Answer, Learner, state_bytes
+from edge_nusa.research.figures.metrics import auroc, expected_calibration_error
+from edge_nusa.research.protocol.runs import Run, Suite
+from edge_nusa.research.data.views import View
+from edge_nusa.errors import DamagedError, InputError, UsageError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run: `order` are the tasks' names, in order."""
+
+    suite: Suite
+    learner: str
+    shots: int
+    seed: int
+    order_name: str
+    order: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A file name of its own for each plan of one folder."""
+        count = f"-{len(self.order)}tasks" if self.suite == "cil" else ""
+        return f"{self.suite}{count}-{self.learner}-{self.shots}shots-seed{self.seed}-{self.order_name.replace(':', '')}"
+
+
+@dataclass(frozen=True)
+class Material:
+    """The pictures of a run: of each task its view, the pictures (B,) int64 to learn from and to be asked about; and of a
+    set that is never learned its view and pictures, or None."""
+
+    views: Mapping[str, View]
+    shots: Mapping[str, np.ndarray]
+    tests: Mapping[str, np.ndarray]
+    never: tuple[View, np.ndarray] | None
+
+
+@dataclass
+class Measured:
+    """Rows so far; each list has one entry a row (`Run` says what they are)."""
+
+    accuracy: list[list[float | None]] = field(default_factory=list)
+    joint: list[float | None] = field(default_factory=list)
+    retention: list[float | None] = field(default_factory=list)
+    ece: list[float | None] = field(default_factory=list)
+    auroc: list[float | None] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    state_bytes: list[int] = field(default_factory=list)
+    trained_numbers: int = 0
+
+
+def run(plan: Plan, material: Material, learner: Learner, part: Path) -> Run:
+    """Run the plan to its end; `part` is the file that holds what a killed run has so far, the caller's to remove once
+    the result is kept. Raises InputError for a task without pictures to learn from, DamagedError and UsageError for a
+    `part` that is none or of other tasks."""
+    empty = [name for name in plan.order if not len(material.shots[name])]
+    if empty:
+        raise InputError(f"{empty[0]}: expected pictures to learn from, found none that can be read; check the folder")
+    memory.forget_peak()
+    measured = _resumed(part, plan, material, learner)
+    if not measured.accuracy:
+        _measure(measured, plan, material, learner, 0)
+    for done in range(len(measured.accuracy), len(plan.order) + 1):
+        name = plan.order[done - 1]
+        began = time.perf_counter()
+        learner.learn(material.views[name], material.shots[name], plan.seed)
+        measured.seconds.append(round(time.perf_counter() - began, 4))
+        measured.state_bytes.append(state_bytes(learner.arrays()))
+        measured.trained_numbers = learner.trained_numbers
+        _measure(measured, plan, material, learner, done)
+        _save(part, plan, measured, learner)
+    return Run(
+        plan.suite, plan.learner, plan.shots, plan.seed, plan.order_name, plan.order,
+        tuple(tuple(row) for row in measured.accuracy), tuple(measured.joint), tuple(measured.retention), tuple(measured.ece), tuple(measured.auroc),
+        tuple(measured.seconds), tuple(measured.state_bytes), memory.peak_bytes(), measured.trained_numbers,
+    )  # fmt: skip
+
+
+def _measure(measured: Measured, plan: Plan, material: Material, learner: Learner, done: int) -> None:
+    """Add the row after `done` tasks."""
+    learned = [material.views[name] for name in plan.order[:done]]
+    row: list[float | None] = []
+    confidences, hits, known = [], [], []
+    for index, name in enumerate(plan.order):
+        view, pictures = material.views[name], material.tests[name]
+        if not len(pictures) or (plan.suite == "cil" and index >= done):
+            row.append(None)
+            continue
+        found = learner.answer([view] if plan.suite == "mtil" else learned, view, pictures)
+        is_right = _right(found, learned if plan.suite == "cil" else [view], view, pictures)
+        row.append(round(100 * float(is_right.mean()), 4))
+        if index < done:
+            confidences.append(found.probabilities.max(axis=1))
+            hits.append(is_right)
+            known.append((found if plan.suite == "cil" else learner.answer(learned, view, pictures)).novelty)
+    measured.accuracy.append(row)
+    measured.joint.append(_percent(hits) if plan.suite == "cil" else None)
+    measured.ece.append(expected_calibration_error(np.concatenate(confidences), np.concatenate(hits)) if hits else None)
+    retained, unknown = _never(material, learner, learned)
+    measured.retention.append(retained)
+    measured.auroc.append(auroc(np.concatenate(known), unknown) if known and unknown is not None else None)
+
+
+def _right(found: Answer, offered: Sequence[View], view: View, pictures: np.ndarray) -> np.ndarray:
+    start = 0
+    for other in offered:
+        if other.name == view.name:
+            break
+        start += len(other.labels)
+    return np.asarray(found.probabilities.argmax(axis=1) == start + view.classes[pictures])
+
+
+def _percent(hits: Sequence[np.ndarray]) -> float | None:
+    return round(100 * float(np.concatenate(hits).mean()), 4) if hits else None
+
+
+def _never(material: Material, learner: Learner, learned: Sequence[View]) -> tuple[float | None, np.ndarray | None]:
+    """Zero-shot percent on the set that is never learned, and the novelty of its pictures among the learned labels."""
+    if material.never is None:
+        return None, None
+    view, pictures = material.never
+    if not len(pictures):
+        return None, None
+    found = learner.answer([view], view, pictures)
+    retained = round(100 * float(_right(found, [view], view, pictures).mean()), 4)
+    return retained, learner.answer(learned, view, pictures).novelty if learned else None
+
+
+def _save(part: Path, plan: Plan, measured: Measured, learner: Learner) -> None:
+    content = json.dumps({"order": plan.order, **vars(measured)}).encode()
+    arrays = {f"state/{name}": array for name, array in learner.arrays().items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, measured=np.frombuffer(content, np.uint8), **arrays)  # type: ignore[arg-type]
+    durable.replace_file(part, buffer.getvalue())
+
+
+def check_order(path: Path, order: tuple[str, ...], plan: Plan) -> None:
+    """Raises UsageError where what is kept in `path` is of other tasks than the plan's, or in another order."""
+    if order != plan.order:
+        raise UsageError(f"{path}: expected the tasks {', '.join(plan.order)}, found {', '.join(order)}; take another --out")
+
+
+def _resumed(part: Path, plan: Plan, material: Material, learner: Learner) -> Measured:
+    """What a killed run left, with the learner as it was; an empty start where there is nothing."""
+    if not part.exists():
+        return Measured()
+    try:
+        with np.load(part) as found:
+            content: dict[str, Any] = json.loads(found["measured"].tobytes())
+            arrays = {name.removeprefix("state/"): found[name] for name in found.files if name.startswith("state/")}
+        order = tuple(content.pop("order"))
+        measured = Measured(**content)
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedError(f"{part}: not part of a run of this version ({error}); remove the file and run the same command again") from error
+    check_order(part, order, plan)
+    learner.restore(arrays, [material.views[name] for name in plan.order[: len(measured.seconds)]])
+    return measured

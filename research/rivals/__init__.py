@@ -1,0 +1,1 @@
+"""Measures the product beside peft, open_clip and rclip's way."""

@@ -1,0 +1,93 @@
+"""How time, memory and the state grow with tasks, pictures and labels; on the embedded model unless --bundle is given.
+
+    python research/rivals/growth.py --images 10,100,1000,10000 --tasks 50 --labels 10,100,1000 [--json FILE] [--plot FILE.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edge_nusa.device.board.measure import Run, child, edge_nusa_words, learn_child, write_pictures
+
+
+def numbers(text: str) -> list[int]:
+    """`10,100` as whole numbers."""
+    return [int(word) for word in text.split(",") if word]
+
+
+def learned(pictures: Path, folder: Path, bundle: list[Any], steps: int) -> tuple[Run, int]:
+    """One learn, with the memory of both its processes, and the bytes of the generation it left."""
+    run = learn_child("--dataset", pictures, "--state", folder, "--steps", str(steps), *bundle)
+    newest = max((folder / "generations").iterdir())
+    return run, sum(path.stat().st_size for path in newest.iterdir())
+
+
+def main() -> None:
+    """Measure and print three tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--images", type=numbers, default=[10, 100, 1000])
+    parser.add_argument("--tasks", type=int, default=10)
+    parser.add_argument("--labels", type=numbers, default=[10, 100])
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
+    arguments = parser.parse_args()
+    bundle = ["--bundle", arguments.bundle] if arguments.bundle else []
+    rows: dict[str, list[dict[str, float]]] = {"tasks": [], "images": [], "labels": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for task in range(1, arguments.tasks + 1):
+            pictures = write_pictures(folder / f"task{task}", [f"thing {task}"], 8, task)
+            run, size = learned(pictures, folder / "tasks", bundle, arguments.steps)
+            rows["tasks"].append({"count": task, "seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": run.peak_rss_bytes, "state_bytes": size})
+        few = sorted(write_pictures(folder / "few", ["thing 1"], 10).glob("*/*.jpg"))
+        for count in arguments.images:
+            many = folder / f"images{count}"
+            many.mkdir()
+            for index in range(count):
+                (many / f"{index:06d}.jpg").hardlink_to(few[index % len(few)])
+            run = child(edge_nusa_words("predict", many, "--state", folder / "tasks", "--top", "1", *bundle))
+            figures = {"count": count, "seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": run.peak_rss_bytes}
+            rows["images"].append({**figures, "milliseconds_an_image": 1000 * run.seconds / count})
+        for count in arguments.labels:
+            pictures = write_pictures(folder / f"labels{count}", [f"thing {index}" for index in range(count)], 2, count)
+            run, size = learned(pictures, folder / f"state{count}", bundle, arguments.steps)
+            rows["labels"].append({"count": count, "seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": run.peak_rss_bytes, "state_bytes": size})
+    for what, found in rows.items():
+        shown = found if len(found) < 6 else [row for row in found if row["count"] in (1, 2, 5, 10, 20, 50, len(found))]
+        names = list(shown[0]) if shown else []
+        print(f"\n| {what} | " + " | ".join(names[1:]) + " |\n|" + "---|" * len(names))
+        for row in shown:
+            print("| " + " | ".join(f"{row[name]:.1f}" if isinstance(row[name], float) else str(row[name]) for name in names) + " |")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+    if arguments.plot:
+        plot(rows, arguments.plot)
+
+
+def plot(rows: dict[str, list[dict[str, float]]], path: Path) -> None:
+    """Three panels: processor seconds, memory and, where there is one, the state, over tasks, pictures and labels."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+    for panel, (what, title) in zip(panels, (("tasks", "tasks learned"), ("images", "pictures asked"), ("labels", "labels in one task")), strict=True):
+        counts = [row["count"] for row in rows[what]]
+        for name, label, unit in (("processor_seconds", "processor seconds", 1), ("peak_rss_bytes", "peak MiB", 2**20), ("state_bytes", "state, 10 KiB", 10 * 2**10)):
+            if all(name in row for row in rows[what]):
+                panel.plot(counts, [row[name] / unit for row in rows[what]], marker="o", markersize=3, label=label)
+        panel.set(xlabel=title, yscale="log", xscale="linear" if what == "tasks" else "log")
+        panel.grid(alpha=0.3)
+    panels[0].legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Pictures are decoded by one other thread while the trunk runs: in order, never two at once, never far ahead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_nusa.model import sessions
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.device.board.measure import write_pictures
+from edge_nusa.device.asking.features import Prepared, _ahead, extract, extracted, limits
+from edge_nusa.pictures import Quarantined
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 40])
+@pytest.mark.parametrize("ahead", [1, 4])
+def test_each_comes_in_order_and_at_most_so_many_wait(count: int, ahead: int) -> None:
+    begun: list[int] = []
+    running = threading.Lock()
+
+    def prepared(index: int) -> Prepared:
+        assert running.acquire(blocking=False), "two at once"
+        begun.append(index)
+        time.sleep(0.001)
+        running.release()
+        return Quarantined(str(index), "") if index % 3 == 1 else np.array([index])
+
+    for index, array in enumerate(_ahead(prepared, count, ahead)):
+        assert isinstance(array, Quarantined) == (index % 3 == 1)
+        assert (int(array.image) if isinstance(array, Quarantined) else array[0]) == index
+        assert max(begun) <= index + ahead
+    assert begun == list(range(count))
+
+
+def test_a_failure_comes_where_it_belongs_and_ends_the_thread() -> None:
+    def prepared(index: int) -> Prepared:
+        if index == 3:
+            raise RuntimeError("a fault of our own")
+        return np.array([index])
+
+    before, seen = threading.active_count(), []
+    with pytest.raises(RuntimeError, match="our own"):
+        seen.extend(array for array in _ahead(prepared, 10, 4))
+    assert threading.active_count() == before
+    found = _ahead(prepared, 3, 1)
+    next(found)
+    found.close()  # whoever asks no more
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_fault_in_the_trunk_ends_the_thread_while_the_error_is_held(tmp_path: Path, is_streamed: bool) -> None:
+    bundle = Bundle.open(embedded_bundle())
+    paths = sorted(write_pictures(tmp_path / "pictures", ["ash"], 9).rglob("*.jpg"))
+    before, bounds = threading.active_count(), limits(bundle, None, 2)
+
+    class Broken:
+        def run(self, *_: object) -> list[np.ndarray]:
+            raise RuntimeError("no room")
+
+    def use() -> None:
+        if is_streamed:
+            with closing(extracted(Broken(), bundle, paths, bounds, False, lambda done, total: None)) as chunks:
+                next(chunks)
+        else:
+            extract(Broken(), bundle, paths, bounds, False, lambda done, total: None)
+
+    try:
+        use()
+    except RuntimeError as error:
+        held = error
+        assert threading.active_count() == before
+        assert str(held) == "no room"
+    else:
+        pytest.fail("expected the fault of the trunk")
+
+
+def test_features_are_those_of_pictures_taken_one_by_one(tmp_path: Path) -> None:
+    bundle = Bundle.open(embedded_bundle())
+    paths = sorted(write_pictures(tmp_path / "pictures", ["ash"], 7).rglob("*.jpg"))
+    paths[3].write_bytes(b"no picture")
+    trunk, bounds = sessions.open_session(bundle, "image_trunk", 1), limits(bundle, None, 2)
+    together = extract(trunk, bundle, paths, bounds, False, lambda done, total: None)
+    alone = [extract(trunk, bundle, [path], bounds, False, lambda done, total: None) for path in paths]
+    assert together.kept == [0, 1, 2, 4, 5, 6]
+    assert [one.reason for one in together.quarantined] == [alone[3].quarantined[0].reason]
+    np.testing.assert_allclose(together.embedding, np.concatenate([one.embedding for one in alone]), atol=1e-5)

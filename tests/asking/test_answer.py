@@ -1,0 +1,83 @@
+"""Who answers: the gate, the head and the untouched model, and what learning must not do to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_nusa.device.asking.answer import NOVELTY_CAP, combined
+from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.device.learning.learn import LearnSettings, learn
+from edge_nusa.device.manage import forget, known
+from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.learning.task import one_label
+from edge_nusa.pictures import find_pictures
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.device.workplace import Workplace
+
+QUICK = LearnSettings(replace(DEVICE, steps=3), is_forced=True)
+
+
+def teach(workplace: Workplace, folder: Path, label: str, settings: LearnSettings = QUICK) -> dict[str, object]:
+    """One learn of a few steps, without progress."""
+    return learn(workplace, one_label(folder, label), settings, lambda what, done, total: None)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    """The embedded bundle with an empty state, on one thread."""
+    return Workplace.open(None, tmp_path / "state", threads=1)
+
+
+def first_answers(workplace: Workplace, others: list[str], folder: Path) -> list[str]:
+    """The most probable label of each picture in a folder."""
+    return [r["labels"][0]["label"] for r in Predictor(workplace, others)(find_pictures(folder)[0], 1) if isinstance(r, dict)]
+
+
+def test_one_picture_does_not_open_the_gate_for_everything(workplace: Workplace, pictures: DemoPictures) -> None:
+    one = find_pictures(pictures.taught["brick wall"])[0][0]
+    before = {thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()}
+    teach(workplace, one, "qwxv")
+    assert known(workplace)[1].labels[0].novelty == 0
+    assert {thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()} == before
+
+
+def test_the_novelty_limit_is_a_labels_own_and_goes_with_it(workplace: Workplace, pictures: DemoPictures) -> None:
+    teach(workplace, pictures.taught["gravel"], "gravel")
+    knowledge = known(workplace)[1]
+    assert 0 < knowledge.labels[0].novelty < NOVELTY_CAP * len(knowledge.head.gram) / knowledge.head.solve().variance
+    forget(workplace, "GRAVEL")
+    assert known(workplace)[1].labels == ()
+
+
+def test_a_label_alone_is_judged_against_nouns_and_not_always_right(workplace: Workplace, pictures: DemoPictures, tmp_path: Path) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    sources = [find_pictures(folder)[0][0] for folder in (*pictures.others.values(), *pictures.taught.values())]
+    for index, source in enumerate(sources):
+        (mixed / f"{index}.png").write_bytes(source.read_bytes())
+    report = teach(workplace, mixed, "zebra")
+    assert report["judged_by"] == "leave-one-out"
+    assert report["labels"][0]["accuracy_after"] < 100  # type: ignore[index]
+
+
+def test_teaching_a_case_twin_goes_on_with_the_same_label_and_its_template(workplace: Workplace, pictures: DemoPictures) -> None:
+    teach(workplace, pictures.taught["gravel"], "gravel", replace(QUICK, template="{} on the ground"))
+    report = teach(workplace, pictures.asked["gravel"], "Gravel")
+    labels = known(workplace)[1].labels
+    assert [(label.name, label.images, label.template) for label in labels] == [("gravel", 16, "{} on the ground")]
+    assert report["retention"]["old_labels_cosine"] is None  # type: ignore[index]
+
+
+def test_the_chosen_learned_label_always_wins_over_the_others() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        learned, others = generator.integers(1, 6, 2)
+        chosen = generator.dirichlet(np.ones(learned), 4)
+        zero_shot = generator.dirichlet(np.ones(learned + others) * 0.3, 4)
+        row = combined(chosen, zero_shot, int(learned))
+        np.testing.assert_allclose(row.sum(axis=1), 1)
+        assert (row.argmax(axis=1) == chosen.argmax(axis=1)).all()

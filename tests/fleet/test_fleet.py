@@ -1,0 +1,107 @@
+"""A fleet in folders, in fresh processes: three devices teach, a hub merges, and after a round all of them know all labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import answer_of, run_cli
+
+from edge_nusa.device.demo.pictures import DemoPictures
+
+FEW = ("--steps", "5")
+
+
+class Fleet:
+    """A hub and its devices in one folder."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.folder, self.names = folder, names
+        self.hub("init", folder / "store")
+        for name in names:
+            self.device(name, "init", folder / "store", "--root", folder / "hub" / "root.json")
+            self.hub("enroll", folder / name / "sync" / "device.pub", "--name", name)
+
+    def hub(self, *words: str | Path) -> Any:
+        return answer_of("hub", *words, "--hub", self.folder / "hub")
+
+    def device(self, name: str, *words: str | Path) -> Any:
+        return answer_of("sync", *words, "--state", self.folder / name)
+
+    def learn(self, name: str, label: str, pictures: Path) -> Any:
+        return answer_of("learn", "--images", pictures, "--label", label, "--state", self.folder / name, *FEW)
+
+    def labels(self, name: str) -> dict[str, int]:
+        return {row["label"]: row["images"] for row in answer_of("labels", "--state", self.folder / name)["labels"]}
+
+    def round(self) -> dict[str, Any]:
+        """Everyone pushes, the hub merges and publishes, everyone pulls; what the hub said of the merge."""
+        for name in self.names:
+            self.device(name, "push")
+        merged = self.hub("merge")
+        self.hub("publish")
+        for name in self.names:
+            self.device(name, "pull")
+        return merged
+
+
+@pytest.fixture(scope="module")
+def fleet(pictures: DemoPictures, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """Three devices after one round: one taught brick wall, two taught gravel with different pictures, one of them lawn too."""
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"), "a", "b", "c")
+    fleet.learn("a", "brick wall", pictures.taught["brick wall"])
+    fleet.learn("b", "gravel", pictures.taught["gravel"])
+    fleet.learn("c", "Gravel", pictures.asked["gravel"])
+    fleet.learn("c", "lawn grass", pictures.taught["lawn grass"])
+    fleet.merge_report = fleet.round()
+    return fleet
+
+
+def test_after_a_round_all_devices_know_all_labels_with_all_pictures(fleet: Fleet) -> None:
+    for name in fleet.names:
+        assert fleet.labels(name) == {"brick wall": 8, "gravel": 16, "lawn grass": 8} or fleet.labels(name) == {"brick wall": 8, "Gravel": 16, "lawn grass": 8}
+
+
+def test_after_a_round_all_devices_hold_the_same_bytes(fleet: Fleet) -> None:
+    def learned(name: str) -> list[bytes]:
+        current = json.loads((fleet.folder / name / "CURRENT").read_text())["generation"]
+        folder = fleet.folder / name / "generations" / f"{current:06d}"
+        return [(folder / file).read_bytes() for file in ("core.safetensors", "head.safetensors", "labels.json", "anchors.safetensors")]
+
+    assert learned("a") == learned("b") == learned("c")
+
+
+def test_a_device_answers_what_another_one_taught(fleet: Fleet, pictures: DemoPictures) -> None:
+    done = run_cli("predict", pictures.asked["lawn grass"], "--state", fleet.folder / "a")
+    answers = [json.loads(line)["labels"][0]["label"] for line in done.stdout.splitlines()]
+    assert answers.count("lawn grass") >= 6
+
+
+def test_a_second_sync_finds_nothing_new(fleet: Fleet) -> None:
+    assert fleet.device("a", "push")["update"] is None
+    assert fleet.device("a", "pull")["generation"] is None
+    assert fleet.hub("merge")["merged"] is False
+    status = fleet.device("a", "status")
+    assert (status["round"], status["waiting"], status["unsent"]) == (1, [], False)
+
+
+def test_a_hubs_other_commands_say_what_they_did(fleet: Fleet) -> None:
+    def said(*words: str | Path) -> str:
+        done = run_cli("hub", *words, "--format", "human")
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    hub = ("--hub", fleet.folder / "hub")
+    assert said("check", fleet.folder / "store").startswith("sound: of 8 writers at once one won, in 8 of 8 races")
+    assert said("rotate", "--root-keys", fleet.folder / "hub" / "root-keys", *hub).startswith("root 2 is in the store")
+    assert said("publish", *hub).startswith("published round 1,")
+    assert fleet.device("b", "pull")["generation"] is None
+    table = said("status", *hub)
+    assert "round 1, labels: " in table and table.count("\n") == 5
+    assert said("revoke", "c", *hub).startswith("revoked ")
+    assert "revoked" in said("status", *hub)
+    assert said("merge", *hub) == "nothing new; round 1 stays\n"
+    status = run_cli("sync", "status", "--state", fleet.folder / "b", "--format", "human")
+    assert ["round", "1"] in [line.split() for line in status.stdout.splitlines()]

@@ -1,0 +1,356 @@
+"""What the hub refuses, with the reason; what it passes over; and what a device does with a round that it must not take."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fleet_world import Member, bundle, new_hub, one_round, scans
+
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.errors import EdgeNusaError, InputError, RefusedError, ResourceError, StoreError, UsageError
+from edge_nusa.knowledge.knowledge import RoundMark, to_files
+from edge_nusa.sync.hub import inbox
+from edge_nusa.sync.trust import keys
+from edge_nusa.sync import update
+from edge_nusa.sync.change import Change, LabelChange
+from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.inbox import Limits
+from edge_nusa.sync.update import Place, Statement
+
+
+def digits(digit: int, start: int, count: int) -> np.ndarray:
+    """Features (count, F) of scans of one digit."""
+    _, features, classes = scans()
+    return features[np.flatnonzero(classes == digit)[start : start + count]]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> tuple[Hub, list[Member]]:
+    hub = new_hub(tmp_path)
+    return hub, [Member(tmp_path, hub, name) for name in ("a", "b")]
+
+
+class Sender:
+    """Whoever holds a device's key and signs what they like."""
+
+    def __init__(self, hub: Hub, member: Member) -> None:
+        self.hub, self.member = hub, member
+        self.signer = keys.load_key(member.workplace.state.folder / "sync" / "key.pem")
+        self.place = Place(hub.settings.fleet, hub.settings.basis_hash, member.key, 1, RoundMark())
+
+    def change(self, count: int = 6) -> Change:
+        rows = digits(3, 0, count)
+        from edge_nusa.knowledge.knowledge import Label
+
+        wide = rows.astype(np.float64)
+        cores = {name: np.full((rank, rank), 1e-3) for name, rank in self.hub.layout.ranks.items()}
+        return Change(cores, (wide.T @ wide).astype(np.int64), {"three": LabelChange(Label("three", 0), count, rows.sum(axis=0))}, tasks=1)
+
+    def send(self, change: Change, place: Place | None = None) -> Statement:
+        statement, numbers = update.encode(change, place or self.place, "float16")
+        inbox.send(self.hub.store, inbox.seal(statement, self.signer), statement, numbers)
+        return statement
+
+
+def reasons(report: dict[str, Any], member: Member) -> list[str]:
+    row = next(row for row in report["devices"] if row["device"] == member.key)
+    return list(row["refused"].values())
+
+
+MISPLACED = {
+    "another fleet": (lambda place: replace(place, fleet="0" * 32), "it is of another fleet"),
+    "another basis": (lambda place: replace(place, basis_hash="0" * 64), "learned over another bundle's basis"),
+    "a future round": (lambda place: replace(place, round=RoundMark(9, "0" * 64)), "based on round 9, and the newest is 0"),
+}
+
+
+@pytest.mark.parametrize("case", MISPLACED)
+def test_a_signed_update_of_another_place_is_refused_for_good(fleet: tuple[Hub, list[Member]], case: str) -> None:
+    hub, (member, _) = fleet
+    sender, (moved, words) = Sender(hub, member), MISPLACED[case]
+    sender.send(sender.change(), moved(sender.place))
+    report = hub.merge(MergeSettings())
+    assert words in reasons(report, member)[0]
+    assert report["labels"] == []
+    sender.send(sender.change(), replace(sender.place, sequence=2, round=RoundMark(1, "1" * 64)))
+    assert hub.merge(MergeSettings())["labels"] == ["three"]
+    status = next(row for row in hub.status()["devices"] if row["device"] == member.key)
+    assert words in status["refused"]["1"]
+
+
+def test_an_old_update_under_a_new_number_is_refused_as_a_replay(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, _) = fleet
+    sender = Sender(hub, member)
+    sender.send(sender.change())
+    assert hub.merge(MergeSettings())["merged"]
+    folder = Path(hub.settings.store) / "updates" / member.key
+    envelope = next(folder.glob("00000001-*.json"))
+    shutil.copy(envelope, folder / envelope.name.replace("00000001", "00000002"))
+    assert "an old one under a new name" in reasons(hub.merge(MergeSettings()), member)[0]
+    assert hub.current()[0].knowledge.head.counts.tolist() == [6]
+
+
+def test_two_updates_signed_with_one_number_are_both_refused(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, _) = fleet
+    sender = Sender(hub, member)
+    sender.send(sender.change(6))
+    sender.send(sender.change(4))
+    assert "two different updates of this number" in reasons(hub.merge(MergeSettings()), member)[0]
+
+
+def inflated(change: Change) -> Change:
+    return replace(change, labels={"three": replace(change.labels["three"], pictures=600)})
+
+
+def large_norm(change: Change) -> Change:
+    return replace(change, cores={name: 1000 * 50 * core for name, core in change.cores.items()})
+
+
+def flipped(change: Change) -> Change:
+    label = change.labels["three"]
+    return replace(change, gram=-change.gram, labels={"three": replace(label, sums=-label.sums)})
+
+
+def taken_back(change: Change) -> Change:
+    """A device takes back pictures that it never gave, consistently."""
+    label = change.labels["three"]
+    return replace(change, gram=-change.gram, labels={"three": replace(label, pictures=-label.pictures, sums=-label.sums)})
+
+
+IMPLAUSIBLE: dict[str, tuple[Callable[[Change], Change], str]] = {
+    "an inflated count": (inflated, "expected sums of 600 pictures, found those of another number"),
+    "a norm of 1000 times": (large_norm, "expected cores of a norm up to .* found"),
+    "a flipped sign": (flipped, "found those of another number"),
+    "more taken back than given": (taken_back, "takes back more pictures of 'three' than the device gave"),
+    "too many forgotten": (lambda change: replace(change, forgets=tuple((f"label {i}", 1) for i in range(21))), "takes back 21 labels at once, the bound is 20"),
+}
+
+
+@pytest.mark.parametrize("case", IMPLAUSIBLE)
+def test_a_signed_update_that_no_lesson_gives_is_refused_with_the_reason(fleet: tuple[Hub, list[Member]], case: str) -> None:
+    hub, (member, _) = fleet
+    lie, words = IMPLAUSIBLE[case]
+    sender = Sender(hub, member)
+    sender.send(lie(sender.change()))
+    found = reasons(hub.merge(MergeSettings()), member)
+    assert len(found) == 1
+    import re
+
+    assert re.search(words, found[0])
+    assert hub.current()[0].knowledge.head.counts.tolist() == []
+
+
+def test_an_update_over_the_bounds_of_size_and_pictures_is_refused_before_its_numbers_are_read(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, other) = fleet
+    Sender(hub, member).send(Sender(hub, member).change())
+    for path in (Path(hub.settings.store) / "updates" / member.key).glob("*.numbers"):
+        path.unlink()
+    Sender(hub, other).send(Sender(hub, other).change())
+    report = hub.merge(MergeSettings(limits=Limits(pictures=5, size=100_000)))
+    assert "it is of 6 pictures, the bound is 5" in reasons(report, other)[0]
+    report = hub.merge(MergeSettings(limits=Limits(size=1000)))
+    assert "bytes, the bound is 1000" in reasons(report, member)[0]
+
+
+def test_what_is_not_signed_by_the_device_never_counts_against_it(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, other) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    member.push()
+    folder = Path(hub.settings.store) / "updates" / member.key
+    envelope = next(folder.glob("*.json"))
+    forged = json.loads(envelope.read_bytes())
+    forged["signatures"][0]["sig"] = forged["signatures"][0]["sig"][::-1]
+    (folder / "00000001-0000000000000000.json").write_text(json.dumps(forged))
+    (folder / "00000001-1111111111111111.json").write_text("<html>Sign in</html>")
+    thief = Sender(hub, other)
+    thief.signer = keys.new_key(folder.parent.parent / "thief.pem")
+    (folder / "00000001-2222222222222222.json").write_bytes(inbox.seal(thief.send(thief.change()), thief.signer))
+    (folder / "readme.txt").write_text("hello")
+    report = hub.merge(MergeSettings())
+    assert report["labels"] == ["three"]
+    row = next(row for row in report["devices"] if row["device"] == member.key)
+    assert row["refused"] == {}
+    assert len(row["notes"]) == 4
+
+
+def test_an_unknown_device_is_not_read_and_a_revoked_one_no_longer(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, other) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    other.teach({"four": digits(4, 0, 5)}, 2)
+    one_round(hub, [member, other])
+    hub.enrolled.revoke("a")
+    member.teach({"five": digits(5, 0, 5)}, 3)
+    report = one_round(hub, [member, other])
+    assert (report["merged"], hub.status()["labels"]) == (False, ["three", "four"]) or sorted(hub.status()["labels"]) == ["four", "three"]
+    assert member.labels == {"three": 5, "four": 5, "five": 5}
+    with pytest.raises(InputError, match="revoked: make a new key on the device"):
+        hub.enrolled.add((member.workplace.state.folder / "sync" / "device.pub").read_bytes(), "again", "device.pub")
+
+
+def test_an_update_that_the_store_lost_or_changed_waits_until_the_device_puts_it_again(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, _) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    member.push()
+    numbers = next((Path(hub.settings.store) / "updates" / member.key).glob("*.numbers"))
+    whole = numbers.read_bytes()
+    numbers.write_bytes(whole[:-1])
+    report = hub.merge(MergeSettings())
+    assert report["merged"] is False
+    assert "the store or its transport changed them" in report["devices"][0 if report["devices"][0]["device"] == member.key else 1]["notes"][0]
+    numbers.unlink()
+    assert hub.merge(MergeSettings())["merged"] is False
+    assert member.push()["sent"] == [1]
+    assert numbers.read_bytes() == whole
+    assert hub.merge(MergeSettings())["labels"] == ["three"]
+
+
+def test_an_envelope_that_comes_before_earlier_ones_waits_for_them(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, _) = fleet
+    sender = Sender(hub, member)
+    sender.send(sender.change(), replace(sender.place, sequence=2))
+    report = hub.merge(MergeSettings())
+    assert report["merged"] is False
+    assert any("update 1 is not there yet, 1 later ones wait for it" in note for row in report["devices"] for note in row["notes"])
+    sender.send(sender.change(4))
+    assert hub.merge(MergeSettings())["merged"]
+    assert hub.current()[0].knowledge.head.counts.tolist() == [10]
+
+
+def test_a_round_that_the_judge_refuses_is_remembered_reported_and_not_taken_again(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, other) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1, core_size=0.25)  # far beyond a lesson: the vocabulary loses its meaning
+    member.push()
+    hub.merge(MergeSettings())
+    hub.publish()
+    other.teach({"four": digits(4, 0, 5)}, 2)
+    before = other.workplace.state.current()
+    with pytest.raises(RefusedError, match="% of the vocabulary changed its meaning"):
+        other.pull()
+    with pytest.raises(RefusedError, match="round 1 was refused here before .*wait for the next round, or use --force"):
+        other.pull()
+    assert other.workplace.state.current() == before
+    from edge_nusa.device.fleet import sync
+
+    assert "vocabulary" in sync.status(other.workplace)["refused_here"]["1"]
+    other.push()
+    hub.merge(MergeSettings())
+    row = next(row for row in hub.status()["devices"] if row["device"] == other.key)
+    assert len(row["refused_rounds"]) == 1
+    assert other.pull(is_forced=True)["labels"] == ["three"] or "four" in other.labels
+
+
+def test_a_round_that_was_undone_is_not_taken_again_by_itself(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, other) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    other.teach({"four": digits(4, 0, 5)}, 2)
+    one_round(hub, [member, other])
+    other.undo()
+    assert other.labels == {"four": 5}
+    with pytest.raises(RefusedError, match="round 1 was taken here and undone; .*or use --force"):
+        other.pull()
+    assert other.push()["update"] is None
+    member.teach({"five": digits(5, 0, 5)}, 3)
+    one_round(hub, [member, other])
+    assert other.labels == {"three": 5, "four": 5, "five": 5}
+
+
+def test_a_lesson_undone_after_it_was_merged_leaves_the_fleet(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, other) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    one_round(hub, [other, member])
+    member.undo()
+    member.undo()
+    assert member.labels == {}
+    member.teach({"four": digits(4, 0, 5)}, 2)
+    one_round(hub, [other])
+    member.push()
+    hub.merge(MergeSettings())
+    hub.publish()
+    other.pull()
+    assert other.labels == {"four": 5}
+
+
+def test_the_state_keeps_only_rounds_and_updates_that_its_generations_need(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, other) = fleet
+    for number in range(8):
+        member.teach({"three": digits(3, number, 2)}, number)
+        one_round(hub, [member, other])
+    folder = member.workplace.state.folder / "sync"
+    assert len(list((folder / "bases").iterdir())) <= 5
+    assert len(list((folder / "sent").iterdir())) <= 5
+    assert len(list((other.workplace.state.folder / "sync" / "bases").iterdir())) <= 5
+
+
+def test_a_hub_wants_the_fleets_bundle_and_a_device_joins_once(fleet: tuple[Hub, list[Member]], tmp_path: Path) -> None:
+    hub, (member, _) = fleet
+    other = Bundle(bundle().folder, replace(bundle().manifest, basis_hash="0" * 64))
+    with pytest.raises(UsageError, match="expected the bundle with the basis .*pass the fleet's --bundle"):
+        Hub(hub.folder, other)
+    from edge_nusa.device.fleet import membership as fleets
+
+    with pytest.raises(InputError, match="expected a state of no fleet, found one"):
+        fleets.join(member.workplace, str(tmp_path / "store"), hub.folder / "root.json")
+    with pytest.raises(EdgeNusaError, match="expected the public key that `edge-nusa sync init` wrote"):
+        hub.enrolled.add(b"-----BEGIN", "x", "device.pub")
+
+
+def test_a_store_that_is_not_mounted_is_said_and_nothing_is_written_in_its_place(fleet: tuple[Hub, list[Member]]) -> None:
+    hub, (member, _) = fleet
+    store = Path(hub.settings.store)
+    store.rename(store.with_name("unplugged"))
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    with pytest.raises(StoreError, match="expected the folder of a fleet's store, found none; mount it"):
+        member.push()
+    with pytest.raises(StoreError, match="mount it"):
+        hub.merge(MergeSettings())
+    assert not store.exists()
+    store.with_name("unplugged").rename(store)
+    assert member.push()["sent"] == [1]
+    assert hub.merge(MergeSettings())["labels"] == ["three"]
+
+
+def test_more_bytes_than_allowed_are_neither_sent_nor_fetched(fleet: tuple[Hub, list[Member]]) -> None:
+    from edge_nusa.device.fleet import sync
+
+    hub, (member, other) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    with pytest.raises(ResourceError, match=r"push: expected at most 1000 bytes \(--max-bytes\), found"):
+        sync.push(member.workplace, most_bytes=1000)
+    assert hub.store.list("updates") == []
+    assert member.push()["sent"] == [1]
+    hub.merge(MergeSettings())
+    hub.publish()
+    with pytest.raises(ResourceError, match=r"round 1: expected at most 1000 bytes \(--max-bytes\), found"):
+        sync.pull(other.workplace, most_bytes=1000)
+    assert sync.pull(other.workplace, most_bytes=10_000_000)["labels"] == ["three"]
+
+
+def test_an_update_holds_no_path_host_name_or_picture(fleet: tuple[Hub, list[Member]]) -> None:
+    import getpass
+    import platform
+    import zlib
+
+    hub, (member, _) = fleet
+    member.teach({"three": digits(3, 0, 5)}, 1)
+    member.push()
+    folder = Path(hub.settings.store) / "updates" / member.key
+    import base64
+
+    statement = base64.b64decode(json.loads(next(folder.glob("*.json")).read_bytes())["payload"])
+    numbers = zlib.decompress(next(folder.glob("*.numbers")).read_bytes())
+    known = json.loads(statement)
+    assert set(known) == {"forgets", "format_version", "fusion", "gram_sha256", "labels", "place", "precision", "sha256", "size", "spare", "tasks"}
+    assert known["labels"] == [{"name": "three", "novelty": 0.0, "template": None}]
+    for secret in (platform.node(), getpass.getuser(), str(member.workplace.state.folder), "/home", "/tmp", "Exif", "\x89PNG", "JFIF"):
+        assert secret.encode("latin-1") not in statement + numbers
+    rows = digits(3, 0, 5)
+    assert not any(row.astype("<i4").tobytes() in numbers for row in rows)
+    files = to_files(member.knows)
+    assert known["tasks"] == json.loads(files["labels.json"])["tasks"]

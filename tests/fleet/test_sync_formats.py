@@ -1,0 +1,261 @@
+"""What travels: exact numbers in few bytes, and no bit or byte of an update or a round changed without notice."""
+
+from __future__ import annotations
+
+import random
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_fleets import BASIS, FEATURES, FLEET, RANK, facts, first, pictures, small_layout, taught
+
+from edge_nusa.knowledge import fusion
+from edge_nusa.files import tensor_file
+from edge_nusa.errors import DamagedError
+from edge_nusa.knowledge.knowledge import RoundMark
+from edge_nusa.sync import gram_form, packed, round_file, update
+from edge_nusa.sync.hub import plausible
+from edge_nusa.sync.change import Change, difference
+from edge_nusa.sync.round_file import Forgot, Received
+from edge_nusa.sync.update import Place, Statement
+
+LAYOUT = small_layout()
+PLACE = Place(FLEET, BASIS, "d" * 64, 7, RoundMark(3, "a" * 64), ("e" * 64,))
+
+
+def gained(seed: int = 1, count: int = 5) -> Change:
+    """What a device gained that was taught two labels and forgot one."""
+    before = taught(first().knowledge, "old", pictures(seed + 100, 3))
+    now = taught(taught(before.without("old"), "cat", pictures(seed, count), 0.01), "Dog", pictures(seed + 1, 2), 0.02)
+    return difference(now, before, set())
+
+
+def damaged(data: bytes, flips: int = 256, cuts: int = 200) -> Iterator[bytes]:
+    """Copies with one bit flipped, cut short, emptied, zeroed, or with a byte more."""
+    rng = random.Random(0)
+    for bit in rng.sample(range(len(data) * 8), min(flips, len(data) * 8)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield bytes(flipped)
+    yield from (data[:length] for length in rng.sample(range(len(data)), min(cuts, len(data))))
+    yield from [b"", bytes(len(data)), data + b"\n"]
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 10**6), st.integers(0, 60), st.integers(0, 8), st.integers(5, 60))
+def test_a_symmetric_matrix_of_any_rank_and_sign_comes_back_exactly(seed: int, added: int, taken: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    plus, minus = (rng.integers(-3000, 3000, size=(count, size)) for count in (added, taken))
+    gram = plus.T @ plus - minus.T @ minus
+    form = gram_form.compact(gram)
+    assert np.array_equal(gram_form.restored(form, size, "here"), gram)
+    if added + taken <= size // 4 - 1:
+        assert "index" in form
+
+
+def test_an_indefinite_matrix_without_a_diagonal_falls_back_on_its_triangle() -> None:
+    gram = np.zeros((40, 40), np.int64)
+    gram[0, 1] = gram[1, 0] = 5
+    form = gram_form.compact(gram)
+    assert set(form) == {"upper"}
+    assert np.array_equal(gram_form.restored(form, 40, "here"), gram)
+
+
+def test_few_pictures_take_few_bytes_however_many_features_there_are() -> None:
+    rows = np.rint(1024 * np.random.default_rng(0).normal(size=(16, 577))).astype(np.int64)
+    gram = rows.T @ rows
+    size = len(packed.pack(gram_form.compact(gram)))
+    assert size < 16 * 577 * 4
+    assert size < len(packed.pack({"upper": gram_form.planes(gram[np.triu_indices(577)])})) / 10
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"upper": np.zeros((4, 9), np.uint8)}, "byte planes of 820 numbers"),
+        ({"index": np.array([0, 0], np.int32), "columns": np.zeros((4, 80), np.uint8)}, "different columns below 40"),
+        ({"index": np.array([50], np.int32), "columns": np.zeros((4, 40), np.uint8)}, "different columns below 40"),
+        ({"index": np.array([0], np.int32), "columns": np.zeros((4, 40), np.uint8)}, "independent columns"),
+        ({"index": np.array([0], np.int32)}, "as columns or as a triangle"),
+        ({"index": np.array([0], np.int32), "columns": gram_form.planes(np.arange(2, 42))}, "columns of a matrix of whole numbers"),
+    ],
+)
+def test_a_form_that_no_matrix_gave_is_refused(form: dict[str, np.ndarray], words: str) -> None:
+    with pytest.raises(DamagedError, match=f"here: expected {words}|here: expected .*{words}"):
+        gram_form.restored(form, FEATURES, "here")
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_an_update_comes_back_exactly_but_for_the_precision_of_its_cores(precision: str) -> None:
+    change = gained()
+    statement, numbers = update.encode(change, PLACE, precision)
+    again = Statement.from_bytes(statement.to_bytes(), "here")
+    assert again == statement
+    found = update.decode(again, numbers, LAYOUT, "here")
+    assert np.array_equal(found.gram, change.gram)
+    assert {key: (one.pictures, one.sums.tolist()) for key, one in found.labels.items()} == {
+        key: (one.pictures, one.sums.tolist()) for key, one in change.labels.items()
+    }
+    assert (found.spare, found.tasks, found.forgets) == (change.spare, change.tasks, change.forgets)
+    assert np.array_equal(found.fusion, change.fusion)
+    largest = max(np.abs(core).max() for core in change.cores.values())
+    assert all(np.abs(found.cores[name] - core).max() <= largest / 200 for name, core in change.cores.items())
+
+
+def test_a_statement_reads_the_same_for_ever() -> None:
+    statement = update.encode(gained(), PLACE, "float16")[0]
+    golden = re.sub(rb'"(sha256|gram_sha256)":"(?!aaaa)[0-9a-f]{64}"', rb'"\1":"-"', statement.to_bytes()).replace(b'"size":%d' % statement.size, b'"size":0')
+    assert golden == (
+        b'{"forgets":[["old",1]],"format_version":1,"fusion":[' + b",".join([b"0"] * 56) + b'],"gram_sha256":"-","labels":[{"name":"cat","novelty":0.0,"template":null},'
+        b'{"name":"Dog","novelty":0.0,"template":null}],"place":{"basis_hash":"' + BASIS.encode() + b'","device":"' + b"d" * 64 + b'",'
+        b'"fleet":"' + FLEET.encode() + b'","refused_rounds":["' + b"e" * 64 + b'"],"round":{"number":3,"sha256":"' + b"a" * 64 + b'"},"sequence":7},'
+        b'"precision":"float16","sha256":"-","size":0,"spare":0,"tasks":2}'
+    )
+
+
+def test_no_flipped_bit_or_cut_of_an_updates_numbers_is_accepted() -> None:
+    statement, numbers = update.encode(gained(), PLACE, "float16")
+    for copy in damaged(numbers):
+        with pytest.raises(DamagedError, match="expected .* bytes with the signed SHA-256"):
+            update.decode(statement, copy, LAYOUT, "here")
+
+
+def test_no_flipped_bit_or_cut_of_a_round_is_accepted() -> None:
+    data = round_file.encode(replace(first(), knowledge=taught(first().knowledge, "cat", pictures(1, 3), 0.1), number=1))
+    mark = round_file.decode(data, LAYOUT, "here").knowledge.round
+    accepted = 0
+    for copy in damaged(data):
+        try:
+            # a flipped letter of a name may read well: what names a round is its SHA-256
+            accepted += round_file.decode(copy, LAYOUT, "here").knowledge.round.sha256 == mark.sha256
+        except DamagedError:
+            continue
+    assert accepted == 0
+
+
+def test_a_round_comes_back_exactly() -> None:
+    knowledge = taught(taught(first().knowledge, "cat", pictures(1, 3), 0.1), "dog", pictures(2, 4), 0.1)
+    received = {"a" * 64: Received(5, {3: "for the test"}, {"cup": Forgot(4, 1)})}
+    one = replace(first(), number=4, knowledge=knowledge, forgotten={"cup": 2}, received=received)
+    found = round_file.decode(round_file.encode(one), LAYOUT, "here")
+    assert facts(found.knowledge) == facts(knowledge)
+    assert (found.number, found.forgotten, found.received) == (4, one.forgotten, received)
+    assert all(np.array_equal(found.knowledge.cores[name], core.astype(np.float32)) for name, core in knowledge.cores.items())
+
+
+def repacked(change: Change, **tensors: np.ndarray | None) -> tuple[Statement, bytes]:
+    """An update signed by a device that packs its numbers as it likes; None leaves a tensor out."""
+    statement, numbers = update.encode(change, PLACE, "float16")
+    found = packed.unpack(numbers, 1 << 30, "here") | {name.replace("__", "."): tensor for name, tensor in tensors.items() if tensor is not None}
+    found = {name: tensor for name, tensor in found.items() if tensors.get(name.replace(".", "__"), 0) is not None}
+    packed_again = packed.pack(found)
+    from edge_nusa.files.file_record import sha256_hex
+
+    return replace(statement, sha256=sha256_hex(packed_again), size=len(packed_again)), packed_again
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ({"core__text__0__q": np.full((RANK, RANK), np.nan, np.float16)}, "NaN or infinite"),
+        ({"core__text__0__q": np.zeros((RANK + 1, RANK), np.float16)}, r"expected float16 \(3, 3\), found float16 \(4, 3\)"),
+        ({"core__text__0__q": np.zeros((RANK, RANK), np.float32)}, "expected float16 .* found float32"),
+        ({"core__text__0__q": np.full((RANK, RANK), 6e4, np.float16)}, "norm over 1e\\+04"),
+        ({"core__text__0__q": None}, "expected the cores of 2 matrices, found others"),
+        ({"payload": np.zeros(3, np.uint8)}, "'payload' is not expected"),
+        ({"counts": np.array([1, 2, 3])}, "expected the sums and counts of 2 labels"),
+        ({"counts": None}, "expected the sums and counts of 2 labels"),
+        ({"sums": np.zeros((4, 3), np.uint8)}, "byte planes of 80 numbers"),
+        ({"gram__upper": np.zeros((4, 820), np.uint8)}, "as columns or as a triangle"),
+    ],
+)
+def test_a_signed_update_of_other_tensors_is_refused_by_name(tensors: dict[str, np.ndarray | None], words: str) -> None:
+    statement, numbers = repacked(gained(), **tensors)
+    with pytest.raises(DamagedError, match=words):
+        update.decode(statement, numbers, LAYOUT, "here")
+
+
+def test_a_matrix_that_is_not_the_signed_one_is_refused() -> None:
+    other = update.encode(gained(9), PLACE, "float16")[0]
+    statement, numbers = update.encode(gained(), PLACE, "float16")
+    with pytest.raises(DamagedError, match="the matrix restored from its columns is not the one that was signed"):
+        update.decode(replace(statement, gram_sha256=other.gram_sha256), numbers, LAYOUT, "here")
+
+
+def test_numbers_that_unpack_without_end_are_cut_off() -> None:
+    bomb = zlib.compress(bytes(64 << 20), 9)
+    with pytest.raises(DamagedError, match="expected packed numbers of at most 1000 bytes and nothing after them"):
+        packed.unpack(bomb, 1000, "here")
+    with pytest.raises(DamagedError, match="nothing after them"):
+        packed.unpack(packed.pack({"a": np.zeros(1)}) + b"x", 1 << 20, "here")
+    pickled = b"\x80\x04\x95\x1a\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94."
+    for data in (pickled, b"\x93NUMPY\x01\x00", b"PK\x03\x04data.pkl"):
+        with pytest.raises(DamagedError, match="expected packed numbers, found"):
+            packed.unpack(data, 1 << 20, "here")
+        with pytest.raises(DamagedError, match="here: "):
+            packed.unpack(zlib.compress(data), 1 << 20, "here")
+
+
+@pytest.mark.parametrize("header", [2**63, (1 << 20) + 1])
+def test_a_header_that_announces_too_much_is_refused_unread(header: int) -> None:
+    with pytest.raises(DamagedError, match="its header announces"):
+        packed.unpack(zlib.compress(header.to_bytes(8, "little") + b"{}"), 1 << 20, "here")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b'"format_version":2', b'"sequence":-1', b'"sequence":true', b'"fusion":[1e999]', b'"fusion":[0,0]', b'"precision":"float64"',
+        b'"name":"../x"', b'"name":"cat\\u0000"', b'"forgets":{}', b'"tasks":1.5', b'"template":"no gap"', b'"spare":99999999999999',
+    ],
+)  # fmt: skip
+def test_a_statement_with_a_field_of_the_wrong_kind_is_refused(entry: bytes) -> None:
+    name = entry.split(b":")[0]
+    data = re.sub(re.escape(name) + rb':(\[\[.*?\]\]|"[^"]*"|[^,}\]]*)', lambda match: entry, update.encode(gained(), PLACE, "float16")[0].to_bytes(), count=1)
+    assert entry in data
+    with pytest.raises(DamagedError, match="here: "):
+        Statement.from_bytes(data, "here")
+
+
+def lied(change: Change, **values: object) -> Change:
+    return replace(change, **values)
+
+
+def with_label(change: Change, **values: object) -> Change:
+    return replace(change, labels={**change.labels, "cat": replace(change.labels["cat"], **values)})
+
+
+def test_what_pictures_give_is_plausible() -> None:
+    plausible.check(gained())
+    plausible.check(difference(taught(first().knowledge, "cat", pictures(3, 9)), first().knowledge, set()))
+
+
+HONEST = difference(taught(first().knowledge, "cat", pictures(3, 9)), first().knowledge, set())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (with_label(HONEST, pictures=900), "expected sums of 900 pictures, found those of another number"),
+        (with_label(HONEST, sums=-HONEST.labels["cat"].sums), "found those of another number"),
+        (with_label(HONEST, sums=np.append(1000 * HONEST.labels["cat"].sums[:-1], 9 * 1024)), "features of a mean square of 1"),
+        (lied(HONEST, fusion=np.full(fusion.SHAPE, 200 * fusion.LARGEST)), "expected losses of at most .* for 9 pictures"),
+        (lied(HONEST, gram=-HONEST.gram), "whose last row is that of the labels' sums"),
+        (lied(HONEST, gram=HONEST.gram + np.pad(np.diag(np.full(39, 10**9)), (0, 1))), "expected a G of at most"),
+        (lied(HONEST, gram=HONEST.gram // np.pad(np.full((39, 39), 50), (0, 1), constant_values=1)), "a negative direction"),
+    ],
+)
+def test_what_no_pictures_can_give_is_refused(change: Change, words: str) -> None:
+    with pytest.raises(DamagedError, match=words):
+        plausible.check(change)
+
+
+def test_the_numbers_are_safetensors_and_nothing_else() -> None:
+    numbers = update.encode(gained(), PLACE, "float16")[1]
+    names = set(tensor_file.decode(zlib.decompress(numbers), "here"))
+    assert names == {"gram.index", "gram.columns", "sums", "counts", "core.text.0.q", "core.text.0.v"}

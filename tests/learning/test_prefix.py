@@ -1,0 +1,70 @@
+"""Texts that begin with the same tokens: those pass through the text tail once, and nothing else changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_nusa.model import towers
+from edge_nusa.model.blocks import Adapter
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.device.learning.task_data import TaskData
+from edge_nusa.device.learning.train_cores import shared_prefix
+from edge_nusa.model.parameters import TowerShape
+from edge_nusa.model.text_encoder import TextEncoder
+
+
+def tail_of(blocks: int) -> towers.TextTail:
+    """A random text tail whose projections all carry an adapter with a core that is not zero."""
+    torch.manual_seed(blocks)
+    tail = towers.TextTail(TowerShape(16, blocks, 2, 32, 8, blocks, True, 12, 0))
+    torch.nn.init.normal_(tail.text_projection)
+    tail.requires_grad_(False)
+    for block in tail.blocks.values():
+        for name in ("q", "k", "v", "o"):
+            bases = (torch.linalg.qr(torch.randn(16, 4))[0] for _ in range(2))
+            adapter = Adapter(*bases, 2.0, 0.0)
+            torch.nn.init.normal_(adapter.core)
+            block.attn.projection(name).adapter = adapter
+    return tail
+
+
+@given(blocks=st.integers(0, 3), prefix=st.integers(0, 5), after=st.lists(st.integers(0, 5), min_size=1, max_size=6), seed=st.integers(0, 99))
+def test_a_shared_prefix_changes_neither_anchors_nor_gradients(blocks: int, prefix: int, after: list[int], seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    last = torch.tensor(after) + prefix
+    hidden = torch.randn(len(after), int(last.max()) + 1, 16, generator=generator)
+    hidden[:, :prefix] = hidden[0, :prefix].clone()
+    tail = tail_of(blocks)
+    cores = [parameter for parameter in tail.parameters() if parameter.requires_grad]
+    weights = torch.randn(len(after), 8, generator=generator)
+    found = []
+    for anchors in (tail(hidden, last), tail.after_prefix(hidden, last, prefix)):
+        found.append((anchors, torch.autograd.grad((anchors * weights).sum(), cores) if cores else ()))
+    (plain, plain_gradients), (shared, shared_gradients) = found
+    torch.testing.assert_close(shared, plain, rtol=1e-4, atol=1e-5)
+    for one, other in zip(shared_gradients, plain_gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("texts", "nouns"),
+    [
+        (["a photo of a rusty bolt.", "a photo of a nut."], ["a photo of a horse."]),
+        (["a photo of a nut."], ["a photo of a nut and bolt."]),
+        (["a photo of a nut.", "a photo of a nut."], []),
+        (["nut, seen from above", "bolt"], ["horse"]),
+    ],
+)
+def test_what_texts_have_in_common_is_found_from_their_hidden_states(texts: list[str], nouns: list[str]) -> None:
+    bundle = Bundle.open(embedded_bundle())
+    encoder = TextEncoder(bundle, 1)
+    hidden, last = encoder.hidden(texts)
+    noun_hidden, noun_last = encoder.hidden(nouns)
+    ids, ends = encoder.tokenizer([*texts, *nouns])
+    same = (ids == ids[0]).all(axis=0)[: ends.min()]
+    data = TaskData(np.zeros((0, 1)), None, np.zeros(0, int), np.zeros(0, bool), hidden, last, noun_hidden, noun_last, np.zeros((len(nouns), 1)))
+    assert shared_prefix(data) == (len(same) if same.all() else int(same.argmin()))

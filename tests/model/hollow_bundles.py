@@ -1,0 +1,46 @@
+"""Bundles that only look whole: every file is there with the right hash, none holds a model. For checks of formats."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from edge_nusa.model import manifest as manifests
+from edge_nusa.model.bundle import FILES, Bundle, basis_hash
+from edge_nusa.files.file_record import FileRecord
+from edge_nusa.model.parameters import TowerShape
+from edge_nusa.model.preprocessing import Preprocessing
+
+WIDTH, EMBED, POOL = 8, 4, 3
+
+
+def hollow_manifest() -> manifests.Manifest:
+    """The manifest of a model of one tail block a tower, whose files are each their own name."""
+    image = TowerShape(WIDTH, 1, 2, 16, EMBED, 1, False, 16, 8)
+    text = TowerShape(WIDTH, 1, 2, 16, EMBED, 1, False, 8, 0)
+    records = {name: FileRecord(hashlib.sha256(name.encode()).hexdigest(), len(name)) for name in (*FILES, "image_tail.onnx")}
+    return manifests.Manifest(
+        model="hollow",
+        weights="none",
+        image=image,
+        text=text,
+        vocab_size=10,
+        preprocessing=Preprocessing(16, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), "bicubic", "shortest"),
+        templates=("a photo of a {}.",),
+        method=manifests.Method(0.95, {"image": 2, "text": 2}, {"image": POOL, "text": POOL}, 2.0),
+        logit_scale=100.0,
+        precision="fp32",
+        basis_hash=basis_hash(records),
+        files=records,
+        measured={},
+    )
+
+
+def hollow_bundle(folder: Path) -> Bundle:
+    """Writes the files into `folder` and opens it, verified."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = hollow_manifest()
+    for name in manifest.files:
+        (folder / name).write_bytes(name.encode())
+    (folder / "manifest.json").write_bytes(manifests.encode(manifest))
+    return Bundle.open(folder)

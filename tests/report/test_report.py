@@ -1,0 +1,216 @@
+"""The HTML report: everything in it, everything escaped, nothing fetched, and a page without matplotlib too."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hollow_bundles import hollow_manifest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_nusa.knowledge import knowledge as knowledges
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.device.report import plots as report_plots
+from edge_nusa.device.report.page import NO_PLOTS, html_report, state_bytes
+from edge_nusa.knowledge.knowledge import Knowledge, Label
+from edge_nusa.knowledge.recipes import DEVICE
+
+VOID = {"meta", "br", "link", "img"}
+SCRIPT = "<script>alert('x')</script>"
+TEXTS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text()))
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced and collects them, their attributes, their ids and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.values: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.values += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.values += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def knowing(names: list[str]) -> Knowledge:
+    """A state that knows these labels, ten images each."""
+    empty = knowledges.nothing(Bundle(Path("hollow"), hollow_manifest()), DEVICE)
+    rows, count = np.ones((10 * len(names), len(empty.head.gram)), np.int64), len(names)
+    anchors = np.full((count, 4), 0.5, np.float32)
+    head = empty.head.added(rows, np.arange(10 * count) % max(count, 1), count)
+    labels = tuple(Label(name, 10) for name in names)
+    return replace(empty, labels=labels, frozen_anchors=anchors, adapted_anchors=anchors, head=head, tasks=count)
+
+
+def learned(number: int, label: str, before: float | None = 41.25, after: float | None = 93.5) -> dict[str, Any]:
+    """One generation as the command line hands it over."""
+    report = {
+        "generation": number,
+        "labels": [{"label": label, "images": 10, "accuracy_before": before, "accuracy_after": after}],
+        "retention": {
+            "vocabulary_agreement": 100 - 0.4 * number,
+            "vocabulary_cosine": 1 - 0.002 * number,
+            "old_labels_cosine": None if number == 1 else 0.99,
+        },
+        "quarantined": [{"image": f"{label}/broken.jpg", "reason": "cut off after 512 bytes"}] if number == 2 else [],
+        "seconds": 12.34 * number,
+        "peak_rss_bytes": 300 * 2**20 + number,
+    }
+    return {"generation": number, "operation": f"learn {label}", "created": f"2026-07-0{number % 9 + 1}T10:00:00+00:00", "report": report}
+
+
+def example() -> tuple[Knowledge, list[dict[str, Any]]]:
+    """Six labels over six generations, then one that a forget made."""
+    names = ["espresso cup", SCRIPT, "猫", "قطة", "a label that is much too long for the side of a plot", "price in $x_1$ & $y$"]
+    generations = [learned(number, name, 30 + 5 * number, 80 + 3 * number) for number, name in enumerate(names, start=1)]
+    forget = {"generation": 7, "operation": f"forget {SCRIPT}", "created": "2026-07-08T10:00:00+00:00", "report": {}}
+    return knowing(names), [*generations, forget]
+
+
+def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+def test_the_page_says_what_it_knows_keeps_refused_and_costs() -> None:
+    page = Page(html_report(knowing(["cat"]), [learned(2, "cat")], "micro"))
+    text = " ".join(page.texts)
+    known = ("edge-nusa: 1 label in micro", "cat", "41.2 → 93.5", "99.20", "0.9960")
+    for said in (*known, "cat/broken.jpg", "cut off after 512 bytes", "24.7", "300"):
+        assert said in text
+    assert f"{state_bytes(knowing(['cat'])):,} bytes" in text
+    assert page.tags.count("svg") == 2
+
+
+def test_a_script_in_a_label_a_reason_an_operation_or_a_bundle_name_stays_text() -> None:
+    entry = learned(2, SCRIPT)
+    entry["report"]["quarantined"] = [{"image": SCRIPT, "reason": f'"{SCRIPT}'}]
+    entry["created"] = SCRIPT
+    html = html_report(knowing([SCRIPT]), [entry], SCRIPT)
+    page = Page(html)
+    assert "script" not in page.tags
+    assert "<script" not in html.lower()
+    assert "".join(page.texts).count(SCRIPT) >= 7
+    assert "<bdi>" not in html.split("<title>")[1].split("</title>")[0]
+
+
+def test_nothing_is_fetched_and_no_script_may_run() -> None:
+    html = html_report(*example(), "micro")
+    page = Page(html)
+    assert {"script", "link", "img", "iframe", "object", "image"}.isdisjoint(page.tags)
+    assert not [name for name, _ in page.values if name.startswith("on")]
+    links = [value for name, value in page.values if name.endswith(("href", "src"))]
+    assert links
+    assert all(value is not None and value.startswith("#") for value in links)
+    assert "@import" not in html
+    assert not re.findall(r"url\((?!#)", html)
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.values
+
+
+def test_it_follows_light_and_dark_and_a_narrow_screen() -> None:
+    html = html_report(*example(), "micro")
+    assert "prefers-color-scheme:dark" in html
+    assert '<meta name="viewport" content="width=device-width,initial-scale=1">' in html
+    assert "var(--after)" in html.split("<body>")[1]
+    assert "#0102" not in html
+
+
+def test_plots_hold_text_as_text_and_no_name_twice() -> None:
+    page = Page(html_report(*example(), "micro"))
+    names = [value for name, value in page.values if name == "id"]
+    assert len(names) == len(set(names)) > 10
+    in_plots = " ".join(page.texts)
+    for said in ("accuracy, %", "猫", "a label that is much …", "price in $x_1$ & $y$", "same answers", "old labels"):
+        assert said in in_plots
+    targets = {value[1:] for name, value in page.values if name.endswith("href") and value}
+    assert targets <= set(names)
+
+
+def test_a_label_that_matplotlibs_font_lacks_warns_nobody() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert html_report(*example(), "micro").count("<svg") == 2
+
+
+def test_equal_content_gives_an_equal_page() -> None:
+    assert html_report(*example(), "micro") == html_report(*example(), "micro")
+
+
+def test_without_matplotlib_the_page_has_its_tables_and_says_what_adds_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_matplotlib(monkeypatch)
+    html = html_report(*example(), "micro")
+    page = Page(html)
+    assert "svg" not in page.tags
+    assert page.tags.count("table") == 4
+    assert html.count(NO_PLOTS) == 2
+    assert 'pip install "edge-nusa[report]"' in "".join(page.texts)
+
+
+def test_importing_the_report_does_not_import_matplotlib() -> None:
+    import subprocess
+
+    code = "import sys, edge_nusa.device.report.page; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_empty_state_gives_a_page_that_says_so() -> None:
+    text = "".join(Page(html_report(knowing([]), [], "micro")).texts)
+    for said in ("Nothing was learned yet", "No accuracy was measured", "No retention was measured", "No picture was refused"):
+        assert said in text
+
+
+def test_a_label_shows_its_first_accuracy_before_and_its_last_after() -> None:
+    generations = [learned(1, "cat", None, 70.0), learned(2, "cat", 20.0, 80.0), learned(3, "cat", 75.0, None)]
+    assert "20.0 → 80.0" in html_report(knowing(["cat"]), generations, "micro")
+    assert "– → –" in html_report(knowing(["dog"]), generations, "micro")
+
+
+def test_of_very_many_labels_the_last_are_plotted_and_all_are_listed() -> None:
+    names = [f"label {number}" for number in range(report_plots.MOST_BARS + 5)]
+    html = html_report(knowing(names), [learned(number + 1, name) for number, name in enumerate(names)], "micro")
+    assert f"The last {report_plots.MOST_BARS} of {len(names)} labels" in html
+    assert html.count("label 0<") < html.count("label 44<")
+
+
+def test_the_bytes_of_the_state_are_those_it_stores_but_for_headers() -> None:
+    stored = knowing(["cat", "dog"])
+    real = sum(len(data) for name, data in knowledges.to_files(stored).items() if name.endswith(".safetensors"))
+    assert 0 < real - state_bytes(stored) < 1500
+
+
+@settings(max_examples=100, deadline=None)
+@given(report=st.dictionaries(st.sampled_from(["labels", "retention", "quarantined", "seconds", "peak_rss_bytes"]), TEXTS), value=TEXTS)
+def test_a_stored_report_of_another_kind_breaks_neither_page_nor_escaping(report: dict[str, Any], value: Any) -> None:
+    labels = [{"label": "cat", "accuracy_before": value}, value]
+    inner = {"labels": labels, "retention": {"vocabulary_cosine": value}, "quarantined": [{"image": value}]}
+    with pytest.MonkeyPatch.context() as patch:
+        without_matplotlib(patch)
+        generations = [{"generation": 1, "operation": value, "report": {**inner, **report}}, {"report": value}]
+        assert "</html>" in html_report(knowing(["cat"]), generations, "micro")

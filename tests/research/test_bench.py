@@ -1,0 +1,87 @@
+"""`bench`: measures with real commands, and advises only where its own figures say so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, run_cli
+
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.device.board import linux as board
+from edge_nusa.device.board.bench import advice
+from edge_nusa.device.board.measure import child, in_turn
+from edge_nusa.errors import EdgeNusaError, ResourceError
+
+
+def figures(**threads: float) -> dict[str, Any]:
+    return {"threads": {name[1:]: value for name, value in threads.items()}, "learn": {"seconds": 1.0, "peak_rss_bytes": 1}}
+
+
+@pytest.mark.slow
+def test_the_short_form_measures_every_part() -> None:
+    done = run_cli("bench", "--steps", "5", "--format", "json", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["bundle"] == "micro"
+    assert found["learn"]["images"] == 16
+    assert 1 <= found["learn"]["steps"] <= 5
+    assert found["learn"]["peak_rss_bytes"] > found["cold"]["peak_rss_bytes"] > 20 << 20
+    assert found["warm"]["milliseconds_an_image"] > 0 < found["warm"]["trunk_milliseconds"]
+    assert "1" in found["threads"]
+
+
+def test_fewer_threads_are_advised_only_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "processor", lambda: ("old", frozenset()))
+    bundle = Bundle.open(embedded_bundle())
+    slower = [line for line in advice(figures(t1=5.0, t2=9.0), bundle, 0) if "--threads" in line]
+    assert slower == ["--threads 1 is faster here: 5.0 ms a picture in the trunk instead of 9.0 ms"]
+    assert not [line for line in advice(figures(t1=9.0, t2=5.0), bundle, 0) if "--threads" in line]
+    assert not [line for line in advice(figures(t1=5.0, t2=9.0), bundle, 1) if "--threads" in line]
+
+
+def test_int8_is_advised_where_the_processor_has_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = Bundle.open(embedded_bundle())
+    for flags, expected in ((frozenset({"asimddp"}), 1), (frozenset({"asimd"}), 0)):
+        monkeypatch.setattr(board, "processor", lambda flags=flags: ("board", flags))
+        assert sum("--precision int8" in line for line in advice(figures(t1=5.0), bundle, 1)) == expected
+
+
+def test_a_child_that_fails_or_is_killed_is_said() -> None:
+    assert child([sys.executable, "-c", "print(1)"]).output == "1\n"
+    with pytest.raises(EdgeNusaError, match="ended with 3: broken"):
+        child([sys.executable, "-c", "import sys; print('broken', file=sys.stderr); sys.exit(3)"])
+    with pytest.raises(ResourceError, match="killed by signal 9"):
+        child([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+
+
+def test_calls_are_taken_in_turn() -> None:
+    order: list[str] = []
+    taken = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
+    assert order == ["a", "b"] * 3
+    assert {name: len(values) for name, values in taken.items()} == {"a": 3, "b": 3}
+
+
+@pytest.mark.slow
+def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
+    basis = [sys.executable, ROOT / "research/rivals/basis.py", "--sizes", "96:2", "--rank", "8", "--rounds", "1", "--json", tmp_path / "basis.json"]
+    assert "times |" in subprocess.run(basis, capture_output=True, text=True, check=True).stdout
+    assert json.loads((tmp_path / "basis.json").read_text())["fresh SVD"] > 0
+    growth = [sys.executable, ROOT / "research/rivals/growth.py", "--images", "2", "--tasks", "1", "--labels", "2", "--steps", "2", "--json", tmp_path / "growth.json"]
+    subprocess.run(growth, capture_output=True, text=True, check=True)
+    assert {name: len(rows) for name, rows in json.loads((tmp_path / "growth.json").read_text()).items()} == {"tasks": 1, "images": 1, "labels": 1}
+    micro = embedded_bundle()
+    learn = [sys.executable, ROOT / "research/rivals/learn.py", "--bundle", micro, "--paper-bundle", micro, "--opponents", "none", "--opponent-steps", "2", "--steps", "3", "--shots", "2"]
+    subprocess.run([*learn, "--json", tmp_path / "learn.json"], capture_output=True, text=True, check=True)
+    rows = json.loads((tmp_path / "learn.json").read_text())
+    assert rows["--recipe paper (steps multiplied)"]["peak_rss_bytes"] > 0 < rows["edge-nusa learn"]["seconds"]
+
+
+@pytest.mark.parametrize("name", ["learn", "predict", "basis", "growth", "opponents"])
+def test_every_bench_says_how_it_is_called(name: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "bench" / f"{name}.py", "--help"], capture_output=True, text=True, check=True)
+    assert "--" in done.stdout

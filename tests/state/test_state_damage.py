@@ -1,0 +1,89 @@
+"""The state with damaged files: no flipped bit and no cut is accepted, and undo recovers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from state_chains import chain, commit, contents, files_of
+
+from edge_nusa.errors import DamagedError, EdgeNusaError
+
+
+def damaged_copies(data: bytes) -> Iterator[bytes]:
+    """256 copies with one bit flipped and 200 cut short, then one emptied, one of zeros and one with a byte more."""
+    rng = random.Random(0)
+    for bit in rng.sample(range(len(data) * 8), min(256, len(data) * 8)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield bytes(flipped)
+    for length in rng.sample(range(len(data)), min(200, len(data))):
+        yield data[:length]
+    yield from [b"", bytes(len(data)), data + b"\n"]
+
+
+@pytest.mark.parametrize("name", ["CURRENT", "generations/000003/manifest.json", "generations/000003/core.safetensors"])
+def test_no_damage_to_a_file_of_the_current_generation_is_accepted(tmp_path: Path, name: str) -> None:
+    state = chain(tmp_path, 3)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    for copy in damaged_copies(whole):
+        path.write_bytes(copy)
+        with pytest.raises(DamagedError, match="expected .*found .*(undo|doctor|edge-nusa that wrote it)"):
+            contents(tmp_path)
+        assert state.damaged() == ([] if name == "CURRENT" else ["000003"])
+    path.write_bytes(whole)
+    assert contents(tmp_path) == (3, files_of(3))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "labels.json"])
+def test_no_damage_to_an_older_generation_is_accepted_by_undo(tmp_path: Path, name: str) -> None:
+    state = chain(tmp_path, 2)
+    path = tmp_path / "generations" / "000001" / name
+    for copy in damaged_copies(path.read_bytes()):
+        path.write_bytes(copy)
+        with state.writer(), pytest.raises(EdgeNusaError, match="generation 1 to go back to, found it gone or damaged"):
+            state.undo()
+        assert [generation.number for generation in state.history()] == [2]
+
+
+@pytest.mark.parametrize("name", ["CURRENT", "generations/000003/manifest.json", "generations/000003/core.safetensors"])
+@pytest.mark.parametrize("damage", [None, b"", bytes(80)], ids=["gone", "empty", "zeros"])
+def test_undo_recovers_from_a_damaged_current_generation(
+    tmp_path: Path, name: str, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = chain(tmp_path, 3)
+    (tmp_path / name).unlink()
+    if damage is not None:
+        (tmp_path / name).write_bytes(damage)
+    with pytest.raises(DamagedError):
+        contents(tmp_path)
+    with state.writer():
+        state.undo()
+    expected = 3 if name == "CURRENT" else 2
+    assert contents(tmp_path) == (expected, files_of(expected))
+    assert f"{name}: expected" in caplog.text
+    assert f"undo went to generation {expected}" in caplog.text
+    assert commit(state, 4).parent == expected
+    assert contents(tmp_path) == (4, files_of(4))
+    assert state.damaged() == []
+
+
+def test_a_pointer_to_the_empty_state_with_another_hash_is_damage(tmp_path: Path) -> None:
+    state = chain(tmp_path, 1)
+    pointer = (tmp_path / "CURRENT").read_bytes()
+    (tmp_path / "CURRENT").write_bytes(pointer.replace(b'"generation":1', b'"generation":0'))
+    with pytest.raises(DamagedError, match="for generation 0, found"):
+        state.current()
+
+
+def test_a_newer_format_is_named_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_nusa.state.generation.FORMAT_VERSION", 2)
+    state = chain(tmp_path, 1)
+    pointer = (tmp_path / "CURRENT").read_bytes()
+    monkeypatch.undo()
+    (tmp_path / "CURRENT").write_bytes(pointer.replace(b'"format_version":2', b'"format_version":1'))
+    with pytest.raises(DamagedError, match="expected format_version 1, found 2; use the edge-nusa that wrote it"):
+        state.current()
