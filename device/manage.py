@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import DamagedError
 from edge_nusa.knowledge.knowledge import Knowledge, load, to_files
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.state.state import Generation
-from edge_nusa.device.workplace import Workplace
 
 
 def forget(workplace: Workplace, label: str) -> tuple[int, str]:
@@ -67,12 +67,18 @@ def known(workplace: Workplace) -> tuple[int, Knowledge]:
 
 
 def status(workplace: Workplace) -> dict[str, Any]:
-    """Numbers a fleet's monitoring wants: {"bundle", "basis_hash", "generation", "labels", "tasks", "recipe", "state_bytes"}."""
+    """Numbers a fleet's monitoring wants: {"bundle", "basis_hash", "generation", "labels", "tasks", "recipe",
+    "state_bytes"}."""
     number, knowledge = known(workplace)
     generation = workplace.state.current()
     size = sum(record.bytes for record in generation.files.values()) if generation else 0
     manifest = workplace.bundle.manifest
     return {
-        "bundle": manifest.model, "basis_hash": manifest.basis_hash, "generation": number, "labels": len(knowledge.labels),
-        "tasks": knowledge.tasks, "recipe": knowledge.recipe.name, "state_bytes": size,
-    }  # fmt: skip
+        "bundle": manifest.model,
+        "basis_hash": manifest.basis_hash,
+        "generation": number,
+        "labels": len(knowledge.labels),
+        "tasks": knowledge.tasks,
+        "recipe": knowledge.recipe.name,
+        "state_bytes": size,
+    }

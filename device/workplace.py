@@ -26,14 +26,18 @@ class Workplace:
     max_memory_bytes: int | None = None
 
     @classmethod
-    def open(cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None) -> Workplace:
+    def open(
+        cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None
+    ) -> Workplace:
         """Open and verify the bundle (the embedded one where none is given) and bind the state to it."""
         opening = cls.opening(bundle, state, threads, max_memory_bytes)
         opening.bundle.prove()
         return opening
 
     @classmethod
-    def opening(cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None) -> Workplace:
+    def opening(
+        cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None
+    ) -> Workplace:
         """The same, with the bundle's files verified beside what the caller goes on to do (`Bundle.opening`)."""
         opened = Bundle.opening(bundle or embedded_bundle())
         return cls(opened, State(state or default_state(), opened.manifest.basis_hash), threads, max_memory_bytes)

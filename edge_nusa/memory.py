@@ -20,7 +20,8 @@ def used_bytes() -> int:
 def peak_bytes() -> int:
     """The largest resident memory so far, in bytes.
 
-    VmHWM counts this program alone; getrusage's ru_maxrss, the fallback, starts with what the parent had when it forked.
+    VmHWM counts this program alone; getrusage's ru_maxrss, the fallback, starts with what the parent had when it
+    forked.
     """
     try:
         status = Path("/proc/self/status").read_text()
@@ -38,7 +39,8 @@ def forget_peak() -> None:
 
 
 def give_back() -> None:
-    """Hand freed memory back to the system: after a large session is closed glibc keeps most of it (ViT-B/32: 410 of 480 MiB)."""
+    """Hand freed memory back to the system: after a large session is closed glibc keeps most of it (ViT-B/32: 410 of
+    480 MiB)."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -24,7 +24,8 @@ MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_ASPECT = 50
 MAX_SCANS = 64
-"""Scans of one JPEG file: an encoder writes about ten, and each costs a pass over all pixels however few bytes it has."""
+"""Scans of one JPEG file: an encoder writes about ten, and each costs a pass over all pixels however few bytes it
+has."""
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif"})
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 """What Pillow may try. MPO comes through JPEG's factory; naming it here would make Image.open raise KeyError."""
@@ -73,9 +74,13 @@ def find_pictures(root: Path, limit: int = 100_000) -> tuple[list[Path], list[Qu
         mode = os.stat(root).st_mode
         is_readable = os.access(root, os.R_OK)
     except (OSError, ValueError) as error:
-        raise InputError(f"{printable(root)}: expected a picture or a folder, found {_os_reason(error)}; check the path") from error
+        raise InputError(
+            f"{printable(root)}: expected a picture or a folder, found {_os_reason(error)}; check the path"
+        ) from error
     if not is_readable:
-        raise InputError(f"{printable(root)}: expected a readable picture or folder, found no permission; change its permissions")
+        raise InputError(
+            f"{printable(root)}: expected a readable picture or folder, found no permission; change its permissions"
+        )
     found = _walk(root, limit) if stat.S_ISDIR(mode) else [(root, _kind_fault(mode) or _name_fault(root))]
     found.sort(key=lambda entry: os.fsencode(entry[0]))
     pictures = [path for path, reason in found if reason is None]
@@ -88,7 +93,8 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, least_side: int | None = No
     16-bit grey is scaled by 255 / 65535; transparency is dropped as Pillow's `convert("RGB")` does. Size and shape are
     checked from the header, before any pixel is decoded. Warnings are silenced process-wide while this runs, so two
     threads must not decode at once. least_side: a JPEG may come at 1/2, 1/4 or 1/8 of its size (its own transform gives
-    them for less work and memory) as long as both sides keep so many pixels. max_pixels bounds the memory: about 10 bytes each. Raises InputError, one line, for everything else.
+    them for less work and memory) as long as both sides keep so many pixels. max_pixels bounds the memory: about 10
+    bytes each. Raises InputError, one line, for everything else.
     """
     try:
         with _opened(path) as file, warnings.catch_warnings():
@@ -105,7 +111,8 @@ def _escaped(character: str) -> str:
 
 
 def _walk(root: Path, limit: int) -> list[tuple[Path, str | None]]:
-    """Every visible file under the folder `root` with the reason to leave it out, or None. Raises InputError past `limit`."""
+    """Every visible file under the folder `root` with the reason to leave it out, or None. Raises InputError past
+    `limit`."""
     real_root = os.path.realpath(root)
     found: list[tuple[Path, str | None]] = []
     folders = [root]
@@ -117,7 +124,9 @@ def _walk(root: Path, limit: int) -> list[tuple[Path, str | None]]:
                 for entry in listing:
                     seen += 1
                     if seen > limit:
-                        raise InputError(f"{printable(root)}: expected at most {limit} entries, found more; name a smaller folder")
+                        raise InputError(
+                            f"{printable(root)}: expected at most {limit} entries, found more; name a smaller folder"
+                        )
                     if entry.name.startswith("."):
                         continue
                     if entry.is_dir(follow_symlinks=False):
@@ -135,7 +144,9 @@ def _entry_fault(entry: os.DirEntry[str], real_root: str) -> str | None:
         if entry.is_symlink():
             fault = _link_fault(entry.path, real_root)
         else:
-            fault = None if entry.is_file(follow_symlinks=False) else _kind_fault(entry.stat(follow_symlinks=False).st_mode)
+            fault = (
+                None if entry.is_file(follow_symlinks=False) else _kind_fault(entry.stat(follow_symlinks=False).st_mode)
+            )
     except OSError as error:
         fault = f"expected a regular file, found {_os_reason(error)}"
     return fault or _name_fault(Path(entry.path))
@@ -197,7 +208,9 @@ def _rgb(file: BinaryIO, path: Path, max_pixels: int, least_side: int | None) ->
     # direction, one that cannot be rewritten is dropped below: neither makes the picture unusable.
     with suppress(*DECODE_FAULTS):
         ImageOps.exif_transpose(image, in_place=True)
-    if image.format == "JPEG" and image.mode == "RGB":  # as it is: `convert` would copy it, a third of the time at 640 x 480
+    if (
+        image.format == "JPEG" and image.mode == "RGB"
+    ):  # as it is: `convert` would copy it, a third of the time at 640 x 480
         return image
     return _eight_bit(image).convert("RGB")
 
@@ -212,12 +225,17 @@ def _shape_fault(width: int, height: int, max_pixels: int) -> str | None:
 
 
 def _scans_fault(image: Image.Image, file: BinaryIO) -> str | None:
-    """Why a JPEG is refused for its number of scans, or None. Pixel data cannot hold the marker; metadata hardly does."""
+    """Why a JPEG is refused for its number of scans, or None. Pixel data cannot hold the marker; metadata hardly
+    does."""
     if image.format not in ("JPEG", "MPO"):
         return None
     file.seek(0)
     scans = file.read().count(b"\xff\xda")
-    return f"expected at most {MAX_SCANS} scans in a JPEG, found {scans}; save the picture again" if scans > MAX_SCANS else None
+    return (
+        f"expected at most {MAX_SCANS} scans in a JPEG, found {scans}; save the picture again"
+        if scans > MAX_SCANS
+        else None
+    )
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -236,7 +254,10 @@ def _os_reason(error: Exception) -> str:
 def _decode_reason(error: Exception) -> str:
     """One line that says what is wrong with a file that could not be opened or decoded, and what to do."""
     if isinstance(error, UnidentifiedImageError):
-        return "expected the content of a JPEG, PNG, WebP, BMP or GIF, found something else or a damaged header; convert or replace it"
+        return (
+            "expected the content of a JPEG, PNG, WebP, BMP or GIF, found something else or a damaged header; convert "
+            "or replace it"
+        )
     if isinstance(error, FileNotFoundError):
         return "expected a picture, found no such file (removed since it was listed?); list the folder again"
     if isinstance(error, OSError) and error.errno is not None:
@@ -245,4 +266,6 @@ def _decode_reason(error: Exception) -> str:
         return f"expected 1 to {MAX_PIXELS} pixels, found far more; scale down the picture"
     if isinstance(error, MemoryError):
         return "expected a picture that fits into memory, found too little memory to decode it; scale it down"
-    return f"expected a whole picture, found it cut or damaged ({type(error).__name__}: {_os_reason(error)}); replace it"
+    return (
+        f"expected a whole picture, found it cut or damaged ({type(error).__name__}: {_os_reason(error)}); replace it"
+    )

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge_nusa.model.parameters import Tower, TowerShape, matrix_names, matrix_region
 from edge_nusa.model.null_space import split
+from edge_nusa.model.parameters import Tower, TowerShape, matrix_names, matrix_region
 
 
 def basis_tensors(
-    weights: dict[str, np.ndarray], shapes: dict[Tower, TowerShape], pool_rank: dict[str, int], progress: Callable[[int, int], None]
+    weights: dict[str, np.ndarray],
+    shapes: dict[Tower, TowerShape],
+    pool_rank: dict[str, int],
+    progress: Callable[[int, int], None],
 ) -> dict[str, np.ndarray]:
     """float32 left (width, R), right (width, R), tail (R,), principal (width - R,) of each adapted matrix.
 
@@ -24,8 +27,15 @@ def basis_tensors(
         for name in matrix_names(tower, shape):
             place = matrix_region(name, shape.width)
             pool = split(weights[place.name][place.start : place.stop], pool_rank[tower])
-            parts = {"left": pool.left_basis, "right": pool.right_basis, "tail": pool.tail_values, "principal": pool.principal_values}
-            tensors |= {f"{name}.{part}": np.ascontiguousarray(value, dtype=np.float32) for part, value in parts.items()}
+            parts = {
+                "left": pool.left_basis,
+                "right": pool.right_basis,
+                "tail": pool.tail_values,
+                "principal": pool.principal_values,
+            }
+            tensors |= {
+                f"{name}.{part}": np.ascontiguousarray(value, dtype=np.float32) for part, value in parts.items()
+            }
             done += 1
             progress(done, total)
     return tensors

@@ -3,7 +3,8 @@
 A safetensors file is raw row-major tensors behind a JSON header, so an ONNX initializer can point into it as external
 data (offset and length): nothing is stored twice, and trunk and tail share what they share. Weights stored as float16
 get a Cast to float32 behind them. Adapted matrices of a tail are always given by the caller as float32
-(`SessionOptions.add_external_initializers`), merged; where they are stored as float16 the graph cannot read them itself.
+(`SessionOptions.add_external_initializers`), merged; where they are stored as float16 the graph cannot read them
+itself.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Region, Tower, TowerShape, region
 
 INJECTED = "injected-by-edge-nusa"
-"""The external location of an initializer that the caller must give; it names no file, so forgetting it fails loudly."""
+"""The external location of an initializer that the caller must give; it names no file, so forgetting it fails
+loudly."""
 OPSET = 20
 
 
@@ -39,7 +41,8 @@ class Graph(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """Where a tensor of a safetensors file lies: dtype as safetensors says it, shape, byte offset from the file's start."""
+    """Where a tensor of a safetensors file lies: dtype as safetensors says it, shape, byte offset from the file's
+    start."""
 
     dtype: str
     shape: list[int]
@@ -52,28 +55,47 @@ def stored_tensors(path: Path) -> dict[str, Stored]:
         length = struct.unpack("<Q", file.read(8))[0]
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    return {name: Stored(entry["dtype"], entry["shape"], 8 + length + entry["data_offsets"][0]) for name, entry in header.items()}
+    return {
+        name: Stored(entry["dtype"], entry["shape"], 8 + length + entry["data_offsets"][0])
+        for name, entry in header.items()
+    }
 
 
 def trunk_and_tail_graphs(image: TowerShape, text: TowerShape, vocab_size: int) -> list[Graph]:
-    """The graphs of a bundle, with fresh modules; the tails are left out where their depth is 0 (text always has one)."""
+    """The graphs of a bundle, with fresh modules; the tails are left out where their depth is 0 (text always has
+    one)."""
     batch = torch.export.Dim.AUTO
     outputs = ["embedding", "taps", "tokens"][: 3 if image.tail_blocks else 2]
     pixels = torch.zeros(2, 3, image.size, image.size)
     graphs = [Graph("image", "image_trunk", towers.ImageTrunk(image), (pixels,), ({0: batch},), ["pixels"], outputs)]
     if image.tail_blocks:
         tokens = torch.zeros(2, (image.size // image.patch) ** 2 + 1, image.width)
-        graphs.append(Graph("image", "image_tail", towers.ImageTail(image), (tokens,), ({0: batch},), ["tokens"], ["embedding"]))
+        graphs.append(
+            Graph("image", "image_tail", towers.ImageTail(image), (tokens,), ({0: batch},), ["tokens"], ["embedding"])
+        )
     ids, last = torch.zeros(3, 5, dtype=torch.int64), torch.tensor([4, 3, 2])
     length = {0: batch, 1: batch}
-    graphs.append(Graph("text", "text_trunk", towers.TextTrunk(text, vocab_size), (ids,), (length,), ["token_ids"], ["hidden"]))
+    graphs.append(
+        Graph("text", "text_trunk", towers.TextTrunk(text, vocab_size), (ids,), (length,), ["token_ids"], ["hidden"])
+    )
     hidden = torch.zeros(3, 5, text.width)
-    graphs.append(Graph("text", "text_tail", towers.TextTail(text), (hidden, last), (length, {0: batch}), ["hidden", "last"], ["embedding"]))
+    graphs.append(
+        Graph(
+            "text",
+            "text_tail",
+            towers.TextTail(text),
+            (hidden, last),
+            (length, {0: batch}),
+            ["hidden", "last"],
+            ["embedding"],
+        )
+    )
     return graphs
 
 
 def trace(graph: Graph) -> onnx.ModelProto:
-    """The ONNX form of a module, weights still inside, parameter names kept (so the exporter's own folding stays off)."""
+    """The ONNX form of a module, weights still inside, parameter names kept (so the exporter's own folding stays
+    off)."""
     program = torch.onnx.export(
         graph.module.eval(),
         graph.example,
@@ -98,8 +120,11 @@ def trace(graph: Graph) -> onnx.ModelProto:
     return model
 
 
-def point_at_weights(model: onnx.ModelProto, graph: Graph, width: int, stored: dict[str, Stored], location: str) -> None:
-    """Replace every parameter inside the model by a reference into `location`, or to be injected where a tail adapts a half-precision one."""
+def point_at_weights(
+    model: onnx.ModelProto, graph: Graph, width: int, stored: dict[str, Stored], location: str
+) -> None:
+    """Replace every parameter inside the model by a reference into `location`, or to be injected where a tail adapts
+    a half-precision one."""
     parameters = dict(graph.module.named_parameters())
     casts: list[onnx.NodeProto] = []
     for initializer in model.graph.initializer:
@@ -107,13 +132,19 @@ def point_at_weights(model: onnx.ModelProto, graph: Graph, width: int, stored: d
             continue
         place = region(graph.tower, initializer.name, width)
         entry, shape = stored[place.name], list(initializer.dims)
-        is_adapted = graph.name.endswith("_tail") and initializer.name.endswith(("q.weight", "k.weight", "v.weight", "o.weight"))
+        is_adapted = graph.name.endswith("_tail") and initializer.name.endswith(
+            ("q.weight", "k.weight", "v.weight", "o.weight")
+        )
         if is_adapted and entry.dtype != "F32":
             _refer(initializer, onnx.TensorProto.FLOAT, INJECTED, 0, 4 * _count(shape))
         elif entry.dtype == "F32":
             _refer(initializer, onnx.TensorProto.FLOAT, location, _offset(entry, place, 4), 4 * _count(shape))
         else:
-            casts.append(onnx.helper.make_node("Cast", [initializer.name + ".half"], [initializer.name], to=onnx.TensorProto.FLOAT))
+            casts.append(
+                onnx.helper.make_node(
+                    "Cast", [initializer.name + ".half"], [initializer.name], to=onnx.TensorProto.FLOAT
+                )
+            )
             initializer.name += ".half"
             _refer(initializer, onnx.TensorProto.FLOAT16, location, _offset(entry, place, 2), 2 * _count(shape))
     for cast in reversed(casts):

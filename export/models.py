@@ -53,7 +53,10 @@ def refusal(config: dict[str, Any]) -> str:
     """Why this configuration's towers cannot be cut and adapted; "" when they can."""
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
     if "timm_model_name" in vision:
-        return f"its image tower is a timm trunk ({vision['timm_model_name']}); only open_clip's own ViT has the matrices that are adapted"
+        return (
+            f"its image tower is a timm trunk ({vision['timm_model_name']}); only open_clip's own ViT has the matrices "
+            "that are adapted"
+        )
     if "hf_model_name" in text or "hf_tokenizer_name" in text:
         return "its text tower or tokenizer comes from a hub; only open_clip's own text transformer is supported"
     if isinstance(vision.get("layers", 12), (list, tuple)):
@@ -103,7 +106,9 @@ def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: b
     tokenizer = open_clip.get_tokenizer(name)
     from open_clip.tokenizer import default_bpe
 
-    return Source(name, weights, model.eval(), *shapes(model, config), preprocessing(settings), tokenizer, Path(default_bpe()))
+    return Source(
+        name, weights, model.eval(), *shapes(model, config), preprocessing(settings), tokenizer, Path(default_bpe())
+    )
 
 
 def _create(name: str, pretrained: str | None) -> nn.Module:
@@ -115,14 +120,15 @@ def _create(name: str, pretrained: str | None) -> nn.Module:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"loading {name} with the pretrained tag {pretrained!r} failed: {first_line}; "
-            "check the tag with `edge-nusa export --list`, the network, or download the file and pass it with --checkpoint"
+            "check the tag with `edge-nusa export --list`, the network, or download the file and pass it with "
+            "--checkpoint"
         ) from error
     return model
 
 
 def _load_micro(checkpoint: Path | None) -> Source:
-    from edge_nusa.model.bundle import Bundle, embedded_bundle
     from edge_nusa.export.micro import configuration
+    from edge_nusa.model.bundle import Bundle, embedded_bundle
     from edge_nusa.research.micro import finish
 
     model = configuration.build()
@@ -132,7 +138,8 @@ def _load_micro(checkpoint: Path | None) -> Source:
 
 
 def load_checkpoint(model: nn.Module, path: Path, allow_pt: bool) -> str:
-    """Load a state dict by exact names and shapes; returns where it came from. `.pt` only where allowed, weights_only."""
+    """Load a state dict by exact names and shapes; returns where it came from. `.pt` only where allowed,
+    weights_only."""
     if not path.is_file():
         raise InputError(f"the checkpoint {path} is not a file; pass a .safetensors file with open_clip's tensor names")
     if path.suffix == ".safetensors":
@@ -146,12 +153,19 @@ def load_checkpoint(model: nn.Module, path: Path, allow_pt: bool) -> str:
     elif path.suffix in (".pt", ".pth", ".bin") and allow_pt:
         state = _load_pt(path)
     else:
-        raise UsageError(f"the checkpoint {path} is not .safetensors; a .pt file needs --allow-pt and is read with weights_only")
+        raise UsageError(
+            f"the checkpoint {path} is not .safetensors; a .pt file needs --allow-pt and is read with weights_only"
+        )
     state = {name: tensor.float() for name, tensor in state.items() if not name.endswith("attn_mask")}
-    expected = {name: parameter.shape for name, parameter in model.state_dict().items() if not name.endswith("attn_mask")}
+    expected = {
+        name: parameter.shape for name, parameter in model.state_dict().items() if not name.endswith("attn_mask")
+    }
     wrong = sorted(set(expected) ^ set(state)) or [n for n in expected if expected[n] != state[n].shape]
     if wrong:
-        raise InputError(f"the checkpoint {path.name} does not fit the model: {len(wrong)} tensors are missing, unknown or misshapen, the first is {wrong[0]}")
+        raise InputError(
+            f"the checkpoint {path.name} does not fit the model: {len(wrong)} tensors are missing, unknown or "
+            f"misshapen, the first is {wrong[0]}"
+        )
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise InputError(f"the checkpoint {path.name} holds NaN or infinite weights; use a sound checkpoint")
     model.load_state_dict(state, strict=False)
@@ -164,7 +178,9 @@ def _load_pt(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(f"the checkpoint {path} holds more than plain tensors or is damaged; convert it to .safetensors") from error
+        raise InputError(
+            f"the checkpoint {path} holds more than plain tensors or is damaged; convert it to .safetensors"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"the checkpoint {path} is not a plain dictionary of tensors; convert it to .safetensors")
@@ -181,19 +197,31 @@ def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[TowerShape, TowerS
     text_mlp = state["transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
     embed = state["text_projection"].shape[1]
     heads = vision["width"] // vision.get("head_width", 64)
-    image_shape = TowerShape(vision["width"], vision["layers"], heads, image_mlp, embed, 0, quick, vision["image_size"], conv[-1])
-    text_shape = TowerShape(text["width"], text["layers"], text["heads"], text_mlp, embed, 0, quick, text["context_length"], 0)
+    image_shape = TowerShape(
+        vision["width"], vision["layers"], heads, image_mlp, embed, 0, quick, vision["image_size"], conv[-1]
+    )
+    text_shape = TowerShape(
+        text["width"], text["layers"], text["heads"], text_mlp, embed, 0, quick, text["context_length"], 0
+    )
     return image_shape, text_shape, state["token_embedding.weight"].shape[0]
 
 
 def preprocessing(settings: dict[str, Any]) -> Preprocessing:
     size = settings["size"] if isinstance(settings["size"], int) else settings["size"][0]
     if settings["resize_mode"] not in ("shortest", "squash"):
-        raise UsageError(f"the resize mode {settings['resize_mode']!r} is not supported; expected 'shortest' or 'squash'")
-    return Preprocessing(size, tuple(settings["mean"]), tuple(settings["std"]), settings["interpolation"], settings["resize_mode"])
+        raise UsageError(
+            f"the resize mode {settings['resize_mode']!r} is not supported; expected 'shortest' or 'squash'"
+        )
+    return Preprocessing(
+        size, tuple(settings["mean"]), tuple(settings["std"]), settings["interpolation"], settings["resize_mode"]
+    )
 
 
 def checkpoint_tensors(model: nn.Module) -> dict[str, np.ndarray]:
     """The model's state dict as float32 numpy under open_clip's plain names (no `text.` prefix, no masks)."""
-    state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items() if not name.endswith("attn_mask")}
+    state = {
+        name.removeprefix("text."): tensor
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("attn_mask")
+    }
     return {name: tensor.detach().float().contiguous().numpy() for name, tensor in state.items()}

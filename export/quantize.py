@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
+from edge_nusa.errors import InputError
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.errors import InputError
-from edge_nusa.pictures import decode, find_pictures
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.text_encoder import TextEncoder
+from edge_nusa.pictures import decode, find_pictures
 
 
 class Loss(NamedTuple):
-    """What quantizing costs on the calibration folder: mean and least cosine to the float embedding, accuracies in percent."""
+    """What quantizing costs on the calibration folder: mean and least cosine to the float embedding, accuracies in
+    percent."""
 
     mean_cosine: float
     least_cosine: float
@@ -38,7 +39,14 @@ def quantized(model: onnx.ModelProto, per_channel: bool = True) -> onnx.ModelPro
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, str(source))
         options = {"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT}
-        quantize_dynamic(str(source), str(target), weight_type=QuantType.QInt8, per_channel=per_channel, op_types_to_quantize=["MatMul", "Gemm"], extra_options=options)
+        quantize_dynamic(
+            str(source),
+            str(target),
+            weight_type=QuantType.QInt8,
+            per_channel=per_channel,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            extra_options=options,
+        )
         return onnx.load(str(target))
 
 
@@ -53,7 +61,9 @@ def measure(float_bundle: Bundle, int8_model: onnx.ModelProto, calibration: Path
     session: Any = onnxruntime.InferenceSession(int8_model.SerializeToString(), providers=["CPUExecutionProvider"])
     found = sessions.run(session, {"pixels": images})[0]
     cosines = (reference * found).sum(axis=1)
-    float_accuracy, int8_accuracy = (100 * float(((rows @ anchors.T).argmax(axis=1) == labels).mean()) for rows in (reference, found))
+    float_accuracy, int8_accuracy = (
+        100 * float(((rows @ anchors.T).argmax(axis=1) == labels).mean()) for rows in (reference, found)
+    )
     return Loss(float(cosines.mean()), float(cosines.min()), float_accuracy, int8_accuracy)
 
 
@@ -70,5 +80,8 @@ def calibration_images(bundle: Bundle, folder: Path, a_label: int = 20) -> tuple
                 continue
             labels.append(number)
     if not rows:
-        raise InputError(f"the calibration folder {folder} holds no readable pictures; expected a folder per label with pictures in each")
+        raise InputError(
+            f"the calibration folder {folder} holds no readable pictures; expected a folder per label with pictures in "
+            "each"
+        )
     return np.stack(rows), np.array(labels), [name.replace("_", " ") for name in names]

@@ -14,9 +14,36 @@ PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 """How CLIP cuts text into words before byte pairs (Radford et al. 2021)."""
 MAX_MERGES = 49152 - 256 - 2
 """open_clip reads at most so many merges of a vocabulary file."""
-ODD = ["naïve café", "ﬁne ligatures", "ＦＵＬＬ width", "“curly” ‘quotes’", "Ãºtil mojibake", "&amp;lt;b&amp;gt; &eacute;", "日本語のラベル", "🙂 emoji 👩‍👩‍👧",
-       "e\u0301 composed", "\u200bzero width", "a\u00a0b", "İstanbul ẞ ς", "১২৩ ٤٥", "x\r\ny\tz", "\x1b[31mred\x1b[0m", "don't we'll I'd", "½ ² ™ ①",
-       "مرحبا بالعالم", "Ǆ ǆ ŉ", "—–-_", "$100.00 (50%)", "<script>alert(1)</script>", "part 4711", "", " ", "a" * 500, "\ufeffbom", "a̐éö̲"]  # fmt: skip
+ODD = [
+    "naïve café",
+    "ﬁne ligatures",
+    "ＦＵＬＬ width",
+    "“curly” ‘quotes’",
+    "Ãºtil mojibake",
+    "&amp;lt;b&amp;gt; &eacute;",
+    "日本語のラベル",
+    "🙂 emoji 👩‍👩‍👧",
+    "e\u0301 composed",
+    "\u200bzero width",
+    "a\u00a0b",
+    "İstanbul ẞ ς",
+    "১২৩ ٤٥",
+    "x\r\ny\tz",
+    "\x1b[31mred\x1b[0m",
+    "don't we'll I'd",
+    "½ ² ™ ①",
+    "مرحبا بالعالم",
+    "Ǆ ǆ ŉ",
+    "—–-_",
+    "$100.00 (50%)",
+    "<script>alert(1)</script>",
+    "part 4711",
+    "",
+    " ",
+    "a" * 500,
+    "\ufeffbom",
+    "a̐éö̲",
+]
 
 
 def tokenizer_json(bpe_path: Path) -> bytes:
@@ -33,19 +60,38 @@ def tokenizer_json(bpe_path: Path) -> bytes:
     model = models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=pairs, end_of_word_suffix="</w>")
     tokenizer = Tokenizer(model)
     split = pre_tokenizers.Split(Regex(PATTERN), "removed", invert=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     return bytes(tokenizer.to_str().encode())
 
 
 def odd_strings(count: int, seed: int = 0) -> list[str]:
     """`count` strings: hand-picked odd ones, then random mixtures of scripts, marks, digits and punctuation."""
     generator = random.Random(seed)
-    ranges = [(0x20, 0x7E), (0xA0, 0x24F), (0x300, 0x36F), (0x370, 0x52F), (0x5D0, 0x6FF), (0x900, 0x97F), (0x2000, 0x206F), (0x2100, 0x218F),
-              (0x3040, 0x30FF), (0x4E00, 0x4FFF), (0xAC00, 0xAD00), (0xFB00, 0xFB06), (0xFF01, 0xFF5E), (0x1F600, 0x1F64F)]  # fmt: skip
+    ranges = [
+        (0x20, 0x7E),
+        (0xA0, 0x24F),
+        (0x300, 0x36F),
+        (0x370, 0x52F),
+        (0x5D0, 0x6FF),
+        (0x900, 0x97F),
+        (0x2000, 0x206F),
+        (0x2100, 0x218F),
+        (0x3040, 0x30FF),
+        (0x4E00, 0x4FFF),
+        (0xAC00, 0xAD00),
+        (0xFB00, 0xFB06),
+        (0xFF01, 0xFF5E),
+        (0x1F600, 0x1F64F),
+    ]
     strings = list(ODD)
     while len(strings) < count:
         spans = generator.choices(ranges, k=generator.randint(1, 4))
-        words = ["".join(chr(generator.randint(*generator.choice(spans))) for _ in range(generator.randint(1, 9))) for _ in range(generator.randint(1, 6))]
+        words = [
+            "".join(chr(generator.randint(*generator.choice(spans))) for _ in range(generator.randint(1, 9)))
+            for _ in range(generator.randint(1, 6))
+        ]
         strings.append(generator.choice([" ", "  ", "-", ", ", "\n"]).join(words))
     return strings[:count]
 
@@ -57,4 +103,7 @@ def prove_equal(ours: Tokenizer, theirs: Any, strings: list[str]) -> None:
         expected = theirs([string])[0].tolist()
         found = ids[0].tolist() + [0] * (len(expected) - ids.shape[1])
         if found != expected or last[0] != expected.index(max(expected)):
-            raise EdgeNusaError(f"the exported tokenizer differs from open_clip's on {string!r}: expected {expected[:12]}, found {found[:12]}; no bundle was written")
+            raise EdgeNusaError(
+                f"the exported tokenizer differs from open_clip's on {string!r}: expected {expected[:12]}, found "
+                f"{found[:12]}; no bundle was written"
+            )

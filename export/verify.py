@@ -1,4 +1,5 @@
-"""The export's proof of itself: graphs against torch, tokenizer and preprocessing against open_clip's, on real pictures."""
+"""The export's proof of itself: graphs against torch, tokenizer and preprocessing against open_clip's, on real
+pictures."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.export import tokenizer_file
 from edge_nusa.export.models import Source
+from edge_nusa.model import sessions
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import crop_grey, pixels
 from edge_nusa.model.tokenizer import Tokenizer
 
@@ -45,19 +46,30 @@ def preprocessing_levels(source: Source) -> float:
     from open_clip.transform import image_transform
 
     spec = source.preprocessing
-    transform: Any = image_transform(spec.size, is_train=False, mean=spec.mean, std=spec.std, resize_mode=spec.resize_mode, interpolation=spec.interpolation)
+    transform: Any = image_transform(
+        spec.size,
+        is_train=False,
+        mean=spec.mean,
+        std=spec.std,
+        resize_mode=spec.resize_mode,
+        interpolation=spec.interpolation,
+    )
     worst = 0.0
     for picture in sample_pictures():
         theirs = transform(picture).numpy().transpose(1, 2, 0) * np.array(spec.std) + np.array(spec.mean)
         worst = max(worst, float(np.abs(theirs * 255 - crop_grey(picture, spec)).max()))
     if worst > 1.001:
-        raise EdgeNusaError(f"preprocessing differs from open_clip's by {worst:.2f} grey levels, expected at most 1; no bundle was written")
+        raise EdgeNusaError(
+            f"preprocessing differs from open_clip's by {worst:.2f} grey levels, expected at most 1; no bundle was "
+            "written"
+        )
     return worst
 
 
 @torch.no_grad()
 def embedding_differences(bundle: Bundle, source: Source) -> dict[str, float]:
-    """Largest component difference of unit embeddings, per graph chain, over batches of 1, 2 and 5. Raises past the tolerance.
+    """Largest component difference of unit embeddings, per graph chain, over batches of 1, 2 and 5. Raises past the
+    tolerance.
 
     open_clip's own `encode_image` and `encode_text` are the reference; pictures go through the whole preprocessing.
     """
@@ -68,20 +80,29 @@ def embedding_differences(bundle: Bundle, source: Source) -> dict[str, float]:
     trunk = sessions.open_session(bundle, "image_trunk")
     text_trunk = sessions.open_session(bundle, "text_trunk")
     text_tail = sessions.open_session(bundle, "text_tail", injected=sessions.tail_weights(bundle, "text", {}))
-    tail = sessions.open_session(bundle, "image_tail", injected=sessions.tail_weights(bundle, "image", {})) if bundle.manifest.image.tail_blocks else None
+    tail = (
+        sessions.open_session(bundle, "image_tail", injected=sessions.tail_weights(bundle, "image", {}))
+        if bundle.manifest.image.tail_blocks
+        else None
+    )
     for batch in BATCH_SIZES:
         reference = functional.normalize(source.model.encode_image(torch.from_numpy(images[:batch])), dim=1).numpy()  # type: ignore[operator]
         outputs = trunk.run(None, {"pixels": images[:batch]})
         _note(worst, "image_trunk", outputs[0], reference)
         if tail is not None:
             _note(worst, "image_tail", tail.run(None, {"tokens": outputs[2]})[0], reference)
-        text_reference = functional.normalize(source.model.encode_text(source.tokenizer(PROMPTS[:batch])), dim=1).numpy()  # type: ignore[operator]
+        text_reference = functional.normalize(
+            source.model.encode_text(source.tokenizer(PROMPTS[:batch])), dim=1
+        ).numpy()  # type: ignore[operator]
         hidden = text_trunk.run(None, {"token_ids": ids[:batch]})[0]
         _note(worst, "text_tail", text_tail.run(None, {"hidden": hidden, "last": last[:batch]})[0], text_reference)
     allowed = TOLERANCE if bundle.manifest.precision == "fp32" else HALF_TOLERANCE
     for name, value in worst.items():
         if not value <= allowed:
-            raise EdgeNusaError(f"{name} differs from open_clip by {value:.2e} on unit embeddings, expected at most {allowed:.0e}; no bundle was written")
+            raise EdgeNusaError(
+                f"{name} differs from open_clip by {value:.2e} on unit embeddings, expected at most {allowed:.0e}; no "
+                "bundle was written"
+            )
     return worst
 
 

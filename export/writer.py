@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.model import manifest as manifests
-from edge_nusa.files import tensor_file
-from edge_nusa.model.bundle import EMBEDDED_POOL, EMBEDDED_RANK, Bundle, basis_hash
 from edge_nusa.errors import RefusedError, UsageError
 from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
+from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256
+from edge_nusa.model import manifest as manifests
+from edge_nusa.model.bundle import EMBEDDED_POOL, EMBEDDED_RANK, Bundle, basis_hash
 from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.text_encoder import TextEncoder
 
@@ -28,7 +28,8 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """What the user asked for. tail_blocks and text_blocks None mean all; ranks None mean width / 4 (at most 128), and R = 2 r.
+    """What the user asked for. tail_blocks and text_blocks None mean all; ranks None mean width / 4 (at most 128),
+    and R = 2 r.
 
     Raises UsageError for an unknown precision.
     """
@@ -65,10 +66,20 @@ def export_bundle(source: models.Source, settings: ExportSettings, progress: Pro
     """
     if settings.out.exists() and not settings.overwrite:
         raise UsageError(f"{settings.out} exists already; choose another --out or pass --overwrite")
-    if settings.out.exists() and not (settings.out / "manifest.json").is_file() and (not settings.out.is_dir() or any(settings.out.iterdir())):
-        raise UsageError(f"--overwrite: {settings.out} is not a bundle (it has no manifest.json) and is left alone; choose another --out")
+    if (
+        settings.out.exists()
+        and not (settings.out / "manifest.json").is_file()
+        and (not settings.out.is_dir() or any(settings.out.iterdir()))
+    ):
+        raise UsageError(
+            f"--overwrite: {settings.out} is not a bundle (it has no manifest.json) and is left alone; choose another "
+            "--out"
+        )
     if settings.precision in ("int8", "auto") and settings.calibration is None:
-        raise UsageError(f"--precision {settings.precision} needs --calibration DIR, a folder per label with pictures, to measure what it loses")
+        raise UsageError(
+            f"--precision {settings.precision} needs --calibration DIR, a folder per label with pictures, to measure "
+            "what it loses"
+        )
     began = time.monotonic()
     folder = settings.out.with_name(f".{settings.out.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
@@ -76,7 +87,9 @@ def export_bundle(source: models.Source, settings: ExportSettings, progress: Pro
     try:
         manifest = _write_parts(folder, source, settings, progress)
         manifest = _verified(folder, source, settings, manifest, progress)
-        manifest = replace(manifest, measured={**manifest.measured, "export_seconds": round(time.monotonic() - began, 1)})
+        manifest = replace(
+            manifest, measured={**manifest.measured, "export_seconds": round(time.monotonic() - began, 1)}
+        )
         _finish(folder, manifest, source.origin)
         verified = Bundle.open(folder)
         aside = settings.out.with_name(f".{settings.out.name}.old")
@@ -103,14 +116,24 @@ def method(settings: ExportSettings, shapes: dict[Any, TowerShape]) -> manifests
     pools = {tower: settings.pool_rank or min(2 * ranks[tower], shape.width - 1) for tower, shape in shapes.items()}
     for tower, shape in shapes.items():
         if not 0 < ranks[tower] <= pools[tower] < shape.width:
-            raise UsageError(f"--rank {ranks[tower]} and --pool {pools[tower]}: expected 0 < rank <= pool < {shape.width} (the {tower} tower's width)")
+            raise UsageError(
+                f"--rank {ranks[tower]} and --pool {pools[tower]}: expected 0 < rank <= pool < {shape.width} (the "
+                f"{tower} tower's width)"
+            )
     if not 0 < settings.energy_threshold < 1:
-        raise UsageError(f"--energy: expected a number between 0 and 1, got {settings.energy_threshold}; the paper uses 0.95")
+        raise UsageError(
+            f"--energy: expected a number between 0 and 1, got {settings.energy_threshold}; the paper uses 0.95"
+        )
     return manifests.Method(settings.energy_threshold, ranks, pools, settings.alpha)
 
 
-def _write_parts(folder: Path, source: models.Source, settings: ExportSettings, progress: Progress) -> manifests.Manifest:
-    image, text = cut(source.image, settings.tail_blocks, "--tail-blocks"), cut(source.text, settings.text_blocks, "--text-blocks")
+def _write_parts(
+    folder: Path, source: models.Source, settings: ExportSettings, progress: Progress
+) -> manifests.Manifest:
+    image, text = (
+        cut(source.image, settings.tail_blocks, "--tail-blocks"),
+        cut(source.text, settings.text_blocks, "--text-blocks"),
+    )
     shapes: dict[Any, TowerShape] = {"image": image, "text": text}
     settings_of_method = method(settings, shapes)
     tensors = models.checkpoint_tensors(source.model)
@@ -127,7 +150,9 @@ def _write_parts(folder: Path, source: models.Source, settings: ExportSettings, 
         graphs.point_at_weights(model, graph, shapes[graph.tower].width, stored, weights_path.name)
         (folder / f"{graph.name}.onnx").write_bytes(model.SerializeToString())
     wide = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
-    parts = basis.basis_tensors(wide, shapes, settings_of_method.pool_rank, lambda done, total: progress("svd", done, total))
+    parts = basis.basis_tensors(
+        wide, shapes, settings_of_method.pool_rank, lambda done, total: progress("svd", done, total)
+    )
     (folder / "basis.safetensors").write_bytes(tensor_file.encode(parts))
     (folder / "tokenizer.json").write_bytes(tokenizer_file.tokenizer_json(source.bpe_path))
     names = vocabulary.nouns()[: settings.nouns]
@@ -136,17 +161,35 @@ def _write_parts(folder: Path, source: models.Source, settings: ExportSettings, 
     (folder / "vocabulary.safetensors").write_bytes(tensor_file.encode({"anchors": empty}))
     precision = "fp16" if settings.precision == "fp16" else "fp32"
     scale = float(np.exp(wide["logit_scale"]))
-    return manifests.Manifest(source.name, source.weights, image, text, source.vocab_size, source.preprocessing, TEMPLATES,
-                              settings_of_method, scale, precision, "", {}, {})  # fmt: skip
+    return manifests.Manifest(
+        source.name,
+        source.weights,
+        image,
+        text,
+        source.vocab_size,
+        source.preprocessing,
+        TEMPLATES,
+        settings_of_method,
+        scale,
+        precision,
+        "",
+        {},
+        {},
+    )
 
 
-def _verified(folder: Path, source: models.Source, settings: ExportSettings, manifest: manifests.Manifest, progress: Progress) -> manifests.Manifest:
+def _verified(
+    folder: Path, source: models.Source, settings: ExportSettings, manifest: manifests.Manifest, progress: Progress
+) -> manifests.Manifest:
     progress("verify", 1, 1)
     _finish(folder, manifest, source.origin)
     bundle = Bundle.open(folder)
     measured: dict[str, Any] = {"tokenizer_strings_equal": verify.tokenizer_strings(bundle, source)}
     measured["preprocessing_grey_levels"] = round(verify.preprocessing_levels(source), 4)
-    measured |= {f"largest_difference_{name}": float(f"{value:.3g}") for name, value in verify.embedding_differences(bundle, source).items()}
+    measured |= {
+        f"largest_difference_{name}": float(f"{value:.3g}")
+        for name, value in verify.embedding_differences(bundle, source).items()
+    }
     progress("vocabulary", 1, 1)
     names = (folder / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
     text = TextEncoder(bundle)
@@ -159,7 +202,9 @@ def _verified(folder: Path, source: models.Source, settings: ExportSettings, man
     return replace(manifest, measured=measured)
 
 
-def _try_int8(folder: Path, bundle: Bundle, settings: ExportSettings, manifest: manifests.Manifest) -> tuple[manifests.Manifest, dict[str, Any]]:
+def _try_int8(
+    folder: Path, bundle: Bundle, settings: ExportSettings, manifest: manifests.Manifest
+) -> tuple[manifests.Manifest, dict[str, Any]]:
     assert settings.calibration is not None, "export_bundle checked it"
     graph = graphs.trunk_and_tail_graphs(manifest.image, manifest.text, manifest.vocab_size)[0]
     model = quantize.quantized(graphs.with_weights(graph, bundle, manifest.image.width))
@@ -168,8 +213,10 @@ def _try_int8(folder: Path, bundle: Bundle, settings: ExportSettings, manifest: 
     if loss.points() > settings.max_loss:
         if settings.precision == "int8":
             raise RefusedError(
-                f"an int8 trunk loses {loss.points():.2f} points (accuracy {loss.float_accuracy:.2f} -> {loss.int8_accuracy:.2f} %, "
-                f"mean cosine {loss.mean_cosine:.4f}), more than --max-loss {settings.max_loss}; no bundle was written: use --precision fp32"
+                f"an int8 trunk loses {loss.points():.2f} points (accuracy {loss.float_accuracy:.2f} -> "
+                f"{loss.int8_accuracy:.2f} %, "
+                f"mean cosine {loss.mean_cosine:.4f}), more than --max-loss {settings.max_loss}; no bundle was "
+                "written: use --precision fp32"
             )
         return manifest, figures
     (folder / "image_trunk.onnx").write_bytes(model.SerializeToString())

@@ -1,8 +1,10 @@
 """How often the judge lets a bad learn pass and stops a good one: `python -m edge_nusa.research.sabotage --data DIR`.
 
-Every trial is a whole `learn` of five labels of one data set into a state of its own, with 5 and 16 pictures a label in turn. Kinds: good;
+Every trial is a whole `learn` of five labels of one data set into a state of its own, with 5 and 16 pictures a label in
+turn. Kinds: good;
 shuffled (the same pictures, labels dealt anew); noise (one label's files are noise); copies (one label's files are one
-picture saved again and again); renamed (a label known already is taught once more, by other pictures under another name).
+picture saved again and again); renamed (a label known already is taught once more, by other pictures under another
+name).
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edge_nusa.research.data.datasets import DataSet, find_sets
 from edge_nusa.device.learning.judge import LITTLE_APART
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import Task
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import EdgeNusaError, InputError, RefusedError
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.research.data.datasets import DataSet, find_sets
 
 LABELS = 5
 SHOTS = (5, 16)
@@ -34,7 +36,8 @@ KINDS = ("good", "shuffled", "noise", "copies", "renamed")
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one learn. outcome: kept, refused (by the judge), set aside (the bad pictures never reached it), hinted (kept,
+    """What came of one learn. outcome: kept, refused (by the judge), set aside (the bad pictures never reached it),
+    hinted (kept,
     and the report names the label that it repeats)."""
 
     kind: str
@@ -80,7 +83,10 @@ def drawn(dataset: DataSet, shots: int, random: np.random.Generator) -> tuple[Ta
 def _path(dataset: DataSet, index: int) -> Path:
     picture = dataset.pictures[index]
     if not isinstance(picture, Path):
-        raise InputError(f"{dataset.name}: expected a set of plain files, found pictures inside an archive; leave the set out with --sets")
+        raise InputError(
+            f"{dataset.name}: expected a set of plain files, found pictures inside an archive; leave the set out with "
+            "--sets"
+        )
     return picture
 
 
@@ -127,7 +133,10 @@ def _outcome(kind: str, report: dict[str, Any]) -> tuple[str, str]:
 def table(trials: Sequence[Trial]) -> str:
     """Markdown: how each kind ended, by shots."""
     outcomes = ("kept", "hinted", "set aside", "refused")
-    lines = [f"| Kind | Shots | Learns | {' | '.join(word.capitalize() for word in outcomes)} |", "|:--|--:|--:|" + "--:|" * len(outcomes)]
+    lines = [
+        f"| Kind | Shots | Learns | {' | '.join(word.capitalize() for word in outcomes)} |",
+        "|:--|--:|--:|" + "--:|" * len(outcomes),
+    ]
     for kind, shots in dict.fromkeys((trial.kind, trial.shots) for trial in trials):
         ended = [trial.outcome for trial in trials if (trial.kind, trial.shots) == (kind, shots)]
         lines.append(f"| {kind} | {shots} | {len(ended)} | {' | '.join(str(ended.count(word)) for word in outcomes)} |")
@@ -144,9 +153,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=DEVICE.steps)
     chosen = parser.parse_args()
     try:
-        sets = [found for found in find_sets(chosen.data, chosen.sets.split(",") if chosen.sets else None) if len(found.labels) >= LABELS]
-        trials = [Trial(**json.loads(line)) for line in chosen.out.read_text().splitlines()] if chosen.out.exists() else []
-        wanted = [(kind, turn) for turn in range(3 * chosen.trials) for kind in KINDS if kind == "good" or turn < chosen.trials]
+        sets = [
+            found
+            for found in find_sets(chosen.data, chosen.sets.split(",") if chosen.sets else None)
+            if len(found.labels) >= LABELS
+        ]
+        trials = (
+            [Trial(**json.loads(line)) for line in chosen.out.read_text().splitlines()] if chosen.out.exists() else []
+        )
+        wanted = [
+            (kind, turn)
+            for turn in range(3 * chosen.trials)
+            for kind in KINDS
+            if kind == "good" or turn < chosen.trials
+        ]
         for kind, turn in wanted[len(trials) :]:
             trials.append(run(kind, sets[turn % len(sets)], SHOTS[(turn // len(sets)) % 2], turn, chosen.steps))
             with chosen.out.open("a") as file:

@@ -1,4 +1,5 @@
-"""What all tests share: the command line in a fresh process, real pictures, a taught state, and the large data folder."""
+"""What all tests share: the command line in a fresh process, real pictures, a taught state, and the large data
+folder."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def run_cli(
     *arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Runs `edge-nusa` in a fresh process to its end, whatever its exit code; stdout and stderr are text."""
-    return subprocess.run(command(*arguments), cwd=cwd, env=environment(env), input=stdin, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env=environment(env), input=stdin, capture_output=True, text=True, timeout=300
+    )
 
 
 def answer_of(*arguments: str | Path, cwd: Path | None = None, stdin: str = "") -> Any:
@@ -50,7 +53,11 @@ def answer_of(*arguments: str | Path, cwd: Path | None = None, stdin: str = "") 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
     """Every file under `folder` by its relative path, the lock aside, which holds nothing."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "lock"}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != "lock"
+    }
 
 
 @pytest.fixture(scope="session")

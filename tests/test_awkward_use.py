@@ -12,11 +12,11 @@ from pathlib import Path
 from conftest import command, environment, run_cli
 from PIL import Image
 
-from edge_nusa.model import manifest as manifests
-from edge_nusa.model.bundle import embedded_bundle
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
 from edge_nusa.files.file_record import FileRecord
+from edge_nusa.model import manifest as manifests
+from edge_nusa.model.bundle import embedded_bundle
 
 
 def test_a_report_is_written_where_it_is_asked_for_even_without_a_terminal(taught: Path, tmp_path: Path) -> None:
@@ -40,7 +40,9 @@ def test_one_missing_picture_does_not_keep_the_others_from_an_answer(taught: Pat
 
 def test_a_reader_that_goes_away_is_not_an_error(taught: Path) -> None:
     words = " ".join(map(str, command("labels", "--state", taught, "--format", "json")))
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {words} | true"], env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {words} | true"], env=environment(), capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -57,12 +59,28 @@ def test_a_graph_that_onnxruntime_refuses_is_damage(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_memory_budget_sets_a_picture_aside_that_would_break_it(taught: Path, pictures: DemoPictures, tmp_path: Path) -> None:
+def test_a_memory_budget_sets_a_picture_aside_that_would_break_it(
+    taught: Path, pictures: DemoPictures, tmp_path: Path
+) -> None:
     Image.new("RGB", (7000, 7000)).save(tmp_path / "huge.png")
     good = next(pictures.asked["gravel"].iterdir())
-    code = "import sys; sys.argv = ['edge-nusa', *sys.argv[1:]]\nfrom edge_nusa.cli.main import run\nfrom edge_nusa.memory import peak_bytes\n"
+    code = (
+        "import sys; sys.argv = ['edge-nusa', *sys.argv[1:]]\nfrom edge_nusa.cli.main import run\nfrom "
+        "edge_nusa.memory import peak_bytes\n"
+    )
     code += "try:\n    run()\nfinally:\n    print(peak_bytes(), file=sys.stderr)"
-    words = [sys.executable, "-c", code, "predict", str(good), str(tmp_path / "huge.png"), "--state", str(taught), "--max-memory", "300M"]
+    words = [
+        sys.executable,
+        "-c",
+        code,
+        "predict",
+        str(good),
+        str(tmp_path / "huge.png"),
+        "--state",
+        str(taught),
+        "--max-memory",
+        "300M",
+    ]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "huge.png: expected 1 to" in done.stderr

@@ -18,10 +18,10 @@ import pytest
 from conftest import bytes_of, command, environment, run_cli
 from PIL import Image
 
-from edge_nusa.files import tensor_file
-from edge_nusa.model.bundle import embedded_bundle
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
+from edge_nusa.files import tensor_file
+from edge_nusa.model.bundle import embedded_bundle
 from edge_nusa.state.state import State
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
@@ -31,13 +31,16 @@ STOPS_WITHIN_SECONDS = 5
 
 
 def refused(state: Path, code: int, *arguments: str | Path, says: str, env: dict[str, str] | None = None) -> str:
-    """Runs it; checks exit code, the one line on stderr with `says` in it, empty stdout, and that the state kept its bytes."""
+    """Runs it; checks exit code, the one line on stderr with `says` in it, empty stdout, and that the state kept its
+    bytes."""
     before = bytes_of(state)
     done = run_cli(*arguments, "--state", state, env=env)
     assert done.returncode == code, done.stderr
     assert code in EXIT_CODES
     assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("edge-nusa: ") and done.stderr.endswith("\n") and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("edge-nusa: ") and done.stderr.endswith("\n") and done.stderr.count("\n") == 1, (
+        done.stderr
+    )
     assert all(character.isprintable() for character in done.stderr[:-1])
     assert says in done.stderr
     assert done.stdout == ""
@@ -52,7 +55,12 @@ def bomb() -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(60_001))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(60_001)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def cut_jpeg(folder: Path) -> bytes:
@@ -72,7 +80,9 @@ def cut_jpeg(folder: Path) -> bytes:
         ("empty.png", b"", "expected 1 to 67108864 bytes, found 0"),
     ],
 )
-def test_a_picture_that_cannot_be_read_teaches_nothing(name: str, content: bytes | None, says: str, taught: Path, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_read_teaches_nothing(
+    name: str, content: bytes | None, says: str, taught: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "only"
     folder.mkdir()
     (folder / name).write_bytes(cut_jpeg(folder) if content is None else content)
@@ -88,9 +98,17 @@ def test_predict_on_an_unreadable_picture_says_so_in_one_line(taught: Path, tmp_
     refused(taught, 1, "predict", "--quiet", tmp_path / "text.jpg", says="no readable picture (")
 
 
-def test_bad_files_beside_good_ones_are_set_aside_and_the_good_ones_learned(taught: Path, pictures: DemoPictures, tmp_path: Path) -> None:
+def test_bad_files_beside_good_ones_are_set_aside_and_the_good_ones_learned(
+    taught: Path, pictures: DemoPictures, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(pictures.taught["gravel"], tmp_path / "mixed"))
-    for name, content in (("a.jpg", EPS), ("b.png", bomb()), ("c.jpg", cut_jpeg(tmp_path)), ("notes.txt", b"notes"), ("0.png", b"")):
+    for name, content in (
+        ("a.jpg", EPS),
+        ("b.png", bomb()),
+        ("c.jpg", cut_jpeg(tmp_path)),
+        ("notes.txt", b"notes"),
+        ("0.png", b""),
+    ):
         (folder / name).write_bytes(content)
     os.mkfifo(folder / "pipe.jpg")
     (folder / "away.jpg").symlink_to(pictures.asked["gravel"] / "0-128.png")
@@ -131,19 +149,61 @@ def test_a_label_that_is_no_name_is_refused(label: str, says: str, taught: Path,
 
 def test_options_that_contradict_each_other_are_refused(taught: Path, pictures: DemoPictures, three: Path) -> None:
     one = pictures.taught["gravel"]
-    refused(taught, 2, "learn", "--images", one, says="expected either --images DIR with --label NAME, or --dataset DIR")
+    refused(
+        taught, 2, "learn", "--images", one, says="expected either --images DIR with --label NAME, or --dataset DIR"
+    )
     refused(taught, 2, "learn", says="expected either --images DIR")
-    refused(taught, 2, "learn", "--images", one, "--label", "x", "--dataset", three, says="expected either --images DIR")
+    refused(
+        taught, 2, "learn", "--images", one, "--label", "x", "--dataset", three, says="expected either --images DIR"
+    )
     refused(taught, 2, "learn", "--dataset", three, "--label", "x", says="expected either --images DIR")
-    refused(taught, 2, "learn", "--dataset", three, "--recipe", "magic", says="there is no recipe 'magic'; expected one of device, paper")
-    refused(taught, 2, "learn", "--dataset", three, "--template", "no place", says="--template: expected one {} for the label")
+    refused(
+        taught,
+        2,
+        "learn",
+        "--dataset",
+        three,
+        "--recipe",
+        "magic",
+        says="there is no recipe 'magic'; expected one of device, paper",
+    )
+    refused(
+        taught,
+        2,
+        "learn",
+        "--dataset",
+        three,
+        "--template",
+        "no place",
+        says="--template: expected one {} for the label",
+    )
     for size in ("plenty", "0", "-5M", "1.5G", ""):
-        refused(taught, 2, "learn", "--dataset", three, "--max-memory", size, says="--max-memory: expected a size such as 512M or 1G")
+        refused(
+            taught,
+            2,
+            "learn",
+            "--dataset",
+            three,
+            "--max-memory",
+            size,
+            says="--max-memory: expected a size such as 512M or 1G",
+        )
 
 
 def test_a_memory_budget_that_cannot_be_kept_is_refused(taught: Path, three: Path) -> None:
-    refused(taught, 5, "learn", "--dataset", three, "--max-memory", "1M", says="--max-memory: 1 MiB are too few to learn 24 pictures of 3 labels")
-    refused(taught, 5, "learn", "--dataset", three, "--max-memory", "200M", says="allow that much, or teach fewer at once")
+    refused(
+        taught,
+        5,
+        "learn",
+        "--dataset",
+        three,
+        "--max-memory",
+        "1M",
+        says="--max-memory: 1 MiB are too few to learn 24 pictures of 3 labels",
+    )
+    refused(
+        taught, 5, "learn", "--dataset", three, "--max-memory", "200M", says="allow that much, or teach fewer at once"
+    )
     refused(taught, 5, "predict", three, "--max-memory", "1M", says="--max-memory: 1 MiB leave 0 KiB for a picture")
 
 
@@ -164,10 +224,18 @@ def test_what_was_never_taught_cannot_be_taken_back(taught: Path, pictures: Demo
 
 def test_a_bundle_that_is_not_there_is_refused(taught: Path, tmp_path: Path) -> None:
     refused(taught, 1, "labels", "--bundle", tmp_path, says="expected a folder with manifest.json")
-    refused(taught, 1, "labels", says="expected a folder with manifest.json", env={"EDGE_NUSA_BUNDLE": str(tmp_path / "gone")})
+    refused(
+        taught,
+        1,
+        "labels",
+        says="expected a folder with manifest.json",
+        env={"EDGE_NUSA_BUNDLE": str(tmp_path / "gone")},
+    )
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in embedded_bundle().iterdir() if path.is_file() and path.suffix != ".py"))
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in embedded_bundle().iterdir() if path.is_file() and path.suffix != ".py")
+)
 def test_one_flipped_bit_in_a_file_of_the_bundle_is_found(name: str, taught: Path, tmp_path: Path) -> None:
     bundle = Path(shutil.copytree(embedded_bundle(), tmp_path / "bundle"))
     data = bytearray((bundle / name).read_bytes())
@@ -179,7 +247,14 @@ def test_one_flipped_bit_in_a_file_of_the_bundle_is_found(name: str, taught: Pat
 def test_a_state_of_another_bundle_is_refused(taught: Path, tmp_path: Path) -> None:
     other = State(tmp_path / "other", "0" * 64)
     with other.writer():
-        other.commit({p.name: p.read_bytes() for p in (taught / "generations" / "000001").iterdir() if p.name != "manifest.json"}, "learn")
+        other.commit(
+            {
+                p.name: p.read_bytes()
+                for p in (taught / "generations" / "000001").iterdir()
+                if p.name != "manifest.json"
+            },
+            "learn",
+        )
     for words in (("labels",), ("status",), ("forget", "gravel")):
         refused(other.folder, 4, *words, says="this state belongs to another bundle")
 
@@ -194,14 +269,19 @@ def test_nan_in_a_core_is_refused_however_right_the_hashes_are(taught: Path) -> 
     state = State(taught, basis)
     with state.writer():
         made = state.commit({**files, "core.safetensors": tensor_file.encode(cores)}, "learn")
-    assert made.files["core.safetensors"].sha256 == hashlib.sha256((made.folder / "core.safetensors").read_bytes()).hexdigest()
+    assert (
+        made.files["core.safetensors"].sha256
+        == hashlib.sha256((made.folder / "core.safetensors").read_bytes()).hexdigest()
+    )
     refused(taught, 4, "labels", says=f"core.safetensors: tensor {name!r} holds NaN or infinite numbers")
     assert run_cli("undo", "--state", taught).returncode == 0
     assert run_cli("labels", "--state", taught).returncode == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_in_training_stops_it_soon_and_changes_nothing(number: signal.Signals, code: int, taught: Path, three: Path) -> None:
+def test_a_signal_in_training_stops_it_soon_and_changes_nothing(
+    number: signal.Signals, code: int, taught: Path, three: Path
+) -> None:
     before = bytes_of(taught)
     words = command("learn", "--dataset", three, "--state", taught, "--steps", "100000")
     process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -224,7 +304,8 @@ def test_a_signal_in_training_stops_it_soon_and_changes_nothing(number: signal.S
 
 
 def wait_for_torch(pid: int) -> None:
-    """Until its training process has torch mapped: its pictures are read then, and training begins within a second or two."""
+    """Until its training process has torch mapped: its pictures are read then, and training begins within a second
+    or two."""
     for _ in range(600):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         if children and "libtorch_cpu" in Path(f"/proc/{children[0]}/maps").read_text():
@@ -233,11 +314,39 @@ def wait_for_torch(pid: int) -> None:
     pytest.fail("the process did not begin to train within a minute")
 
 
-def test_the_same_pictures_under_a_second_name_are_refused_and_the_first_name_is_named(taught: Path, pictures: DemoPictures) -> None:
-    refused(taught, 3, "learn", "--images", pictures.taught["gravel"], "--label", "pebbles", *FEW, says="'pebbles' is told apart from 'gravel' by -")
+def test_the_same_pictures_under_a_second_name_are_refused_and_the_first_name_is_named(
+    taught: Path, pictures: DemoPictures
+) -> None:
+    refused(
+        taught,
+        3,
+        "learn",
+        "--images",
+        pictures.taught["gravel"],
+        "--label",
+        "pebbles",
+        *FEW,
+        says="'pebbles' is told apart from 'gravel' by -",
+    )
 
 
 def test_a_second_name_that_is_forced_is_told_in_words(taught: Path, pictures: DemoPictures) -> None:
-    done = run_cli("learn", "--images", pictures.taught["gravel"], "--label", "pebbles", "--state", taught, "--force", "--steps", "3", "--format", "human")
+    done = run_cli(
+        "learn",
+        "--images",
+        pictures.taught["gravel"],
+        "--label",
+        "pebbles",
+        "--state",
+        taught,
+        "--force",
+        "--steps",
+        "3",
+        "--format",
+        "human",
+    )
     assert done.returncode == 0, done.stderr
-    assert "'pebbles' is hardly told apart from 'gravel': more pictures, or is it one thing under two names?" in done.stdout
+    assert (
+        "'pebbles' is hardly told apart from 'gravel': more pictures, or is it one thing under two names?"
+        in done.stdout
+    )

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from conftest import THREE, answer_of, bytes_of, run_cli
 
-from edge_nusa.files import tensor_file
 from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.files import tensor_file
 from edge_nusa.knowledge.head import head_from_tensors
 
 FEW = ("--steps", "5")
@@ -36,19 +36,27 @@ def of_type(value: object, *types: type) -> bool:
 def brick(pictures: DemoPictures, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """A state that learned one label, and what `learn` printed."""
     state = tmp_path_factory.mktemp("brick") / "state"
-    return state, answer_of("learn", "--images", pictures.taught["brick wall"], "--label", "brick wall", "--state", state, *FEW)
+    return state, answer_of(
+        "learn", "--images", pictures.taught["brick wall"], "--label", "brick wall", "--state", state, *FEW
+    )
 
 
 def test_learn_prints_what_the_contract_says(brick: tuple[Path, dict]) -> None:
     report = brick[1]
     assert {"generation", "labels", "retention", "quarantined", "seconds", "peak_rss_bytes"} <= set(report)
     assert report["generation"] == 1
-    assert of_type(report["generation"], int) and of_type(report["seconds"], float) and of_type(report["peak_rss_bytes"], int)
+    assert (
+        of_type(report["generation"], int)
+        and of_type(report["seconds"], float)
+        and of_type(report["peak_rss_bytes"], int)
+    )
     assert report["seconds"] > 0 and report["peak_rss_bytes"] > 1 << 20
     assert report["quarantined"] == []
     (row,) = report["labels"]
     assert {"label", "images", "accuracy_before", "accuracy_after"} <= set(row)
-    assert (row["closest"], row["told_apart_errors"]) == (None, None), "one label alone has nothing to be told apart from"
+    assert (row["closest"], row["told_apart_errors"]) == (None, None), (
+        "one label alone has nothing to be told apart from"
+    )
     assert (row["label"], row["images"]) == ("brick wall", 8)
     for name in ("accuracy_before", "accuracy_after"):
         assert row[name] is None or (of_type(row[name], float) and 0 <= row[name] <= 100)
@@ -75,7 +83,10 @@ def test_a_second_learn_adds_a_generation_and_labels_lists_all_in_order(
     assert report["generation"] == 2
     assert [row["label"] for row in report["labels"]] == ["gravel", "lawn grass"]
     listed = answer_of("labels", "--state", state)
-    assert listed == {"generation": 2, "labels": [{"label": name, "images": 8} for name in ("brick wall", "gravel", "lawn grass")]}
+    assert listed == {
+        "generation": 2,
+        "labels": [{"label": name, "images": 8} for name in ("brick wall", "gravel", "lawn grass")],
+    }
 
 
 def test_an_empty_state_lists_no_labels(tmp_path: Path) -> None:
@@ -136,7 +147,9 @@ def test_forget_takes_a_label_back_and_undo_brings_it_again(taught: Path, pictur
     assert answer_of("undo", "--state", taught) == {"generation": 1}
     assert answer_of("labels", "--state", taught) == before
     rows = answer_of("history", "--state", taught)["generations"]
-    assert [(row["generation"], row["operation"], row["current"], len(row["labels"])) for row in rows] == [(1, "learn", True, 3)]
+    assert [(row["generation"], row["operation"], row["current"], len(row["labels"])) for row in rows] == [
+        (1, "learn", True, 3)
+    ]
 
 
 def test_a_kept_report_names_its_own_generation(taught: Path) -> None:
@@ -146,7 +159,13 @@ def test_a_kept_report_names_its_own_generation(taught: Path) -> None:
 
 def test_status_is_numbers(taught: Path) -> None:
     found = answer_of("status", "--state", taught)
-    assert (found["bundle"], found["generation"], found["labels"], found["tasks"], found["recipe"]) == ("micro", 1, 3, 1, "device")
+    assert (found["bundle"], found["generation"], found["labels"], found["tasks"], found["recipe"]) == (
+        "micro",
+        1,
+        3,
+        1,
+        "device",
+    )
     files = [path for path in (taught / "generations" / "000001").iterdir() if path.name != "manifest.json"]
     assert found["state_bytes"] == sum(path.stat().st_size for path in files)
 
@@ -172,7 +191,18 @@ def test_the_order_of_tasks_leaves_the_heads_sums_bit_equal(pictures: DemoPictur
     heads = {}
     for state, order in (("one", THREE), ("two", THREE[::-1])):
         for label in order:
-            answer_of("learn", "--images", pictures.taught[label], "--label", label, "--state", state, "--steps", "3", cwd=tmp_path)
+            answer_of(
+                "learn",
+                "--images",
+                pictures.taught[label],
+                "--label",
+                label,
+                "--state",
+                state,
+                "--steps",
+                "3",
+                cwd=tmp_path,
+            )
         head = tensor_file.decode(generation_file(tmp_path / state, 3, "head.safetensors"), "head.safetensors")
         heads[state] = head_from_tensors(head, head["sums"].shape[1], 3)
     one, two = heads["one"], heads["two"]
@@ -184,7 +214,9 @@ def test_the_order_of_tasks_leaves_the_heads_sums_bit_equal(pictures: DemoPictur
 
 def test_a_dry_run_judges_and_changes_nothing(taught: Path, pictures: DemoPictures) -> None:
     before = bytes_of(taught)
-    report = answer_of("learn", "--images", pictures.others["cat"], "--label", "cat", "--state", taught, *FEW, "--dry-run")
+    report = answer_of(
+        "learn", "--images", pictures.others["cat"], "--label", "cat", "--state", taught, *FEW, "--dry-run"
+    )
     assert (report["dry_run"], report["generation"]) == (True, 1)
     assert bytes_of(taught) == before
 

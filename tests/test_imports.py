@@ -15,7 +15,9 @@ from edge_nusa.device.demo.pictures import DemoPictures
 
 LONGEST_FILE = 260
 ROOMS = {"edge_nusa": ROOT / "edge_nusa", "edge_nusa.export": ROOT / "export", "edge_nusa.device": ROOT / "device"}
-SOURCES = sorted((room, path) for room, folder in ROOMS.items() for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+SOURCES = sorted(
+    (room, path) for room, folder in ROOMS.items() for path in folder.rglob("*.py") if "__pycache__" not in path.parts
+)
 WORKSHOP = ("torch", "open_clip", "onnx", "onnxscript", "torchvision", "matplotlib", "sklearn", "skimage")
 EXECUTES = {"eval", "exec", "compile"}
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -47,7 +49,10 @@ def imports_of(room: str, path: Path) -> set[str]:
 
 
 def test_the_walk_sees_every_form_of_import() -> None:
-    source = "import edge_nusa.device\ndef f():\n    from edge_nusa import export\n    from ..device import learn\n    from . import b\n"
+    source = (
+        "import edge_nusa.device\ndef f():\n    from edge_nusa import export\n    from ..device import learn\n    from "
+        ". import b\n"
+    )
     found = set(imported(ast.parse(source), "edge_nusa.cli"))
     assert {"edge_nusa.device", "edge_nusa.export", "edge_nusa.device.learning.learn", "edge_nusa.cli.b"} <= found
     assert len(SOURCES) > 40
@@ -65,12 +70,18 @@ def test_no_room_imports_what_it_must_not(room: str, path: Path) -> None:
         assert not [name for name in found for package in packages if is_in(name, package)]
 
 
-@pytest.mark.parametrize("path", [p for r, p in SOURCES if r == "edge_nusa" and p.parent.name == "cli"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [p for r, p in SOURCES if r == "edge_nusa" and p.parent.name == "cli"], ids=lambda p: p.name
+)
 def test_the_command_line_imports_the_other_rooms_only_when_called(path: Path) -> None:
     tree = ast.parse(path.read_text())
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
         function.body = [ast.Pass()]
-    assert not [name for name in imported(tree, "edge_nusa.cli") if is_in(name, "edge_nusa.device") or is_in(name, "edge_nusa.export")]
+    assert not [
+        name
+        for name in imported(tree, "edge_nusa.cli")
+        if is_in(name, "edge_nusa.device") or is_in(name, "edge_nusa.export")
+    ]
 
 
 def loaded_after(*arguments: str | Path) -> set[str]:
@@ -118,7 +129,9 @@ def dangers(source: str, may_load_weights: bool) -> list[str]:
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
-        is_weights_only = any(word.arg == "weights_only" and ast.unparse(word.value) == "True" for word in node.keywords)
+        is_weights_only = any(
+            word.arg == "weights_only" and ast.unparse(word.value) == "True" for word in node.keywords
+        )
         if called in EXECUTES or called.startswith("yaml.") or called in ("os.system", "__import__"):
             found.append(called)
         if called == "torch.load" and not (may_load_weights and is_weights_only):

@@ -1,4 +1,5 @@
-"""Nothing is written where nobody asked, and nothing is sent: onnxruntime's own telemetry is off before it is loaded."""
+"""Nothing is written where nobody asked, and nothing is sent: onnxruntime's own telemetry is off before it is
+loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def home_without_switch(home: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("words", [("predict",), ("watch", "--once", "--every", "0.05")])
-def test_a_command_writes_nothing_into_the_home_of_its_user(words: tuple[str, ...], taught: Path, pictures: DemoPictures, tmp_path: Path) -> None:
+def test_a_command_writes_nothing_into_the_home_of_its_user(
+    words: tuple[str, ...], taught: Path, pictures: DemoPictures, tmp_path: Path
+) -> None:
     variables = home_without_switch(tmp_path / "home")
     arguments = command(words[0], pictures.asked["gravel"], *words[1:], "--state", taught)
     done = subprocess.run(arguments, env=variables, capture_output=True, text=True)
@@ -35,7 +38,9 @@ def test_without_the_switch_onnxruntime_may_write_so_the_switch_is_what_is_teste
     subprocess.run([sys.executable, "-c", "import onnxruntime"], env=variables, check=True)
     if not list((tmp_path / "home").rglob("*")):
         pytest.skip("this onnxruntime has no telemetry on this platform")
-    subprocess.run([sys.executable, "-c", "import edge_nusa, onnxruntime"], env={**variables, "HOME": str(tmp_path)}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import edge_nusa, onnxruntime"], env={**variables, "HOME": str(tmp_path)}, check=True
+    )
     assert not (tmp_path / ".cache").exists()
 
 

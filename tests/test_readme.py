@@ -19,7 +19,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def help_of(*command: str) -> str:
     """The help text of a command, in one line."""
-    result = subprocess.run([sys.executable, "-m", "edge_nusa.cli.main", *command, "--help"], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "edge_nusa.cli.main", *command, "--help"], capture_output=True, text=True, check=True
+    )
     return " ".join(result.stdout.split())
 
 

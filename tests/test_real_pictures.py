@@ -1,4 +1,5 @@
-"""Learning from real pictures of EDGE_NUSA_DATA: the embedded model gains on what it is taught and keeps what it knew."""
+"""Learning from real pictures of EDGE_NUSA_DATA: the embedded model gains on what it is taught and keeps what it
+knew."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_nusa.device.learning.learn import LearnSettings, learn
-from edge_nusa.device.manage import forget
 from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import Task
-from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.device.manage import forget
 from edge_nusa.device.workplace import Workplace
+from edge_nusa.knowledge.recipes import DEVICE
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 SHOTS, ASKED = 16, 12
@@ -44,7 +45,9 @@ def accuracy(workplace: Workplace, offered: list[str], paths: list[Path], goals:
     return 100 * float(np.mean([r["labels"][0]["label"] == goal for r, goal in zip(results, goals, strict=True)]))
 
 
-def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(data_folder: Path, tmp_path: Path) -> None:
+def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(
+    data_folder: Path, tmp_path: Path
+) -> None:
     workplace = Workplace.open(None, tmp_path / "state", threads=1)
     for name in ("rsscn7", "trashnet"):
         task, asked, goals, template = split(data_folder, name)

@@ -33,7 +33,19 @@ def test_a_wheel_installed_elsewhere_opens_its_bundle_and_answers(tmp_path: Path
     found = subprocess.run([sys.executable, "-c", check], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (0, "micro\n"), found.stderr
     (tmp_path / "black.png").write_bytes(_black())
-    command = [sys.executable, "-m", "edge_nusa.cli.main", "predict", "black.png", "--labels", "cat,dog", "--state", "state", "--format", "json"]
+    command = [
+        sys.executable,
+        "-m",
+        "edge_nusa.cli.main",
+        "predict",
+        "black.png",
+        "--labels",
+        "cat,dog",
+        "--state",
+        "state",
+        "--format",
+        "json",
+    ]
     answer = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     assert '"image": "black.png"' in answer.stdout

@@ -18,7 +18,8 @@ from edge_nusa.knowledge.knowledge import Knowledge
 
 Floats = np.ndarray
 NOVELTY_CAP = 0.25
-"""The novelty limit is at most this share of F / lambda, the distance of a picture unlike anything, whatever the taught pictures say."""
+"""The novelty limit is at most this share of F / lambda, the distance of a picture unlike anything, whatever the
+taught pictures say."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Views:
 
 @dataclass(frozen=True)
 class Answers:
-    """probabilities (B, L + U) rows summing to 1, learned labels first; unknown (B,) bool; novelty (B,) float64: squared
+    """probabilities (B, L + U) rows summing to 1, learned labels first; unknown (B,) bool; novelty (B,) float64:
+    squared
     Mahalanobis distance to the nearest learned label (Lee et al. 2018, arXiv 1807.03888)."""
 
     probabilities: Floats
@@ -50,13 +52,23 @@ def softmax(logits: Floats) -> Floats:
 
 
 class Answerer:
-    """Answers for one knowledge and one list of offered labels; everything that does not depend on pictures is done here.
+    """Answers for one knowledge and one list of offered labels; everything that does not depend on pictures is done
+    here.
 
-    other_frozen (U, D): frozen anchors of offered labels that were never learned; other_adapted (U, D): their anchors by
-    the adapted text tower, which only a recipe without head uses; columns (L,): the learned labels offered, None for all.
+    other_frozen (U, D): frozen anchors of offered labels that were never learned; other_adapted (U, D): their anchors
+    by
+    the adapted text tower, which only a recipe without head uses; columns (L,): the learned labels offered, None for
+    all.
     """
 
-    def __init__(self, knowledge: Knowledge, logit_scale: float, other_frozen: Floats, other_adapted: Floats, columns: Floats | None = None) -> None:
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        logit_scale: float,
+        other_frozen: Floats,
+        other_adapted: Floats,
+        columns: Floats | None = None,
+    ) -> None:
         self.knowledge, self.scale = knowledge, logit_scale
         chosen = np.arange(len(knowledge.labels)) if columns is None else columns
         self.learned = len(chosen)
@@ -88,17 +100,21 @@ class Answerer:
         return Answers(probabilities, is_open & ~is_near, distance)
 
     def among_learned(self, views: Views, head_scores: Floats) -> Floats:
-        """(B, L) probabilities of the learned labels alone: head and adapted anchors as `edge_nusa.knowledge.fusion` mixes them."""
+        """(B, L) probabilities of the learned labels alone: head and adapted anchors as `edge_nusa.knowledge.fusion`
+        mixes them."""
         text_logits = self.scale * views.adapted @ self.adapted_anchors[: self.learned].T
         return softmax(fusion.mixed(head_scores, text_logits, *fusion.best(self.knowledge.fusion)))
 
 
 def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:
-    """(B, L + U): the learned labels share their zero-shot mass as `chosen` says, but never less than lets the best win."""
+    """(B, L + U): the learned labels share their zero-shot mass as `chosen` says, but never less than lets the best
+    win."""
     others = zero_shot[:, learned:]
     if others.shape[1] == 0:
         return chosen
     best_other = others.max(axis=1) / np.maximum(others.sum(axis=1), 1e-12)
     needed = best_other / (best_other + chosen.max(axis=1)) + 1e-6
     mass = np.maximum(zero_shot[:, :learned].sum(axis=1), needed)[:, None]
-    return np.concatenate([mass * chosen, (1 - mass) * others / np.maximum(others.sum(axis=1, keepdims=True), 1e-12)], axis=1)
+    return np.concatenate(
+        [mass * chosen, (1 - mass) * others / np.maximum(others.sum(axis=1, keepdims=True), 1e-12)], axis=1
+    )

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from edge_nusa.device.asking.answer import Views
+from edge_nusa.device.asking.features import Features
 from edge_nusa.knowledge import head
 from edge_nusa.model import sessions
-from edge_nusa.device.asking.answer import Views
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.device.asking.features import Features
 
 
 def image_tail(bundle: Bundle, merged: Mapping[str, np.ndarray], threads: int) -> Any:
@@ -26,6 +26,9 @@ def views(features: Features, tail: Any, rows: np.ndarray | None = None) -> View
     chosen = np.arange(len(features.embedding)) if rows is None else rows
     adapted = features.embedding[chosen]
     if tail is not None and features.tokens is not None and len(chosen):
-        parts = [tail.run(None, {"tokens": features.tokens[chosen[i : i + 16]].astype(np.float32)})[0] for i in range(0, len(chosen), 16)]
+        parts = [
+            tail.run(None, {"tokens": features.tokens[chosen[i : i + 16]].astype(np.float32)})[0]
+            for i in range(0, len(chosen), 16)
+        ]
         adapted = np.concatenate(parts)
     return Views(features.embedding[chosen], adapted, head.features(features.taps[chosen]))

@@ -14,12 +14,12 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from edge_nusa.files import durable
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import InputError, ResourceError
+from edge_nusa.files import durable
 from edge_nusa.memory import used_bytes
-from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import pixels
+from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
 
 Progress = Callable[[int, int], None]
 Prepared = np.ndarray | Quarantined
@@ -34,9 +34,12 @@ BYTES_A_PIXEL = 10
 
 @dataclass(frozen=True)
 class Features:
-    """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens at the
-    cut (B, N, E) float16, memory-mapped from a temporary file by `extract`, in memory by `extracted` (None where no tail needs
-    them or no picture was readable), and the index of each among the paths given; spool: the open file behind the tokens."""
+    """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens
+    at the
+    cut (B, N, E) float16, memory-mapped from a temporary file by `extract`, in memory by `extracted` (None where no
+    tail needs
+    them or no picture was readable), and the index of each among the paths given; spool: the open file behind the
+    tokens."""
 
     embedding: np.ndarray
     taps: np.ndarray
@@ -54,7 +57,8 @@ class Limits(NamedTuple):
 
 
 class DecodeBounds(NamedTuple):
-    """How large a decoded picture may be in pixels, and how many a side it must keep where a JPEG is decoded at a fraction."""
+    """How large a decoded picture may be in pixels, and how many a side it must keep where a JPEG is decoded at a
+    fraction."""
 
     max_pixels: int
     least_side: int
@@ -72,14 +76,25 @@ def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Limit
     one = 4 * (3 * shape.size**2 * 3 + tokens * (8 * shape.width + 2 * shape.mlp_width) + shape.heads * tokens**2)
     room = budget_bytes - used_bytes()
     if room < 2 * one:
-        raise ResourceError(f"--max-memory: {budget_bytes >> 20} MiB leave {max(room, 0) >> 10} KiB for a picture that needs about {2 * one >> 10} KiB; allow more memory")
+        raise ResourceError(
+            f"--max-memory: {budget_bytes >> 20} MiB leave {max(room, 0) >> 10} KiB for a picture that needs about "
+            f"{2 * one >> 10} KiB; allow more memory"
+        )
     return Limits(int(max(1, min(largest, room // 2 // one))), min(MAX_PIXELS, room // 2 // BYTES_A_PIXEL))
 
 
 def extract(
-    session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, screen: Screen | None = None
+    session: Any,
+    bundle: Bundle,
+    paths: Sequence[Path],
+    bounds: Limits,
+    with_tokens: bool,
+    progress: Progress,
+    *,
+    screen: Screen | None = None,
 ) -> Features:
-    """Run every readable picture through the trunk. Unreadable ones, and those that `screen` names a reason for, are set aside.
+    """Run every readable picture through the trunk. Unreadable ones, and those that `screen` names a reason for, are
+    set aside.
 
     session: an onnxruntime session of `image_trunk`. Memory does not grow with the number of pictures but for their
     embeddings and taps (a few KB each); tokens go to a temporary file that vanishes with the result.
@@ -96,13 +111,28 @@ def extract(
     embedding = np.concatenate([np.zeros((0, shape.embed_dim), np.float32), *(chunk.embedding for chunk in chunks)])
     taps = np.concatenate([np.zeros((0, shape.taps), np.float32), *(chunk.taps for chunk in chunks)])
     kept = [index for chunk in chunks for index in chunk.kept]
-    return Features(embedding, taps, _mapped(spool, len(kept), bundle), kept, [one for chunk in chunks for one in chunk.quarantined], spool)
+    return Features(
+        embedding,
+        taps,
+        _mapped(spool, len(kept), bundle),
+        kept,
+        [one for chunk in chunks for one in chunk.quarantined],
+        spool,
+    )
 
 
 def extracted(
-    session: Any, bundle: Bundle, paths: Sequence[Path], bounds: Limits, with_tokens: bool, progress: Progress, *, screen: Screen | None = None
+    session: Any,
+    bundle: Bundle,
+    paths: Sequence[Path],
+    bounds: Limits,
+    with_tokens: bool,
+    progress: Progress,
+    *,
+    screen: Screen | None = None,
 ) -> Generator[Features, None, None]:
-    """What `extract` gives, of the next `bounds.chunk` paths at a time; the pictures after them are decoded while the trunk runs."""
+    """What `extract` gives, of the next `bounds.chunk` paths at a time; the pictures after them are decoded while
+    the trunk runs."""
     spec, shape = bundle.manifest.preprocessing, bundle.manifest.image
     decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * spec.size)
 
@@ -124,13 +154,20 @@ def extracted(
             outputs = session.run(None, {"pixels": np.stack(batch)}) if batch else nothing
             if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
                 raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
-            yield Features(outputs[0], outputs[1], outputs[2].astype(np.float16) if with_tokens and batch else None, kept, quarantined)
+            yield Features(
+                outputs[0],
+                outputs[1],
+                outputs[2].astype(np.float16) if with_tokens and batch else None,
+                kept,
+                quarantined,
+            )
 
 
 def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Generator[Prepared, None, None]:
     """`prepared` of 0 to count - 1 in this order, made by one other thread up to `ahead` before they are asked for.
 
-    Decoding lets go of Python's lock, so it runs beside the trunk. One thread and no more: `decode` must not run twice at once.
+    Decoding lets go of Python's lock, so it runs beside the trunk. One thread and no more: `decode` must not run twice
+    at once.
     """
     if count <= 1:
         yield from map(prepared, range(count))
@@ -164,4 +201,6 @@ def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:
     shape = bundle.manifest.image
     with durable.explained("spool features to the temporary folder"):
         spool.flush()
-    return np.memmap(spool, dtype=np.float16, mode="r", shape=(count, (shape.size // shape.patch) ** 2 + 1, shape.width))
+    return np.memmap(
+        spool, dtype=np.float16, mode="r", shape=(count, (shape.size // shape.patch) ** 2 + 1, shape.width)
+    )

@@ -8,23 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.knowledge import labels as label_names
-from edge_nusa.model import sessions
-from edge_nusa.device.asking.answer import Answerer
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.device.asking import eye
+from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.device.asking.features import Features, extracted, limits
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import InputError
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, load
-from edge_nusa.memory import give_back
-from edge_nusa.pictures import Quarantined
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.memory import give_back
+from edge_nusa.model import sessions
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.pictures import Quarantined
 
 Prediction = dict[str, Any]
-"""`{"image": str, "labels": [{"label": str, "probability": float}, ...], "unknown": bool}`, labels most probable first."""
+"""`{"image": str, "labels": [{"label": str, "probability": float}, ...], "unknown": bool}`, labels most probable
+first."""
 
 
 class Predictor:
@@ -36,10 +37,15 @@ class Predictor:
         known = {label_names.key(name) for name in self.knowledge.names}
         self.names = [*self.knowledge.names, *(name for name in others if label_names.key(name) not in known)]
         if not self.names:
-            raise InputError("nothing was learned yet and no labels were offered; pass --labels a,b,c or teach one with `edge-nusa learn`")
+            raise InputError(
+                "nothing was learned yet and no labels were offered; pass --labels a,b,c or teach one with `edge-nusa "
+                "learn`"
+            )
         self.workplace = workplace
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
-        self._tail = eye.image_tail(workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads)
+        self._tail = eye.image_tail(
+            workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads
+        )
         if self._answerer.solved is not None:
             self._answerer.solved = self._answerer.solved.for_asking()
         if self.knowledge.recipe.has_head:  # it is fitted: its sums are needed no more, 25 MiB on ViT-B
@@ -51,7 +57,11 @@ class Predictor:
     def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
         """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
         done = 0
-        with closing(extracted(self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None)) as chunks:
+        with closing(
+            extracted(
+                self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None
+            )
+        ) as chunks:
             for features in chunks:
                 predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
                 quarantined, kept = iter(features.quarantined), set(features.kept)
@@ -81,5 +91,9 @@ def make_answerer(workplace: Workplace, knowledge: Knowledge, others: Sequence[s
         return Answerer(knowledge, bundle.manifest.logit_scale, none, none)
     text = TextEncoder(bundle, workplace.threads)
     frozen = text.anchors(text.tail({}), others, None)
-    adapted = frozen if knowledge.recipe.has_head else text.anchors(text.tail(knowledge.merged(bundle, ("text",))), others, None)
+    adapted = (
+        frozen
+        if knowledge.recipe.has_head
+        else text.anchors(text.tail(knowledge.merged(bundle, ("text",))), others, None)
+    )
     return Answerer(knowledge, bundle.manifest.logit_scale, frozen, adapted)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.board import linux as board
 from edge_nusa.device.board.measure import child, edge_nusa_words, in_turn, median, write_pictures
-from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.workplace import Workplace
+from edge_nusa.model import sessions
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 
 LABELS = ("ash", "birch")
 PICTURES_EACH = 8
@@ -33,22 +33,52 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         folder = Path(name)
         write_pictures(folder / "pictures", LABELS, PICTURES_EACH)
         opened = Bundle.open(bundle or embedded_bundle())
-        common: list[str | Path] = ["--state", folder / "state", "--bundle", opened.folder, "--threads", str(threads), "--format", "json"]
+        common: list[str | Path] = [
+            "--state",
+            folder / "state",
+            "--bundle",
+            opened.folder,
+            "--threads",
+            str(threads),
+            "--format",
+            "json",
+        ]
         say("learning one task")
-        learn = child(edge_nusa_words("learn", "--dataset", folder / "pictures", "--force", *(("--steps", str(steps)) if steps else ()), *common))
+        learn = child(
+            edge_nusa_words(
+                "learn",
+                "--dataset",
+                folder / "pictures",
+                "--force",
+                *(("--steps", str(steps)) if steps else ()),
+                *common,
+            )
+        )
         say("asking in a new process")
         one = folder / "pictures" / LABELS[0] / "0000.jpg"
         colds = [child(edge_nusa_words("predict", one, *common)) for _ in range(3)]
         say("asking again and again")
         paths = sorted((folder / "pictures").glob("*/*.jpg"))
-        warm = _warm(Predictor(Workplace(opened, Workplace.open(opened.folder, folder / "state").state, threads)), paths)
+        warm = _warm(
+            Predictor(Workplace(opened, Workplace.open(opened.folder, folder / "state").state, threads)), paths
+        )
         by_threads = _by_threads(opened)
     found: dict[str, Any] = {
-        "bundle": opened.manifest.model, "precision": opened.manifest.precision,
-        "learn": {"seconds": round(learn.seconds, 2), "peak_rss_bytes": learn.peak_rss_bytes, "images": len(paths), "steps": json.loads(learn.output)["training"]["kept_step"]},
-        "cold": {"seconds": round(median([run.seconds for run in colds]), 3), "peak_rss_bytes": max(run.peak_rss_bytes for run in colds)},
-        "warm": warm, "threads": by_threads,
-    }  # fmt: skip
+        "bundle": opened.manifest.model,
+        "precision": opened.manifest.precision,
+        "learn": {
+            "seconds": round(learn.seconds, 2),
+            "peak_rss_bytes": learn.peak_rss_bytes,
+            "images": len(paths),
+            "steps": json.loads(learn.output)["training"]["kept_step"],
+        },
+        "cold": {
+            "seconds": round(median([run.seconds for run in colds]), 3),
+            "peak_rss_bytes": max(run.peak_rss_bytes for run in colds),
+        },
+        "warm": warm,
+        "threads": by_threads,
+    }
     return {**found, "advice": advice(found, opened, threads)}
 
 
@@ -60,7 +90,11 @@ def _warm(predictor: Predictor, paths: list[Path]) -> dict[str, float]:
     in_turn(calls, 1)
     taken = in_turn(calls, ROUNDS)
     whole, trunk = (1000 * median(taken[name]) / len(paths) for name in ("whole", "trunk"))
-    return {"milliseconds_an_image": round(whole, 2), "trunk_milliseconds": round(trunk, 2), "overhead_percent": round(100 * (whole / trunk - 1), 1)}
+    return {
+        "milliseconds_an_image": round(whole, 2),
+        "trunk_milliseconds": round(trunk, 2),
+        "overhead_percent": round(100 * (whole / trunk - 1), 1),
+    }
 
 
 def _by_threads(bundle: Bundle) -> dict[str, float]:
@@ -83,14 +117,26 @@ def advice(found: dict[str, Any], bundle: Bundle, threads: int) -> list[str]:
     best = min(times, key=lambda count: times[count])
     chosen = str(threads or max(map(int, times)))
     if chosen in times and times[chosen] > 1.1 * times[best]:
-        lines.append(f"--threads {best} is faster here: {times[best]:.1f} ms a picture in the trunk instead of {times[chosen]:.1f} ms")
+        lines.append(
+            f"--threads {best} is faster here: {times[best]:.1f} ms a picture in the trunk instead of "
+            f"{times[chosen]:.1f} ms"
+        )
     _, flags = board.processor()
     if bundle.manifest.precision != "int8" and flags & {"asimddp", "i8mm", "avx512_vnni", "avx_vnni"}:
-        lines.append("this processor has dot products of 8-bit numbers: try an export with `--precision int8 --calibration DIR`, and keep it where it is faster here")
+        lines.append(
+            "this processor has dot products of 8-bit numbers: try an export with `--precision int8 --calibration "
+            "DIR`, and keep it where it is faster here"
+        )
     if bundle.manifest.image.tail_blocks:
-        lines.append(f"the bundle's image tail has {bundle.manifest.image.tail_blocks} blocks, which --recipe device does not train: --tail-blocks 0 makes a smaller bundle")
+        lines.append(
+            f"the bundle's image tail has {bundle.manifest.image.tail_blocks} blocks, which --recipe device does not "
+            "train: --tail-blocks 0 makes a smaller bundle"
+        )
     if bundle.manifest.text.tail_blocks > 4 and found["learn"]["seconds"] > 60:
-        lines.append(f"{bundle.manifest.text.tail_blocks} text blocks learn: --text-blocks 4 at export learns in less time and memory")
+        lines.append(
+            f"{bundle.manifest.text.tail_blocks} text blocks learn: --text-blocks 4 at export learns in less time and "
+            "memory"
+        )
     memory = board.memory_bytes()
     if memory is not None and found["learn"]["peak_rss_bytes"] > 0.8 * memory[0]:
         lines.append("learning takes most of this board's memory: --max-memory, or a smaller model")

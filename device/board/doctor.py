@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_nusa import __version__
-from edge_nusa.device.board import linux as board, findings as board_findings
+from edge_nusa.device.board import findings as board_findings
+from edge_nusa.device.board import linux as board
 from edge_nusa.device.board.finding import Finding
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.state.reader import StateReader
@@ -58,7 +59,14 @@ class Probe:
 def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
     """All findings, in the order a person would ask; reads files and starts child processes, writes nothing."""
     native = {name: _native(name) for name in ("numpy", "onnxruntime", "torch")}
-    findings = [_program(), _python(), *board_findings.processor(), *_memory(), _disk(state_folder), *(_package(name) for name in PACKAGES)]
+    findings = [
+        _program(),
+        _python(),
+        *board_findings.processor(),
+        *_memory(),
+        _disk(state_folder),
+        *(_package(name) for name in PACKAGES),
+    ]
     findings += [*native.values(), _providers(), *board_findings.condition()]
     if native["numpy"].status == "error":
         found = "not examined, because numpy cannot be imported"
@@ -72,7 +80,9 @@ def probe(code: str) -> Probe:
     """Runs Python code in a child of this interpreter that does not look for modules in the current folder."""
     try:
         command = [sys.executable, "-P", "-c", code]
-        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_SECONDS, check=False)
+        done = subprocess.run(
+            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return Probe(None, "", "")
     errors = done.stderr.decode(errors="replace").strip().splitlines()
@@ -86,7 +96,9 @@ def _program() -> Finding:
 def _python() -> Finding:
     found = f"{platform.python_version()} on {platform.machine()}, {platform.system()} {platform.release()}"
     if sys.maxsize < 2**32:
-        return Finding("python", "error", f"{found}, 32 bits", "install a 64-bit system: onnxruntime has no 32-bit packages")
+        return Finding(
+            "python", "error", f"{found}, 32 bits", "install a 64-bit system: onnxruntime has no 32-bit packages"
+        )
     if not (3, 11) <= sys.version_info[:2] < (3, 14):
         return Finding("python", "warning", found, "use Python 3.11, 3.12 or 3.13, which edge-nusa is tested with")
     return Finding("python", "ok", found, "")
@@ -127,7 +139,11 @@ def _native(name: str) -> Finding:
     failure = probed.failure
     if not failure:
         return Finding(f"import {name}", "ok", version or "found outside a package", "")
-    repair = f"{_REINSTALL} {name}" if probed.returncode is not None else f"end other programs and ask again; where it stays so, {_REINSTALL} {name}"
+    repair = (
+        f"{_REINSTALL} {name}"
+        if probed.returncode is not None
+        else f"end other programs and ask again; where it stays so, {_REINSTALL} {name}"
+    )
     wrong_processor = "; the package was built for another processor" if "SIGILL" in failure else ""
     if name == "torch":
         found = f"{failure}{wrong_processor}; predict still works"
@@ -152,10 +168,15 @@ def _bundle(folder: Path) -> tuple[Bundle | None, Finding]:
     try:
         bundle = Bundle.open(folder)
     except (EdgeNusaError, OSError) as error:
-        return None, Finding("bundle", "error", str(error), "copy the bundle again, or export it again on the workstation")
+        return None, Finding(
+            "bundle", "error", str(error), "copy the bundle again, or export it again on the workstation"
+        )
     files = bundle.manifest.files
     size = sum(record.bytes for record in files.values())
-    found = f"{bundle.manifest.model} {bundle.manifest.precision}, {len(files)} files, {size >> 20} MiB, every SHA-256 right"
+    found = (
+        f"{bundle.manifest.model} {bundle.manifest.precision}, {len(files)} files, {size >> 20} MiB, every SHA-256 "
+        "right"
+    )
     return bundle, Finding("bundle", "ok", found, "")
 
 
@@ -175,14 +196,20 @@ def _state(folder: Path, bundle: Bundle | None) -> Iterator[Finding]:
         advice = "if it is damaged, run `edge-nusa undo`; if it is another bundle's, pass that one as --bundle"
         yield Finding("state's current generation", "error", str(error), advice)
         return
-    found = "empty: nothing was learned yet" if current is None else f"{current.number} ({current.operation}, {current.created})"
+    found = (
+        "empty: nothing was learned yet"
+        if current is None
+        else f"{current.number} ({current.operation}, {current.created})"
+    )
     yield Finding("state's current generation", "ok", found, "")
 
 
 def _history(sound: int, bad: list[str]) -> Finding:
     if bad:
         found = f"{sound} sound generations, damaged: {', '.join(bad)}"
-        return Finding("state", "warning", found, "the current one is judged below; check the card or disk if this grows")
+        return Finding(
+            "state", "warning", found, "the current one is judged below; check the card or disk if this grows"
+        )
     return Finding("state", "ok", f"{sound} generations, every SHA-256 right", "")
 
 

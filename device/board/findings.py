@@ -1,4 +1,5 @@
-"""What the doctor says of the board itself: processor, heat, power, pages, clock, and whether a bundle fits into its memory."""
+"""What the doctor says of the board itself: processor, heat, power, pages, clock, and whether a bundle fits into its
+memory."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from edge_nusa.device.board import linux as board, footprint
+from edge_nusa.device.board import footprint
+from edge_nusa.device.board import linux as board
 from edge_nusa.device.board.finding import Finding
 
 if TYPE_CHECKING:
@@ -45,13 +47,30 @@ def room(manifest: Manifest) -> Iterator[Finding]:
     need, pages = footprint.estimate(manifest), footprint.LIBRARY_PAGES_BYTES
     predict_bytes, learn_bytes = need.predict_bytes + pages, need.learn_bytes + pages
     allowed = f", {limit >> 20} MiB allowed" if limit is not None else ""
-    parts = ((name, own >> 20, mapped >> 20) for name, own, mapped in (("predict", predict_bytes, need.predict_mapped_bytes), ("learn", learn_bytes, need.learn_mapped_bytes)))
-    said = "; ".join(f"{name} takes about {own} MiB" + (f" and {mapped} MiB of the bundle's pages" if mapped else "") for name, own, mapped in parts)
+    parts = (
+        (name, own >> 20, mapped >> 20)
+        for name, own, mapped in (
+            ("predict", predict_bytes, need.predict_mapped_bytes),
+            ("learn", learn_bytes, need.learn_mapped_bytes),
+        )
+    )
+    said = "; ".join(
+        f"{name} takes about {own} MiB" + (f" and {mapped} MiB of the bundle's pages" if mapped else "")
+        for name, own, mapped in parts
+    )
     found = f"{said}; {memory[1] >> 20} MiB free{allowed}"
     if predict_bytes > free:
-        yield Finding("room for the bundle", "warning", found, "predict may not fit: end other programs, or export a smaller model")
+        yield Finding(
+            "room for the bundle",
+            "warning",
+            found,
+            "predict may not fit: end other programs, or export a smaller model",
+        )
     elif learn_bytes > free:
-        advice = "learn may not fit: end other programs, add zram, or export a smaller model; --max-memory refuses instead of being killed"
+        advice = (
+            "learn may not fit: end other programs, add zram, or export a smaller model; --max-memory refuses instead "
+            "of being killed"
+        )
         yield Finding("room for the bundle", "warning", found, advice)
     else:
         yield Finding("room for the bundle", "ok", found, "")
@@ -69,12 +88,18 @@ def _power() -> Iterator[Finding]:
     throttled = board.throttling()
     if throttled is not None:
         advice = "use the board's own power supply and a short cable, and cool it; then restart it" if throttled else ""
-        yield Finding("power", "warning" if throttled else "ok", ", ".join(throttled) or "no under-voltage, no throttling", advice)
+        yield Finding(
+            "power", "warning" if throttled else "ok", ", ".join(throttled) or "no under-voltage, no throttling", advice
+        )
 
 
 def _page_size() -> Finding:
     size = board.page_bytes()
-    advice = "if an import above fails, add kernel=kernel8.img to /boot/firmware/config.txt and restart" if size > 4096 else ""
+    advice = (
+        "if an import above fails, add kernel=kernel8.img to /boot/firmware/config.txt and restart"
+        if size > 4096
+        else ""
+    )
     return Finding("memory page", "ok", f"{size} bytes", advice)
 
 
@@ -83,5 +108,12 @@ def _clock() -> Finding:
     has_own = (board.SYS / "class" / "rtc" / "rtc0").exists()
     found = f"{now:%Y-%m-%d %H:%M} UTC, {'a hardware clock' if has_own else 'no hardware clock'}"
     if now < RELEASED:
-        return Finding("clock", "warning", found, "set it (`sudo timedatectl set-ntp true` with a network): sync checks the dates of signatures")
-    return Finding("clock", "ok", found, "" if has_own else "after a start without network the time is wrong; only sync minds")
+        return Finding(
+            "clock",
+            "warning",
+            found,
+            "set it (`sudo timedatectl set-ntp true` with a network): sync checks the dates of signatures",
+        )
+    return Finding(
+        "clock", "ok", found, "" if has_own else "after a start without network the time is wrong; only sync minds"
+    )

@@ -1,4 +1,5 @@
-"""How much memory asking and learning with a bundle take, estimated from shapes and counts (docs/performance.md has what was measured).
+"""How much memory asking and learning with a bundle take, estimated from shapes and counts (docs/performance.md has
+what was measured).
 
 Letters: F features of the head, B pictures, L labels, E width, M width inside a block's feed-forward part, T tokens.
 """
@@ -10,16 +11,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge_nusa.errors import ResourceError
 
 if TYPE_CHECKING:
-    from edge_nusa.model.parameters import TowerShape
-    from edge_nusa.model.manifest import Manifest
     from edge_nusa.knowledge.recipes import Recipe
+    from edge_nusa.model.manifest import Manifest
+    from edge_nusa.model.parameters import TowerShape
 
 PROGRAM_BYTES = 60 << 20
-"""Python, numpy, Pillow, onnxruntime, the tokenizer: memory of their own, not their files' pages (measured on x86-64: 46 to 55)."""
+"""Python, numpy, Pillow, onnxruntime, the tokenizer: memory of their own, not their files' pages (measured on
+x86-64: 46 to 55)."""
 TRAINER_BYTES = 160 << 20
 """The same of the process that trains, which has torch in place of onnxruntime (measured: 150 to 158)."""
 LIBRARY_PAGES_BYTES = 64 << 20
-"""Pages of program files that are wanted all the time; the system may drop them, but works slowly with fewer (measured)."""
+"""Pages of program files that are wanted all the time; the system may drop them, but works slowly with fewer
+(measured)."""
 TRAINING_TEXTS, LONGEST_STEP, TEXT_TOKENS = 32, 64, 16
 """Nouns and most labels a training step sees as text, and the tokens of a prompt of usual length."""
 SQUARES = 10
@@ -27,7 +30,8 @@ SQUARES = 10
 
 
 class Footprint(NamedTuple):
-    """Bytes of memory of its own, and of the bundle's pages, which the system may drop and read again (none but for fp32)."""
+    """Bytes of memory of its own, and of the bundle's pages, which the system may drop and read again (none but for
+    fp32)."""
 
     predict_bytes: int
     predict_mapped_bytes: int
@@ -44,12 +48,21 @@ def estimate(manifest: Manifest, recipe: Recipe | None = None, pictures: int = 2
     predict = PROGRAM_BYTES + 3 * square + (0 if is_mapped else image)
     looking = PROGRAM_BYTES + 16 * _picture_bytes(manifest.image) + (0 if is_mapped else 2 * image)
     training = PROGRAM_BYTES + TRAINER_BYTES + _training_bytes(manifest, recipe, labels)
-    judging = PROGRAM_BYTES + 2 * _tail_bytes(manifest.text) + SQUARES * square + 8 * pictures * (8 * features + 8 * labels) + 32 * labels * features
-    return Footprint(predict, image if is_mapped else 0, max(looking, training, judging), max(image, text) if is_mapped else 0)
+    judging = (
+        PROGRAM_BYTES
+        + 2 * _tail_bytes(manifest.text)
+        + SQUARES * square
+        + 8 * pictures * (8 * features + 8 * labels)
+        + 32 * labels * features
+    )
+    return Footprint(
+        predict, image if is_mapped else 0, max(looking, training, judging), max(image, text) if is_mapped else 0
+    )
 
 
 def needed_bytes(manifest: Manifest, recipe: Recipe, pictures: int, labels: int) -> int:
-    """The least hard limit of memory under which a learn is worth trying: its own memory, and the program pages it always wants."""
+    """The least hard limit of memory under which a learn is worth trying: its own memory, and the program pages it
+    always wants."""
     return estimate(manifest, recipe, pictures, labels).learn_bytes + LIBRARY_PAGES_BYTES
 
 
@@ -58,7 +71,8 @@ def check_learn(manifest: Manifest, recipe: Recipe, pictures: int, labels: int, 
     needed = needed_bytes(manifest, recipe, pictures, labels)
     if budget_bytes is not None and needed > budget_bytes:
         raise ResourceError(
-            f"--max-memory: {budget_bytes >> 20} MiB are too few to learn {pictures} pictures of {labels} labels with this bundle, which takes about "
+            f"--max-memory: {budget_bytes >> 20} MiB are too few to learn {pictures} pictures of {labels} labels with "
+            "this bundle, which takes about "
             f"{(needed >> 20) + 1} MiB; nothing was changed: allow that much, or teach fewer at once"
         )
 
@@ -83,7 +97,9 @@ def _picture_bytes(shape: TowerShape) -> int:
 def _training_bytes(manifest: Manifest, recipe: Recipe | None, labels: int) -> int:
     """What a step keeps for its way back, the adapters, and the tails where they do not lie in the file."""
     texts = min(labels, LONGEST_STEP) + TRAINING_TEXTS
-    total = _step_bytes(manifest.text, texts) + _tail_bytes(manifest.text) + 8 * labels * TEXT_TOKENS * manifest.text.width
+    total = (
+        _step_bytes(manifest.text, texts) + _tail_bytes(manifest.text) + 8 * labels * TEXT_TOKENS * manifest.text.width
+    )
     if recipe is not None and "image" in recipe.towers:
         total += _step_bytes(manifest.image, recipe.batch) + 2 * _tail_bytes(manifest.image)
     return total

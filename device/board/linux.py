@@ -35,7 +35,9 @@ def processor() -> tuple[str, frozenset[str]]:
         name, colon, value = line.partition(":")
         if colon:
             fields.setdefault(name.strip(), value.strip())
-    model = next((fields[name] for name in _MODEL_FIELDS if fields.get(name)), platform.processor() or platform.machine())
+    model = next(
+        (fields[name] for name in _MODEL_FIELDS if fields.get(name)), platform.processor() or platform.machine()
+    )
     return model, frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
 

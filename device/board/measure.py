@@ -29,7 +29,8 @@ os.write(int(sys.argv[1]), json.dumps([code, used.ru_maxrss, seconds, used.ru_ut
 
 @dataclass(frozen=True)
 class Run:
-    """One child process: seconds from start to end, its largest resident memory, what it printed, and the seconds of processor
+    """One child process: seconds from start to end, its largest resident memory, what it printed, and the seconds of
+    processor
     time that it and its own children took, which a busy machine lengthens less."""
 
     seconds: float
@@ -46,7 +47,9 @@ def write_pictures(folder: Path, labels: Sequence[str], each: int, seed: int = 0
         colour = generator.uniform(40, 215, size=3)
         for index in range(each):
             coarse = np.clip(colour + generator.normal(0, 40, size=(15, 20, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC).save(folder / label / f"{index:04d}.jpg", quality=90)
+            Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC).save(
+                folder / label / f"{index:04d}.jpg", quality=90
+            )
     return folder
 
 
@@ -57,7 +60,9 @@ def edge_nusa_words(*words: str | Path) -> list[str]:
 
 def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> Run:
     """Run a program to its end. Raises ResourceError where it was killed, EdgeNusaError where it failed otherwise."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")} | dict(variables or {})
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")} | dict(
+        variables or {}
+    )
     reading, writing = os.pipe()
     try:
         launched = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(writing), *words]
@@ -67,7 +72,9 @@ def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> R
     with os.fdopen(reading) as file:
         code, kilobytes, seconds, processor_seconds = json.loads(file.read())
     if code < 0:
-        raise ResourceError(f"bench: {words[-1]} was killed by signal {-code}; end other programs, or try a smaller bundle")
+        raise ResourceError(
+            f"bench: {words[-1]} was killed by signal {-code}; end other programs, or try a smaller bundle"
+        )
     if code:
         said = done.stderr.strip().splitlines() or ["nothing said"]
         raise EdgeNusaError(f"bench: {' '.join(words[2:5])} ended with {code}: {said[-1]}")
@@ -75,13 +82,15 @@ def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> R
 
 
 def learn_child(*words: str | Path) -> Run:
-    """`edge-nusa learn --force` with these words, its memory that of both its processes together, as it says itself; raises as `child`."""
+    """`edge-nusa learn --force` with these words, its memory that of both its processes together, as it says itself;
+    raises as `child`."""
     run = child(edge_nusa_words("learn", "--force", "--format", "json", *words))
     return replace(run, peak_rss_bytes=json.loads(run.output)["peak_rss_bytes"])
 
 
 def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call in each round, all calls one after the other in every round, so that a busy moment hits them all."""
+    """Seconds of each call in each round, all calls one after the other in every round, so that a busy moment hits
+    them all."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():

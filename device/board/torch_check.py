@@ -13,7 +13,8 @@ from edge_nusa.device.board.doctor import probe
 from edge_nusa.errors import MissingPackageError
 
 EXPECTED = {"aarch64": "asimddp", "x86_64": "avx2"}
-"""By machine, an instruction set whose absence marks a processor that packages may leave behind (Raspberry Pi 3 and 4 lack the first)."""
+"""By machine, an instruction set whose absence marks a processor that packages may leave behind (Raspberry Pi 3 and
+4 lack the first)."""
 TRIAL = "import torch; x = torch.ones(8, 8, requires_grad=True); (x @ x).sum().backward()"
 
 
@@ -26,6 +27,7 @@ def check_processor() -> None:
     tried = probe(TRIAL)
     if tried.failure and tried.returncode is not None:  # one that does not answer in time is slow, and not dead
         raise MissingPackageError(
-            f"learning needs a torch that runs on this processor, found one that fails ({tried.failure}); predict and watch work without it: "
+            f"learning needs a torch that runs on this processor, found one that fails ({tried.failure}); predict and "
+            "watch work without it: "
             "install another version of torch, see docs/board.md and `edge-nusa doctor`"
         )

@@ -1,4 +1,5 @@
-"""The whole way on the embedded model and real pictures: three labels taught one after the other, then asked, in a minute."""
+"""The whole way on the embedded model and real pictures: three labels taught one after the other, then asked, in a
+minute."""
 
 from __future__ import annotations
 
@@ -9,24 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.device import manage
+from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures
 from edge_nusa.device.learning.learn import LearnSettings, Progress, learn
-from edge_nusa.device.asking.predict import Predictor
-from edge_nusa.device.report.page import html_report
 from edge_nusa.device.learning.task import one_label
-from edge_nusa.files.durable import replace_file
+from edge_nusa.device.report.page import html_report
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import UsageError
+from edge_nusa.files.durable import replace_file
+from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.memory import peak_bytes
 from edge_nusa.pictures import find_pictures
-from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.device.workplace import Workplace
 
 MARKER = ".edge-nusa-demo"
 """Says that a folder was made by the demonstration, so that a second run may clear it."""
 
 
 def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run it in `out`; returns {"labels": {label: {"before", "after"}}, "kept": ..., "seconds", "peak_rss_bytes", "report"}.
+    """Run it in `out`; returns {"labels": {label: {"before", "after"}}, "kept": ..., "seconds", "peak_rss_bytes",
+    "report"}.
 
     Raises UsageError where `out` holds something else.
     """
@@ -38,7 +40,10 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
     labels = list(pictures.taught)
     before = accuracies(workplace, pictures, labels)
     kept_before = answers(workplace, pictures)
-    say(f"The embedded model {workplace.bundle.manifest.model!r} is asked about {', '.join(labels)} before it is taught anything:")
+    say(
+        f"The embedded model {workplace.bundle.manifest.model!r} is asked about {', '.join(labels)} before it is "
+        "taught anything:"
+    )
     say("  " + ", ".join(f"{label} {before[label]:.0f} %" for label in labels))
     peaks = [_teach(workplace, label, pictures.taught[label], progress, say) for label in labels]
     after = accuracies(workplace, pictures, labels)
@@ -46,20 +51,38 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
     for label in labels:
         say(f"  {label:<12} {before[label]:5.1f} % -> {after[label]:5.1f} %")
     kept_after = answers(workplace, pictures)
-    say("Things it was never taught, offered beside the labels taught (the untouched model's answers, before -> after):")
+    say(
+        "Things it was never taught, offered beside the labels taught (the untouched model's answers, before -> after):"
+    )
     for thing, answer in kept_before.items():
         say(f"  a picture of a {thing:<11} {answer} -> {kept_after[thing]}")
     peaks += [_teach(workplace, label, folder, progress, say) for label, folder in digits.taught.items()]
     digit_scores = accuracies(workplace, digits, list(digits.asked))
-    say("Handwritten digits, other scans: " + ", ".join(f"{label} {score:.0f} %" for label, score in digit_scores.items()))
+    say(
+        "Handwritten digits, other scans: "
+        + ", ".join(f"{label} {score:.0f} %" for label, score in digit_scores.items())
+    )
     report = out / "report.html"
-    replace_file(report, html_report(manage.known(workplace)[1], manage.history(workplace), workplace.bundle.manifest.model).encode())
+    replace_file(
+        report,
+        html_report(manage.known(workplace)[1], manage.history(workplace), workplace.bundle.manifest.model).encode(),
+    )
     peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began
-    say(f"All of it took {seconds:.1f} s and {peak / 2**20:.0f} MiB at most; {manage.status(workplace)['state_bytes'] / 1e6:.2f} MB of state; no picture was kept.")
+    say(
+        f"All of it took {seconds:.1f} s and {peak / 2**20:.0f} MiB at most; "
+        f"{manage.status(workplace)['state_bytes'] / 1e6:.2f} MB of state; no picture was kept."
+    )
     say(f"The report with its plots: {report}")
     scores = {label: {"before": before[label], "after": after[label]} for label in labels}
     kept = {thing: {"before": kept_before[thing], "after": kept_after[thing]} for thing in kept_before}
-    return {"labels": scores, "digits": digit_scores, "kept": kept, "seconds": round(seconds, 1), "peak_rss_bytes": peak, "report": str(report)}
+    return {
+        "labels": scores,
+        "digits": digit_scores,
+        "kept": kept,
+        "seconds": round(seconds, 1),
+        "peak_rss_bytes": peak,
+        "report": str(report),
+    }
 
 
 def _clear(out: Path) -> None:
@@ -75,7 +98,10 @@ def _teach(workplace: Workplace, label: str, folder: Path, progress: Progress, s
     """Teach it and say so; returns the most memory that this took, in bytes."""
     result = learn(workplace, one_label(folder, label), LearnSettings(DEVICE), progress)
     kept = result["retention"]["vocabulary_agreement"]
-    say(f"taught {label!r} from {result['labels'][0]['images']} pictures in {result['seconds']:.1f} s; {kept:.1f} % of the vocabulary means what it meant")
+    say(
+        f"taught {label!r} from {result['labels'][0]['images']} pictures in {result['seconds']:.1f} s; {kept:.1f} % of "
+        "the vocabulary means what it meant"
+    )
     return int(result["peak_rss_bytes"])
 
 

@@ -1,4 +1,5 @@
-"""The demonstration's real pictures, cut from photographs and scans that installed packages carry; nothing is downloaded."""
+"""The demonstration's real pictures, cut from photographs and scans that installed packages carry; nothing is
+downloaded."""
 
 from __future__ import annotations
 
@@ -11,7 +12,11 @@ from edge_nusa.errors import MissingPackageError
 
 TEXTURES = {"brick wall": "brick.png", "lawn grass": "grass.png", "gravel": "gravel.png"}
 """Label -> scikit-image's photograph of 512 x 512 pixels (CC0, see its data/README.txt)."""
-OTHERS = {"cat": ("chelsea.png", (20, 60, 300, 420)), "coffee cup": ("coffee.png", (40, 130, 340, 480)), "rocket": ("rocket.jpg", (0, 200, 427, 480))}
+OTHERS = {
+    "cat": ("chelsea.png", (20, 60, 300, 420)),
+    "coffee cup": ("coffee.png", (40, 130, 340, 480)),
+    "rocket": ("rocket.jpg", (0, 200, 427, 480)),
+}
 """Things that are never taught: label -> photograph and its crop (top, left, bottom, right)."""
 SIDE = 128
 DIGITS_EACH = 24
@@ -19,7 +24,8 @@ DIGITS_EACH = 24
 
 @dataclass(frozen=True)
 class DemoPictures:
-    """Folders: taught[label] and asked[label] hold disjoint crops of each taught label; others[label] what is never taught."""
+    """Folders: taught[label] and asked[label] hold disjoint crops of each taught label; others[label] what is never
+    taught."""
 
     taught: dict[str, Path]
     asked: dict[str, Path]
@@ -32,13 +38,17 @@ def write_pictures(folder: Path) -> DemoPictures:
         import skimage
         import sklearn  # noqa: F401 - checked here so that the message comes before any work
     except ImportError as error:
-        raise MissingPackageError(f'the demonstration needs {error.name}; install it with `pip install "edge-nusa[learn,demo]"`') from error
+        raise MissingPackageError(
+            f'the demonstration needs {error.name}; install it with `pip install "edge-nusa[learn,demo]"`'
+        ) from error
     data = Path(skimage.__file__).parent / "data"
     pictures = DemoPictures({}, {}, {})
     for label, name in TEXTURES.items():
         _texture(data / name, label, folder, pictures)
     for label, (name, (top, left, bottom, right)) in OTHERS.items():
-        pictures.others[label] = _save(_read(data / name)[top:bottom, left:right], folder / "others" / label / "0.png").parent
+        pictures.others[label] = _save(
+            _read(data / name)[top:bottom, left:right], folder / "others" / label / "0.png"
+        ).parent
     return pictures
 
 

@@ -11,7 +11,8 @@ _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 def is_within(hours: str, now: time | None = None) -> bool:
-    """Whether `now` (this clock's time where none is given) is in the hours, which may go over midnight. Raises UsageError."""
+    """Whether `now` (this clock's time where none is given) is in the hours, which may go over midnight. Raises
+    UsageError."""
     match = _HOURS.fullmatch(hours)
     if match is None:
         raise UsageError(f"--between: expected hours such as 01:00-05:00, got {hours!r}")

@@ -2,7 +2,8 @@
 
 No picture is kept on the device, so the accuracy of a round cannot be measured here, and is not; what is judged is what
 can be: how much of the vocabulary still means what it meant, whether every label known before is still known or was
-taken back by the fleet, and whether the head can be solved. Accuracy is the hub's user's to measure on pictures of theirs.
+taken back by the fleet, and whether the head can be solved. Accuracy is the hub's user's to measure on pictures of
+theirs.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_nusa.knowledge import labels as label_names
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.device.learning import judge
 from edge_nusa.errors import RefusedError
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
 
 NOUNS_FOR_JUDGING = 256
@@ -40,7 +41,8 @@ def with_anchors(bundle: Bundle, knowledge: Knowledge, threads: int) -> tuple[Kn
 
 
 def check(before: Knowledge, after: Knowledge, kept: judge.Retention, taken_back: set[str]) -> None:
-    """Raises RefusedError where the round loses more than a learn may. taken_back: keys of labels that it says were forgotten."""
+    """Raises RefusedError where the round loses more than a learn may. taken_back: keys of labels that it says were
+    forgotten."""
     judge.check(kept, [], [], [])
     known = {label_names.key(name) for name in after.names}
     lost = [name for name in before.names if label_names.key(name) not in known | taken_back]
@@ -51,15 +53,22 @@ def check(before: Knowledge, after: Knowledge, kept: judge.Retention, taken_back
         try:
             scores = after.solved.means
         except np.linalg.LinAlgError as error:
-            raise RefusedError(f"refused: the round's head cannot be solved ({error}); the state is unchanged: ask the hub's user") from error
+            raise RefusedError(
+                f"refused: the round's head cannot be solved ({error}); the state is unchanged: ask the hub's user"
+            ) from error
         if not np.isfinite(scores).all():
-            raise RefusedError("refused: the round's head gives no finite numbers; the state is unchanged: ask the hub's user")
+            raise RefusedError(
+                "refused: the round's head gives no finite numbers; the state is unchanged: ask the hub's user"
+            )
 
 
 def old_labels_cosine(before: Knowledge, after: Knowledge) -> float | None:
-    """The least cosine of an adapted anchor before and after, of the labels known in both; None where there are none."""
+    """The least cosine of an adapted anchor before and after, of the labels known in both; None where there are
+    none."""
     columns = {label_names.key(name): i for i, name in enumerate(after.names)}
-    pairs = [(i, columns[label_names.key(name)]) for i, name in enumerate(before.names) if label_names.key(name) in columns]
+    pairs = [
+        (i, columns[label_names.key(name)]) for i, name in enumerate(before.names) if label_names.key(name) in columns
+    ]
     if not pairs:
         return None
     old, new = zip(*pairs, strict=True)

@@ -1,11 +1,12 @@
-"""A device's own folder of a fleet: whom it trusts, its key, the rounds it is based on, and what it sent that they lack.
+"""A device's own folder of a fleet: whom it trusts, its key, the rounds it is based on, and what it sent that they
+lack.
 
-    STATE/sync/settings.json  fleet and store         STATE/sync/root.json    the fleet's first root, given by hand
-    STATE/sync/key.pem        this device's key        STATE/sync/device.pub   its public half, for `hub enroll`
-    STATE/sync/bases/         rounds that kept generations are based on, by SHA-256
-    STATE/sync/sent/NNNNNNNN/ own updates that some of these rounds lack: envelope.json and numbers
-    STATE/sync/metadata/      the newest TUF metadata seen
-    STATE/sync/rounds.json    rounds refused or undone here, with the reason
+STATE/sync/settings.json  fleet and store         STATE/sync/root.json    the fleet's first root, given by hand
+STATE/sync/key.pem        this device's key        STATE/sync/device.pub   its public half, for `hub enroll`
+STATE/sync/bases/         rounds that kept generations are based on, by SHA-256
+STATE/sync/sent/NNNNNNNN/ own updates that some of these rounds lack: envelope.json and numbers
+STATE/sync/metadata/      the newest TUF metadata seen
+STATE/sync/rounds.json    rounds refused or undone here, with the reason
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from edge_nusa.files import durable
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import DamagedError, InputError, ResourceError, TrustError
+from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import RoundMark
-from edge_nusa.sync.hub import inbox
-from edge_nusa.sync.trust import keys
 from edge_nusa.sync import round_file, update
+from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import Layout
-from edge_nusa.sync.trust.roots import read_root
 from edge_nusa.sync.round_file import Round
 from edge_nusa.sync.stores.store import open_store
+from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust.roots import read_root
 from edge_nusa.sync.update import Statement
-from edge_nusa.device.workplace import Workplace
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -53,7 +54,8 @@ class Sent:
 
 
 class Fleet:
-    """An opened folder; device is the name of its key, which is its name in the fleet. Raises InputError where this state belongs to no fleet."""
+    """An opened folder; device is the name of its key, which is its name in the fleet. Raises InputError where this
+    state belongs to no fleet."""
 
     def __init__(self, workplace: Workplace) -> None:
         keys.require_packages()
@@ -63,20 +65,35 @@ class Fleet:
         try:
             record = json.loads(durable.read_at_most(path, 1 << 16))
             if record["format_version"] != FORMAT_VERSION:
-                raise DamagedError(f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that wrote it")
-            self.fleet, self.store_place, self.device = str(record["fleet"]), str(record["store"]), str(record["device"])
+                raise DamagedError(
+                    f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa "
+                    "that wrote it"
+                )
+            self.fleet, self.store_place, self.device = (
+                str(record["fleet"]),
+                str(record["store"]),
+                str(record["device"]),
+            )
             self.rounds_place = str(record.get("rounds") or self.store_place)
         except FileNotFoundError as error:
-            raise InputError(f"{workplace.state.folder}: expected a state that belongs to a fleet, found none; run `edge-nusa sync init STORE --root root.json`") from error
+            raise InputError(
+                f"{workplace.state.folder}: expected a state that belongs to a fleet, found none; run `edge-nusa sync "
+                "init STORE --root root.json`"
+            ) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedError(f"{path}: expected a fleet's settings, found something else ({error}); run `edge-nusa sync init` again") from error
+            raise DamagedError(
+                f"{path}: expected a fleet's settings, found something else ({error}); run `edge-nusa sync init` again"
+            ) from error
 
     @cached_property
     def signer(self) -> CryptoSigner:
         """This device's key. Raises TrustError where it is not the one that the fleet knows."""
         signer = keys.load_key(self.folder / "key.pem")
         if signer.public_key.keyid != self.device:
-            raise TrustError(f"{self.folder / 'key.pem'}: expected the key {self.device[:16]}..., found another; restore it, or join with a new --state")
+            raise TrustError(
+                f"{self.folder / 'key.pem'}: expected the key {self.device[:16]}..., found another; restore it, or "
+                "join with a new --state"
+            )
         return signer
 
     @cached_property
@@ -85,18 +102,23 @@ class Fleet:
         path = self.folder / "root.json"
         data = _read(path, 1 << 20)
         if fleet_name(data) != self.fleet:
-            raise DamagedError(f"{path}: expected the root of the fleet {self.fleet}, found another; run `edge-nusa sync init` again")
+            raise DamagedError(
+                f"{path}: expected the root of the fleet {self.fleet}, found another; run `edge-nusa sync init` again"
+            )
         return data
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One sync at a time on this state. Raises ResourceError where another runs; learning and asking never wait for it."""
+        """One sync at a time on this state. Raises ResourceError where another runs; learning and asking never wait
+        for it."""
         lock = FileLock(self.folder / "lock", timeout=0, mode=durable.FILE_MODE)
         with durable.explained(f"lock {self.folder}"):
             try:
                 lock.acquire()
             except Timeout as error:  # an OSError too, which `explained` must not see
-                raise ResourceError(f"{self.folder}: expected no other sync of this state, found one running; wait for it to end") from error
+                raise ResourceError(
+                    f"{self.folder}: expected no other sync of this state, found one running; wait for it to end"
+                ) from error
         try:
             durable.remove_leftovers(self.folder)
             durable.remove_leftovers(self.folder / "sent")
@@ -112,7 +134,10 @@ class Fleet:
         path = self._base_path(mark.sha256)
         data = _read(path, LARGEST_ROUND_BYTES)
         if sha256_hex(data) != mark.sha256:
-            raise DamagedError(f"{path}: expected the round with that SHA-256, found another; restore the file, or `edge-nusa undo` to an earlier round")
+            raise DamagedError(
+                f"{path}: expected the round with that SHA-256, found another; restore the file, or `edge-nusa undo` "
+                "to an earlier round"
+            )
         return round_file.decode(data, self.layout, str(path))
 
     def keep_base(self, data: bytes) -> None:
@@ -123,16 +148,22 @@ class Fleet:
             durable.replace_file(path, data)
 
     def sent(self) -> list[Sent]:
-        """What was sent and is still needed, oldest first, verified by this device's own key. Raises DamagedError, TrustError."""
+        """What was sent and is still needed, oldest first, verified by this device's own key. Raises DamagedError,
+        TrustError."""
         return [self._read_sent(path) for path in self._sent_paths()]
 
     def pending(self, now: Round) -> list[Step]:
         """The steps that a round does not hold, oldest first."""
         received = now.received.get(self.device, round_file.Received())
         return [
-            Step(one.statement.place.sequence, one.statement.place.round.number, update.decode(one.statement, one.numbers, self.layout, "sent"))
-            for one in self.sent() if not received.holds(one.statement.place.sequence)
-        ]  # fmt: skip
+            Step(
+                one.statement.place.sequence,
+                one.statement.place.round.number,
+                update.decode(one.statement, one.numbers, self.layout, "sent"),
+            )
+            for one in self.sent()
+            if not received.holds(one.statement.place.sequence)
+        ]
 
     def keep_sent(self, statement: Statement, numbers: bytes) -> Sent:
         """Sign an update and keep it before it is sent, so that a cut never makes two of one."""
@@ -147,8 +178,10 @@ class Fleet:
         return Sent(statement, envelope, numbers)
 
     def prune(self, marks: Collection[RoundMark]) -> None:
-        """Remove, as far as the disk allows, rounds that no kept generation is based on (`marks`), and own updates that all of
-        those that are hold; the newest update stays, as it says how far they are numbered. What is damaged is left alone."""
+        """Remove, as far as the disk allows, rounds that no kept generation is based on (`marks`), and own updates
+        that all of
+        those that are hold; the newest update stays, as it says how far they are numbered. What is damaged is left
+        alone."""
         needed = {mark.sha256 for mark in marks}
         with suppress(OSError, DamagedError, TrustError):
             rounds = [self.base(mark) for mark in set(marks)]
@@ -192,14 +225,20 @@ def join(workplace: Workplace, store: str, root_path: Path, rounds: str | None =
         raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
     root = _read(root_path, 1 << 20)
     if read_root(root, str(root_path)).signed.version != 1:
-        raise InputError(f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's folder")
+        raise InputError(
+            f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's "
+            "folder"
+        )
     places = {"store": _absolute(store), **({"rounds": _absolute(rounds)} if rounds else {})}
     signer = keys.load_key(folder / "key.pem") if (folder / "key.pem").exists() else keys.new_key(folder / "key.pem")
     settings = {"fleet": fleet_name(root), **places, "device": signer.public_key.keyid}
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / "device.pub", keys.public_bytes(signer.public_key))
         durable.replace_file(folder / "root.json", root)
-        durable.replace_file(folder / "settings.json", json.dumps({**settings, "format_version": FORMAT_VERSION}, sort_keys=True).encode() + b"\n")
+        durable.replace_file(
+            folder / "settings.json",
+            json.dumps({**settings, "format_version": FORMAT_VERSION}, sort_keys=True).encode() + b"\n",
+        )
     return {"device": signer.public_key.keyid, "public_key": str(folder / "device.pub"), "fleet": settings["fleet"]}
 
 

@@ -1,6 +1,7 @@
 """A device's part in a fleet: push what it gained, pull the fleet's round as a judged generation, say where it stands.
 
-Asking never waits for any of this. Learning waits while a pull judges and commits, as for another learn: seconds, and never
+Asking never waits for any of this. Learning waits while a pull judges and commits, as for another learn: seconds, and
+never
 for a store. Pushing takes no lock of the state.
 """
 
@@ -12,23 +13,23 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
-from edge_nusa.files import durable
 from edge_nusa.device.fleet import judge as uptake
 from edge_nusa.device.fleet.membership import Fleet, Sent
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, ResourceError, TrustError
-from edge_nusa.state.generation import Generation
+from edge_nusa.files import durable
 from edge_nusa.knowledge.knowledge import Knowledge, RoundMark, from_files, load, to_files
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.state.generation import Generation
 from edge_nusa.sync import change, merging, update
-from edge_nusa.sync.stores import download
-from edge_nusa.sync.hub import inbox
-from edge_nusa.sync.trust import trusted
 from edge_nusa.sync.change import Change
+from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Received, Round
+from edge_nusa.sync.stores import download
 from edge_nusa.sync.stores.store import Timed, open_store
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.sync.trust import trusted
 
 PRECISION: Precision = "float16"
 LARGEST_ROUND_LABELS = 10_000
@@ -40,7 +41,8 @@ JUDGED_BY = "vocabulary and labels; no pictures are kept to measure accuracy wit
 def push(workplace: Workplace, precision: Precision = PRECISION, most_bytes: int | None = None) -> dict[str, Any]:
     """Send what was gained since the last push, and what the store may not have of earlier ones.
 
-    Returns {"update", "sent", "bytes", "labels", "pictures", "forgets"}. Raises StoreError, or ResourceError where more than
+    Returns {"update", "sent", "bytes", "labels", "pictures", "forgets"}. Raises StoreError, or ResourceError where more
+    than
     `most_bytes` would go out; what was gained is then kept to be sent.
     """
     fleet = Fleet(workplace)
@@ -48,7 +50,11 @@ def push(workplace: Workplace, precision: Precision = PRECISION, most_bytes: int
         _, knowledge = load(workplace.bundle, workplace.state, DEVICE)
         base = fleet.base(knowledge.round)
         gained = unsent(knowledge, base, fleet.pending(base), fleet.device)
-        made = None if gained.is_empty else fleet.keep_sent(*update.encode(gained, _place(fleet, knowledge.round), precision))
+        made = (
+            None
+            if gained.is_empty
+            else fleet.keep_sent(*update.encode(gained, _place(fleet, knowledge.round), precision))
+        )
         received = base.received.get(fleet.device, Received())
         waiting = [one for one in fleet.sent() if one.statement.place.sequence > received.through]
         _check_size("push", sum(len(one.envelope) + len(one.numbers) for one in waiting), most_bytes)
@@ -66,7 +72,8 @@ def push(workplace: Workplace, precision: Precision = PRECISION, most_bytes: int
 
 
 def unsent(knowledge: Knowledge, base: Round, pending: Sequence[Step], device: str) -> Change:
-    """What the knowledge has beyond its base and the device's pending steps. Raises UsageError for a recipe that cannot be merged."""
+    """What the knowledge has beyond its base and the device's pending steps. Raises UsageError for a recipe that
+    cannot be merged."""
     change.check_shared(knowledge)
     before = merging.rebased(base, pending, device)
     return change.difference(knowledge, before, {pair for step in pending for pair in step.change.forgets})
@@ -81,20 +88,28 @@ def _place(fleet: Fleet, mark: RoundMark) -> update.Place:
 
 def _check_size(verb: str, size: int, most_bytes: int | None) -> None:
     if most_bytes is not None and size > most_bytes:
-        raise ResourceError(f"{verb}: expected at most {most_bytes} bytes (--max-bytes), found {size}; allow more, or wait for a cheaper connection")
+        raise ResourceError(
+            f"{verb}: expected at most {most_bytes} bytes (--max-bytes), found {size}; allow more, or wait for a "
+            "cheaper connection"
+        )
 
 
 def pull(workplace: Workplace, is_forced: bool = False, most_bytes: int | None = None) -> dict[str, Any]:
     """Take the fleet's newest round as a new generation, with what was gained here and is not in it.
 
     Returns {"round", "generation", "labels", "new", "forgotten", "retention", "judged_by"}; generation is None where
-    nothing is new. Raises StoreError, TrustError, RefusedError (remembered, with the reason), ResourceError for a round of
+    nothing is new. Raises StoreError, TrustError, RefusedError (remembered, with the reason), ResourceError for a round
+    of
     more than `most_bytes`, and leaves the state as it was.
     """
     fleet = Fleet(workplace)
     with fleet.locked():
-        bounds = trusted.Bounds(fleet.layout.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(workplace, fleet, is_forced))
-        found = trusted.newest_round(Timed(open_store(fleet.rounds_place), LONGEST_SECONDS), fleet.root, fleet.folder / "metadata", bounds)
+        bounds = trusted.Bounds(
+            fleet.layout.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(workplace, fleet, is_forced)
+        )
+        found = trusted.newest_round(
+            Timed(open_store(fleet.rounds_place), LONGEST_SECONDS), fleet.root, fleet.folder / "metadata", bounds
+        )
         mark = RoundMark(found.number, found.sha256)
         with workplace.state.writer():
             _, before = load(workplace.bundle, workplace.state, DEVICE)
@@ -103,7 +118,10 @@ def pull(workplace: Workplace, is_forced: bool = False, most_bytes: int | None =
             if not is_forced:
                 _check_new(fleet, mark, before)
             if found.data is None:
-                raise ResourceError(f"{workplace.state.folder}: expected the state to stay while round {mark.number} was looked up, found it changed; run it again")
+                raise ResourceError(
+                    f"{workplace.state.folder}: expected the state to stay while round {mark.number} was looked up, "
+                    "found it changed; run it again"
+                )
             fleet.keep_base(found.data)
             report = _taken(workplace, fleet, before, mark, is_forced)
         with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
@@ -120,7 +138,14 @@ def _known(workplace: Workplace, fleet: Fleet, is_forced: bool) -> frozenset[str
 
 
 def _report(mark: RoundMark, before: Knowledge) -> dict[str, Any]:
-    return {"round": mark.number, "generation": None, "labels": before.names, "new": [], "forgotten": [], "retention": None}
+    return {
+        "round": mark.number,
+        "generation": None,
+        "labels": before.names,
+        "new": [],
+        "forgotten": [],
+        "retention": None,
+    }
 
 
 def _check_new(fleet: Fleet, mark: RoundMark, before: Knowledge) -> None:
@@ -131,7 +156,9 @@ def _check_new(fleet: Fleet, mark: RoundMark, before: Knowledge) -> None:
     entry = remembered(fleet).get(mark.sha256)
     if entry is not None:
         found = f"refused here before ({entry['reason']})" if entry["kind"] == "refused" else "taken here and undone"
-        raise RefusedError(f"round {mark.number} was {found}; the state is unchanged: wait for the next round, or use --force")
+        raise RefusedError(
+            f"round {mark.number} was {found}; the state is unchanged: wait for the next round, or use --force"
+        )
 
 
 def _mark_of(generation: Generation) -> RoundMark:
@@ -143,7 +170,10 @@ def _mark_of(generation: Generation) -> RoundMark:
 def _taken(workplace: Workplace, fleet: Fleet, before: Knowledge, mark: RoundMark, is_forced: bool) -> dict[str, Any]:
     now = fleet.base(mark)
     if (now.fleet, now.number) != (fleet.fleet, mark.number):
-        raise TrustError(f"round {mark.number}: expected a round of the fleet {fleet.fleet}, found one of {now.fleet}; nothing was taken")
+        raise TrustError(
+            f"round {mark.number}: expected a round of the fleet {fleet.fleet}, found one of {now.fleet}; nothing was "
+            "taken"
+        )
     after = candidate(fleet, before, now)
     after, kept = uptake.with_anchors(workplace.bundle, after, workplace.threads)
     if not is_forced:
@@ -154,7 +184,14 @@ def _taken(workplace: Workplace, fleet: Fleet, before: Knowledge, mark: RoundMar
     kept = replace(kept, old_labels_cosine=uptake.old_labels_cosine(before, after))
     new = [name for name in after.names if name not in before.names]
     gone = [name for name in before.names if name not in after.names]
-    return {**_report(mark, after), "generation": number, "new": new, "forgotten": gone, "retention": asdict(kept), "judged_by": JUDGED_BY}
+    return {
+        **_report(mark, after),
+        "generation": number,
+        "new": new,
+        "forgotten": gone,
+        "retention": asdict(kept),
+        "judged_by": JUDGED_BY,
+    }
 
 
 def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
@@ -171,7 +208,12 @@ def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
 
 
 def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: Any) -> None:
-    taken_back = {key for entries in (now.forgotten, now.withdrawn) for key, number in entries.items() if number > before.round.number}
+    taken_back = {
+        key
+        for entries in (now.forgotten, now.withdrawn)
+        for key, number in entries.items()
+        if number > before.round.number
+    }
     try:
         uptake.check(before, after, kept, taken_back)
     except RefusedError as error:
@@ -180,7 +222,8 @@ def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: 
 
 
 def status(workplace: Workplace) -> dict[str, Any]:
-    """{"fleet", "device", "store", "round", "waiting", "unsent_pictures", "refused_by_hub", "refused_here"}; asks no store."""
+    """{"fleet", "device", "store", "round", "waiting", "unsent_pictures", "refused_by_hub", "refused_here"}; asks no
+    store."""
     fleet = Fleet(workplace)
     _, knowledge = load(workplace.bundle, workplace.state, DEVICE)
     base = fleet.base(knowledge.round)
@@ -188,11 +231,18 @@ def status(workplace: Workplace) -> dict[str, Any]:
     gained = unsent(knowledge, base, fleet.pending(base), fleet.device)
     waiting: list[Sent] = [one for one in fleet.sent() if one.statement.place.sequence > received.through]
     return {
-        "fleet": fleet.fleet, "device": fleet.device, "store": fleet.store_place, "round": knowledge.round.number,
-        "waiting": [one.statement.place.sequence for one in waiting], "unsent_pictures": gained.pictures, "unsent": not gained.is_empty,
+        "fleet": fleet.fleet,
+        "device": fleet.device,
+        "store": fleet.store_place,
+        "round": knowledge.round.number,
+        "waiting": [one.statement.place.sequence for one in waiting],
+        "unsent_pictures": gained.pictures,
+        "unsent": not gained.is_empty,
         "refused_by_hub": {str(number): why for number, why in received.refused.items()},
-        "refused_here": {str(entry["round"]): entry["reason"] for entry in remembered(fleet).values() if entry["kind"] == "refused"},
-    }  # fmt: skip
+        "refused_here": {
+            str(entry["round"]): entry["reason"] for entry in remembered(fleet).values() if entry["kind"] == "refused"
+        },
+    }
 
 
 def remembered(fleet: Fleet) -> dict[str, dict[str, Any]]:
@@ -203,7 +253,9 @@ def remembered(fleet: Fleet) -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, RecursionError) as error:
-        raise DamagedError(f"{path}: expected the rounds refused here, found something else ({error}); remove the file") from error
+        raise DamagedError(
+            f"{path}: expected the rounds refused here, found something else ({error}); remove the file"
+        ) from error
 
 
 def remember(fleet: Fleet, sha256: str, kind: str, number: int, reason: str) -> None:

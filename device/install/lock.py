@@ -1,6 +1,8 @@
-"""Writes the lock files of the board's packages: every aarch64 wheel of Python 3.11 to 3.13 with its hash, resolved by pip.
+"""Writes the lock files of the board's packages: every aarch64 wheel of Python 3.11 to 3.13 with its hash, resolved
+by pip.
 
-    python device/install/lock.py            # on a workstation of any kind; writes predict-aarch64.lock and learn-aarch64.lock
+    python device/install/lock.py            # on a workstation of any kind; writes predict-aarch64.lock and
+    learn-aarch64.lock
 
 pip judges markers by the machine it runs on, so what it found is walked again here with a board's markers.
 """
@@ -32,8 +34,28 @@ def resolve(requirements: list[str], python: str) -> Wheels:
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         platforms = [word for tag in GLIBC for word in ("--platform", f"{tag}_aarch64")]
-        words = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run", "--ignore-installed", "--target", folder]
-        words += ["--only-binary=:all:", *platforms, "--python-version", python, "--implementation", "cp", "--abi", f"cp{python.replace('.', '')}"]
+        words = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--dry-run",
+            "--ignore-installed",
+            "--target",
+            folder,
+        ]
+        words += [
+            "--only-binary=:all:",
+            *platforms,
+            "--python-version",
+            python,
+            "--implementation",
+            "cp",
+            "--abi",
+            f"cp{python.replace('.', '')}",
+        ]
         words += ["--abi", "abi3", "--abi", "none", "--report", str(report), *requirements]
         subprocess.run(words, check=True)
         entries = json.loads(report.read_text())["install"]
@@ -42,8 +64,17 @@ def resolve(requirements: list[str], python: str) -> Wheels:
 
 def needed(found: Wheels, roots: list[str], python: str) -> tuple[set[str], set[str]]:
     """(names that a board of this Python needs, names among them that were not resolved)."""
-    board = {"python_version": python, "python_full_version": f"{python}.0", "platform_machine": "aarch64", "sys_platform": "linux",
-             "platform_system": "Linux", "os_name": "posix", "implementation_name": "cpython", "platform_python_implementation": "CPython", "extra": ""}  # fmt: skip
+    board = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_machine": "aarch64",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
     waiting = [Requirement(root) for root in roots]
     names: set[str] = set()
     missing: set[str] = set()
@@ -61,7 +92,8 @@ def needed(found: Wheels, roots: list[str], python: str) -> tuple[set[str], set[
 
 
 def locked(roots: list[str]) -> dict[tuple[str, str], dict[str, set[str]]]:
-    """(name, version) -> Python version -> hashes; all Pythons get the versions of the first where those exist for them."""
+    """(name, version) -> Python version -> hashes; all Pythons get the versions of the first where those exist for
+    them."""
     rows: dict[tuple[str, str], dict[str, set[str]]] = {}
     pins: list[str] = []
     for python in PYTHONS:
@@ -81,11 +113,20 @@ def locked(roots: list[str]) -> dict[tuple[str, str], dict[str, set[str]]]:
 
 def text_of(rows: dict[tuple[str, str], dict[str, set[str]]], what: str) -> str:
     """A requirements file for `pip install --require-hashes`."""
-    lines = [f"# {what}: wheels for aarch64 Linux, Python {', '.join(PYTHONS)}; written by device/install/lock.py, not by hand"]
+    lines = [
+        f"# {what}: wheels for aarch64 Linux, Python {', '.join(PYTHONS)}; written by device/install/lock.py, not by "
+        "hand"
+    ]
     for (name, version), by_python in sorted(rows.items()):
-        marker = "" if len(by_python) == len(PYTHONS) else " ; " + " or ".join(f'python_version == "{python}"' for python in by_python)
+        marker = (
+            ""
+            if len(by_python) == len(PYTHONS)
+            else " ; " + " or ".join(f'python_version == "{python}"' for python in by_python)
+        )
         digests = sorted({digest for digests in by_python.values() for digest in digests})
-        lines.append(" \\\n    ".join([f"{name}=={version}{marker}", *(f"--hash=sha256:{digest}" for digest in digests)]))
+        lines.append(
+            " \\\n    ".join([f"{name}=={version}{marker}", *(f"--hash=sha256:{digest}" for digest in digests)])
+        )
     return "\n".join(lines) + "\n"
 
 

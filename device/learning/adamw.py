@@ -29,7 +29,9 @@ class AdamW:
         """One step at `share` of the rates, from the gradients, which are then gone."""
         self.steps += 1
         unbiased = [1 - beta**self.steps for beta in BETAS]
-        for parameter, own_rate, mean, square in zip(self.parameters, self.rates, self.means, self.squares, strict=True):
+        for parameter, own_rate, mean, square in zip(
+            self.parameters, self.rates, self.means, self.squares, strict=True
+        ):
             gradient, rate = parameter.grad, own_rate * share
             if gradient is None:
                 continue

@@ -18,18 +18,21 @@ LARGEST_AGREEMENT_LOSS = 20.0
 FEWEST_TO_TELL_APART = 4
 """A label with fewer pictures in one learn says nothing about whether it is told apart."""
 LEAST_APART = -0.6
-"""The median label of a learn must be told apart from its closest label by at least so many standard errors (docs/evidence.md)."""
+"""The median label of a learn must be told apart from its closest label by at least so many standard errors
+(docs/evidence.md)."""
 LITTLE_APART = 1.0
 """A label less than so many standard errors from its closest is told to the user: one thing under two names?"""
 LARGEST_ACCURACY_LOSS = 10.0
-"""Percent of the judged pictures that may be answered right less often than by the state before, however many there are."""
+"""Percent of the judged pictures that may be answered right less often than by the state before, however many there
+are."""
 CHANCE_ERRORS = 1.64
 """Standard errors of the difference of two proportions that chance explains (one in twenty, one-sided)."""
 
 
 @dataclass(frozen=True)
 class Retention:
-    """What became of old knowledge. vocabulary_agreement: percent of vocabulary nouns whose adapted anchor is still nearest
+    """What became of old knowledge. vocabulary_agreement: percent of vocabulary nouns whose adapted anchor is still
+    nearest
     to its own frozen anchor; vocabulary_cosine: mean cosine of the two; old_labels_cosine: least cosine of the
     anchor before and after of a label known before and not taught now, None where there is none."""
 
@@ -42,7 +45,11 @@ def retention(frozen: np.ndarray, adapted: np.ndarray, old_before: np.ndarray, o
     """frozen, adapted (V, D): vocabulary anchors; old_before, old_after (L, D): anchors of labels known before."""
     agreement = 100 * float(((adapted @ frozen.T).argmax(axis=1) == np.arange(len(frozen))).mean())
     old = float((old_before * old_after).sum(axis=1).min()) if len(old_before) else None
-    return Retention(round(agreement, 2), round(float((frozen * adapted).sum(axis=1).mean()), 4), None if old is None else round(old, 4))
+    return Retention(
+        round(agreement, 2),
+        round(float((frozen * adapted).sum(axis=1).mean()), 4),
+        None if old is None else round(old, 4),
+    )
 
 
 def accuracies(answers: Answers, goals: np.ndarray, label_count: int) -> list[float | None]:
@@ -56,7 +63,8 @@ def accuracies(answers: Answers, goals: np.ndarray, label_count: int) -> list[fl
 
 @dataclass(frozen=True)
 class Apart:
-    """How well a label's pictures are told apart from those of the label that is closest to it. closest: that label's column;
+    """How well a label's pictures are told apart from those of the label that is closest to it. closest: that
+    label's column;
     errors: by how many standard errors, below 0 where they look more like the other's."""
 
     closest: int
@@ -91,8 +99,10 @@ def check_apart(apart: Mapping[int, Apart], names: Sequence[str]) -> None:
         return
     column, worst = min(apart.items(), key=lambda item: item[1].errors)
     raise RefusedError(
-        f"refused: the pictures look as if labels were mixed up ({names[column]!r} is told apart from {names[worst.closest]!r} by {worst.errors:.1f} standard errors, "
-        f"the median label must reach {LEAST_APART}); the state is unchanged: check which picture lies under which label, or use --force"
+        f"refused: the pictures look as if labels were mixed up ({names[column]!r} is told apart from "
+        f"{names[worst.closest]!r} by {worst.errors:.1f} standard errors, "
+        f"the median label must reach {LEAST_APART}); the state is unchanged: check which picture lies under which "
+        "label, or use --force"
     )
 
 
@@ -104,11 +114,13 @@ def percent(hits: np.ndarray) -> float | None:
 def check(kept: Retention, before: list[float | None], after: list[float | None], asked: list[int]) -> None:
     """Raises RefusedError where the candidate loses more than the bounds allow.
 
-    before, after: percent of each label; asked: how many pictures each was asked. One picture more or less is never a loss.
+    before, after: percent of each label; asked: how many pictures each was asked. One picture more or less is never a
+    loss.
     """
     if 100 - kept.vocabulary_agreement > LARGEST_AGREEMENT_LOSS:
         raise RefusedError(
-            f"refused: {100 - kept.vocabulary_agreement:.1f} % of the vocabulary changed its meaning, the bound is {LARGEST_AGREEMENT_LOSS:.0f} %; "
+            f"refused: {100 - kept.vocabulary_agreement:.1f} % of the vocabulary changed its meaning, the bound is "
+            f"{LARGEST_AGREEMENT_LOSS:.0f} %; "
             "the state is unchanged: use more varied pictures, fewer --steps, or --force"
         )
     rows = [(b, a, count) for b, a, count in zip(before, after, asked, strict=True) if b is not None and a is not None]
@@ -117,13 +129,15 @@ def check(kept: Retention, before: list[float | None], after: list[float | None]
     bound = largest_loss(right_before, right_after, total)
     if right_before - right_after > bound:
         raise RefusedError(
-            f"refused: of {total} judged pictures {right_after:.0f} would be answered right, {right_before:.0f} were before; {bound:.0f} fewer are borne; "
+            f"refused: of {total} judged pictures {right_after:.0f} would be answered right, {right_before:.0f} were "
+            f"before; {bound:.0f} fewer are borne; "
             "the state is unchanged: check that the pictures show what the label says, or use --force"
         )
 
 
 def largest_loss(right_before: float, right_after: float, total: int) -> float:
-    """How many of `total` judged pictures may be lost: one, LARGEST_ACCURACY_LOSS, or what chance explains, whichever is most.
+    """How many of `total` judged pictures may be lost: one, LARGEST_ACCURACY_LOSS, or what chance explains,
+    whichever is most.
 
     Chance: CHANCE_ERRORS * sqrt(n p (1 - p) + n q (1 - q)) of the shares p and q answered right before and after.
     """

@@ -10,25 +10,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge_nusa.knowledge import head as heads
-from edge_nusa.knowledge import labels as label_names
-from edge_nusa.model import sessions
-from edge_nusa.device.asking.answer import Answerer
-from edge_nusa.device.board import linux as board, footprint, torch_check
 from edge_nusa.device.asking import eye
-from edge_nusa.device.learning import judge, report as learn_report, train_head as lesson
+from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.device.asking.features import Features, extract, limits
+from edge_nusa.device.board import footprint, torch_check
+from edge_nusa.device.board import linux as board
+from edge_nusa.device.learning import judge
+from edge_nusa.device.learning import report as learn_report
+from edge_nusa.device.learning import train_head as lesson
+from edge_nusa.device.learning.recollection import recollection
 from edge_nusa.device.learning.screen import Screen
 from edge_nusa.device.learning.task import Task, held_out, joined
 from edge_nusa.device.learning.task_data import TaskData
 from edge_nusa.device.learning.train_apart import Lesson, train_apart
-from edge_nusa.errors import InputError, MissingPackageError, UsageError
-from edge_nusa.knowledge.knowledge import Knowledge, Label, from_files, load, to_files
-from edge_nusa.memory import give_back
-from edge_nusa.knowledge.recipes import Recipe, check_fits
-from edge_nusa.device.learning.recollection import recollection
-from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.device.workplace import Workplace
+from edge_nusa.errors import InputError, MissingPackageError, UsageError
+from edge_nusa.knowledge import head as heads
+from edge_nusa.knowledge import labels as label_names
+from edge_nusa.knowledge.knowledge import Knowledge, Label, from_files, load, to_files
+from edge_nusa.knowledge.recipes import Recipe, check_fits
+from edge_nusa.memory import give_back
+from edge_nusa.model import sessions
+from edge_nusa.model.text_encoder import TextEncoder
 
 NOUNS_FOR_TRAINING = 256
 NOUNS_FOR_JUDGING = 256
@@ -57,11 +60,15 @@ class LearnSettings:
 def learn(workplace: Workplace, task: Task, settings: LearnSettings, progress: Progress) -> dict[str, Any]:
     """Teach the task; returns the report (README, `learn --format json`).
 
-    Raises InputError (nothing readable, divergence), RefusedError (the judge), UsageError (recipe and bundle do not fit),
+    Raises InputError (nothing readable, divergence), RefusedError (the judge), UsageError (recipe and bundle do not
+    fit),
     ResourceError (memory, disk, another writer). The state is then as it was.
     """
     if settings.template is not None and settings.template.count("{}") != 1:
-        raise UsageError(f"--template: expected one {{}} for the label, got {settings.template!r}; for example 'a photo of a {{}}, a type of flower.'")
+        raise UsageError(
+            f"--template: expected one {{}} for the label, got {settings.template!r}; for example 'a photo of a {{}}, "
+            "a type of flower.'"
+        )
     check_fits(settings.recipe, workplace.bundle.manifest.image, workplace.bundle.manifest.text, len(task.labels))
     check_torch()
     with workplace.state.writer(settings.wait_seconds):
@@ -73,13 +80,28 @@ class _Learning:
 
     def __init__(self, workplace: Workplace, task: Task, settings: LearnSettings, progress: Progress) -> None:
         self.began, self.neighbours = time.monotonic(), board.Neighbours()
-        self.workplace, self.bundle, self.task, self.settings, self.progress = workplace, workplace.bundle, task, settings, progress
+        self.workplace, self.bundle, self.task, self.settings, self.progress = (
+            workplace,
+            workplace.bundle,
+            task,
+            settings,
+            progress,
+        )
         self.number, self.before = load(workplace.bundle, workplace.state, settings.recipe)
         recipe = self.before.recipe
-        if self.before.tasks and (recipe.rule, recipe.towers, recipe.has_head) != (settings.recipe.rule, settings.recipe.towers, settings.recipe.has_head):
-            raise UsageError(f"this state was taught with --recipe {recipe.name}; go on with it, or use another --state for --recipe {settings.recipe.name}")
+        if self.before.tasks and (recipe.rule, recipe.towers, recipe.has_head) != (
+            settings.recipe.rule,
+            settings.recipe.towers,
+            settings.recipe.has_head,
+        ):
+            raise UsageError(
+                f"this state was taught with --recipe {recipe.name}; go on with it, or use another --state for "
+                f"--recipe {settings.recipe.name}"
+            )
         self.names, self.columns = joined(self.before.names, task)
-        footprint.check_learn(self.bundle.manifest, settings.recipe, len(task.paths), len(self.names), workplace.max_memory_bytes)
+        footprint.check_learn(
+            self.bundle.manifest, settings.recipe, len(task.paths), len(self.names), workplace.max_memory_bytes
+        )
 
     def run(self) -> dict[str, Any]:
         features = self._features()
@@ -115,33 +137,71 @@ class _Learning:
         recipe, budget = self.settings.recipe, self.workplace.max_memory_bytes
         session = sessions.open_session(self.bundle, "image_trunk", self.workplace.threads)
         needs_tokens = "image" in recipe.towers and self.bundle.manifest.image.tail_blocks > 0
-        features = extract(session, self.bundle, self.task.paths, limits(self.bundle, budget), needs_tokens,
-                           lambda done, total: self.progress("looking", done, total), screen=Screen(self.task.classes))  # fmt: skip
+        features = extract(
+            session,
+            self.bundle,
+            self.task.paths,
+            limits(self.bundle, budget),
+            needs_tokens,
+            # fmt: skip
+            lambda done, total: self.progress("looking", done, total),
+            screen=Screen(self.task.classes),
+        )
         del session
         give_back()
         present = set(self.task.classes[features.kept].tolist())
         for index, label in enumerate(self.task.labels):
             if index not in present:
                 reasons = "; ".join(sorted({q.reason for q in features.quarantined})[:3])
-                raise InputError(f"no readable picture of {label!r} ({reasons}); nothing was learned: give at least one sound picture")
+                raise InputError(
+                    f"no readable picture of {label!r} ({reasons}); nothing was learned: give at least one sound "
+                    "picture"
+                )
         return features
 
     def _train(self, features: Features, text: TextEncoder) -> dict[str, np.ndarray]:
         prompt = self.settings.template or self.bundle.manifest.templates[0]
         old = self._remembered()
-        class_hidden, class_last = text.hidden([prompt.replace("{}", name) for name in [*self.task.labels, *(self.before.names[i] for i in old)]])
-        nouns = [prompt.replace("{}", noun) for noun in self._nouns(NOUNS_FOR_TRAINING)] if self.settings.recipe.negatives else []
+        class_hidden, class_last = text.hidden(
+            [prompt.replace("{}", name) for name in [*self.task.labels, *(self.before.names[i] for i in old)]]
+        )
+        nouns = (
+            [prompt.replace("{}", noun) for noun in self._nouns(NOUNS_FOR_TRAINING)]
+            if self.settings.recipe.negatives
+            else []
+        )
         noun_hidden, noun_last = text.hidden(nouns)
         noun_anchors = text.through(text.tail({}), noun_hidden, noun_last)
         text.close()
         give_back()
         recalled = None
         if self.settings.recipe.recalled:
-            recalled = recollection(self.bundle, self.before.head, old, heads.features(features.taps), self.classes, ~self.held)
-        data = TaskData(features.embedding, features.tokens, self.classes, self.held, class_hidden, class_last, noun_hidden, noun_last, noun_anchors, recalled)
-        apart = Lesson(self.before, data, features.spool, self.settings.recipe, self.settings.seed, self.neighbours.cores())
-        trained, self.peak_bytes = train_apart(self.workplace, apart, lambda done, total: self.progress("training", done, total))
-        self.trained = {"loss": round(trained.loss, 4), "kept_step": trained.kept_step, "crossings": sum(trained.crossings.values())}
+            recalled = recollection(
+                self.bundle, self.before.head, old, heads.features(features.taps), self.classes, ~self.held
+            )
+        data = TaskData(
+            features.embedding,
+            features.tokens,
+            self.classes,
+            self.held,
+            class_hidden,
+            class_last,
+            noun_hidden,
+            noun_last,
+            noun_anchors,
+            recalled,
+        )
+        apart = Lesson(
+            self.before, data, features.spool, self.settings.recipe, self.settings.seed, self.neighbours.cores()
+        )
+        trained, self.peak_bytes = train_apart(
+            self.workplace, apart, lambda done, total: self.progress("training", done, total)
+        )
+        self.trained = {
+            "loss": round(trained.loss, 4),
+            "kept_step": trained.kept_step,
+            "crossings": sum(trained.crossings.values()),
+        }
         return trained.cores
 
     def _remembered(self) -> np.ndarray:
@@ -170,7 +230,8 @@ class _Learning:
     def _judged(
         self, candidate: Knowledge, features: Features, kept: judge.Retention, offered: tuple[np.ndarray, np.ndarray]
     ) -> tuple[dict[str, Any], Knowledge]:
-        """Judge the candidate and give its report, and the candidate with the head of all pictures. Raises RefusedError."""
+        """Judge the candidate and give its report, and the candidate with the head of all pictures. Raises
+        RefusedError."""
         self.progress("judging", 0, 1)
         part = whole = candidate
         apart: dict[int, judge.Apart] = {}
@@ -181,7 +242,11 @@ class _Learning:
             apart = judge.told_apart(whole.solved, whole.solved.whitened(rows_seen), self.goals)
             give_back()
         # a label with too few pictures to hold any out is asked about all of them before, and by leave-one-out after
-        alone = np.flatnonzero(~np.isin(self.classes, self.classes[self.held])) if candidate.recipe.has_head else np.zeros(0, np.int64)
+        alone = (
+            np.flatnonzero(~np.isin(self.classes, self.classes[self.held]))
+            if candidate.recipe.has_head
+            else np.zeros(0, np.int64)
+        )
         asked = np.union1d(np.flatnonzero(self.held), alone)
         before = self._accuracies_before(candidate, features, offered[0], asked)
         after = self._accuracies_after(part, whole, features, offered, alone)
@@ -191,21 +256,36 @@ class _Learning:
         self.progress("judging", 1, 1)
         counts = np.bincount(self.goals, minlength=len(self.names))
         rows = [
-            {"label": self.names[c], "images": int(counts[c]), "accuracy_before": before[c], "accuracy_after": after[c],
-             "closest": self.names[apart[c].closest] if c in apart else None, "told_apart_errors": apart[c].errors if c in apart else None}
+            {
+                "label": self.names[c],
+                "images": int(counts[c]),
+                "accuracy_before": before[c],
+                "accuracy_after": after[c],
+                "closest": self.names[apart[c].closest] if c in apart else None,
+                "told_apart_errors": apart[c].errors if c in apart else None,
+            }
             for c in self.columns.tolist()
-        ]  # fmt: skip
+        ]
         by = [*(["held-out pictures"] if self.held.any() else []), *(["leave-one-out"] if len(alone) else [])]
         report = learn_report.made(rows, kept, [*self.task.quarantined, *self.quarantined], self.began)
-        extra = {"training": self.trained, "judged_by": " and ".join(by) or "nothing held out", "dry_run": self.settings.is_dry_run}
+        extra = {
+            "training": self.trained,
+            "judged_by": " and ".join(by) or "nothing held out",
+            "dry_run": self.settings.is_dry_run,
+        }
         return {"generation": self.number, **report, **extra}, whole
 
     def _offered(self, text: TextEncoder, tails: _Tails) -> tuple[np.ndarray, np.ndarray]:
-        """Frozen and adapted anchors of what is offered beside the labels while judging: nouns, where one label is alone."""
+        """Frozen and adapted anchors of what is offered beside the labels while judging: nouns, where one label is
+        alone."""
         nouns = self._nouns(judge.DISTRACTORS) if len(self.names) < 2 else []
-        return text.anchors(tails.frozen, nouns, self.settings.template), text.anchors(tails.adapted, nouns, self.settings.template)
+        return text.anchors(tails.frozen, nouns, self.settings.template), text.anchors(
+            tails.adapted, nouns, self.settings.template
+        )
 
-    def _accuracies_before(self, candidate: Knowledge, features: Features, offered: np.ndarray, asked: np.ndarray) -> list[float | None]:
+    def _accuracies_before(
+        self, candidate: Knowledge, features: Features, offered: np.ndarray, asked: np.ndarray
+    ) -> list[float | None]:
         """Of the state before: its learned labels, the new ones by the untouched model."""
         if not len(asked):
             return [None] * len(self.names)
@@ -215,14 +295,22 @@ class _Learning:
         return judge.accuracies(answerer(eye.views(features, tail, asked)), self.goals[asked], len(self.names))
 
     def _accuracies_after(
-        self, part: Knowledge, whole: Knowledge, features: Features, offered: tuple[np.ndarray, np.ndarray], alone: np.ndarray
+        self,
+        part: Knowledge,
+        whole: Knowledge,
+        features: Features,
+        offered: tuple[np.ndarray, np.ndarray],
+        alone: np.ndarray,
     ) -> list[float | None]:
-        """Of the candidate: held-out pictures by `part`, which never saw them, the rows `alone` by leave-one-out in `whole`."""
+        """Of the candidate: held-out pictures by `part`, which never saw them, the rows `alone` by leave-one-out in
+        `whole`."""
         scale, count = self.bundle.manifest.logit_scale, len(self.names)
         rows = np.flatnonzero(self.held)
         after: list[float | None] = [None] * count
         if len(rows):
-            after = judge.accuracies(Answerer(part, scale, *offered)(eye.views(features, None, rows)), self.goals[rows], count)
+            after = judge.accuracies(
+                Answerer(part, scale, *offered)(eye.views(features, None, rows)), self.goals[rows], count
+            )
         if not len(alone):
             return after
         answerer, views = Answerer(whole, scale, *offered), eye.views(features, None, alone)
@@ -230,7 +318,10 @@ class _Learning:
         left_out = solved.leave_one_out(solved.whitened(views.features), self.goals[alone])
         others = judge.accuracies(answerer(views, left_out), self.goals[alone], count)
         # of a label of one picture nothing is left when that is left out
-        return [a if a is not None else b if whole.head.counts[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))]
+        return [
+            a if a is not None else b if whole.head.counts[c] > 1 else None
+            for c, (a, b) in enumerate(zip(after, others, strict=True))
+        ]
 
     def _retention(self, candidate: Knowledge, text: TextEncoder, tails: _Tails) -> judge.Retention:
         names, anchors = self.bundle.vocabulary
@@ -243,5 +334,7 @@ class _Learning:
 def check_torch() -> None:
     """Raises MissingPackageError where torch is not installed, before any picture is looked at."""
     if importlib.util.find_spec("torch") is None:
-        raise MissingPackageError('learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, a real CLIP)')
+        raise MissingPackageError(
+            'learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, a real CLIP)'
+        )
     torch_check.check_processor()

@@ -1,9 +1,14 @@
-"""What pictures of taught labels looked like, drawn anew from the head's sums: old labels take part in training, and no picture of them is kept.
+"""What pictures of taught labels looked like, drawn anew from the head's sums: old labels take part in training, and
+no picture of them is kept.
 
-The head's features begin with the class token t after the last norm, up to a factor, so a drawn token gives an embedding
-x = (t + S e) P / |(t + S e) P| with e ~ N(0, I), S S^T the scatter within labels shrunk by OAS, and P the image tower's projection.
-Of old labels t is the mean; of the task's own pictures it is the picture's token, so that few pictures are not learned by heart.
-Class Gaussians for what is no longer there: Zhang et al. 2023 (SLCA, arXiv 2303.05118), who align a classifier with them.
+The head's features begin with the class token t after the last norm, up to a factor, so a drawn token gives an
+embedding
+x = (t + S e) P / |(t + S e) P| with e ~ N(0, I), S S^T the scatter within labels shrunk by OAS, and P the image tower's
+projection.
+Of old labels t is the mean; of the task's own pictures it is the picture's token, so that few pictures are not learned
+by heart.
+Class Gaussians for what is no longer there: Zhang et al. 2023 (SLCA, arXiv 2303.05118), who align a classifier with
+them.
 Letters: B pictures, E width, D embedding, F features, O old labels.
 """
 
@@ -14,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_nusa.knowledge import head as heads
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.knowledge.head import Head
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import region
 
 SMALLEST_VARIANCE = 1e-6
@@ -24,7 +29,8 @@ SMALLEST_VARIANCE = 1e-6
 
 @dataclass(frozen=True)
 class Recollection:
-    """tokens (B, E) of a task's pictures and means (O, E) of old labels, scatter (E, E) lower triangular, projection (E, D); all float32."""
+    """tokens (B, E) of a task's pictures and means (O, E) of old labels, scatter (E, E) lower triangular, projection
+    (E, D); all float32."""
 
     tokens: np.ndarray
     means: np.ndarray
@@ -50,9 +56,13 @@ def projected(tokens: np.ndarray, projection: np.ndarray) -> np.ndarray:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
-def recollection(bundle: Bundle, before: Head, old: np.ndarray, feature_rows: np.ndarray, classes: np.ndarray, trained: np.ndarray) -> Recollection:
-    """Of a task: feature_rows (B, F) int64 and classes (B,) int64 of its pictures, of which `trained` (B,) bool may be looked at;
-    before: the head without them; old (O,) int64: the columns of the labels to remember, of at least one picture each."""
+def recollection(
+    bundle: Bundle, before: Head, old: np.ndarray, feature_rows: np.ndarray, classes: np.ndarray, trained: np.ndarray
+) -> Recollection:
+    """Of a task: feature_rows (B, F) int64 and classes (B,) int64 of its pictures, of which `trained` (B,) bool may
+    be looked at;
+    before: the head without them; old (O,) int64: the columns of the labels to remember, of at least one picture
+    each."""
     width = bundle.manifest.image.width
     place = region("image", "proj", width)
     projection = np.asarray(bundle.weights.rows(place.name, place.start, place.stop), np.float32)

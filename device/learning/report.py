@@ -12,7 +12,9 @@ from edge_nusa.memory import peak_bytes
 from edge_nusa.pictures import Quarantined
 
 
-def made(labels: list[dict[str, Any]], kept: Retention, quarantined: Sequence[Quarantined], began: float) -> dict[str, Any]:
+def made(
+    labels: list[dict[str, Any]], kept: Retention, quarantined: Sequence[Quarantined], began: float
+) -> dict[str, Any]:
     """labels, retention, quarantined, seconds since `began` (time.monotonic()) and this process's peak_rss_bytes."""
     return {
         "labels": labels,
@@ -32,4 +34,7 @@ def stored(report: dict[str, Any]) -> dict[str, Any]:
     for entry in report["quarantined"]:
         reasons[entry["reason"]] = reasons.get(entry["reason"], 0) + 1
     rest = {name: value for name, value in report.items() if name != "generation"}
-    return {**rest, "quarantined": [{"image": f"{count} pictures", "reason": reason} for reason, count in sorted(reasons.items())]}
+    return {
+        **rest,
+        "quarantined": [{"image": f"{count} pictures", "reason": reason} for reason, count in sorted(reasons.items())],
+    }

@@ -1,6 +1,7 @@
 """What learning sets aside of pictures that can be read: the same file again, near copies within a label, and noise.
 
-A near copy would make leave-one-out believe that a label is well known; noise teaches nothing. Both are found on a small
+A near copy would make leave-one-out believe that a label is well known; noise teaches nothing. Both are found on a
+small
 grey thumbnail, before the model is asked (measured on fourteen real sets: docs/evidence.md, the judge).
 """
 
@@ -18,7 +19,8 @@ SIDE = 64
 SMALL_SIDE = 16
 """Pixels a side of the thumbnail that copies are compared by."""
 COPY_CORRELATION = 0.99
-"""Two thumbnails of one label that correlate at least so much are one picture (saved again, scaled, a little brighter)."""
+"""Two thumbnails of one label that correlate at least so much are one picture (saved again, scaled, a little
+brighter)."""
 NOISE_CORRELATION = 0.22
 """Neighbouring pixels that correlate less are noise: white noise gives at most 0.17, real pictures at least 0.30."""
 
@@ -32,7 +34,8 @@ class Screen:
         self._thumbnails: dict[int, list[np.ndarray]] = {}
 
     def __call__(self, index: int, path: Path, image: Image.Image) -> str | None:
-        """Why the picture at `path`, decoded as `image`, is set aside; None where it is not. Raises OSError where the file is gone."""
+        """Why the picture at `path`, decoded as `image`, is set aside; None where it is not. Raises OSError where
+        the file is gone."""
         digest = file_sha256(path)
         if digest in self._digests:
             return "the same file was given before in this call; it counts once"

@@ -1,4 +1,5 @@
-"""The tails in PyTorch on the board: base weights from the bundle, merged with the state, adapters attached for one task."""
+"""The tails in PyTorch on the board: base weights from the bundle, merged with the state, adapters attached for one
+task."""
 
 from __future__ import annotations
 
@@ -10,16 +11,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model import blocks, null_space, towers
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.knowledge.knowledge import Knowledge
-from edge_nusa.model.parameters import Tower, region
 from edge_nusa.model.null_space import Directions
+from edge_nusa.model.parameters import Tower, region
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """One matrix while it is trained: its adapter, and under rule `pool` the directions inside the pool (None: `resvd`)."""
+    """One matrix while it is trained: its adapter, and under rule `pool` the directions inside the pool (None:
+    `resvd`)."""
 
     adapter: blocks.Adapter
     directions: Directions | None
@@ -29,7 +31,8 @@ class Adaptation(Protocol):
     """How matrices are adapted for one task: `NullSpace` below, or a baseline of `edge_nusa.research`."""
 
     def attach(self, tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Knowledge) -> Mapping[str, Any]:
-        """Give matrices of the tail their adapters; returns them by matrix. What `parameters()` of each gives is trained."""
+        """Give matrices of the tail their adapters; returns them by matrix. What `parameters()` of each gives is
+        trained."""
 
     def folded(self, bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """`Knowledge.cores` after the task."""
@@ -53,12 +56,18 @@ def build_tail(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray]) -
     tail: nn.Module = towers.ImageTail(shape) if tower == "image" else towers.TextTail(shape)
     for name, _ in list(tail.named_parameters()):
         parts = name.split(".")
-        matrix = f"{tower}.{parts[1]}.{parts[3]}" if len(parts) == 5 and parts[2] == "attn" and parts[4] == "weight" else ""
+        matrix = (
+            f"{tower}.{parts[1]}.{parts[3]}" if len(parts) == 5 and parts[2] == "attn" and parts[4] == "weight" else ""
+        )
         place = region(tower, name, shape.width)
         weight = merged.get(matrix)
         rows = bundle.weights.in_place(place.name, place.start, place.stop) if weight is None else weight
         module, _, leaf = name.rpartition(".")
-        setattr(tail.get_submodule(module), leaf, nn.Parameter(torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)), requires_grad=False))
+        setattr(
+            tail.get_submodule(module),
+            leaf,
+            nn.Parameter(torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)), requires_grad=False),
+        )
     return tail.eval()
 
 
@@ -74,9 +83,13 @@ def attach_adapters(tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Kn
         chosen: Directions | None = None
         if recipe.rule == "pool":
             pool = bundle.pools[matrix]
-            chosen, left, right = _pool_directions(pool, knowledge.cores[matrix], method.energy_threshold, method.max_rank[tower])
+            chosen, left, right = _pool_directions(
+                pool, knowledge.cores[matrix], method.energy_threshold, method.max_rank[tower]
+            )
         else:
-            left, right = _fresh_directions(knowledge.cores.get(matrix, bundle.matrix(matrix)), method.energy_threshold, method.max_rank[tower])
+            left, right = _fresh_directions(
+                knowledge.cores.get(matrix, bundle.matrix(matrix)), method.energy_threshold, method.max_rank[tower]
+            )
         if left.shape[1] == 0:
             continue
         adapter = blocks.Adapter(_tensor(left), _tensor(right), method.scale(tower), recipe.dropout)
@@ -85,7 +98,9 @@ def attach_adapters(tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Kn
     return adapted
 
 
-def _pool_directions(pool: null_space.Pool, core: np.ndarray, energy_threshold: float, max_rank: int) -> tuple[Directions, np.ndarray, np.ndarray]:
+def _pool_directions(
+    pool: null_space.Pool, core: np.ndarray, energy_threshold: float, max_rank: int
+) -> tuple[Directions, np.ndarray, np.ndarray]:
     inside = null_space.directions(pool, core, len(pool.tail_values))
     values = np.sort(np.concatenate([pool.principal_values, inside.values]))[::-1]
     rank = min(null_space.trained_rank(values, energy_threshold, max_rank), len(inside.values))
@@ -115,7 +130,8 @@ def linear(tail: nn.Module, matrix: str) -> blocks.AdaptedLinear:
 
 
 def folded(bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Adapted]) -> dict[str, np.ndarray]:
-    """The cores (rule `pool`) or merged matrices (rule `resvd`) after the task, for `Knowledge.cores`; checked finite."""
+    """The cores (rule `pool`) or merged matrices (rule `resvd`) after the task, for `Knowledge.cores`; checked
+    finite."""
     cores = dict(knowledge.cores)
     for matrix, one in adapted.items():
         trained = one.adapter.core.detach().numpy().astype(np.float64)
@@ -123,6 +139,8 @@ def folded(bundle: Bundle, knowledge: Knowledge, adapted: Mapping[str, Adapted])
             cores[matrix] = null_space.fold(knowledge.cores[matrix], one.directions, trained, one.adapter.scale)
         else:
             base = knowledge.cores.get(matrix, bundle.matrix(matrix))
-            left, right = (basis.numpy().astype(np.float64) for basis in (one.adapter.left_basis, one.adapter.right_basis))
+            left, right = (
+                basis.numpy().astype(np.float64) for basis in (one.adapter.left_basis, one.adapter.right_basis)
+            )
             cores[matrix] = (base + null_space.delta_weight(left, trained, right, one.adapter.scale)).astype(np.float32)
     return cores

@@ -1,4 +1,5 @@
-"""What one learn is about: labels with their picture files, from one folder or from a folder per label; and its split."""
+"""What one learn is about: labels with their picture files, from one folder or from a folder per label; and its
+split."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_nusa.knowledge import labels as label_names
 from edge_nusa.errors import InputError
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.pictures import Quarantined, find_pictures, printable
 
 FEWEST_TO_HOLD_OUT = 10
@@ -20,7 +21,8 @@ HELD_OUT_SHARE = 5
 
 @dataclass(frozen=True)
 class Task:
-    """labels (names), paths of all pictures, classes (B,) int64: which label each path is of; what listing set aside."""
+    """labels (names), paths of all pictures, classes (B,) int64: which label each path is of; what listing set
+    aside."""
 
     labels: list[str]
     paths: list[Path]
@@ -33,7 +35,10 @@ def one_label(folder: Path, label: str) -> Task:
     name = label_names.normalise(label)
     paths, quarantined = find_pictures(folder)
     if not paths:
-        raise InputError(f"{printable(folder)}: no pictures for the label {name!r} (.jpg, .png, .webp, .bmp, .gif); {len(quarantined)} other entries were found")
+        raise InputError(
+            f"{printable(folder)}: no pictures for the label {name!r} (.jpg, .png, .webp, .bmp, .gif); "
+            f"{len(quarantined)} other entries were found"
+        )
     return Task([name], paths, np.zeros(len(paths), np.int64), quarantined)
 
 
@@ -47,7 +52,11 @@ def folder_per_label(folder: Path) -> Task:
     quarantined: list[Quarantined] = []
     for entry in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
         if entry.is_symlink() or not entry.is_dir():
-            quarantined.append(Quarantined(printable(entry), "expected a sub-folder named after its label; links and loose files are left out"))
+            quarantined.append(
+                Quarantined(
+                    printable(entry), "expected a sub-folder named after its label; links and loose files are left out"
+                )
+            )
             continue
         if not find_pictures(entry)[0]:
             quarantined.append(Quarantined(printable(entry), "the folder has no pictures; its label is left out"))
@@ -55,13 +64,19 @@ def folder_per_label(folder: Path) -> Task:
         part = one_label(entry, entry.name.replace("_", " "))
         twin = next((n for n in names if label_names.key(n) == label_names.key(part.labels[0])), None)
         if twin is not None:
-            raise InputError(f"{printable(entry)}: its label is the same as that of the folder for {twin!r}; rename or merge one of them")
+            raise InputError(
+                f"{printable(entry)}: its label is the same as that of the folder for {twin!r}; rename or merge one of "
+                "them"
+            )
         classes += [len(names)] * len(part.paths)
         names += part.labels
         paths += part.paths
         quarantined += part.quarantined
     if not names:
-        raise InputError(f"{printable(folder)}: it has no sub-folders with pictures; expected one for each label, or use --images DIR --label NAME")
+        raise InputError(
+            f"{printable(folder)}: it has no sub-folders with pictures; expected one for each label, or use --images "
+            "DIR --label NAME"
+        )
     return Task(names, paths, np.array(classes, np.int64), quarantined)
 
 
@@ -77,7 +92,8 @@ def held_out(classes: np.ndarray, seed: int) -> np.ndarray:
 
 
 def joined(before: Sequence[str], task: Task) -> tuple[list[str], np.ndarray]:
-    """All label names after the task, and the column of each of the task's labels; a label known already is taught on."""
+    """All label names after the task, and the column of each of the task's labels; a label known already is taught
+    on."""
     names = list(before)
     keys = {label_names.key(name): index for index, name in enumerate(names)}
     columns = []

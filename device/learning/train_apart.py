@@ -1,8 +1,10 @@
 """Runs phase two of learning in a process of its own: torch's memory is gone before the judge needs room.
 
-The two processes share a temporary folder of arrays (`FIELDS`, `CORES`) and `settings.json`; the tokens of the pictures, which
+The two processes share a temporary folder of arrays (`FIELDS`, `CORES`) and `settings.json`; the tokens of the
+pictures, which
 may be large, stay in their spool, whose descriptor is inherited. The child writes one JSON object a line to its stdout:
-`{"done", "total"}` after each step, and at the end what it found or the error it met. It ends by itself, with the folder, when nobody reads.
+`{"done", "total"}` after each step, and at the end what it found or the error it met. It ends by itself, with the
+folder, when nobody reads.
 """
 
 from __future__ import annotations
@@ -21,17 +23,17 @@ from typing import IO, Any
 
 import numpy as np
 
-from edge_nusa.files import durable, tensor_file
 from edge_nusa import errors
+from edge_nusa.device.learning.recollection import Recollection
+from edge_nusa.device.learning.task_data import TaskData, Trained
+from edge_nusa.device.workplace import Workplace
+from edge_nusa.errors import EdgeNusaError, ResourceError
+from edge_nusa.files import durable, tensor_file
+from edge_nusa.knowledge.knowledge import Knowledge, nothing
+from edge_nusa.knowledge.recipes import Recipe
+from edge_nusa.memory import peak_bytes, used_bytes
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.device.learning.task_data import TaskData, Trained
-from edge_nusa.errors import EdgeNusaError, ResourceError
-from edge_nusa.knowledge.knowledge import Knowledge, nothing
-from edge_nusa.memory import peak_bytes, used_bytes
-from edge_nusa.knowledge.recipes import Recipe
-from edge_nusa.device.learning.recollection import Recollection
-from edge_nusa.device.workplace import Workplace
 
 NARROW = 256
 """A text tower of at most this width trains on one thread: more only wait for each other (README, what is measured)."""
@@ -39,11 +41,13 @@ FIELDS = ("embedding", "classes", "held_out", "class_hidden", "class_last", "nou
 RECALLED = ("tokens", "means", "scatter", "projection")
 """The arrays of a `Recollection`, in files `recalled_NAME.npy`; none where nothing is recalled."""
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144"}
-"""glibc's malloc hands arrays from this size on back when they are freed, instead of keeping their room among small things that stay."""
+"""glibc's malloc hands arrays from this size on back when they are freed, instead of keeping their room among small
+things that stay."""
 QUIET = 0.25
 """Cores that other programs keep busy, below which a board is quiet."""
 SPINS = {"GOMP_SPINCOUNT": "10000"}
-"""Torch's threads look so often for the next piece of work before they sleep: faster on a quiet board, slower on a busy one (docs/performance.md)."""
+"""Torch's threads look so often for the next piece of work before they sleep: faster on a quiet board, slower on a
+busy one (docs/performance.md)."""
 CORES = "cores.safetensors"
 NO_ROOM = ("can't allocate memory", "Cannot allocate memory", "MemoryError", "failed to map segment", "bad_alloc")
 """Words by which torch, Python, the loader and C++ say that memory ran out."""
@@ -52,7 +56,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is trained: the knowledge before, the task, the recipe and the seed; spool: the open file behind the tokens, or None.
+    """What is trained: the knowledge before, the task, the recipe and the seed; spool: the open file behind the
+    tokens, or None.
 
     busy_cores: how many cores other programs keep busy (None: not known).
     """
@@ -66,7 +71,8 @@ class Lesson:
 
 
 def train_apart(workplace: Workplace, lesson: Lesson, progress: Progress) -> tuple[Trained, int]:
-    """What the child learned, and the largest resident memory of both processes together in bytes (pages they share count twice).
+    """What the child learned, and the largest resident memory of both processes together in bytes (pages they share
+    count twice).
 
     Raises what `Trainer` raises, and ResourceError where the system took the child's memory away.
     """
@@ -78,8 +84,13 @@ def train_apart(workplace: Workplace, lesson: Lesson, progress: Progress) -> tup
             for field in RECALLED if lesson.data.recollection is not None else ():
                 np.save(folder / f"recalled_{field}.npy", getattr(lesson.data.recollection, field))
             (folder / CORES).write_bytes(tensor_file.encode(lesson.before.cores))
-        settings = {"bundle": str(workplace.bundle.folder.absolute()), "recipe": asdict(lesson.recipe), "seed": lesson.seed, "threads": workplace.threads,
-                    "tokens": None if tokens is None or lesson.spool is None else [lesson.spool.fileno(), *tokens.shape]}  # fmt: skip
+        settings = {
+            "bundle": str(workplace.bundle.folder.absolute()),
+            "recipe": asdict(lesson.recipe),
+            "seed": lesson.seed,
+            "threads": workplace.threads,
+            "tokens": None if tokens is None or lesson.spool is None else [lesson.spool.fileno(), *tokens.shape],
+        }
         (folder / "settings.json").write_text(json.dumps(settings))
         is_quiet = lesson.busy_cores is not None and lesson.busy_cores < QUIET
         with _child(folder, lesson.spool, SPINS if is_quiet else {}) as lines:
@@ -99,7 +110,15 @@ def _child(folder: Path, spool: IO[bytes] | None, variables: Mapping[str, str]) 
     words = [sys.executable, "-P", "-m", "edge_nusa.device.learning.train_apart", str(folder)]
     kept = [spool.fileno()] if spool is not None else []
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, pass_fds=kept, text=True, env={**GIVES_BACK, **variables, **os.environ})
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            pass_fds=kept,
+            text=True,
+            env={**GIVES_BACK, **variables, **os.environ},
+        )
         try:
             yield _lines(process, said)
         finally:
@@ -118,10 +137,13 @@ def _lines(process: subprocess.Popen[str], said: IO[bytes]) -> Iterator[dict[str
     last = (said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     if code in (-9, 137) or any(words in last for words in NO_ROOM):
         raise ResourceError(
-            f"memory ran out while training ({'the system killed it' if code < 0 else last}); the state is unchanged: end other programs, "
+            f"memory ran out while training ({'the system killed it' if code < 0 else last}); the state is unchanged: "
+            "end other programs, "
             "or pass --max-memory, which says beforehand how much is needed"
         )
-    raise EdgeNusaError(f"training ended with {code} and no result ({last}); the state is unchanged: see `edge-nusa doctor`")
+    raise EdgeNusaError(
+        f"training ended with {code} and no result ({last}); the state is unchanged: see `edge-nusa doctor`"
+    )
 
 
 def main() -> None:
@@ -149,12 +171,16 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     # its parent has proved the bundle whole, and its files are not written while it learns
     place = Path(settings["bundle"])
     bundle = Bundle(place, manifests.decode((place / "manifest.json").read_bytes(), str(place)))
-    torch.set_num_threads(settings["threads"] or (1 if bundle.manifest.text.width <= NARROW else torch.get_num_threads()))
+    torch.set_num_threads(
+        settings["threads"] or (1 if bundle.manifest.text.width <= NARROW else torch.get_num_threads())
+    )
     recipe = Recipe(**{**settings["recipe"], "towers": tuple(settings["recipe"]["towers"])})
     before = replace(nothing(bundle, recipe), cores=tensor_file.decode((folder / CORES).read_bytes(), CORES))
     arrays = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in FIELDS}
     has_recalled = (folder / f"recalled_{RECALLED[0]}.npy").exists()
-    recalled = Recollection(*(np.load(folder / f"recalled_{field}.npy") for field in RECALLED)) if has_recalled else None
+    recalled = (
+        Recollection(*(np.load(folder / f"recalled_{field}.npy") for field in RECALLED)) if has_recalled else None
+    )
     tokens = None
     if settings["tokens"] is not None:
         descriptor, *shape = settings["tokens"]
@@ -162,7 +188,9 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     for path in folder.iterdir():  # what is mapped stays readable, and is gone whatever ends this process
         path.unlink()
     data = TaskData(tokens=tokens, recollection=recalled, **arrays)
-    trained = Trainer(bundle, before, data, recipe, settings["seed"]).run(lambda done, total: _say({"done": done, "total": total}))
+    trained = Trainer(bundle, before, data, recipe, settings["seed"]).run(
+        lambda done, total: _say({"done": done, "total": total})
+    )
     (folder / CORES).write_bytes(tensor_file.encode(trained.cores))
     return {"loss": trained.loss, "kept_step": trained.kept_step, "crossings": trained.crossings}
 

@@ -1,7 +1,9 @@
 """Phase two of learning: trains the small cores M of one task from spooled features and text hidden states.
 
-Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3). Under the device
-recipe old labels take part by drawn pictures (`edge_nusa.device.learning.recollection`), and vocabulary nouns are further wrong answers whose
+Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3).
+Under the device
+recipe old labels take part by drawn pictures (`edge_nusa.device.learning.recollection`), and vocabulary nouns are
+further wrong answers whose
 anchors are held where they were. Letters: B pictures, C classes, V nouns, T tokens, D embedding.
 """
 
@@ -16,34 +18,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.device.learning import tails
 from edge_nusa.device.learning.adamw import AdamW
 from edge_nusa.device.learning.task_data import TaskData as TaskData
 from edge_nusa.device.learning.task_data import Trained as Trained
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge.knowledge import Knowledge
-from edge_nusa.model.null_space import directions
 from edge_nusa.knowledge.recipes import Recipe
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.null_space import directions
 from edge_nusa.model.towers import TextTail
 
 HELD_OUT_CHUNK = 64
 """Texts at once where held-out pictures are asked about, so that memory does not grow with the labels."""
 
 SAME = 1e-4
-"""Hidden states that differ by at most this share of their largest value are of the same tokens: a graph may add in another order."""
+"""Hidden states that differ by at most this share of their largest value are of the same tokens: a graph may add in
+another order."""
 
 MOST_DRAWN = 8
 """Drawn pictures of old labels in a step are at most so many times the task's own."""
 
 
 def shared_prefix(data: TaskData) -> int:
-    """How many tokens all texts of the task begin with, at most up to the earliest end; their hidden states are the same (causal)."""
+    """How many tokens all texts of the task begin with, at most up to the earliest end; their hidden states are the
+    same (causal)."""
     longest = min([*data.class_last, *data.noun_last])
     first = data.class_hidden[0]
     for position in range(longest):
         bound = SAME * np.abs(first[position]).max()
-        if any(len(texts) and np.abs(texts[:, position] - first[position]).max() > bound for texts in (data.class_hidden, data.noun_hidden)):
+        if any(
+            len(texts) and np.abs(texts[:, position] - first[position]).max() > bound
+            for texts in (data.class_hidden, data.noun_hidden)
+        ):
             return position
     return int(longest)
 
@@ -51,7 +58,15 @@ def shared_prefix(data: TaskData) -> int:
 class Trainer:
     """Holds the tails, their adapters and the task's data; `run` trains and folds."""
 
-    def __init__(self, bundle: Bundle, knowledge: Knowledge, data: TaskData, recipe: Recipe, seed: int, adaptation: tails.Adaptation | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        knowledge: Knowledge,
+        data: TaskData,
+        recipe: Recipe,
+        seed: int,
+        adaptation: tails.Adaptation | None = None,
+    ) -> None:
         torch.manual_seed(seed)
         self.bundle, self.knowledge, self.data, self.recipe = bundle, knowledge, data, recipe
         self.adaptation = adaptation or tails.NullSpace()
@@ -59,7 +74,9 @@ class Trainer:
         merged = knowledge.merged(bundle)
         self.text = cast("TextTail", tails.build_tail(bundle, "text", merged))
         self.prefix = shared_prefix(data)
-        self.adapted: dict[str, Any] = dict(self.adaptation.attach(self.text, "text", bundle, knowledge)) if "text" in recipe.towers else {}
+        self.adapted: dict[str, Any] = (
+            dict(self.adaptation.attach(self.text, "text", bundle, knowledge)) if "text" in recipe.towers else {}
+        )
         self.image: nn.Module | None = None
         if "image" in recipe.towers and bundle.manifest.image.tail_blocks:
             self.image = tails.build_tail(bundle, "image", merged)
@@ -72,8 +89,11 @@ class Trainer:
         self.parameters = [parameter for one in self.adapted.values() for parameter in one.adapter.parameters()]
 
     def run(self, progress: Callable[[int, int], None]) -> Trained:
-        """Train, keep the best cores on held-out pictures where there are any, fold. Raises InputError when it diverges."""
-        optimizer = AdamW(self.parameters, [self._rate_of(parameter) for parameter in self.parameters], self.recipe.weight_decay)
+        """Train, keep the best cores on held-out pictures where there are any, fold. Raises InputError when it
+        diverges."""
+        optimizer = AdamW(
+            self.parameters, [self._rate_of(parameter) for parameter in self.parameters], self.recipe.weight_decay
+        )
         trainable = np.flatnonzero(~self.data.held_out)
         best, best_step, best_cores, loss_value = math.inf, self.recipe.steps, None, math.nan
         for step in range(self.recipe.steps):
@@ -81,7 +101,10 @@ class Trainer:
             loss = self._loss(self.generator.choice(trainable, min(self.recipe.batch, len(trainable)), replace=False))
             loss_value = float(loss.detach())
             if not math.isfinite(loss_value):
-                raise InputError(f"training diverged at step {step + 1} (loss {loss_value}); nothing was changed: try fewer --steps or check the pictures")
+                raise InputError(
+                    f"training diverged at step {step + 1} (loss {loss_value}); nothing was changed: try fewer --steps "
+                    "or check the pictures"
+                )
             loss.backward()
             optimizer.step(self._share(step))
             progress(step + 1, self.recipe.steps)
@@ -95,13 +118,21 @@ class Trainer:
                 for parameter, kept in zip(self.parameters, best_cores, strict=True):
                     parameter.copy_(kept)
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
-            raise InputError("training diverged in its last step (cores are not finite); nothing was changed: try fewer --steps or check the pictures")
+            raise InputError(
+                "training diverged in its last step (cores are not finite); nothing was changed: try fewer --steps or "
+                "check the pictures"
+            )
         cores = self.adaptation.folded(self.bundle, self.knowledge, self.adapted)
-        crossings = {n: directions(self.bundle.pools[n], cores[n], 1).crossings for n, one in self.adapted.items() if one.directions is not None}
+        crossings = {
+            n: directions(self.bundle.pools[n], cores[n], 1).crossings
+            for n, one in self.adapted.items()
+            if one.directions is not None
+        }
         return Trained(cores, loss_value, best_step, crossings)
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """Of every core the loss's gradient (r, r) over all pictures that are trained on, before the first step, without dropout."""
+        """Of every core the loss's gradient (r, r) over all pictures that are trained on, before the first step,
+        without dropout."""
         self._train_mode(False)
         self._loss(np.flatnonzero(~self.data.held_out)).backward()
         return {matrix: one.adapter.core.grad.numpy() for matrix, one in self.adapted.items()}
@@ -113,7 +144,11 @@ class Trainer:
     def _share(self, step: int) -> float:
         """Of the rate, by the schedule."""
         warm = max(1, round(self.recipe.warm_up * self.recipe.steps))
-        return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.recipe.steps - warm)))
+        return (
+            (step + 1) / warm
+            if step < warm
+            else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.recipe.steps - warm)))
+        )
 
     def _train_mode(self, is_training: bool) -> None:
         for one in self.adapted.values():
@@ -125,7 +160,9 @@ class Trainer:
         goals = np.concatenate([data.classes[rows], data.own_count + recalled])
         # the published recipe takes all of the task's classes, the device recipe those that this step has pictures of
         classes = np.unique(goals) if self.recipe.negatives else np.arange(len(data.class_last))
-        nouns = self.generator.choice(len(data.noun_last), min(self.recipe.negatives, len(data.noun_last)), replace=False)
+        nouns = self.generator.choice(
+            len(data.noun_last), min(self.recipe.negatives, len(data.noun_last)), replace=False
+        )
         anchors = self._anchors(classes, nouns)
         staying = torch.zeros(())
         if len(nouns):
@@ -136,7 +173,8 @@ class Trainer:
         return functional.cross_entropy(logits, goal, label_smoothing=self.recipe.label_smoothing) + staying
 
     def _recalled(self, count: int) -> np.ndarray:
-        """(K,) int64: old labels of which a picture is drawn in a step of `count` pictures, each about as often as one of the task's own classes."""
+        """(K,) int64: old labels of which a picture is drawn in a step of `count` pictures, each about as often as
+        one of the task's own classes."""
         own = self.data.own_count
         chosen = self.generator.permutation(len(self.data.class_last) - own)[: self.recipe.recalled]
         drawn = min(MOST_DRAWN * count, round(count * len(chosen) / own))
@@ -147,7 +185,10 @@ class Trainer:
         data = self.data
         last = np.concatenate([data.class_last[classes], data.noun_last[nouns]])
         hidden = np.zeros((len(last), int(last.max()) + 1, data.class_hidden.shape[2]), np.float32)
-        for rows, texts in ((slice(len(classes)), data.class_hidden[classes]), (slice(len(classes), None), data.noun_hidden[nouns])):
+        for rows, texts in (
+            (slice(len(classes)), data.class_hidden[classes]),
+            (slice(len(classes), None), data.noun_hidden[nouns]),
+        ):
             hidden[rows, : texts.shape[1]] = texts[:, : hidden.shape[1]]
         anchors: Tensor = self.text.after_prefix(torch.from_numpy(hidden), torch.from_numpy(last), self.prefix)
         return anchors

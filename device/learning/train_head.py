@@ -1,4 +1,5 @@
-"""What one task's pictures do to the head: its sums, how it is mixed with the text, and how novel each label's own pictures look."""
+"""What one task's pictures do to the head: its sums, how it is mixed with the text, and how novel each label's own
+pictures look."""
 
 from __future__ import annotations
 
@@ -16,10 +17,13 @@ NOVELTY_QUANTILE = 0.9
 """Share of a label's own pictures, each left out in turn, that are within its novelty limit."""
 
 
-def with_head(candidate: Knowledge, before: Head, rows: np.ndarray, text_logits: np.ndarray, goals: np.ndarray, held: np.ndarray) -> tuple[Knowledge, Knowledge]:
+def with_head(
+    candidate: Knowledge, before: Head, rows: np.ndarray, text_logits: np.ndarray, goals: np.ndarray, held: np.ndarray
+) -> tuple[Knowledge, Knowledge]:
     """The candidate with the head of the pictures that are not held out, and with the head of all of them.
 
-    before: the head until now; rows (B, F) int64 features; text_logits (B, L): logit_scale * cos with frozen anchors; goals (B,) int64: the column of each among the candidate's
+    before: the head until now; rows (B, F) int64 features; text_logits (B, L): logit_scale * cos with frozen anchors;
+    goals (B,) int64: the column of each among the candidate's
     labels; held (B,) bool.
     """
     count = len(candidate.labels)

@@ -14,7 +14,9 @@ from edge_nusa.device.report import plots as report_plots
 from edge_nusa.knowledge.knowledge import Knowledge
 
 NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[report]"</code> adds them.</p>'
-NOTHING_KNOWN = '<p class="note">Nothing was learned yet: <code>edge-nusa learn --images DIR --label X</code> teaches a label.</p>'
+NOTHING_KNOWN = (
+    '<p class="note">Nothing was learned yet: <code>edge-nusa learn --images DIR --label X</code> teaches a label.</p>'
+)
 UNKNOWN = "–"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
@@ -70,7 +72,10 @@ def html_report(knowledge: Knowledge, generations: list[dict[str, Any]], bundle_
     created = next((entry.get("created") for entry in reversed(generations)), UNKNOWN)
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
     head += '<meta name="viewport" content="width=device-width,initial-scale=1">'
-    subtitle = f'<p class="note">Recipe {_text(knowledge.recipe.name)}, {knowledge.tasks} tasks, last change {_text(created)}</p>'
+    subtitle = (
+        f'<p class="note">Recipe {_text(knowledge.recipe.name)}, {knowledge.tasks} tasks, last change '
+        f"{_text(created)}</p>"
+    )
     body = f"<h1>{_text(title)}</h1>{subtitle}{''.join(sections)}"
     head += f"<title>{escape(title)}</title><style>{_STYLE}</style>"
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
@@ -93,8 +98,22 @@ def _rows(knowledge: Knowledge, generations: list[dict[str, Any]]) -> list[_Row]
         _Row(
             label.name,
             label.images,
-            next((v for entry in reported.get(label.name, []) if (v := _number(entry.get("accuracy_before"))) is not None), None),
-            next((v for entry in reversed(reported.get(label.name, [])) if (v := _number(entry.get("accuracy_after"))) is not None), None),
+            next(
+                (
+                    v
+                    for entry in reported.get(label.name, [])
+                    if (v := _number(entry.get("accuracy_before"))) is not None
+                ),
+                None,
+            ),
+            next(
+                (
+                    v
+                    for entry in reversed(reported.get(label.name, []))
+                    if (v := _number(entry.get("accuracy_after"))) is not None
+                ),
+                None,
+            ),
         )
         for label in knowledge.labels
     ]
@@ -113,7 +132,9 @@ def _accuracy_plot(rows: list[_Row]) -> str:
         return '<p class="note">No accuracy was measured.</p>'
     shown = bars[-report_plots.MOST_BARS :]
     caption = (
-        "Each label's own pictures, in percent." if len(shown) == len(bars) else f"The last {len(shown)} of {len(bars)} labels, in percent."
+        "Each label's own pictures, in percent."
+        if len(shown) == len(bars)
+        else f"The last {len(shown)} of {len(bars)} labels, in percent."
     )
     return _plot(report_plots.accuracy_bars(shown), caption)
 
@@ -123,11 +144,16 @@ def _retention(generations: list[dict[str, Any]]) -> str:
     for entry in generations:
         kept = _report(entry).get("retention")
         if isinstance(kept, dict) and isinstance(number := entry.get("generation"), int):
-            figures = [_number(kept.get(name)) for name in ("vocabulary_agreement", "vocabulary_cosine", "old_labels_cosine")]
+            figures = [
+                _number(kept.get(name)) for name in ("vocabulary_agreement", "vocabulary_cosine", "old_labels_cosine")
+            ]
             points.append((number, figures[0], figures[1], figures[2]))
     if not points:
         return '<p class="note">No retention was measured.</p>'
-    caption = "Common nouns that still get the answer of the untouched model, and how far the anchors have turned (1: not at all)."
+    caption = (
+        "Common nouns that still get the answer of the untouched model, and how far the anchors have turned (1: not at "
+        "all)."
+    )
     columns = ["gen.", "same answers, %", "vocabulary, cosine", "old labels, cosine"]
     body = [[str(p[0]), _figure(p[1], ".2f"), _figure(p[2], ".4f"), _figure(p[3], ".4f")] for p in points]
     return _plot(report_plots.retention_lines(points), caption) + _table(columns, body, set())
@@ -164,7 +190,9 @@ def _section(title: str, content: str) -> str:
 def _table(columns: Sequence[str], body: Iterable[Sequence[str]], text_columns: set[int]) -> str:
     kinds = [' class="text"' if index in text_columns else "" for index in range(len(columns))]
     head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, columns, strict=True))
-    lines = ("".join(f"<td{kind}>{_text(cell)}</td>" for kind, cell in zip(kinds, cells, strict=True)) for cells in body)
+    lines = (
+        "".join(f"<td{kind}>{_text(cell)}</td>" for kind, cell in zip(kinds, cells, strict=True)) for cells in body
+    )
     rows = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 

@@ -88,7 +88,9 @@ def retention_lines(points: Sequence[Point]) -> str | None:
 def _line(axes: Axes, points: Sequence[Point], column: int, style: tuple[str, str]) -> None:
     known = [(point[0], value) for point in points if (value := point[column]) is not None]
     if known:
-        axes.plot([x for x, _ in known], [y for _, y in known], marker="o", markersize=4, label=style[0], color=style[1])
+        axes.plot(
+            [x for x, _ in known], [y for _, y in known], marker="o", markersize=4, label=style[0], color=style[1]
+        )
 
 
 def _svg(draw: Callable[[Figure], None], inches_high: float, name: str, description: str) -> str | None:
@@ -105,7 +107,12 @@ def _svg(draw: Callable[[Figure], None], inches_high: float, name: str, descript
         warnings.filterwarnings("ignore", message=".* does not support .* natively")
         figure = Figure(figsize=(INCHES_WIDE, inches_high), layout="constrained")
         draw(figure)
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            drawn,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     return _inline(drawn.getvalue(), name, description)
 
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_nusa.files import durable
 from edge_nusa.errors import DamagedError, ResourceError
+from edge_nusa.files import durable
 
 WAIT_SECONDS = 5.0
 MOST_ROWS = 20_000
@@ -45,7 +45,10 @@ class Ledger:
             # the lock is taken with the first write and kept: two watches of one folder would answer everything twice
             self._rows.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._rows.execute("BEGIN EXCLUSIVE")
-            self._rows.execute("CREATE TABLE IF NOT EXISTS answered (path BLOB PRIMARY KEY, bytes INTEGER, changed_ns INTEGER) WITHOUT ROWID")
+            self._rows.execute(
+                "CREATE TABLE IF NOT EXISTS answered (path BLOB PRIMARY KEY, bytes INTEGER, changed_ns INTEGER) "
+                "WITHOUT ROWID"
+            )
             self._rows.commit()
             found = self._rows.execute("SELECT path, bytes, changed_ns FROM answered").fetchall()
         os.chmod(path, durable.FILE_MODE)
@@ -59,7 +62,9 @@ class Ledger:
         """Remember these as answered, all or none, synced."""
         rows = {os.fsencode(path): stamp for path, stamp in files.items()}
         with self._explained(), self._rows:
-            self._rows.executemany("INSERT OR REPLACE INTO answered VALUES (?, ?, ?)", [(path, *stamp) for path, stamp in rows.items()])
+            self._rows.executemany(
+                "INSERT OR REPLACE INTO answered VALUES (?, ?, ?)", [(path, *stamp) for path, stamp in rows.items()]
+            )
         self._answered |= rows
 
     def forget_gone(self, paths: Collection[Path]) -> None:
@@ -88,7 +93,10 @@ class Ledger:
             yield
         except sqlite3.OperationalError as error:
             rule = f"{self.path}: expected to write the ledger of answered pictures, found {error}"
-            raise ResourceError(f"{rule}; end the other `edge-nusa watch` of this folder, or free some space and check the folder's permissions") from error
+            raise ResourceError(
+                f"{rule}; end the other `edge-nusa watch` of this folder, or free some space and check the folder's "
+                "permissions"
+            ) from error
         except sqlite3.DatabaseError as error:
             rule = f"{self.path}: expected a ledger of answered pictures, found {error}"
             raise DamagedError(f"{rule}; delete it (every picture in the folder is then answered once more)") from error

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.files import durable
 from edge_nusa.errors import InputError
+from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.pictures import MAX_BYTES, SUFFIXES, printable
 

@@ -16,14 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge_nusa.device.watching.uncertain import UncertainFolder
-from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
+from edge_nusa.device.watching.uncertain import UncertainFolder
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import InputError
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.state.generation import Generation
 from edge_nusa.pictures import WRONG_NAME, Quarantined, find_pictures, printable
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.state.generation import Generation
 
 PAUSE_A_LOOK = 9
 """The pause is at least so many times as long as listing the folder took: listing takes a tenth of the time at most."""
@@ -31,7 +31,8 @@ PICTURES_A_ROUND = 16
 """After so many answers the lines are synced, the ledger is written and the state is looked at again."""
 NOTHING = "nothing was learned yet and no labels were offered"
 Line = dict[str, Any]
-"""`{"image", "labels", "unknown", "generation", "time", "kept"}` or `{"image", "reason", "time"}`; `image` is printable."""
+"""`{"image", "labels", "unknown", "generation", "time", "kept"}` or `{"image", "reason", "time"}`; `image` is
+printable."""
 
 
 class Sink(Protocol):
@@ -57,16 +58,31 @@ class WatchSettings:
 
 
 class Watch:
-    """One watched folder with its ledger, the sink of its lines, and the folder of uncertain pictures where one is kept."""
+    """One watched folder with its ledger, the sink of its lines, and the folder of uncertain pictures where one is
+    kept."""
 
-    def __init__(self, workplace: Workplace, settings: WatchSettings, ledger: Ledger, sink: Sink, uncertain: UncertainFolder | None = None) -> None:
-        self.workplace, self.settings, self.ledger, self.sink, self.uncertain = workplace, settings, ledger, sink, uncertain
+    def __init__(
+        self,
+        workplace: Workplace,
+        settings: WatchSettings,
+        ledger: Ledger,
+        sink: Sink,
+        uncertain: UncertainFolder | None = None,
+    ) -> None:
+        self.workplace, self.settings, self.ledger, self.sink, self.uncertain = (
+            workplace,
+            settings,
+            ledger,
+            sink,
+            uncertain,
+        )
         self._growing: dict[Path, Stamp] = {}
         self._predictor: Predictor | None = None
         self._current: Generation | None = None
 
     def run(self, note: Callable[[str], None]) -> None:
-        """Look, answer, pause, for ever. Raises InputError where the folder cannot be read, DamagedError, ResourceError."""
+        """Look, answer, pause, for ever. Raises InputError where the folder cannot be read, DamagedError,
+        ResourceError."""
         is_told = False
         while True:
             began = time.monotonic()
@@ -82,7 +98,8 @@ class Watch:
             time.sleep(pause)
 
     def once(self) -> None:
-        """Look twice, answer what is complete, and return. Raises what `run` raises, and InputError where nothing can be answered."""
+        """Look twice, answer what is complete, and return. Raises what `run` raises, and InputError where nothing
+        can be answered."""
         if not self._is_able():
             raise InputError(f"{NOTHING}; pass --labels a,b,c or teach one with `edge-nusa learn`")
         ready, _ = self._look()
@@ -91,10 +108,15 @@ class Watch:
         self._answer(*self._look())
 
     def _look(self) -> tuple[dict[Path, Stamp], list[Quarantined]]:
-        """Complete pictures that were not answered yet with their stamps, and entries that are no picture's file, to be said once."""
+        """Complete pictures that were not answered yet with their stamps, and entries that are no picture's file, to
+        be said once."""
         paths, faults = find_pictures(self.settings.folder)
-        faults = [fault for fault in faults if fault.reason != WRONG_NAME]  # the camera's own temporary files among them
-        found = {path: stamp for path in paths if (stamp := stamp_of(path)) is not None and not self.ledger.has(path, stamp)}
+        faults = [
+            fault for fault in faults if fault.reason != WRONG_NAME
+        ]  # the camera's own temporary files among them
+        found = {
+            path: stamp for path in paths if (stamp := stamp_of(path)) is not None and not self.ledger.has(path, stamp)
+        }
         ready = {path: stamp for path, stamp in found.items() if self._growing.get(path) == stamp}
         self._growing = {path: stamp for path, stamp in found.items() if path not in ready}
         self.ledger.forget_gone([*paths, *(Path(fault.image) for fault in faults)])
@@ -126,7 +148,15 @@ class Watch:
                 self.sink.write(_set_aside(result))
                 continue
             kept = self.uncertain.keep(path) if self.uncertain and self.uncertain.is_unsure(result) else None
-            self.sink.write({**result, "image": printable(path), "generation": self._predictor.generation, "time": _now(), "kept": kept})
+            self.sink.write(
+                {
+                    **result,
+                    "image": printable(path),
+                    "generation": self._predictor.generation,
+                    "time": _now(),
+                    "kept": kept,
+                }
+            )
             answered.append(path)
         return answered
 

@@ -11,7 +11,15 @@ from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, Threa
 
 
 def bench(
-    steps: Annotated[Optional[int], typer.Option(min=1, max=100_000, help="Training steps of the task; the recipe's where none are given.", show_default=False)] = None,  # noqa: UP045
+    steps: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Training steps of the task; the recipe's where none are given.",
+            show_default=False,
+        ),
+    ] = None,
     bundle: BundleOption = None,
     threads: ThreadsOption = 0,
     format: FormatOption = None,
@@ -31,10 +39,23 @@ def _print(found: dict[str, Any]) -> None:
     learn, cold, warm = found["learn"], found["cold"], found["warm"]
     rest = f"trunk {warm['trunk_milliseconds']:.1f} ms, all else {warm['overhead_percent']:.0f} % of it"
     rows = [
-        ["learn, a task of 2 labels", f"{learn['seconds']:.1f} s", f"{learn['peak_rss_bytes'] / 2**20:.0f} MiB", f"{learn['images']} pictures, {learn['steps']} steps kept"],
-        ["predict, from start to answer", f"{cold['seconds']:.2f} s", f"{cold['peak_rss_bytes'] / 2**20:.0f} MiB", "1 picture"],
+        [
+            "learn, a task of 2 labels",
+            f"{learn['seconds']:.1f} s",
+            f"{learn['peak_rss_bytes'] / 2**20:.0f} MiB",
+            f"{learn['images']} pictures, {learn['steps']} steps kept",
+        ],
+        [
+            "predict, from start to answer",
+            f"{cold['seconds']:.2f} s",
+            f"{cold['peak_rss_bytes'] / 2**20:.0f} MiB",
+            "1 picture",
+        ],
         ["predict, a picture in a running process", f"{warm['milliseconds_an_image']:.1f} ms", "", rest],
-        *([f"trunk with {count} threads", f"{value:.1f} ms", "", "1 picture"] for count, value in found["threads"].items()),
+        *(
+            [f"trunk with {count} threads", f"{value:.1f} ms", "", "1 picture"]
+            for count, value in found["threads"].items()
+        ),
     ]
     output.emit(output.table(rows, [f"{found['bundle']}, {found['precision']}", "time", "peak memory", ""]))
     for line in found["advice"] or ["nothing to change"]:

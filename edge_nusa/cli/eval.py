@@ -23,24 +23,83 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
 
 
 def evaluate(
-    suite: Annotated[str, typer.Argument(help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten random orders).")],
-    data: Annotated[Path, typer.Option("--data", help="The folder of data sets: a folder for each class in each, or torchvision's layouts.")],
-    out: Annotated[Path, typer.Option("--out", help="Where runs and report go; the same command goes on after a kill.")],
-    sets: Annotated[Optional[str], typer.Option(help="Data sets by name, with commas; all of them where none are given.", show_default=False)] = None,  # noqa: UP045
-    learners: Annotated[str, typer.Option(help="Learners by name, with commas, or `all`.")] = "frozen,paper,ridge,default",
+    suite: Annotated[
+        str,
+        typer.Argument(
+            help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten random orders)."
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", help="The folder of data sets: a folder for each class in each, or torchvision's layouts."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Where runs and report go; the same command goes on after a kill.")
+    ],
+    sets: Annotated[
+        Optional[str],
+        typer.Option(help="Data sets by name, with commas; all of them where none are given.", show_default=False),
+    ] = None,
+    learners: Annotated[
+        str, typer.Option(help="Learners by name, with commas, or `all`.")
+    ] = "frozen,paper,ridge,default",
     shots: Annotated[str, typer.Option(help="Pictures a class to learn from, with commas; 0 for all.")] = "16",
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from --first-seed on.")] = 1,
     first_seed: Annotated[int, typer.Option("--first-seed", min=0, max=10**6)] = 0,
-    order: Annotated[Optional[str], typer.Option(help="`given`, `I`, `II`, `random:N`, or a text file with one set a line.", show_default=False)] = None,  # noqa: UP045
-    class_steps: Annotated[str, typer.Option("--class-steps", help="For `cil`: into how many steps the classes are cut, with commas.")] = "10",
-    never: Annotated[str, typer.Option(help="A set that is never learned: what is kept of it, and how well its pictures are rejected.")] = "",
-    test_limit: Annotated[int, typer.Option("--test-limit", min=0, help="Test pictures a set, evenly over its classes; 0 for all.")] = 0,
-    steps: Annotated[Optional[int], typer.Option(min=1, max=1_000_000, help="Training steps a task; each recipe's own where none are given.", show_default=False)] = None,  # noqa: UP045
-    rate: Annotated[Optional[float], typer.Option(min=0, help="Learning rate of every learner; each one's own where none is given.", show_default=False)] = None,  # noqa: UP045
-    image_blocks: Annotated[Optional[int], typer.Option("--image-blocks", min=0, help="How many of the last image blocks may change; all of the bundle's tail where none is given.", show_default=False)] = None,  # noqa: UP045, E501
-    naming: Annotated[str, typer.Option(help="How classes are called: `own`, `meaningless` (part 4711) or `swapped` (each by the next one's name).")] = "own",
+    order: Annotated[
+        Optional[str],
+        typer.Option(help="`given`, `I`, `II`, `random:N`, or a text file with one set a line.", show_default=False),
+    ] = None,
+    class_steps: Annotated[
+        str, typer.Option("--class-steps", help="For `cil`: into how many steps the classes are cut, with commas.")
+    ] = "10",
+    never: Annotated[
+        str,
+        typer.Option(help="A set that is never learned: what is kept of it, and how well its pictures are rejected."),
+    ] = "",
+    test_limit: Annotated[
+        int, typer.Option("--test-limit", min=0, help="Test pictures a set, evenly over its classes; 0 for all.")
+    ] = 0,
+    steps: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="Training steps a task; each recipe's own where none are given.",
+            show_default=False,
+        ),
+    ] = None,
+    rate: Annotated[
+        Optional[float],
+        typer.Option(
+            min=0, help="Learning rate of every learner; each one's own where none is given.", show_default=False
+        ),
+    ] = None,
+    image_blocks: Annotated[
+        Optional[int],
+        typer.Option(
+            "--image-blocks",
+            min=0,
+            help="How many of the last image blocks may change; all of the bundle's tail where none is given.",
+            show_default=False,
+        ),
+    ] = None,
+    naming: Annotated[
+        str,
+        typer.Option(
+            help="How classes are called: `own`, `meaningless` (part 4711) or `swapped` (each by the next one's name)."
+        ),
+    ] = "own",
     bundle: BundleOption = None,
-    cache: Annotated[Optional[Path], typer.Option(help="Folder of cached features, to share between commands; inside --out where none is given.", show_default=False)] = None,  # noqa: UP045
+    cache: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Folder of cached features, to share between commands; inside --out where none is given.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Runs side by side, each with --threads.")] = 1,
     threads: Annotated[int, typer.Option(min=1, max=1024)] = 1,
     format: FormatOption = None,
@@ -54,10 +113,27 @@ def evaluate(
         raise UsageError(f"eval: there is no suite {suite!r}; expected {', '.join(SUITES)}")
     names = tuple(name.strip() for name in (sets or "").split(",") if name.strip())
     settings = suites.Settings(
-        "cil" if suite == "cil" else "mtil", data, out, tuple(catalogue.chosen(learners)), numbers(shots, "--shots"), seeds,
-        order or ("random:10" if suite == "orders" else "given"), names, never, numbers(class_steps, "--class-steps"),
-        test_limit, steps, rate, image_blocks, bundle, cache, jobs, threads, first_seed, naming,
-    )  # fmt: skip
+        "cil" if suite == "cil" else "mtil",
+        data,
+        out,
+        tuple(catalogue.chosen(learners)),
+        numbers(shots, "--shots"),
+        seeds,
+        order or ("random:10" if suite == "orders" else "given"),
+        names,
+        never,
+        numbers(class_steps, "--class-steps"),
+        test_limit,
+        steps,
+        rate,
+        image_blocks,
+        bundle,
+        cache,
+        jobs,
+        threads,
+        first_seed,
+        naming,
+    )
     files = suites.evaluate(settings, output.progress_bar(quiet))
     if output.chosen(format) is output.Format.JSON:
         output.emit((out / "results.json").read_text())

@@ -26,23 +26,52 @@ def _blocks(text: str | None, default: int | None, option: str) -> int | None:
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="An open_clip model with a standard ViT, or `micro`.", show_default=False)] = "",
-    out: Annotated[Optional[Path], typer.Option("--out", help="The bundle's folder.", show_default=False)] = None,  # noqa: UP045
-    pretrained: Annotated[Optional[str], typer.Option(help="open_clip's pretrained tag; this downloads.", show_default=False)] = None,  # noqa: UP045
-    checkpoint: Annotated[Optional[Path], typer.Option(help="A .safetensors file with open_clip's tensor names instead.", show_default=False)] = None,  # noqa: UP045
-    allow_pt: Annotated[bool, typer.Option("--allow-pt", help="Also read .pt checkpoints (plain tensors only).")] = False,
+    model: Annotated[
+        str, typer.Argument(help="An open_clip model with a standard ViT, or `micro`.", show_default=False)
+    ] = "",
+    out: Annotated[Optional[Path], typer.Option("--out", help="The bundle's folder.", show_default=False)] = None,
+    pretrained: Annotated[
+        Optional[str], typer.Option(help="open_clip's pretrained tag; this downloads.", show_default=False)
+    ] = None,
+    checkpoint: Annotated[
+        Optional[Path],
+        typer.Option(help="A .safetensors file with open_clip's tensor names instead.", show_default=False),
+    ] = None,
+    allow_pt: Annotated[
+        bool, typer.Option("--allow-pt", help="Also read .pt checkpoints (plain tensors only).")
+    ] = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights, for tests of speed and size.")] = False,
-    tail_blocks: Annotated[Optional[str], typer.Option(help="Image blocks that can learn: a number or `all`; 0 by itself.", show_default=False)] = None,  # noqa: UP045
-    text_blocks: Annotated[Optional[str], typer.Option(help="Text blocks that can learn: a number or `all`; 4 by itself.", show_default=False)] = None,  # noqa: UP045
-    rank: Annotated[Optional[int], typer.Option(min=1, help="Rank r trained at most; width / 4, at most 128, by itself.", show_default=False)] = None,  # noqa: UP045
-    pool: Annotated[Optional[int], typer.Option(min=1, help="Rank R of the pool; twice r by itself.", show_default=False)] = None,  # noqa: UP045
+    tail_blocks: Annotated[
+        Optional[str],
+        typer.Option(help="Image blocks that can learn: a number or `all`; 0 by itself.", show_default=False),
+    ] = None,
+    text_blocks: Annotated[
+        Optional[str],
+        typer.Option(help="Text blocks that can learn: a number or `all`; 4 by itself.", show_default=False),
+    ] = None,
+    rank: Annotated[
+        Optional[int],
+        typer.Option(min=1, help="Rank r trained at most; width / 4, at most 128, by itself.", show_default=False),
+    ] = None,
+    pool: Annotated[
+        Optional[int], typer.Option(min=1, help="Rank R of the pool; twice r by itself.", show_default=False)
+    ] = None,
     energy: Annotated[float, typer.Option(help="Energy threshold rho of the principal part.")] = 0.95,
-    precision: Annotated[Optional[str], typer.Option(help="fp32, fp16 (weights stored halved), int8 (image trunk) or auto; fp32 by itself.", show_default=False)] = None,  # noqa: UP045
+    precision: Annotated[
+        Optional[str],
+        typer.Option(
+            help="fp32, fp16 (weights stored halved), int8 (image trunk) or auto; fp32 by itself.", show_default=False
+        ),
+    ] = None,
     max_loss: Annotated[float, typer.Option(help="Points an int8 trunk may lose on the calibration folder.")] = 1.0,
-    calibration: Annotated[Optional[Path], typer.Option(help="A folder per label with pictures, for int8.", show_default=False)] = None,  # noqa: UP045
+    calibration: Annotated[
+        Optional[Path], typer.Option(help="A folder per label with pictures, for int8.", show_default=False)
+    ] = None,
     nouns: Annotated[int, typer.Option(min=1, max=2500, help="Size of the vocabulary.")] = 2000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
-    list_models: Annotated[bool, typer.Option("--list", help="List the models that are supported, and why others are not.")] = False,
+    list_models: Annotated[
+        bool, typer.Option("--list", help="List the models that are supported, and why others are not.")
+    ] = False,
     quiet: QuietOption = False,
     format: FormatOption = None,
 ) -> None:
@@ -50,7 +79,10 @@ def export(
     try:
         from edge_nusa.export import models, writer
     except ImportError as error:
-        raise MissingPackageError(f'export needs the workstation\'s packages ({error.name} is missing); install them with `pip install "edge-nusa[export]"`') from error
+        raise MissingPackageError(
+            f"export needs the workstation's packages ({error.name} is missing); install them with `pip install "
+            '"edge-nusa[export]"`'
+        ) from error
 
     if list_models:
         _list(models.supported_models(), output.chosen(format))
@@ -59,9 +91,19 @@ def export(
         raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
     models.check_weights(model, pretrained, checkpoint, random)
     own = writer.default_settings(model, out)
-    settings = replace(own, tail_blocks=_blocks(tail_blocks, own.tail_blocks, "--tail-blocks"), text_blocks=_blocks(text_blocks, own.text_blocks, "--text-blocks"),
-                       max_rank=rank or own.max_rank, pool_rank=pool or own.pool_rank, energy_threshold=energy, precision=precision or own.precision,
-                       max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)  # fmt: skip
+    settings = replace(
+        own,
+        tail_blocks=_blocks(tail_blocks, own.tail_blocks, "--tail-blocks"),
+        text_blocks=_blocks(text_blocks, own.text_blocks, "--text-blocks"),
+        max_rank=rank or own.max_rank,
+        pool_rank=pool or own.pool_rank,
+        energy_threshold=energy,
+        precision=precision or own.precision,
+        max_loss=max_loss,
+        calibration=calibration,
+        nouns=nouns,
+        overwrite=overwrite,
+    )
     began = time.monotonic()
     say = (lambda part, done, total: None) if quiet else _step_printer(began)
     bundle = writer.export_bundle(models.load(model, pretrained, checkpoint, allow_pt), settings, say)
@@ -87,17 +129,34 @@ def _print_export(out: Path, measured: dict[str, object], began: float, format: 
     peak = peak_bytes()
     size = sum(path.stat().st_size for path in out.iterdir())
     if format is output.Format.JSON:
-        output.emit_json({"bundle": str(out), "bytes": size, "seconds": round(time.monotonic() - began, 1), "peak_rss_bytes": peak, "measured": measured})
+        output.emit_json(
+            {
+                "bundle": str(out),
+                "bytes": size,
+                "seconds": round(time.monotonic() - began, 1),
+                "peak_rss_bytes": peak,
+                "measured": measured,
+            }
+        )
         return
     output.emit(output.table([[name, str(value)] for name, value in measured.items()], ["check", "value"]))
-    output.emit(f"the bundle is in {out}: {size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s, peak memory {peak / 2**20:.0f} MiB")
+    output.emit(
+        f"the bundle is in {out}: {size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s, peak memory "
+        f"{peak / 2**20:.0f} MiB"
+    )
 
 
 def _list(rows: list[tuple[str, str]], format: output.Format) -> None:
     if format is output.Format.JSON:
-        output.emit_json({"models": [{"model": name, "supported": not reason, "reason": reason} for name, reason in rows]})
+        output.emit_json(
+            {"models": [{"model": name, "supported": not reason, "reason": reason} for name, reason in rows]}
+        )
     else:
-        output.emit(output.table([[name, "yes" if not reason else f"no: {reason}"] for name, reason in rows], ["model", "supported"]))
+        output.emit(
+            output.table(
+                [[name, "yes" if not reason else f"no: {reason}"] for name, reason in rows], ["model", "supported"]
+            )
+        )
 
 
 def demo(
@@ -108,6 +167,10 @@ def demo(
     """Teach the embedded model three labels from real pictures, and show what it kept."""
     from edge_nusa.device.demo.demo import run_demo
 
-    result = run_demo(out, output.progress_bar(quiet), (lambda line: None) if output.chosen(format) is output.Format.JSON else output.emit)
+    result = run_demo(
+        out,
+        output.progress_bar(quiet),
+        (lambda line: None) if output.chosen(format) is output.Format.JSON else output.emit,
+    )
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(result)

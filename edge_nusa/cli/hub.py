@@ -11,7 +11,15 @@ import typer
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption
 
-HubOption = Annotated[Optional[Path], typer.Option("--hub", envvar="EDGE_NUSA_HUB", help="The hub's own folder, with its keys; in your user data folder where none is given.", show_default=False)]  # noqa: UP045, E501
+HubOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--hub",
+        envvar="EDGE_NUSA_HUB",
+        help="The hub's own folder, with its keys; in your user data folder where none is given.",
+        show_default=False,
+    ),
+]
 
 
 def _folder(hub: Path | None) -> Path:
@@ -31,7 +39,14 @@ def init(
     store: Annotated[str, typer.Argument(help="The fleet's store: a folder that devices reach.")],
     bundle: BundleOption = None,
     hub: HubOption = None,
-    root_keys: Annotated[Optional[Path], typer.Option("--root-keys", help="Where the root keys go, best a medium that you put away; inside --hub where none is given.", show_default=False)] = None,  # noqa: UP045, E501
+    root_keys: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--root-keys",
+            help="Where the root keys go, best a medium that you put away; inside --hub where none is given.",
+            show_default=False,
+        ),
+    ] = None,
     root_count: Annotated[int, typer.Option("--root-count", min=1, max=20, help="How many root keys.")] = 2,
     threshold: Annotated[int, typer.Option(min=1, max=20, help="How many root keys must sign a change of keys.")] = 1,
     days: Annotated[int, typer.Option(min=1, max=3650, help="For how many days a publication is believed.")] = 30,
@@ -44,11 +59,23 @@ def init(
 
     folder = _folder(hub)
     keys = hub_folder.RootKeys(root_keys or folder / "root-keys", root_count, threshold)
-    settings = hub_folder.create(folder, store, Bundle.open(bundle or embedded_bundle()), keys, Expiry(days, max(days, 365)))
+    settings = hub_folder.create(
+        folder, store, Bundle.open(bundle or embedded_bundle()), keys, Expiry(days, max(days, 365))
+    )
     if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"fleet": settings.fleet, "hub": str(folder), "root": str(folder / "root.json"), "root_keys": str(keys.folder)})
+        output.emit_json(
+            {
+                "fleet": settings.fleet,
+                "hub": str(folder),
+                "root": str(folder / "root.json"),
+                "root_keys": str(keys.folder),
+            }
+        )
     else:
-        output.emit(f"the fleet {settings.fleet[:16]} begins; give {folder / 'root.json'} to every device, and put {keys.folder} away, offline")
+        output.emit(
+            f"the fleet {settings.fleet[:16]} begins; give {folder / 'root.json'} to every device, and put "
+            f"{keys.folder} away, offline"
+        )
 
 
 def enroll(
@@ -64,7 +91,9 @@ def enroll(
     try:
         data = public_key.read_bytes()[:8192]
     except OSError as error:
-        raise InputError(f"{public_key}: expected the device.pub of a device, found {error.strerror}; bring it from the device") from error
+        raise InputError(
+            f"{public_key}: expected the device.pub of a device, found {error.strerror}; bring it from the device"
+        ) from error
     device = _open(hub, bundle).enrolled.add(data, name, str(public_key))
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"device": device.key.keyid, "name": device.name})
@@ -97,9 +126,13 @@ class RuleChoice(StrEnum):
 
 
 def merge(
-    rule: Annotated[RuleChoice, typer.Option(help="`mean` where all devices are yours; the others bear --malicious bad ones.")] = RuleChoice.MEAN,
+    rule: Annotated[
+        RuleChoice, typer.Option(help="`mean` where all devices are yours; the others bear --malicious bad ones.")
+    ] = RuleChoice.MEAN,
     malicious: Annotated[float, typer.Option(min=0.0, max=0.49, help="The share of devices that may be bad.")] = 0.2,
-    most_pictures: Annotated[int, typer.Option("--most-pictures", min=1, help="Refuse an update of more pictures.")] = 1000,
+    most_pictures: Annotated[
+        int, typer.Option("--most-pictures", min=1, help="Refuse an update of more pictures.")
+    ] = 1000,
     bundle: BundleOption = None,
     hub: HubOption = None,
     format: FormatOption = None,
@@ -126,12 +159,18 @@ def _print_merge(done: dict[str, Any]) -> None:
     for group in done.get("alike", []):
         output.emit(f"perhaps one thing under two names: {', '.join(group)}")
     updates = sum(row["updates"] for row in done["devices"])
-    merged = f"round {done['round']} from {updates} updates, {len(done.get('labels', []))} labels; publish it with `edge-nusa hub publish`"
+    merged = (
+        f"round {done['round']} from {updates} updates, {len(done.get('labels', []))} labels; publish it with "
+        "`edge-nusa hub publish`"
+    )
     output.emit(merged if done["merged"] else f"nothing new; round {done['round']} stays")
 
 
 def publish(
-    mirror: Annotated[Optional[str], typer.Option(help="Copy what is published there too: an OCI registry, S3, or a folder.", show_default=False)] = None,  # noqa: UP045
+    mirror: Annotated[
+        Optional[str],
+        typer.Option(help="Copy what is published there too: an OCI registry, S3, or a folder.", show_default=False),
+    ] = None,
     bundle: BundleOption = None,
     hub: HubOption = None,
     format: FormatOption = None,
@@ -145,10 +184,17 @@ def publish(
 
 
 def rotate(
-    root_keys: Annotated[Path, typer.Option("--root-keys", help="The folder with the root keys, as many as must sign.")],
-    new_root_keys: Annotated[Optional[Path], typer.Option("--new-root-keys", help="Make new root keys too, in this folder.", show_default=False)] = None,  # noqa: UP045
+    root_keys: Annotated[
+        Path, typer.Option("--root-keys", help="The folder with the root keys, as many as must sign.")
+    ],
+    new_root_keys: Annotated[
+        Optional[Path],
+        typer.Option("--new-root-keys", help="Make new root keys too, in this folder.", show_default=False),
+    ] = None,
     root_count: Annotated[int, typer.Option("--root-count", min=1, max=20, help="How many new root keys.")] = 2,
-    threshold: Annotated[int, typer.Option(min=1, max=20, help="How many of the new root keys must sign the next change.")] = 1,
+    threshold: Annotated[
+        int, typer.Option(min=1, max=20, help="How many of the new root keys must sign the next change.")
+    ] = 1,
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
@@ -175,7 +221,10 @@ def check(
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"races": done.races, "writers": done.writers, "keys": list(done.keys)})
     else:
-        output.emit(f"sound: of {done.writers} writers at once one won, in {done.races} of {done.races} races; left in the store: check/")
+        output.emit(
+            f"sound: of {done.writers} writers at once one won, in {done.races} of {done.races} races; left in the "
+            "store: check/"
+        )
 
 
 def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
@@ -186,8 +235,15 @@ def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOpt
         return
     output.emit(f"fleet {found['fleet'][:16]}, round {found['round']}, labels: {', '.join(found['labels']) or 'none'}")
     rows = [
-        [row["device"][:16], row["name"], "revoked" if row["revoked"] else "", str(row["updates"]), str(row["round"] or 0), row["seen"] or "never",
-         "; ".join(f"{number}: {why}" for number, why in row["refused"].items())]
+        [
+            row["device"][:16],
+            row["name"],
+            "revoked" if row["revoked"] else "",
+            str(row["updates"]),
+            str(row["round"] or 0),
+            row["seen"] or "never",
+            "; ".join(f"{number}: {why}" for number, why in row["refused"].items()),
+        ]
         for row in found["devices"]
-    ]  # fmt: skip
+    ]
     output.emit(output.table(rows, ["device", "name", "", "updates", "on round", "last merged (UTC)", "refused"]))

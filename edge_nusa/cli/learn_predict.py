@@ -28,15 +28,32 @@ def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:
 
 
 def learn(
-    images: Annotated[Optional[Path], typer.Option("--images", help="A folder of pictures (or one picture) of the label.", show_default=False)] = None,  # noqa: UP045
-    label: Annotated[Optional[str], typer.Option("--label", help="What the pictures show.", show_default=False)] = None,  # noqa: UP045
-    dataset: Annotated[Optional[Path], typer.Option("--dataset", help="Instead of both: a folder with a sub-folder for each label.", show_default=False)] = None,  # noqa: UP045
+    images: Annotated[
+        Optional[Path],
+        typer.Option("--images", help="A folder of pictures (or one picture) of the label.", show_default=False),
+    ] = None,
+    label: Annotated[Optional[str], typer.Option("--label", help="What the pictures show.", show_default=False)] = None,
+    dataset: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--dataset", help="Instead of both: a folder with a sub-folder for each label.", show_default=False
+        ),
+    ] = None,
     bundle: BundleOption = None,
     state: StateOption = None,
-    recipe: Annotated[str, typer.Option(help="`device` (text tower in the null space, plus the head) or `paper` (as published).")] = "device",
-    template: Annotated[Optional[str], typer.Option(help="A prompt for these labels, with {} for the label.", show_default=False)] = None,  # noqa: UP045
-    steps: Annotated[Optional[int], typer.Option(min=1, max=100_000, help="Training steps; the recipe's where none are given.", show_default=False)] = None,  # noqa: UP045
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same machine: the same result, bit for bit.")] = 0,
+    recipe: Annotated[
+        str, typer.Option(help="`device` (text tower in the null space, plus the head) or `paper` (as published).")
+    ] = "device",
+    template: Annotated[
+        Optional[str], typer.Option(help="A prompt for these labels, with {} for the label.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        Optional[int],
+        typer.Option(min=1, max=100_000, help="Training steps; the recipe's where none are given.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same machine: the same result, bit for bit.")
+    ] = 0,
     max_memory: MemoryOption = None,
     threads: ThreadsOption = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but change nothing.")] = False,
@@ -48,11 +65,13 @@ def learn(
     from edge_nusa.device.learning import task as tasks
     from edge_nusa.device.learning.learn import LearnSettings
     from edge_nusa.device.learning.learn import learn as teach
-    from edge_nusa.knowledge.recipes import recipe_named
     from edge_nusa.device.workplace import Workplace
+    from edge_nusa.knowledge.recipes import recipe_named
 
     chosen = recipe_named(recipe)
-    settings = LearnSettings(replace(chosen, steps=steps or chosen.steps), seed, template, is_forced=force, is_dry_run=dry_run)
+    settings = LearnSettings(
+        replace(chosen, steps=steps or chosen.steps), seed, template, is_forced=force, is_dry_run=dry_run
+    )
     if (dataset is None) == (images is None) or (images is None) != (label is None):
         raise UsageError("learn: expected either --images DIR with --label NAME, or --dataset DIR")
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
@@ -68,26 +87,51 @@ def _print_report(report: dict[str, Any]) -> None:
     from edge_nusa.device.learning.judge import LITTLE_APART
 
     kept = report["retention"]
-    rows = [[row["label"], str(row["images"]), output.percent(row["accuracy_before"]), output.percent(row["accuracy_after"])] for row in report["labels"]]
+    rows = [
+        [
+            row["label"],
+            str(row["images"]),
+            output.percent(row["accuracy_before"]),
+            output.percent(row["accuracy_after"]),
+        ]
+        for row in report["labels"]
+    ]
     output.emit(output.table(rows, ["label", "pictures", "before", "after"]))
-    old = "" if kept["old_labels_cosine"] is None else f"; labels known before moved to cosine {kept['old_labels_cosine']:.3f} at most"
+    old = (
+        ""
+        if kept["old_labels_cosine"] is None
+        else f"; labels known before moved to cosine {kept['old_labels_cosine']:.3f} at most"
+    )
     output.emit(f"kept: {kept['vocabulary_agreement']:.1f} % of the vocabulary means what it meant{old}")
     for entry in report["quarantined"]:
         output.emit(f"set aside: {entry['image']}: {entry['reason']}")
     for row in report["labels"]:
         if row["told_apart_errors"] is not None and row["told_apart_errors"] < LITTLE_APART:
-            output.emit(f"{row['label']!r} is hardly told apart from {row['closest']!r}: more pictures, or is it one thing under two names?")
+            output.emit(
+                f"{row['label']!r} is hardly told apart from {row['closest']!r}: more pictures, or is it one thing "
+                "under two names?"
+            )
     few = [row["label"] for row in report["labels"] if row["images"] < 10]
     if few:
         output.emit(f"more pictures would help: {', '.join(few)} (10 to 20 are a good number)")
     done = "dry run, nothing was changed" if report["dry_run"] else f"generation {report['generation']}"
-    output.emit(f"{done}; {report['seconds']:.1f} s, peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB, judged by {report['judged_by']}")
+    output.emit(
+        f"{done}; {report['seconds']:.1f} s, peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB, judged by "
+        f"{report['judged_by']}"
+    )
 
 
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders or patterns; `-` reads paths from stdin, one a line.")],
-    labels: Annotated[Optional[str], typer.Option("--labels", help="Offer these labels too, taught or not: a,b,c.", show_default=False)] = None,  # noqa: UP045
-    top: Annotated[Optional[int], typer.Option(min=1, help="Only so many labels a picture.", show_default=False)] = None,  # noqa: UP045
+    images: Annotated[
+        list[str], typer.Argument(help="Pictures, folders or patterns; `-` reads paths from stdin, one a line.")
+    ],
+    labels: Annotated[
+        Optional[str],
+        typer.Option("--labels", help="Offer these labels too, taught or not: a,b,c.", show_default=False),
+    ] = None,
+    top: Annotated[
+        Optional[int], typer.Option(min=1, help="Only so many labels a picture.", show_default=False)
+    ] = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     max_memory: MemoryOption = None,
@@ -97,9 +141,9 @@ def predict(
 ) -> None:
     """Say what pictures show: what was taught, and with --labels anything that has a name."""
     from edge_nusa.device.asking.predict import Predictor
+    from edge_nusa.device.workplace import Workplace
     from edge_nusa.knowledge.labels import split_list
     from edge_nusa.pictures import Quarantined, printable
-    from edge_nusa.device.workplace import Workplace
 
     others = split_list(labels) if labels is not None else []
     predictor = Predictor(Workplace.opening(bundle, state, threads, memory_bytes(max_memory)), others)
@@ -113,8 +157,12 @@ def predict(
         if is_json:
             output.emit_json({**result, "image": printable(result["image"])})
         else:
-            best = ", ".join(f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in result["labels"][: top or 3])
-            output.emit(f"{printable(result['image'])}: {best}" + (" (unlike anything taught)" if result["unknown"] else ""))
+            best = ", ".join(
+                f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in result["labels"][: top or 3]
+            )
+            output.emit(
+                f"{printable(result['image'])}: {best}" + (" (unlike anything taught)" if result["unknown"] else "")
+            )
     if count == 0:
         why = "; ".join(f"{entry.image}: {entry.reason}" for entry in set_aside[:3]) or "nothing was given"
         raise InputError(f"no readable picture ({why}); expected .jpg, .png, .webp, .bmp or .gif files")
@@ -148,5 +196,3 @@ def _paths(arguments: list[str]) -> tuple[list[Path], list[Any]]:
 def _stdin_lines() -> list[str]:
     """File names on stdin, one a line, in any bytes that a file name may have."""
     return [os.fsdecode(line.rstrip(b"\n")) for line in sys.stdin.buffer]
-
-

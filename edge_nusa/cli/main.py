@@ -9,9 +9,10 @@ from typing import Any
 
 import typer
 
-from edge_nusa.files import durable
-from edge_nusa.cli import options as commands, output
+from edge_nusa.cli import options as commands
+from edge_nusa.cli import output
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
+from edge_nusa.files import durable
 
 app = typer.Typer(
     name="edge-nusa",

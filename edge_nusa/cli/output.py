@@ -60,7 +60,9 @@ def progress_bar(is_quiet: bool) -> Callable[[str, int, int], None]:
             return
         shown[what] = percent
         filled = percent * 30 // 100
-        sys.stderr.write(f"\r{what:<9} [{'#' * filled}{'.' * (30 - filled)}] {percent:3d} %" + ("\n" if done >= total else ""))
+        sys.stderr.write(
+            f"\r{what:<9} [{'#' * filled}{'.' * (30 - filled)}] {percent:3d} %" + ("\n" if done >= total else "")
+        )
         sys.stderr.flush()
 
     return draw
@@ -69,7 +71,10 @@ def progress_bar(is_quiet: bool) -> Callable[[str, int, int], None]:
 def table(rows: list[list[str]], header: list[str]) -> str:
     """Aligned columns with a header."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [header, *rows]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
     return "\n".join(lines)
 
 

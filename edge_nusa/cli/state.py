@@ -21,7 +21,11 @@ def labels(bundle: BundleOption = None, state: StateOption = None, format: Forma
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"generation": number, "labels": rows})
     else:
-        output.emit(output.table([[str(row["label"]), str(row["images"])] for row in rows], ["label", "pictures"]) if rows else "nothing was taught yet")
+        output.emit(
+            output.table([[str(row["label"]), str(row["images"])] for row in rows], ["label", "pictures"])
+            if rows
+            else "nothing was taught yet"
+        )
 
 
 def forget(
@@ -62,12 +66,26 @@ def history(bundle: BundleOption = None, state: StateOption = None, format: Form
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"generations": rows})
         return
-    lines = [["*" if row["current"] else "", str(row["generation"]), row["operation"], row["created"], ", ".join(row["labels"])] for row in rows]
-    output.emit(output.table(lines, ["", "generation", "what", "when (UTC)", "labels"]) if lines else "nothing happened yet")
+    lines = [
+        [
+            "*" if row["current"] else "",
+            str(row["generation"]),
+            row["operation"],
+            row["created"],
+            ", ".join(row["labels"]),
+        ]
+        for row in rows
+    ]
+    output.emit(
+        output.table(lines, ["", "generation", "what", "when (UTC)", "labels"]) if lines else "nothing happened yet"
+    )
 
 
 def report(
-    out: Annotated[Optional[Path], typer.Option("--out", help="Where to write the page; edge-nusa-report.html by itself.", show_default=False)] = None,  # noqa: UP045
+    out: Annotated[
+        Optional[Path],
+        typer.Option("--out", help="Where to write the page; edge-nusa-report.html by itself.", show_default=False),
+    ] = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
@@ -75,8 +93,8 @@ def report(
     """Write an HTML page with plots of what was learned and kept, or print the same as JSON."""
     from edge_nusa.device import manage
     from edge_nusa.device.report.page import html_report
-    from edge_nusa.files.durable import replace_file
     from edge_nusa.device.workplace import Workplace
+    from edge_nusa.files.durable import replace_file
 
     workplace = Workplace.open(bundle, state)
     rows = manage.history(workplace)
@@ -104,16 +122,18 @@ def doctor(bundle: BundleOption = None, state: StateOption = None, format: Forma
     """Check the installation, the board, the bundle and the state, with the next step for each warning."""
     from dataclasses import asdict
 
-    from edge_nusa.model.bundle import embedded_bundle
     from edge_nusa.device.board.doctor import examine
     from edge_nusa.device.workplace import default_state
+    from edge_nusa.model.bundle import embedded_bundle
 
     findings = examine(bundle or embedded_bundle(), state or default_state())
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            colour = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "error": typer.colors.RED}[finding.status]
+            colour = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "error": typer.colors.RED}[
+                finding.status
+            ]
             typer.secho(f"{finding.status:<8}", fg=colour, nl=False)
             output.emit(f"{finding.name}: {finding.found}" + (f"; {finding.next_step}" if finding.next_step else ""))
     if any(finding.status == "error" for finding in findings):

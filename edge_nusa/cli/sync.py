@@ -9,8 +9,8 @@ from typing import Annotated, Any, Optional
 import typer
 
 from edge_nusa.cli import output
-from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
 from edge_nusa.cli.learn_predict import memory_bytes
+from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
 
 
 class Payload(StrEnum):
@@ -23,7 +23,12 @@ class Payload(StrEnum):
 def init(
     store: Annotated[str, typer.Argument(help="The fleet's store: a folder, or s3://BUCKET/PREFIX.")],
     root: Annotated[Path, typer.Option("--root", help="root.json from the hub, brought by a way you trust.")],
-    rounds: Annotated[Optional[str], typer.Option(help="Pull from this mirror of the hub instead: oci://HOST/NAME, S3 or a folder.", show_default=False)] = None,  # noqa: UP045
+    rounds: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Pull from this mirror of the hub instead: oci://HOST/NAME, S3 or a folder.", show_default=False
+        ),
+    ] = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
@@ -36,11 +41,17 @@ def init(
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(made)
     else:
-        output.emit(f"this device is {made['device'][:16]} of the fleet {made['fleet'][:16]}; bring {made['public_key']} to the hub: edge-nusa hub enroll device.pub")
+        output.emit(
+            f"this device is {made['device'][:16]} of the fleet {made['fleet'][:16]}; bring {made['public_key']} to "
+            "the hub: edge-nusa hub enroll device.pub"
+        )
 
 
 PayloadOption = Annotated[Payload, typer.Option(help="How the cores of an update travel.")]
-BytesOption = Annotated[Optional[str], typer.Option("--max-bytes", help="Neither send nor fetch more at once, such as 500K or 20M.", show_default=False)]  # noqa: UP045
+BytesOption = Annotated[
+    Optional[str],
+    typer.Option("--max-bytes", help="Neither send nor fetch more at once, such as 500K or 20M.", show_default=False),
+]
 
 
 def push(
@@ -83,7 +94,12 @@ def pull(
 def run(
     payload: PayloadOption = Payload.FLOAT16,
     max_bytes: BytesOption = None,
-    between: Annotated[Optional[str], typer.Option(help="Only at these hours of this clock, such as 01:00-05:00; else do nothing.", show_default=False)] = None,  # noqa: UP045
+    between: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Only at these hours of this clock, such as 01:00-05:00; else do nothing.", show_default=False
+        ),
+    ] = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     threads: ThreadsOption = 0,
@@ -94,7 +110,9 @@ def run(
     from edge_nusa.device.workplace import Workplace
 
     if between is not None and not hours.is_within(between):
-        output.emit_json({"push": None, "pull": None}) if output.chosen(format) is output.Format.JSON else output.emit(f"not between {between}: nothing was done")
+        output.emit_json({"push": None, "pull": None}) if output.chosen(format) is output.Format.JSON else output.emit(
+            f"not between {between}: nothing was done"
+        )
         return
     workplace, most = Workplace.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")
     pushed = sync.push(workplace, payload.value, most)
@@ -114,12 +132,16 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(found)
     else:
-        output.emit(output.table([[name.replace("_", " "), _words(value)] for name, value in found.items()], ["what", "value"]))
+        output.emit(
+            output.table([[name.replace("_", " "), _words(value)] for name, value in found.items()], ["what", "value"])
+        )
 
 
 def _pushed(done: dict[str, Any]) -> str:
     if done["update"] is None:
-        return "nothing new to push" + (f"; put again what may be missing: {_words(done['sent'])}" if done["sent"] else "")
+        return "nothing new to push" + (
+            f"; put again what may be missing: {_words(done['sent'])}" if done["sent"] else ""
+        )
     gained = ", ".join([*done["labels"], *(f"{key} forgotten" for key in done["forgets"])])
     return f"pushed update {done['update']}: {gained}; {done['pictures']} pictures, {done['bytes']} bytes"
 
@@ -129,7 +151,10 @@ def _pulled(done: dict[str, Any]) -> str:
         return f"round {done['round']} is known already"
     gone = f"; forgotten: {', '.join(done['forgotten'])}" if done["forgotten"] else ""
     kept = f"{done['retention']['vocabulary_agreement']:.1f} % of the vocabulary means what it meant"
-    return f"took round {done['round']} as generation {done['generation']}; new: {', '.join(done['new']) or 'no label'}{gone}; {kept} (judged by {done['judged_by']})"
+    return (
+        f"took round {done['round']} as generation {done['generation']}; new: "
+        f"{', '.join(done['new']) or 'no label'}{gone}; {kept} (judged by {done['judged_by']})"
+    )
 
 
 def _words(value: Any) -> str:

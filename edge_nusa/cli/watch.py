@@ -13,18 +13,49 @@ from edge_nusa.errors import UsageError
 
 
 def watch(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that pictures appear in, searched to its depths.")],
-    out: Annotated[Optional[Path], typer.Option("--out", help="Add JSON lines to this file instead of printing them.", show_default=False)] = None,  # noqa: UP045
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder that pictures appear in, searched to its depths.")
+    ],
+    out: Annotated[
+        Optional[Path],
+        typer.Option("--out", help="Add JSON lines to this file instead of printing them.", show_default=False),
+    ] = None,
     every: Annotated[float, typer.Option(min=0.05, max=86400, help="Seconds between two looks.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Answer what is there and end.")] = False,
-    labels: Annotated[Optional[str], typer.Option("--labels", help="Offer these labels too, taught or not: a,b,c.", show_default=False)] = None,  # noqa: UP045
-    top: Annotated[Optional[int], typer.Option(min=1, help="Only so many labels a picture.", show_default=False)] = None,  # noqa: UP045
-    keep: Annotated[Optional[Path], typer.Option("--keep", help="Copy uncertain pictures into this folder, to label them later; none are kept without it.", show_default=False)] = None,  # noqa: UP045, E501
-    keep_most: Annotated[int, typer.Option("--keep-most", min=1, help="So many pictures at most; the oldest goes.")] = 200,
+    labels: Annotated[
+        Optional[str],
+        typer.Option("--labels", help="Offer these labels too, taught or not: a,b,c.", show_default=False),
+    ] = None,
+    top: Annotated[
+        Optional[int], typer.Option(min=1, help="Only so many labels a picture.", show_default=False)
+    ] = None,
+    keep: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--keep",
+            help="Copy uncertain pictures into this folder, to label them later; none are kept without it.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_most: Annotated[
+        int, typer.Option("--keep-most", min=1, help="So many pictures at most; the oldest goes.")
+    ] = 200,
     keep_bytes: Annotated[str, typer.Option("--keep-bytes", help="So many bytes at most, such as 200M.")] = "200M",
-    keep_below: Annotated[float, typer.Option("--keep-below", min=0, max=1, help="Uncertain: a best probability under this, or unlike anything taught.")] = 0.6,
+    keep_below: Annotated[
+        float,
+        typer.Option(
+            "--keep-below", min=0, max=1, help="Uncertain: a best probability under this, or unlike anything taught."
+        ),
+    ] = 0.6,
     delete: Annotated[bool, typer.Option("--delete", help="Delete each picture that was answered.")] = False,
-    ledger: Annotated[Optional[Path], typer.Option("--ledger", help="What was answered already; a file in the state's folder where none is given.", show_default=False)] = None,  # noqa: UP045, E501
+    ledger: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--ledger",
+            help="What was answered already; a file in the state's folder where none is given.",
+            show_default=False,
+        ),
+    ] = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     max_memory: MemoryOption = None,
@@ -35,19 +66,27 @@ def watch(
     """Answer the pictures that appear in a folder, each once, as JSON lines."""
     from edge_nusa.cli.learn_predict import memory_bytes
     from edge_nusa.device.watching import watch as watching
-    from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
     from edge_nusa.device.watching.ledger import Ledger
+    from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
+    from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.line_file import LineFile
     from edge_nusa.knowledge.labels import split_list
-    from edge_nusa.device.workplace import Workplace
 
     if keep is not None and keep.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"--keep: expected a folder outside {folder}, found {keep}; what is kept there would be answered again")
+        raise UsageError(
+            f"--keep: expected a folder outside {folder}, found {keep}; what is kept there would be answered again"
+        )
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
     settings = watching.WatchSettings(folder, split_list(labels) if labels is not None else [], top, every, delete)
-    uncertain = UncertainFolder(KeepSettings(keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)) if keep is not None else None
+    uncertain = (
+        UncertainFolder(KeepSettings(keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below))
+        if keep is not None
+        else None
+    )
     sink = LineFile(out) if out is not None else _Printed(output.chosen(format))
-    watcher = watching.Watch(workplace, settings, Ledger(ledger or watching.default_ledger(workplace, folder)), sink, uncertain)
+    watcher = watching.Watch(
+        workplace, settings, Ledger(ledger or watching.default_ledger(workplace, folder)), sink, uncertain
+    )
     if once:
         watcher.once()
     else:
@@ -67,7 +106,11 @@ class _Printed:
             output.emit(f"{line['image']}: set aside: {line['reason']}")
         else:
             best = ", ".join(f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in line["labels"][:3])
-            output.emit(f"{line['image']}: {best}" + (" (unlike anything taught)" if line["unknown"] else "") + (f"; kept as {line['kept']}" if line["kept"] else ""))
+            output.emit(
+                f"{line['image']}: {best}"
+                + (" (unlike anything taught)" if line["unknown"] else "")
+                + (f"; kept as {line['kept']}" if line["kept"] else "")
+            )
 
     def sync(self) -> None:
         """Nothing: every line is flushed."""

@@ -23,8 +23,16 @@ _READ_BYTES = 1 << 20
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
 _ADVICE: list[tuple[set[int], type[EdgeNusaError], str]] = [
     ({errno.ENOSPC, errno.EDQUOT}, ResourceError, "free some disk space and run it again"),
-    ({errno.EROFS, errno.EACCES, errno.EPERM}, ResourceError, "check the folder's owner, its permissions and the mount, or choose another"),
-    ({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}, ResourceError, "end other programs and run it again"),
+    (
+        {errno.EROFS, errno.EACCES, errno.EPERM},
+        ResourceError,
+        "check the folder's owner, its permissions and the mount, or choose another",
+    ),
+    (
+        {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN},
+        ResourceError,
+        "end other programs and run it again",
+    ),
     ({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}, InputError, "choose another folder"),
 ]
 
@@ -36,7 +44,9 @@ def storage_error(error: OSError, doing: str) -> EdgeNusaError:
     for codes, kind, advice in _ADVICE:
         if error.errno in codes:
             return kind(f"{found}{where}; {advice}")
-    return DamagedError(f"{found}{where}; check the card or disk (its errors are in `dmesg`) and run `edge-nusa doctor`")
+    return DamagedError(
+        f"{found}{where}; check the card or disk (its errors are in `dmesg`) and run `edge-nusa doctor`"
+    )
 
 
 @contextmanager
@@ -54,7 +64,8 @@ def temporary_name() -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in `folder` durable; file systems that cannot sync a folder (some FUSE, exFAT) are left at that."""
+    """Makes the names in `folder` durable; file systems that cannot sync a folder (some FUSE, exFAT) are left at
+    that."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -134,7 +145,8 @@ def discard(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes, as far as the disk allows, what killed processes left half-written in `folder`. Call it under the lock."""
+    """Removes, as far as the disk allows, what killed processes left half-written in `folder`. Call it under the
+    lock."""
     with suppress(OSError):
         for name in os.listdir(folder):
             if name.startswith(TEMPORARY_PREFIX):

@@ -1,4 +1,5 @@
-"""What a file was when it was written: its SHA-256 and size, as the manifests of a bundle and of a generation list it."""
+"""What a file was when it was written: its SHA-256 and size, as the manifests of a bundle and of a generation list
+it."""
 
 from __future__ import annotations
 

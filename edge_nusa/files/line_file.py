@@ -1,4 +1,5 @@
-"""A file of JSON lines that is only ever added to: cut lines of a killed process are removed, and rotation is no problem."""
+"""A file of JSON lines that is only ever added to: cut lines of a killed process are removed, and rotation is no
+problem."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ _BLOCK_BYTES = 1 << 16
 
 
 class LineFile:
-    """Adds JSON objects to `path`, one a line, ASCII. The file is opened for every line, so it may be moved away at any time."""
+    """Adds JSON objects to `path`, one a line, ASCII. The file is opened for every line, so it may be moved away at
+    any time."""
 
     def __init__(self, path: Path) -> None:
         """Cuts off a last line without its end. Raises ResourceError or InputError where the disk refuses."""

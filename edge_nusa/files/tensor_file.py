@@ -40,7 +40,9 @@ def decode(data: bytes, where: str, expected: Expected | None = None) -> dict[st
         json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]], object_pairs_hook=_without_repeats)
         tensors: dict[str, np.ndarray] = load(data)
     except (SafetensorError, KeyError, ValueError, OverflowError, RecursionError) as error:
-        raise DamagedError(f"{where}: expected a sound safetensors file, but {error}; restore the file or export it again") from error
+        raise DamagedError(
+            f"{where}: expected a sound safetensors file, but {error}; restore the file or export it again"
+        ) from error
     if expected is not None:
         check(tensors, where, expected)
     check_finite(tensors, where)
@@ -58,17 +60,24 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def check_header_length(first_bytes: bytes, size: int, where: str) -> None:
     """Refuse a file that is too short or announces a header over 1 MiB, before any parser sees it."""
     if len(first_bytes) < 8:
-        raise DamagedError(f"{where}: expected a safetensors file, found {size} bytes; restore the file or export it again")
+        raise DamagedError(
+            f"{where}: expected a safetensors file, found {size} bytes; restore the file or export it again"
+        )
     length = struct.unpack("<Q", first_bytes[:8])[0]
     if length > MAX_HEADER_BYTES or length + 8 > size:
-        raise DamagedError(f"{where}: its header announces {length} bytes, expected at most {min(MAX_HEADER_BYTES, size - 8)}; restore the file")
+        raise DamagedError(
+            f"{where}: its header announces {length} bytes, expected at most {min(MAX_HEADER_BYTES, size - 8)}; "
+            "restore the file"
+        )
 
 
 def check_finite(tensors: Mapping[str, np.ndarray], where: str) -> None:
     """Raises DamagedError where a tensor holds NaN or infinite numbers."""
     for name, tensor in tensors.items():
         if np.issubdtype(tensor.dtype, np.inexact) and not np.isfinite(tensor).all():
-            raise DamagedError(f"{where}: tensor {name!r} holds NaN or infinite numbers; restore the file or export it again")
+            raise DamagedError(
+                f"{where}: tensor {name!r} holds NaN or infinite numbers; restore the file or export it again"
+            )
 
 
 def check(tensors: Mapping[str, Any], where: str, expected: Expected) -> None:
@@ -76,16 +85,24 @@ def check(tensors: Mapping[str, Any], where: str, expected: Expected) -> None:
     wrong = sorted(set(tensors) ^ set(expected))
     if wrong:
         kind = "is missing" if wrong[0] in expected else "is not expected"
-        raise DamagedError(f"{where}: tensor {wrong[0]!r} {kind} ({len(wrong)} in all); the file belongs to another bundle or version")
+        raise DamagedError(
+            f"{where}: tensor {wrong[0]!r} {kind} ({len(wrong)} in all); the file belongs to another bundle or version"
+        )
     for name, (dtype, shape) in expected.items():
         found = tensors[name]
-        fits = len(found.shape) == len(shape) and all(want in (-1, have) for have, want in zip(found.shape, shape, strict=True))
+        fits = len(found.shape) == len(shape) and all(
+            want in (-1, have) for have, want in zip(found.shape, shape, strict=True)
+        )
         if found.dtype.name != dtype or not fits:
-            raise DamagedError(f"{where}: tensor {name!r} should be {dtype} {shape}, found {found.dtype.name} {found.shape}; export it again")
+            raise DamagedError(
+                f"{where}: tensor {name!r} should be {dtype} {shape}, found {found.dtype.name} {found.shape}; export "
+                "it again"
+            )
 
 
 class WeightFile:
-    """Lazy reading of single tensors, or runs of their rows, as float32 from a large safetensors file (memory-mapped)."""
+    """Lazy reading of single tensors, or runs of their rows, as float32 from a large safetensors file
+    (memory-mapped)."""
 
     def __init__(self, path: Path) -> None:
         from safetensors import SafetensorError, safe_open
@@ -99,7 +116,9 @@ class WeightFile:
                 self._file = safe_open(path, framework="numpy")
                 self._header = json.loads(file.read(length))
             except (SafetensorError, ValueError, RecursionError) as error:
-                raise DamagedError(f"{path.name}: expected a sound safetensors file, but {error}; restore the file or export it again") from error
+                raise DamagedError(
+                    f"{path.name}: expected a sound safetensors file, but {error}; restore the file or export it again"
+                ) from error
         self._names = set(self._file.keys())
         self._path, self._where, self._start = path, path.name, 8 + length
 
@@ -110,7 +129,8 @@ class WeightFile:
         return np.asarray(tensor, dtype=np.float32)
 
     def in_place(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """The same, where float32 is stored without a copy: its pages are the file's and take no memory that the system could not
+        """The same, where float32 is stored without a copy: its pages are the file's and take no memory that the
+        system could not
         take back. What is written into it (nothing should be) is never seen by the file."""
         self._check_name(name)
         entry = self._header[name]

@@ -1,7 +1,10 @@
-"""How much the head and the text count in an answer, from running sums of how likely each mixture made the taught pictures.
+"""How much the head and the text count in an answer, from running sums of how likely each mixture made the taught
+pictures.
 
-Among learned labels the logits are a * head scores + c * logit_scale * cos(picture, anchors). Each taught picture, left out
-of the head, adds its negative log-likelihood under every candidate (a, c), as a whole number of 2^-10 nats, to a grid of constant
+Among learned labels the logits are a * head scores + c * logit_scale * cos(picture, anchors). Each taught picture, left
+out
+of the head, adds its negative log-likelihood under every candidate (a, c), as a whole number of 2^-10 nats, to a grid
+of constant
 size, with the frozen anchors as text, which no picture has trained; the candidate of the least sum with c of at least
 LEAST_TEXT_WEIGHT answers, since trained anchors know more than the frozen ones say. Both are log-linear pools, as in
 training-free adaptation of CLIP by discriminant analysis (Wang et al. 2024, arXiv 2402.04087), where c / a is fixed by
@@ -22,7 +25,8 @@ FIRST = TEMPERATURES.index(0.08), TEXT_WEIGHTS.index(0.25)
 """What answers where nothing speaks for another (one label alone, one picture)."""
 SHAPE = len(TEMPERATURES), len(TEXT_WEIGHTS)
 LEAST_TEXT_WEIGHT = TEXT_WEIGHTS[FIRST[1]]
-"""Adapted anchors never count less: training fits them to the labels even where the frozen ones mean nothing (docs/evidence.md)."""
+"""Adapted anchors never count less: training fits them to the labels even where the frozen ones mean nothing
+(docs/evidence.md)."""
 UNIT = 2**10
 """Whole numbers a nat: sums are the same bits in any order, and can be taken back."""
 LEAST_LIKELY = 1e-12
@@ -32,7 +36,8 @@ LARGEST = round(-UNIT * float(np.log(LEAST_LIKELY)))
 
 
 def nothing_seen() -> np.ndarray:
-    """(A, C) int64 sums before the first picture: about a hundredth of a nat for each place away from FIRST, to settle ties."""
+    """(A, C) int64 sums before the first picture: about a hundredth of a nat for each place away from FIRST, to
+    settle ties."""
     rows, columns = np.indices(SHAPE)
     return np.asarray((abs(rows - FIRST[0]) + abs(columns - FIRST[1])) * (UNIT // 100), np.int64)
 
@@ -71,5 +76,7 @@ def mixed(head_scores: np.ndarray, text_logits: np.ndarray, temperature: float, 
 def check(sums: np.ndarray) -> np.ndarray:
     """The sums, none negative. Raises DamagedError otherwise."""
     if sums.shape != SHAPE or (sums < 0).any():
-        raise DamagedError(f"head.safetensors: fusion: expected {SHAPE} sums of at least 0, found others; run `edge-nusa undo`")
+        raise DamagedError(
+            f"head.safetensors: fusion: expected {SHAPE} sums of at least 0, found others; run `edge-nusa undo`"
+        )
     return sums

@@ -1,11 +1,13 @@
-"""The analytic head: linear discriminant analysis of the trunk's frozen taps, from running sums that any order gives bit for bit.
+"""The analytic head: linear discriminant analysis of the trunk's frozen taps, from running sums that any order gives
+bit for bit.
 
 Every picture's taps become a feature vector z of whole numbers (fixed point, 10 binary places), so the sums
 G = sum z z^T and Q = sum z y^T are exact integers: order, chunks and devices cannot change them. From them come the
 label means m = q / n and the pooled scatter within labels T = G - sum q q^T / n, and a picture's score for a label is
 z^T P m - m^T P m / 2 with P = ((1 - a) T / f + lambda I)^-1 (Fisher 1936; f degrees of freedom).
 The shrinkage a is OAS (Chen, Wiesel, Eldar, Hero 2010, arXiv 0907.4698, eq. 23), a formula of the sums alone; over
-eight real sets this beat ridge regression on the same sums by 2 to 5 points, on a ninth it lost one (docs/evidence.md). Sums as in RanPAC
+eight real sets this beat ridge regression on the same sums by 2 to 5 points, on a ninth it lost one (docs/evidence.md).
+Sums as in RanPAC
 (arXiv 2307.02251) and RAIL (arXiv 2406.18868). Letters: B images, F features, L labels.
 """
 
@@ -23,7 +25,8 @@ UNIT = 2.0**BINARY_PLACES
 LARGEST = 32.0
 """Features beyond this are cut off; taps are scaled to a root mean square of 1, so this is far out."""
 SMALLEST_VARIANCE = 0.01
-"""lambda is at least this (a feature's mean square is about 1), so that a label of near-identical pictures is no exact point."""
+"""lambda is at least this (a feature's mean square is about 1), so that a label of near-identical pictures is no
+exact point."""
 NEVER = -1e9
 """The score of a label of which nothing is left."""
 STRIP = 256
@@ -31,12 +34,15 @@ STRIP = 256
 
 
 def features(taps: np.ndarray) -> np.ndarray:
-    """Fixed-point features (B, F) int64, F = taps + 1, of taps (B, F - 1) float32: root mean square 1 each row, then a bias.
+    """Fixed-point features (B, F) int64, F = taps + 1, of taps (B, F - 1) float32: root mean square 1 each row, then
+    a bias.
 
     Raises InputError for NaN or infinite taps.
     """
     if not np.isfinite(taps).all():
-        raise InputError("the trunk gave NaN or infinite features for a picture; check the bundle with `edge-nusa doctor`")
+        raise InputError(
+            "the trunk gave NaN or infinite features for a picture; check the bundle with `edge-nusa doctor`"
+        )
     wide = taps.astype(np.float64)
     wide /= np.maximum(np.sqrt(np.mean(wide**2, axis=1, keepdims=True)), 1e-12)
     with_bias = np.concatenate([wide, np.ones((len(wide), 1))], axis=1)
@@ -45,8 +51,10 @@ def features(taps: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Solved:
-    """A fitted head. whitening (F, F) float64 (or float32, `for_asking`), lower triangular, with P = whitening^T whitening; means (L, F) float64, whitened;
-    counts (L,) int64; shrinkage a in [0, 1]; variance lambda; downdate: (1 - a) / f, a picture's weight in P's inverse."""
+    """A fitted head. whitening (F, F) float64 (or float32, `for_asking`), lower triangular, with P = whitening^T
+    whitening; means (L, F) float64, whitened;
+    counts (L,) int64; shrinkage a in [0, 1]; variance lambda; downdate: (1 - a) / f, a picture's weight in P's
+    inverse."""
 
     whitening: np.ndarray
     means: np.ndarray
@@ -60,7 +68,8 @@ class Solved:
         return replace(self, means=self.means[columns], counts=self.counts[columns])
 
     def for_asking(self) -> Solved:
-        """The same with the whitening in float32: half the memory and half the time of a picture. Scores and distances differ by
+        """The same with the whitening in float32: half the memory and half the time of a picture. Scores and
+        distances differ by
         about a millionth of themselves, so it is not for what is kept."""
         return replace(self, whitening=self.whitening.astype(np.float32))
 
@@ -78,7 +87,8 @@ class Solved:
         return np.maximum(np.square(rows).sum(axis=1) - 2 * self.scores(rows).max(axis=1), 0.0)
 
     def leave_one_out(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (B, L) and the distance (B,) to its own label's mean of pictures that are in the sums, each as if it alone
+        """Scores (B, L) and the distance (B,) to its own label's mean of pictures that are in the sums, each as if
+        it alone
         were not; a, f and lambda stay. rows (B, F) `whitened`, of the labels `columns` (B,)."""
         own = np.arange(len(rows)), columns
         counts = self.counts[columns].astype(np.float64)
@@ -94,7 +104,9 @@ class Solved:
         means[own] += (length / left - 2 * along_means[own]) / left
         to_means[own] -= along_row / left
         along_means[own] -= length / left
-        scores = to_means + gain[:, None] * along_row[:, None] * along_means - (means + gain[:, None] * along_means**2) / 2
+        scores = (
+            to_means + gain[:, None] * along_row[:, None] * along_means - (means + gain[:, None] * along_means**2) / 2
+        )
         scores[:, self.counts == 0] = NEVER
         scores[own] = np.where(is_alone, NEVER, scores[own])
         moved = counts / left  # the picture's distance from the moved mean is n / (n - 1) r
@@ -111,10 +123,15 @@ class Head:
     @classmethod
     def empty(cls, feature_count: int) -> Head:
         """A head that has seen nothing."""
-        return cls(np.zeros((feature_count, feature_count), np.int64), np.zeros((feature_count, 0), np.int64), np.zeros(0, np.int64))
+        return cls(
+            np.zeros((feature_count, feature_count), np.int64),
+            np.zeros((feature_count, 0), np.int64),
+            np.zeros(0, np.int64),
+        )
 
     def added(self, feature_rows: np.ndarray, columns: np.ndarray, label_count: int) -> Head:
-        """A new head that has also seen feature_rows (B, F) int64 of the labels `columns` (B,), out of `label_count`."""
+        """A new head that has also seen feature_rows (B, F) int64 of the labels `columns` (B,), out of
+        `label_count`."""
         sums = np.zeros((len(self.gram), label_count), np.int64)
         counts = np.zeros(label_count, np.int64)
         sums[:, : self.sums.shape[1]], counts[: len(self.counts)] = self.sums, self.counts
@@ -127,17 +144,24 @@ class Head:
         return Head(gram, sums, counts, self.spare)
 
     def without(self, column: int) -> Head:
-        """A new head that has forgotten a label: its sum, count and mean are gone, and with them its share n m m^T of G,
+        """A new head that has forgotten a label: its sum, count and mean are gone, and with them its share n m m^T
+        of G,
         rounded to whole numbers. How its pictures scattered around their mean stays, as scatter of no label."""
         sums, count = self.sums[:, column], int(self.counts[column])
-        return Head(self.gram - mean_part(sums, count), np.delete(self.sums, column, axis=1), np.delete(self.counts, column), self.spare + max(count - 1, 0))
+        return Head(
+            self.gram - mean_part(sums, count),
+            np.delete(self.sums, column, axis=1),
+            np.delete(self.counts, column),
+            self.spare + max(count - 1, 0),
+        )
 
     def first(self, count: int) -> Head:
         """The head of the first `count` features alone."""
         return Head(self.gram[:count, :count], self.sums[:count], self.counts, self.spare)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Label means (L, F) and the covariance within labels (F, F), both float64, with its degrees of freedom f, at least 1."""
+        """Label means (L, F) and the covariance within labels (F, F), both float64, with its degrees of freedom f,
+        at least 1."""
         means = (self.sums / np.maximum(self.counts, 1)).T / UNIT
         scatter = self.gram / UNIT**2 - (means.T * self.counts) @ means
         freedom = max(int(np.maximum(self.counts - 1, 0).sum()) + self.spare, 1)
@@ -153,11 +177,14 @@ class Head:
         covariance *= 1 - shrinkage
         covariance[np.diag_indices_from(covariance)] += variance
         whitening = inverse_of_lower(np.linalg.cholesky(covariance))
-        return Solved(whitening, times_lower(means, whitening), self.counts, shrinkage, variance, (1 - shrinkage) / freedom)
+        return Solved(
+            whitening, times_lower(means, whitening), self.counts, shrinkage, variance, (1 - shrinkage) / freedom
+        )
 
 
 def times_lower(rows: np.ndarray, triangle: np.ndarray) -> np.ndarray:
-    """(B, F) float64: rows (B, F) times the transpose of a lower triangular (F, F), in the triangle's precision and in strips that
+    """(B, F) float64: rows (B, F) times the transpose of a lower triangular (F, F), in the triangle's precision and
+    in strips that
     end at the diagonal: its zeros are not read, which for one picture is most of the work."""
     product = np.empty((len(rows), len(triangle)))
     rows = np.ascontiguousarray(rows, triangle.dtype)  # how they lie in memory must not change a bit
@@ -200,12 +227,16 @@ def oas(covariance: np.ndarray, freedom: int) -> tuple[float, float]:
 
 
 def head_tensors(head: Head) -> dict[str, np.ndarray]:
-    """What is stored: the upper triangle of G (int64), Q (int32, which holds 65,000 extreme pictures a label), counts, spare.
+    """What is stored: the upper triangle of G (int64), Q (int32, which holds 65,000 extreme pictures a label),
+    counts, spare.
 
     Raises InputError where a sum outgrows int32.
     """
     if np.abs(head.sums).max(initial=0) >= 2**31:
-        raise InputError("a label has been shown too many pictures for the head's sums (over 65,000); forget it and teach it with fewer")
+        raise InputError(
+            "a label has been shown too many pictures for the head's sums (over 65,000); forget it and teach it with "
+            "fewer"
+        )
     upper = head.gram[np.triu_indices(len(head.gram))]
     sums = np.ascontiguousarray(head.sums.T).astype(np.int32)
     return {"gram": upper, "sums": sums, "counts": head.counts, "spare": np.array([head.spare], np.int64)}
@@ -214,8 +245,15 @@ def head_tensors(head: Head) -> dict[str, np.ndarray]:
 def head_from_tensors(tensors: Mapping[str, np.ndarray], feature_count: int, label_count: int) -> Head:
     """The inverse of `head_tensors`. Raises DamagedError when the lengths do not fit."""
     upper, sums, counts, spare = (tensors[name] for name in ("gram", "sums", "counts", "spare"))
-    if len(upper) != feature_count * (feature_count + 1) // 2 or sums.shape != (label_count, feature_count) or (counts.shape, spare.shape) != ((label_count,), (1,)):
-        raise DamagedError(f"head.safetensors: expected {feature_count} features and {label_count} labels, found other sizes; run `edge-nusa undo`")
+    if (
+        len(upper) != feature_count * (feature_count + 1) // 2
+        or sums.shape != (label_count, feature_count)
+        or (counts.shape, spare.shape) != ((label_count,), (1,))
+    ):
+        raise DamagedError(
+            f"head.safetensors: expected {feature_count} features and {label_count} labels, found other sizes; run "
+            "`edge-nusa undo`"
+        )
     gram = np.zeros((feature_count, feature_count), np.int64)
     gram[np.triu_indices(feature_count)] = upper
     gram = gram + np.triu(gram, 1).T

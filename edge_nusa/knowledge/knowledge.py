@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
+from edge_nusa.files import tensor_file
 from edge_nusa.knowledge import fusion as fusions
 from edge_nusa.knowledge import labels as label_names
-from edge_nusa.files import tensor_file
-from edge_nusa.model.bundle import Bundle
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
 from edge_nusa.knowledge.head import Head, Solved, head_from_tensors, head_tensors
-from edge_nusa.model.parameters import Tower
-from edge_nusa.model.null_space import merge
 from edge_nusa.knowledge.recipes import RECIPES, Recipe
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.null_space import merge
+from edge_nusa.model.parameters import Tower
 from edge_nusa.state.reader import StateReader
 
 FORMAT_VERSION = 3
@@ -38,8 +38,10 @@ LARGEST_NORM = 1e4
 
 @dataclass(frozen=True)
 class Label:
-    """One label: name, images it was taught with in all, the prompt template it was taught with (None: the bundle's), and
-    how novel its own pictures looked by leave-one-out (0: too few to tell; `edge_nusa.device.asking.answer.novelty`)."""
+    """One label: name, images it was taught with in all, the prompt template it was taught with (None: the
+    bundle's), and
+    how novel its own pictures looked by leave-one-out (0: too few to tell;
+    `edge_nusa.device.asking.answer.novelty`)."""
 
     name: str
     images: int
@@ -49,7 +51,8 @@ class Label:
 
 @dataclass(frozen=True)
 class RoundMark:
-    """The round of the fleet that a knowledge was last rebased on: its number and the SHA-256 of its file; 0: none yet."""
+    """The round of the fleet that a knowledge was last rebased on: its number and the SHA-256 of its file; 0: none
+    yet."""
 
     number: int = 0
     sha256: str = ""
@@ -60,7 +63,8 @@ class Knowledge:
     """All that was learned. anchors float32 (L, D); cores: matrix name -> (R, R) float64 or, under `resvd`,
     (out, in) float32; fusion (8, 7) int64: running sums of `edge_nusa.knowledge.fusion`.
 
-    round: what `edge-nusa sync` compares with; forgotten: (label key, `tasks` then) of labels taken back since that round.
+    round: what `edge-nusa sync` compares with; forgotten: (label key, `tasks` then) of labels taken back since that
+    round.
     """
 
     recipe: Recipe
@@ -95,11 +99,14 @@ class Knowledge:
         raise InputError(f"the label {name!r} was never taught; known: {known}")
 
     def merged(self, bundle: Bundle, towers: tuple[Tower, ...] = ("image", "text")) -> dict[str, np.ndarray]:
-        """W_now (out, in) float32 of every matrix of `towers` that differs from W_0; formed on copies, checked finite."""
+        """W_now (out, in) float32 of every matrix of `towers` that differs from W_0; formed on copies, checked
+        finite."""
         cores = {name: core for name, core in self.cores.items() if name.startswith(towers)}
         if self.recipe.rule == "resvd":
             return cores
-        return {name: merge(bundle.matrix(name), bundle.pools[name], core) for name, core in cores.items() if np.any(core)}
+        return {
+            name: merge(bundle.matrix(name), bundle.pools[name], core) for name, core in cores.items() if np.any(core)
+        }
 
     def without(self, name: str) -> Knowledge:
         """Everything but one label: its anchors, its column of the head and its count are gone."""
@@ -134,7 +141,10 @@ def feature_count(bundle: Bundle) -> int:
 
 def to_files(knowledge: Knowledge) -> dict[str, bytes]:
     """The generation's files (module docstring)."""
-    anchors = {"frozen": knowledge.frozen_anchors.astype(np.float16), "adapted": knowledge.adapted_anchors.astype(np.float16)}
+    anchors = {
+        "frozen": knowledge.frozen_anchors.astype(np.float16),
+        "adapted": knowledge.adapted_anchors.astype(np.float16),
+    }
     labels = {
         "format_version": FORMAT_VERSION,
         "recipe": knowledge.recipe.name,
@@ -146,7 +156,9 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
     return {
         "labels.json": json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(),
         "anchors.safetensors": tensor_file.encode(anchors),
-        "core.safetensors": tensor_file.encode({name: core.astype(np.float32) for name, core in knowledge.cores.items()}),
+        "core.safetensors": tensor_file.encode(
+            {name: core.astype(np.float32) for name, core in knowledge.cores.items()}
+        ),
         "head.safetensors": tensor_file.encode({**head_tensors(knowledge.head), "fusion": knowledge.fusion}),
         "report.json": json.dumps(knowledge.report, sort_keys=True).encode(),
     }
@@ -162,35 +174,66 @@ def load(bundle: Bundle, state: StateReader, default: Recipe) -> tuple[int, Know
 
 
 def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
-    """The inverse of `to_files`. Raises DamagedError naming file and tensor for anything that does not fit the bundle."""
+    """The inverse of `to_files`. Raises DamagedError naming file and tensor for anything that does not fit the
+    bundle."""
     missing = sorted(set(FILES) - set(files))
     if missing:
         raise DamagedError(f"the generation has no {missing[0]}; run `edge-nusa undo`")
     try:
         content = json.loads(files["labels.json"])
         if content["format_version"] != FORMAT_VERSION:
-            raise DamagedError(f"labels.json: expected format {FORMAT_VERSION}, found {content['format_version']!r}; update edge-nusa")
+            raise DamagedError(
+                f"labels.json: expected format {FORMAT_VERSION}, found {content['format_version']!r}; update edge-nusa"
+            )
         recipe = RECIPES[content["recipe"]]
-        found = tuple(Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"])) for e in content["labels"])
+        found = tuple(
+            Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"]))
+            for e in content["labels"]
+        )
         tasks, report = int(content["tasks"]), json.loads(files["report.json"])
-        mark = RoundMark(int(content["round"]["number"]), str(content["round"]["sha256"])) if "round" in content else RoundMark()
+        mark = (
+            RoundMark(int(content["round"]["number"]), str(content["round"]["sha256"]))
+            if "round" in content
+            else RoundMark()
+        )
         forgotten = tuple((str(key), int(at)) for key, at in content.get("forgotten", []))
     except DamagedError:
         raise
     except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise DamagedError(f"labels.json or report.json: a field is missing or of the wrong kind ({error}); run `edge-nusa undo`") from error
+        raise DamagedError(
+            f"labels.json or report.json: a field is missing or of the wrong kind ({error}); run `edge-nusa undo`"
+        ) from error
     size = (len(found), bundle.manifest.text.embed_dim)
-    anchors = tensor_file.decode(files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)})
+    anchors = tensor_file.decode(
+        files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)}
+    )
     head, fusion = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
     cores = _cores(bundle, recipe, files["core.safetensors"])
-    return Knowledge(recipe, found, _unit(anchors["frozen"]), _unit(anchors["adapted"]), cores, head, tasks, fusion, report, mark, forgotten)
+    return Knowledge(
+        recipe,
+        found,
+        _unit(anchors["frozen"]),
+        _unit(anchors["adapted"]),
+        cores,
+        head,
+        tasks,
+        fusion,
+        report,
+        mark,
+        forgotten,
+    )
 
 
 def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarray]:
     count = feature_count(bundle)
     upper = count * (count + 1) // 2
-    expected = {"gram": ("int64", (upper,)), "sums": ("int32", (label_count, count)), "counts": ("int64", (label_count,)), "spare": ("int64", (1,)),
-                "fusion": ("int64", fusions.SHAPE)}  # fmt: skip
+    expected = {
+        "gram": ("int64", (upper,)),
+        "sums": ("int32", (label_count, count)),
+        "counts": ("int64", (label_count,)),
+        "spare": ("int64", (1,)),
+        "fusion": ("int64", fusions.SHAPE),
+    }
     tensors = tensor_file.decode(data, "head.safetensors", expected)
     return head_from_tensors(tensors, count, label_count), fusions.check(tensors["fusion"])
 
@@ -208,7 +251,10 @@ def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]
     for name, tensor in tensors.items():
         norm = float(np.linalg.norm(tensor.astype(np.float64)))
         if norm > LARGEST_NORM:
-            raise DamagedError(f"core.safetensors: {name} has a norm of {norm:.0e}, expected at most {LARGEST_NORM:.0e}; run `edge-nusa undo`")
+            raise DamagedError(
+                f"core.safetensors: {name} has a norm of {norm:.0e}, expected at most {LARGEST_NORM:.0e}; run "
+                "`edge-nusa undo`"
+            )
     return tensors if recipe.rule == "resvd" else {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
 
 

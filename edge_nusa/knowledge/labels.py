@@ -51,7 +51,9 @@ def split_list(text: str) -> list[str]:
     Raises InputError for an empty list or entry, and as `normalise` does.
     """
     if not text.strip():
-        raise InputError("the list of labels: expected names with commas between them, found nothing; write for example cat,dog")
+        raise InputError(
+            "the list of labels: expected names with commas between them, found nothing; write for example cat,dog"
+        )
     kept: dict[str, str] = {}
     for label in text.split(","):
         kept.setdefault(key(label), normalise(label))

@@ -9,7 +9,8 @@ from edge_nusa.errors import UsageError
 from edge_nusa.model.parameters import Tower, TowerShape
 
 Rule = Literal["pool", "resvd"]
-"""Where the next task's null space comes from: the fixed pool (`pool`), or a fresh SVD of the merged matrix (`resvd`)."""
+"""Where the next task's null space comes from: the fixed pool (`pool`), or a fresh SVD of the merged matrix
+(`resvd`)."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,13 @@ class Recipe:
     """Settings of one way to train.
 
     towers: whose matrices are adapted; steps and batch (pictures) of a task; learning_rate, weight_decay: of AdamW with
-    betas (0.9, 0.999), cosine with `warm_up` (a share of the steps); rate_rank: cores of a larger rank r take learning_rate * rate_rank / r,
+    betas (0.9, 0.999), cosine with `warm_up` (a share of the steps); rate_rank: cores of a larger rank r take
+    learning_rate * rate_rank / r,
     so that a step moves them as far in Frobenius norm (None: one rate for all); label_smoothing and dropout in [0, 1);
-    negatives: vocabulary nouns a step sees as wrong answers, and staying: the weight of 1 - cos of their anchors with the frozen
-    ones in the loss; recalled: old labels a step at most, by drawn pictures (`edge_nusa.device.learning.recollection`); has_head: whether the analytic
+    negatives: vocabulary nouns a step sees as wrong answers, and staying: the weight of 1 - cos of their anchors with
+    the frozen
+    ones in the loss; recalled: old labels a step at most, by drawn pictures (`edge_nusa.device.learning.recollection`);
+    has_head: whether the analytic
     head and the gate answer.
     """
 
@@ -41,7 +45,9 @@ class Recipe:
     has_head: bool
 
 
-PAPER = Recipe("paper", "resvd", ("image", "text"), 1000, 16, 3e-4, None, 1e-2, 0.2, 0.25, 0.05, 0, 0.0, 0, has_head=False)
+PAPER = Recipe(
+    "paper", "resvd", ("image", "text"), 1000, 16, 3e-4, None, 1e-2, 0.2, 0.25, 0.05, 0, 0.0, 0, has_head=False
+)
 """arXiv 2510.21175, section 4: every attention block of both towers, no head; rank, rho and alpha are the bundle's."""
 DEVICE = Recipe("device", "pool", ("text",), 150, 32, 2e-2, 26, 1e-2, 0.1, 0.1, 0.05, 16, 3.0, 24, has_head=True)
 """The default: the text tower alone in the constant pool, so that picture features never drift, plus the head."""
@@ -56,8 +62,15 @@ def recipe_named(name: str) -> Recipe:
 
 
 def check_fits(recipe: Recipe, image: TowerShape, text: TowerShape, label_count: int) -> None:
-    """Raises UsageError where the bundle's tails are too short for the recipe, or the task has too few labels for it."""
+    """Raises UsageError where the bundle's tails are too short for the recipe, or the task has too few labels for
+    it."""
     if recipe.rule == "resvd" and (image.tail_blocks, text.tail_blocks) != (image.layers, text.layers):
-        raise UsageError(f"--recipe {recipe.name} adapts all blocks of both towers; export the bundle with --tail-blocks all --text-blocks all")
+        raise UsageError(
+            f"--recipe {recipe.name} adapts all blocks of both towers; export the bundle with --tail-blocks all "
+            "--text-blocks all"
+        )
     if not recipe.negatives and label_count < 2:
-        raise UsageError(f"--recipe {recipe.name} tells the task's labels apart and needs at least two; use --dataset DIR, or --recipe device for one label")
+        raise UsageError(
+            f"--recipe {recipe.name} tells the task's labels apart and needs at least two; use --dataset DIR, or "
+            "--recipe device for one label"
+        )

@@ -1,6 +1,8 @@
-"""A pre-norm transformer block of CLIP in PyTorch, with separate q, k, v and output projections that may carry adapters.
+"""A pre-norm transformer block of CLIP in PyTorch, with separate q, k, v and output projections that may carry
+adapters.
 
-Letters: B batch, N tokens, E width, r trained rank; P tokens that all sequences begin with, S others of each, Q tokens that ask.
+Letters: B batch, N tokens, E width, r trained rank; P tokens that all sequences begin with, S others of each, Q tokens
+that ask.
 """
 
 from __future__ import annotations
@@ -66,27 +68,44 @@ class Attention(nn.Module):
         return {"q": self.q, "k": self.k, "v": self.v, "o": self.o}[name]
 
     def forward(self, asking: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """asking (B, Q, E) looks at hidden (B, N, E) -> (B, Q, E); mask float, added to the scores (..., Q, N), or None."""
+        """asking (B, Q, E) looks at hidden (B, N, E) -> (B, Q, E); mask float, added to the scores (..., Q, N), or
+        None."""
         heads = self.heads, hidden.shape[2] // self.heads
-        q, k, v = (p(rows).unflatten(2, heads).transpose(1, 2) for p, rows in ((self.q, asking), (self.k, hidden), (self.v, hidden)))
+        q, k, v = (
+            p(rows).unflatten(2, heads).transpose(1, 2)
+            for p, rows in ((self.q, asking), (self.k, hidden), (self.v, hidden))
+        )
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.o(mixed.transpose(1, 2).flatten(2))
 
     def after_prefix(self, asking: Tensor, rows: Tensor, prefix: int, count: int, mask: Tensor) -> Tensor:
-        """`forward` of `count` sequences that begin with the same `prefix` tokens: asking (Q, E) look at rows (P + B S, E) -> (Q, E).
+        """`forward` of `count` sequences that begin with the same `prefix` tokens: asking (Q, E) look at rows (P + B
+        S, E) -> (Q, E).
 
-        rows: the prefix once, then the S others of each sequence. asking: all rows, with mask (P + S, P + S); or one of each
+        rows: the prefix once, then the S others of each sequence. asking: all rows, with mask (P + S, P + S); or one of
+        each
         sequence, with mask (B, 1, 1, P + S).
         """
         heads = self.heads, rows.shape[1] // self.heads
         q, k, v = (p(tokens).unflatten(1, heads) for p, tokens in ((self.q, asking), (self.k, rows), (self.v, rows)))
-        keys, values = (torch.cat([x[:prefix].expand(count, -1, -1, -1), x[prefix:].unflatten(0, (count, -1))], dim=1).transpose(1, 2) for x in (k, v))
+        keys, values = (
+            torch.cat([x[:prefix].expand(count, -1, -1, -1), x[prefix:].unflatten(0, (count, -1))], dim=1).transpose(
+                1, 2
+            )
+            for x in (k, v)
+        )
         parts = []
         if asking.shape[0] != count:
             first_q, first_k, first_v = (x[:prefix].transpose(0, 1).unsqueeze(0) for x in (q, k, v))
-            parts.append(functional.scaled_dot_product_attention(first_q, first_k, first_v, attn_mask=mask[:prefix, :prefix]))
+            parts.append(
+                functional.scaled_dot_product_attention(first_q, first_k, first_v, attn_mask=mask[:prefix, :prefix])
+            )
             q, mask = q[prefix:], mask[prefix:]
-        parts.append(functional.scaled_dot_product_attention(q.unflatten(0, (count, -1)).transpose(1, 2), keys, values, attn_mask=mask))
+        parts.append(
+            functional.scaled_dot_product_attention(
+                q.unflatten(0, (count, -1)).transpose(1, 2), keys, values, attn_mask=mask
+            )
+        )
         return self.o(torch.cat([part.transpose(1, 2).flatten(2).flatten(0, 1) for part in parts]))
 
 
@@ -125,7 +144,8 @@ class Block(nn.Module):
         return hidden + self.mlp(self.ln_2(hidden))
 
     def one_token(self, hidden: Tensor, token: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What `forward` gives of one token of each sequence, at a fraction of its cost: it asks, all others are only looked at.
+        """What `forward` gives of one token of each sequence, at a fraction of its cost: it asks, all others are
+        only looked at.
 
         hidden (B, N, E), token (B,) int64 positions, mask (B, 1, 1, N) the tokens' rows of the mask -> (B, E).
         """
@@ -135,13 +155,15 @@ class Block(nn.Module):
         return pooled + self.mlp(self.ln_2(pooled))
 
     def after_prefix(self, rows: Tensor, prefix: int, count: int, mask: Tensor) -> Tensor:
-        """`forward` of sequences that begin with the same tokens, laid as `Attention.after_prefix` says: (P + B S, E) -> (P + B S, E)."""
+        """`forward` of sequences that begin with the same tokens, laid as `Attention.after_prefix` says: (P + B S,
+        E) -> (P + B S, E)."""
         normed = self.ln_1(rows)
         rows = rows + self.attn.after_prefix(normed, normed, prefix, count, mask)
         return rows + self.mlp(self.ln_2(rows))
 
     def one_token_after_prefix(self, rows: Tensor, token: Tensor, prefix: int, mask: Tensor) -> Tensor:
-        """`one_token` of sequences that begin with the same tokens: rows (P + B S, E), token (B,) the place of each among the rows -> (B, E)."""
+        """`one_token` of sequences that begin with the same tokens: rows (P + B S, E), token (B,) the place of each
+        among the rows -> (B, E)."""
         normed = self.ln_1(rows)
         pooled = rows[token] + self.attn.after_prefix(normed[token], normed, prefix, token.shape[0], mask)
         return pooled + self.mlp(self.ln_2(pooled))

@@ -20,16 +20,25 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_nusa.model import manifest as manifests
-from edge_nusa.files import tensor_file
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
+from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256, sha256_hex
-from edge_nusa.model.parameters import Tower, TowerShape, matrix_names, matrix_region
+from edge_nusa.model import manifest as manifests
 from edge_nusa.model.null_space import Pool
+from edge_nusa.model.parameters import Tower, TowerShape, matrix_names, matrix_region
 
 MAX_MANIFEST_BYTES = 1 << 20
-FILES = ("weights.safetensors", "image_trunk.onnx", "text_trunk.onnx", "text_tail.onnx", "basis.safetensors", "tokenizer.json",
-         "vocabulary.txt", "vocabulary.safetensors", "README.md")  # fmt: skip
+FILES = (
+    "weights.safetensors",
+    "image_trunk.onnx",
+    "text_trunk.onnx",
+    "text_tail.onnx",
+    "basis.safetensors",
+    "tokenizer.json",
+    "vocabulary.txt",
+    "vocabulary.safetensors",
+    "README.md",
+)
 
 EMBEDDED_RANK, EMBEDDED_POOL = 26, 52
 """Ranks r and R of the bundle `micro`: the largest that keep it under 12 MB."""
@@ -41,7 +50,8 @@ def embedded_bundle() -> Path:
 
 
 class Proof(threading.Thread):
-    """Compares every file with its record; error is what `verify_file` raised, or the error that kept it from reading."""
+    """Compares every file with its record; error is what `verify_file` raised, or the error that kept it from
+    reading."""
 
     def __init__(self, folder: Path, records: Mapping[str, FileRecord]) -> None:
         super().__init__(name="edge-nusa-proof", daemon=True)
@@ -61,7 +71,8 @@ class Bundle:
     """An opened bundle; every file's size and SHA-256 fit the manifest at the time of opening."""
 
     def __init__(self, folder: Path, manifest: manifests.Manifest, proof: Proof | None = None) -> None:
-        """proof: what `path` waits for before it hands out the first file; None where the files are known to be whole."""
+        """proof: what `path` waits for before it hands out the first file; None where the files are known to be
+        whole."""
         self.folder = folder
         self.manifest = manifest
         self._proof = proof
@@ -75,15 +86,22 @@ class Bundle:
 
     @classmethod
     def opening(cls, folder: Path) -> Bundle:
-        """The same, but files are compared with the manifest beside what the caller goes on to do; whoever first asks for one waits.
+        """The same, but files are compared with the manifest beside what the caller goes on to do; whoever first
+        asks for one waits.
 
         Raises what `open` raises for the manifest; `path` and what uses it raise DamagedError for the files.
         """
         path = folder / "manifest.json"
         if not path.is_file():
-            raise InputError(f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL --out {folder}`")
+            raise InputError(
+                f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL "
+                f"--out {folder}`"
+            )
         if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise DamagedError(f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {path.stat().st_size}; copy the bundle again")
+            raise DamagedError(
+                f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {path.stat().st_size}; copy the bundle "
+                "again"
+            )
         manifest = manifests.decode(path.read_bytes(), str(path))
         needed = [*FILES, *(["image_tail.onnx"] if manifest.image.tail_blocks else [])]
         missing = sorted(set(needed) - set(manifest.files))
@@ -136,7 +154,8 @@ class Bundle:
 
     @cached_property
     def pools(self) -> dict[str, Pool]:
-        """The pool of every adapted matrix, float32, where it lies in the file; products with a core are float64 as the core is."""
+        """The pool of every adapted matrix, float32, where it lies in the file; products with a core are float64 as
+        the core is."""
         expected: dict[str, tuple[str, tuple[int, ...]]] = {}
         for tower in ("image", "text"):
             width, rank = self.shape(tower).width, self.manifest.method.pool_rank[tower]
@@ -145,14 +164,18 @@ class Bundle:
                 expected |= {f"{name}.tail": ("float32", (rank,)), f"{name}.principal": ("float32", (width - rank,))}
         parts = tensor_file.WeightFile(self.path("basis.safetensors")).all_in_place(expected)
         names = sorted({name.rsplit(".", 1)[0] for name in parts})
-        return {n: Pool(parts[f"{n}.left"], parts[f"{n}.right"], parts[f"{n}.tail"], parts[f"{n}.principal"]) for n in names}
+        return {
+            n: Pool(parts[f"{n}.left"], parts[f"{n}.right"], parts[f"{n}.tail"], parts[f"{n}.principal"]) for n in names
+        }
 
     @cached_property
     def vocabulary(self) -> tuple[list[str], np.ndarray]:
         """Common nouns and their frozen anchors (V, D) float32 unit norm."""
         names = self.read("vocabulary.txt").decode("utf-8").splitlines()
         expected = {"anchors": ("float16", (len(names), self.manifest.text.embed_dim))}
-        anchors = tensor_file.decode(self.read("vocabulary.safetensors"), "vocabulary.safetensors", expected)["anchors"].astype(np.float32)
+        anchors = tensor_file.decode(self.read("vocabulary.safetensors"), "vocabulary.safetensors", expected)[
+            "anchors"
+        ].astype(np.float32)
         return names, anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
 
 
@@ -165,7 +188,9 @@ def verify_file(folder: Path, name: str, record: FileRecord) -> None:
         raise DamagedError(f"{path}: expected {record.bytes} bytes, found {path.stat().st_size}; copy the bundle again")
     found = file_sha256(path)
     if found != record.sha256:
-        raise DamagedError(f"{path}: expected SHA-256 {record.sha256[:16]}..., found {found[:16]}...; copy the bundle again")
+        raise DamagedError(
+            f"{path}: expected SHA-256 {record.sha256[:16]}..., found {found[:16]}...; copy the bundle again"
+        )
 
 
 def basis_hash(files: dict[str, FileRecord]) -> str:

@@ -74,13 +74,20 @@ def decode(data: bytes, where: str) -> Manifest:
         raise DamagedError(f"{where}: expected JSON, but {error}; copy the bundle again") from error
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         found = content.get("format_version") if isinstance(content, dict) else type(content).__name__
-        raise DamagedError(f"{where}: expected bundle format {FORMAT_VERSION}, found {found!r}; export the bundle again with this version")
+        raise DamagedError(
+            f"{where}: expected bundle format {FORMAT_VERSION}, found {found!r}; export the bundle again with this "
+            "version"
+        )
     if content.get("checksum") != checksum(content):
-        raise DamagedError(f"{where}: its checksum does not fit its content, so it was changed or damaged; copy the bundle again")
+        raise DamagedError(
+            f"{where}: its checksum does not fit its content, so it was changed or damaged; copy the bundle again"
+        )
     try:
         return _from_content(content, where)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedError(f"{where}: a field is missing or of the wrong kind ({error}); export the bundle again") from error
+        raise DamagedError(
+            f"{where}: a field is missing or of the wrong kind ({error}); export the bundle again"
+        ) from error
 
 
 def _from_content(content: dict[str, Any], where: str) -> Manifest:
@@ -102,6 +109,8 @@ def _from_content(content: dict[str, Any], where: str) -> Manifest:
         logit_scale=float(content["logit_scale"]),
         precision=str(content["precision"]),
         basis_hash=str(content["basis_hash"]),
-        files={str(name): FileRecord(str(entry["sha256"]), int(entry["bytes"])) for name, entry in content["files"].items()},
+        files={
+            str(name): FileRecord(str(entry["sha256"]), int(entry["bytes"])) for name, entry in content["files"].items()
+        },
         measured=dict(content["measured"]),
     )

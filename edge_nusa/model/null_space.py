@@ -54,7 +54,9 @@ def principal_rank(singular_values: Array, energy_threshold: float) -> int:
     if not 0 < energy_threshold <= 1:
         raise InputError(f"the energy threshold must be in (0, 1], got {energy_threshold}; the paper uses 0.95")
     if not np.isfinite(singular_values).all():
-        raise InputError("a weight matrix has NaN or infinite singular values; export the model again from a sound checkpoint")
+        raise InputError(
+            "a weight matrix has NaN or infinite singular values; export the model again from a sound checkpoint"
+        )
     energy = np.cumsum(np.square(singular_values, dtype=np.float64))
     if energy[-1] == 0:
         return 0
@@ -70,7 +72,9 @@ def trained_rank(singular_values: Array, energy_threshold: float, max_rank: int)
 def split(weight: Array, pool_rank: int) -> Pool:
     """One full SVD in float64 of W (out, in), cut before its last `pool_rank` directions; float64 results."""
     if not np.isfinite(weight).all():
-        raise InputError("a weight matrix holds NaN or infinite numbers; export the model again from a sound checkpoint")
+        raise InputError(
+            "a weight matrix holds NaN or infinite numbers; export the model again from a sound checkpoint"
+        )
     left, values, right_rows = np.linalg.svd(np.asarray(weight, dtype=np.float64), full_matrices=False)
     kept = len(values) - min(pool_rank, len(values))
     return Pool(left[:, kept:], right_rows[kept:].T, values[kept:], values[:kept])
@@ -82,11 +86,15 @@ def delta_weight(left_basis: Array, core: Array, right_basis: Array, scale: floa
 
 
 def merge(weight: Array, pool: Pool, core: Array) -> Array:
-    """W_now = W_0 + U_pool C V_pool^T in W's dtype. weight (out, in), core (R, R). Raises InputError when not finite."""
+    """W_now = W_0 + U_pool C V_pool^T in W's dtype. weight (out, in), core (R, R). Raises InputError when not
+    finite."""
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused below
         merged = weight + delta_weight(pool.left_basis, core.astype(np.float64), pool.right_basis).astype(weight.dtype)
     if not np.isfinite(merged).all():
-        raise InputError("merging a core gave NaN or infinite weights; the state is damaged or training diverged: run `edge-nusa undo`")
+        raise InputError(
+            "merging a core gave NaN or infinite weights; the state is damaged or training diverged: run `edge-nusa "
+            "undo`"
+        )
     return merged
 
 
@@ -104,7 +112,9 @@ def directions(pool: Pool, core: Array, rank: int) -> Directions:
 
 def fold(core: Array, trained: Directions, small_core: Array, scale: float) -> Array:
     """C <- C + scale * P M Q^T: what was trained in `trained` becomes part of the core. M (r, r), C (R, R) float64."""
-    return np.asarray(core, dtype=np.float64) + delta_weight(trained.left, small_core.astype(np.float64), trained.right, scale)
+    return np.asarray(core, dtype=np.float64) + delta_weight(
+        trained.left, small_core.astype(np.float64), trained.right, scale
+    )
 
 
 def interference_bound(null_values: Array, small_core: Array) -> tuple[float, float]:

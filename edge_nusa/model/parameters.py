@@ -66,12 +66,20 @@ class TowerShape:
         if not isinstance(values, dict) or set(values) != names:
             raise DamagedError(f"{where}: expected the fields {sorted(names)}; export the bundle again")
         for name, value in values.items():
-            is_right = isinstance(value, bool) if name == "quick_gelu" else isinstance(value, int) and 0 <= value <= 1_000_000
+            is_right = (
+                isinstance(value, bool) if name == "quick_gelu" else isinstance(value, int) and 0 <= value <= 1_000_000
+            )
             if not is_right:
-                raise DamagedError(f"{where}.{name}: expected a small whole number or true/false, found {value!r}; export the bundle again")
+                raise DamagedError(
+                    f"{where}.{name}: expected a small whole number or true/false, found {value!r}; export the bundle "
+                    "again"
+                )
         shape = cls(**values)
         if not (0 <= shape.tail_blocks <= shape.layers and shape.heads > 0 and shape.width % shape.heads == 0):
-            raise DamagedError(f"{where}: {shape.layers} layers, {shape.tail_blocks} tail blocks and {shape.heads} heads do not fit together")
+            raise DamagedError(
+                f"{where}: {shape.layers} layers, {shape.tail_blocks} tail blocks and {shape.heads} heads do not fit "
+                "together"
+            )
         return shape
 
 

@@ -45,7 +45,9 @@ class Preprocessing:
         """Checked reading of a manifest's entry. Raises DamagedError naming `where` and the field."""
         names = sorted(cls.__dataclass_fields__)
         if not isinstance(values, dict) or set(values) != set(names):
-            raise DamagedError(f"{where}: expected the fields {names}, found {str(values)[:100]!r}; export the bundle again")
+            raise DamagedError(
+                f"{where}: expected the fields {names}, found {str(values)[:100]!r}; export the bundle again"
+            )
         size = values["size"]
         if type(size) is not int or not 1 <= size <= MAX_SIZE:
             raise _damaged(f"{where}.size", f"a whole number from 1 to {MAX_SIZE}", size)
@@ -69,7 +71,8 @@ def pixels(image: Image.Image, spec: Preprocessing) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=4)
 def _normalised(spec: Preprocessing) -> NDArray[np.float32]:
-    """(3, 256): of each grey level in each channel. To look it up takes a fifth of the time of computing it for every pixel."""
+    """(3, 256): of each grey level in each channel. To look it up takes a fifth of the time of computing it for
+    every pixel."""
     scaled = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
     return np.ascontiguousarray(((scaled - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)).T)
 
@@ -101,7 +104,11 @@ def crop_offset(side: int, size: int) -> int:
 
 def _channels(values: object, low: float, where: str) -> tuple[float, float, float]:
     """Three numbers from `low` to 1. Raises DamagedError naming `where`."""
-    if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(type(v) in (int, float) and low <= v <= 1 for v in values):
+    if (
+        not isinstance(values, (list, tuple))
+        or len(values) != 3
+        or not all(type(v) in (int, float) and low <= v <= 1 for v in values)
+    ):
         raise _damaged(where, f"three numbers from {low} to 1", values)
     return float(values[0]), float(values[1]), float(values[2])
 

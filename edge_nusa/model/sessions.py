@@ -7,11 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import DamagedError
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 
-REFUSALS = ("Fail", "InvalidGraph", "InvalidProtobuf", "InvalidArgument", "NoSuchFile", "NoModel", "NotImplemented", "RuntimeException", "EPFail")
+REFUSALS = (
+    "Fail",
+    "InvalidGraph",
+    "InvalidProtobuf",
+    "InvalidArgument",
+    "NoSuchFile",
+    "NoModel",
+    "NotImplemented",
+    "RuntimeException",
+    "EPFail",
+)
 """Names of the exceptions that onnxruntime raises for a graph; they have no parent of their own."""
 
 
@@ -33,17 +43,24 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
         options.add_external_initializers(list(values), list(values.values()))
     disabled: list[str] = []
     if bundle.manifest.precision == "fp32":
-        # Weights are used where they lie, mapped from the bundle: neither transposed (which folds into a copy) nor packed
-        # (another). ViT-B/32: opens in 0.1 s instead of 0.7 s, 32 MiB of its own memory instead of 428 (docs/performance.md).
+        # Weights are used where they lie, mapped from the bundle: neither transposed (which folds into a copy) nor
+        # packed
+        # (another). ViT-B/32: opens in 0.1 s instead of 0.7 s, 32 MiB of its own memory instead of 428
+        # (docs/performance.md).
         options.add_session_config_entry("session.disable_prepacking", "1")
         disabled = ["ConstantFolding"]
     path = bundle.path(f"{name}.onnx")
     state = onnxruntime.capi.onnxruntime_pybind11_state
     refusals = tuple(kind for name in REFUSALS if (kind := getattr(state, name, None)))
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
+        )
     except refusals as error:
-        raise DamagedError(f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({_first_line(error)}); export it again or update onnxruntime") from error
+        raise DamagedError(
+            f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({_first_line(error)}); export it again or "
+            "update onnxruntime"
+        ) from error
     session.injected = values  # the session reads the arrays in place, so they must live as long as it does
     return session
 
@@ -65,10 +82,10 @@ def tail_weights(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray])
     return weights
 
 
-
-
 def run(session: Any, feeds: Mapping[str, np.ndarray], chunk: int = 16) -> list[np.ndarray]:
     """All outputs of a session over a long batch, `chunk` rows at a time, concatenated."""
     count = len(next(iter(feeds.values())))
-    parts = [session.run(None, {name: array[i : i + chunk] for name, array in feeds.items()}) for i in range(0, count, chunk)]
+    parts = [
+        session.run(None, {name: array[i : i + chunk] for name, array in feeds.items()}) for i in range(0, count, chunk)
+    ]
     return [np.concatenate(column) for column in zip(*parts, strict=True)]

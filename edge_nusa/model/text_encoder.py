@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.model.tokenizer import Tokenizer
 
 
@@ -25,7 +25,9 @@ class TextEncoder:
     def tokenizer(self) -> Tokenizer:
         """The bundle's tokenizer."""
         if self._tokenizer is None:
-            self._tokenizer = Tokenizer(self.bundle.read("tokenizer.json"), self.bundle.manifest.vocab_size, self.bundle.manifest.text.size)
+            self._tokenizer = Tokenizer(
+                self.bundle.read("tokenizer.json"), self.bundle.manifest.vocab_size, self.bundle.manifest.text.size
+            )
         return self._tokenizer
 
     def hidden(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +45,9 @@ class TextEncoder:
 
     def tail(self, merged: Mapping[str, np.ndarray]) -> Any:
         """A session of the text tail with these merged matrices (none: the untouched tail)."""
-        return sessions.open_session(self.bundle, "text_tail", self.threads, sessions.tail_weights(self.bundle, "text", merged))
+        return sessions.open_session(
+            self.bundle, "text_tail", self.threads, sessions.tail_weights(self.bundle, "text", merged)
+        )
 
     def embeddings(self, tail: Any, prompts: Sequence[str]) -> np.ndarray:
         """(B, D) float32 unit-norm embeddings of whole prompts."""

@@ -38,18 +38,27 @@ class Tokenizer:
         try:
             self._encoder: Any = tokenizers.Tokenizer.from_buffer(data)
         except Exception as error:  # the library raises bare Exception for every malformed file
-            raise DamagedError(f"tokenizer.json: expected a file of the package `tokenizers`, but {error}; export the bundle again") from error
+            raise DamagedError(
+                f"tokenizer.json: expected a file of the package `tokenizers`, but {error}; export the bundle again"
+            ) from error
         if self._encoder.get_vocab_size() != vocab_size - 2:
-            raise DamagedError(f"tokenizer.json: expected {vocab_size - 2} tokens, found {self._encoder.get_vocab_size()}; export the bundle again")
+            raise DamagedError(
+                f"tokenizer.json: expected {vocab_size - 2} tokens, found {self._encoder.get_vocab_size()}; export the "
+                "bundle again"
+            )
         self._start, self._end, self._context = vocab_size - 2, vocab_size - 1, context
 
     def __call__(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Token ids (B, T) int64, T the longest text's length and at most the context, and the end's position (B,) int64.
+        """Token ids (B, T) int64, T the longest text's length and at most the context, and the end's position (B,)
+        int64.
 
         Longer texts are cut so that the last id is the end of text. Positions after the end hold 0; attention is
         causal, so they do not matter and T need not be the whole context.
         """
-        rows = [[self._start, *encoding.ids, self._end] for encoding in self._encoder.encode_batch([clean(t) for t in texts])]
+        rows = [
+            [self._start, *encoding.ids, self._end]
+            for encoding in self._encoder.encode_batch([clean(t) for t in texts])
+        ]
         rows = [row if len(row) <= self._context else [*row[: self._context - 1], self._end] for row in rows]
         ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
         for index, row in enumerate(rows):

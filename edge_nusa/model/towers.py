@@ -20,12 +20,19 @@ def _blocks(shape: TowerShape, first: int, last: int) -> nn.ModuleDict:
     return nn.ModuleDict({str(i): Block(shape) for i in range(first, last)})
 
 
-def _one_token_through(blocks: nn.ModuleDict, hidden: Tensor, token: Tensor, mask: Tensor | None, rows: Tensor | None) -> Tensor:
-    """One token of each sequence after the blocks (none: as it came). hidden (B, N, E), token (B,), mask (N, N), rows of it (B, 1, 1, N) -> (B, E)."""
+def _one_token_through(
+    blocks: nn.ModuleDict, hidden: Tensor, token: Tensor, mask: Tensor | None, rows: Tensor | None
+) -> Tensor:
+    """One token of each sequence after the blocks (none: as it came). hidden (B, N, E), token (B,), mask (N, N),
+    rows of it (B, 1, 1, N) -> (B, E)."""
     chain = cast("list[Block]", list(blocks.values()))
     for block in chain[:-1]:
         hidden = block(hidden, mask)
-    return chain[-1].one_token(hidden, token, rows) if chain else hidden[torch.arange(hidden.shape[0], device=hidden.device), token]
+    return (
+        chain[-1].one_token(hidden, token, rows)
+        if chain
+        else hidden[torch.arange(hidden.shape[0], device=hidden.device), token]
+    )
 
 
 def _causal_mask(tokens: int) -> Tensor:
@@ -47,8 +54,10 @@ def _rolled(rows: Tensor, by: int) -> Tensor:
 def layout(patches: Tensor, width: int) -> Tensor:
     """Where things are: contrasts of the four quadrants' mean tokens (top-bottom, left-right, diagonal), folded.
 
-    patches (B, S, S, E) -> (B, width), width a divisor of E. The three contrasts are added with channels shifted against
-    each other, a sketch that keeps nearly all of what they say together (docs/evidence.md). With S odd the middle belongs
+    patches (B, S, S, E) -> (B, width), width a divisor of E. The three contrasts are added with channels shifted
+    against
+    each other, a sketch that keeps nearly all of what they say together (docs/evidence.md). With S odd the middle
+    belongs
     to both halves.
     """
     side, channels = patches.shape[1], patches.shape[3]
@@ -97,7 +106,8 @@ class ImageTrunk(nn.Module):
 
 
 class ImageTail(nn.Module):
-    """The last blocks of the image tower, adapted: tokens at the cut -> embedding. The last one computes the class token alone."""
+    """The last blocks of the image tower, adapted: tokens at the cut -> embedding. The last one computes the class
+    token alone."""
 
     def __init__(self, shape: TowerShape) -> None:
         super().__init__()
@@ -107,7 +117,9 @@ class ImageTail(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens (B, N, E) float32 -> (B, D) unit norm."""
-        pooled = _one_token_through(self.blocks, tokens, torch.zeros_like(tokens[:, 0, 0], dtype=torch.int64), None, None)
+        pooled = _one_token_through(
+            self.blocks, tokens, torch.zeros_like(tokens[:, 0, 0], dtype=torch.int64), None, None
+        )
         return functional.normalize(self.ln_post(pooled) @ self.proj, dim=-1)
 
 
@@ -132,7 +144,8 @@ class TextTrunk(nn.Module):
 
 
 class TextTail(nn.Module):
-    """The last blocks of the text tower, adapted: hidden states at the cut -> anchors. The last one computes the end token alone."""
+    """The last blocks of the text tower, adapted: hidden states at the cut -> anchors. The last one computes the end
+    token alone."""
 
     def __init__(self, shape: TowerShape) -> None:
         super().__init__()
@@ -145,13 +158,17 @@ class TextTail(nn.Module):
     def forward(self, hidden: Tensor, last: Tensor) -> Tensor:
         """hidden (B, T, E) float32, last (B,) int64 the end-of-text position -> (B, D) unit norm."""
         tokens = hidden.shape[1]
-        pooled = _one_token_through(self.blocks, hidden, last, self.mask[:tokens, :tokens], self.mask[last, :tokens].unflatten(0, (-1, 1, 1)))
+        pooled = _one_token_through(
+            self.blocks, hidden, last, self.mask[:tokens, :tokens], self.mask[last, :tokens].unflatten(0, (-1, 1, 1))
+        )
         return functional.normalize(self.ln_final(pooled) @ self.text_projection, dim=-1)
 
     def after_prefix(self, hidden: Tensor, last: Tensor, prefix: int) -> Tensor:
-        """`forward` where the first `prefix` hidden states of all B texts are the same: causal, so they pass once, and not B times.
+        """`forward` where the first `prefix` hidden states of all B texts are the same: causal, so they pass once,
+        and not B times.
 
-        Dropout falls on the prefix once for all texts. hidden (B, T, E), last (B,) int64 >= prefix -> (B, D). Without blocks, or with nothing in common, it is `forward`.
+        Dropout falls on the prefix once for all texts. hidden (B, T, E), last (B,) int64 >= prefix -> (B, D). Without
+        blocks, or with nothing in common, it is `forward`.
         """
         if not prefix or not len(self.blocks):
             return self(hidden, last)  # type: ignore[no-any-return]
@@ -161,5 +178,7 @@ class TextTail(nn.Module):
         for block in chain[:-1]:
             rows = block.after_prefix(rows, prefix, count, self.mask[:tokens, :tokens])
         token = prefix + torch.arange(count) * (tokens - prefix) + last - prefix
-        pooled = chain[-1].one_token_after_prefix(rows, token, prefix, self.mask[last, :tokens].unflatten(0, (-1, 1, 1)))
+        pooled = chain[-1].one_token_after_prefix(
+            rows, token, prefix, self.mask[last, :tokens].unflatten(0, (-1, 1, 1))
+        )
         return functional.normalize(self.ln_final(pooled) @ self.text_projection, dim=-1)

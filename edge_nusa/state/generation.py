@@ -1,6 +1,7 @@
 """One generation of the state: its files, its manifest, and the one-line pointer to it; every byte of them is checked.
 
-manifest.json: canonical JSON (sorted keys, no spaces, one line) of format_version, generation, parent, operation, created,
+manifest.json: canonical JSON (sorted keys, no spaces, one line) of format_version, generation, parent, operation,
+created,
 basis_hash, files {name: {sha256, bytes}} and sha256, which is the SHA-256 of the same line without that entry.
 CURRENT: canonical JSON of format_version, generation and sha256, the SHA-256 of that generation's manifest.json.
 Neither holds an absolute path or a host name.
@@ -15,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.files import durable
 from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.files import durable
 from edge_nusa.files.file_record import FileRecord, sha256_hex
 
 FORMAT_VERSION = 1
@@ -52,7 +53,9 @@ class Generation:
         """The bytes of a file, checked. Raises InputError (not a file of this generation) or DamagedError."""
         record = self.files.get(name)
         if record is None:
-            raise InputError(f"{self.folder}: expected one of the files {sorted(self.files)}, found {name!r}; ask for one of those")
+            raise InputError(
+                f"{self.folder}: expected one of the files {sorted(self.files)}, found {name!r}; ask for one of those"
+            )
         data = _read(self.folder / name, record.bytes + 1)
         if len(data) != record.bytes:
             found = f"{len(data)} bytes" if len(data) < record.bytes else "more"
@@ -135,7 +138,9 @@ def load_generation(folder: Path) -> Generation:
         raise damaged(where, f"content with the SHA-256 {seal}", "other content")
     if record.get("format_version") != FORMAT_VERSION:
         found = record.get("format_version")
-        raise DamagedError(f"{where}: expected format_version {FORMAT_VERSION}, found {found}; use the edge-nusa that wrote it")
+        raise DamagedError(
+            f"{where}: expected format_version {FORMAT_VERSION}, found {found}; use the edge-nusa that wrote it"
+        )
     generation = _from_record(folder, record, where)
     if generation.manifest() != data or not 0 <= generation.parent < generation.number:
         raise damaged(where, "a canonical manifest with its parent before it", "another form")

@@ -8,9 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from edge_nusa.files import durable
 from edge_nusa.errors import DamagedError, ResourceError
-from edge_nusa.state.generation import MANIFEST_NAME, Generation, Pointer, damaged, folder_name, load_generation, pointer_to
+from edge_nusa.files import durable
+from edge_nusa.state.generation import (
+    MANIFEST_NAME,
+    Generation,
+    Pointer,
+    damaged,
+    folder_name,
+    load_generation,
+    pointer_to,
+)
 
 _POINTER_LIMIT_BYTES = 4096
 _READ_TRIES = 20
@@ -58,7 +66,9 @@ class StateReader:
                 # A generation is pruned only when the pointer has left it: an unchanged pointer means real damage.
                 if self._pointer_bytes() == before:
                     raise
-        raise ResourceError(f"{self.folder}: expected a pause between writers, found {_READ_TRIES} changes while reading; run it again")
+        raise ResourceError(
+            f"{self.folder}: expected a pause between writers, found {_READ_TRIES} changes while reading; run it again"
+        )
 
     def _load(self, pointer_bytes: bytes | None) -> Generation | None:
         if pointer_bytes is None:
@@ -76,7 +86,9 @@ class StateReader:
     def _check_basis(self, generation: Generation) -> None:
         if generation.basis_hash != self.basis_hash:
             found = f"expected basis {self.basis_hash}, found {generation.basis_hash} in {generation.folder}"
-            raise DamagedError(f"this state belongs to another bundle: {found}; pass the --bundle it was made with or another --state")
+            raise DamagedError(
+                f"this state belongs to another bundle: {found}; pass the --bundle it was made with or another --state"
+            )
 
     def _pointer_bytes(self) -> bytes | None:
         try:
@@ -93,7 +105,9 @@ class StateReader:
             return []
         except OSError as error:
             raise durable.storage_error(error, f"list {self._generations}") from error
-        return sorted(int(name) for name in names if name.isdecimal() and name == folder_name(int(name)) and int(name) > 0)
+        return sorted(
+            int(name) for name in names if name.isdecimal() and name == folder_name(int(name)) and int(name) > 0
+        )
 
     def _readable(self, number: int) -> Generation | None:
         try:

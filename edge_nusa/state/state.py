@@ -22,9 +22,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from edge_nusa.files import durable
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
-from edge_nusa.state.generation import EMPTY_POINTER, FORMAT_VERSION, MANIFEST_NAME, Generation, Pointer, describe, folder_name, pointer_to
+from edge_nusa.files import durable
+from edge_nusa.state.generation import (
+    EMPTY_POINTER,
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    Generation,
+    Pointer,
+    describe,
+    folder_name,
+    pointer_to,
+)
 from edge_nusa.state.reader import StateReader
 
 __all__ = ["FORMAT_VERSION", "GENERATIONS_KEPT", "Generation", "State"]
@@ -45,7 +54,9 @@ class State(StateReader):
     def writer(self, timeout_seconds: float = 60) -> Iterator[None]:
         """Holds the state for writing; removes what killed writers left. Raises ResourceError when another keeps it."""
         if self._writer_thread == threading.get_ident():
-            raise EdgeNusaError(f"{self.folder}: expected one writer() at a time, found one inside another; use the outer one")
+            raise EdgeNusaError(
+                f"{self.folder}: expected one writer() at a time, found one inside another; use the outer one"
+            )
         with durable.explained(f"open {self.folder} for writing"):
             durable.make_folder(self._generations)
             lock = self._lock(timeout_seconds)
@@ -99,7 +110,9 @@ class State(StateReader):
         with durable.explained(f"undo in {self.folder}"):
             self._point_to(pointer_to(target) if target else EMPTY_POINTER)
         if damage is not None:
-            _log.warning("%s; undo went to generation %d, the newest readable one", damage, target.number if target else 0)
+            _log.warning(
+                "%s; undo went to generation %d, the newest readable one", damage, target.number if target else 0
+            )
         return target
 
     def _parent(self, current: Generation | None) -> Generation | None:
@@ -111,7 +124,9 @@ class State(StateReader):
         parent = self._readable(current.parent)
         if parent is None:
             rule = f"expected generation {current.parent} to go back to, found it gone or damaged"
-            raise InputError(f"{self.folder}: {rule}; the last {GENERATIONS_KEPT} generations are kept, see `edge-nusa history`")
+            raise InputError(
+                f"{self.folder}: {rule}; the last {GENERATIONS_KEPT} generations are kept, see `edge-nusa history`"
+            )
         return parent
 
     def _newest_readable(self) -> Generation | None:
@@ -123,7 +138,10 @@ class State(StateReader):
 
     def _require_writer(self, verb: str) -> None:
         if self._writer_thread != threading.get_ident():
-            raise EdgeNusaError(f"{self.folder}: expected {verb}() inside `with state.writer():`, found no lock held; take the lock first")
+            raise EdgeNusaError(
+                f"{self.folder}: expected {verb}() inside `with state.writer():`, found no lock held; take the lock "
+                "first"
+            )
 
     def _lock(self, timeout_seconds: float) -> FileLock:
         lock = FileLock(self.folder / "lock", timeout=timeout_seconds, mode=durable.FILE_MODE)

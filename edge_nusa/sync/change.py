@@ -1,7 +1,9 @@
-"""The difference of two knowledges over one basis, as exact as the head's integers: made, applied, and taken away from labels.
+"""The difference of two knowledges over one basis, as exact as the head's integers: made, applied, and taken away
+from labels.
 
 Let X be what a device knows, R the round that it is based on, D_1, D_2, ... the changes it has sent that R does not
-hold. The next change is D = X - E with E = R + D_1 + D_2 + ..., where a change is applied by forgetting the labels that it
+hold. The next change is D = X - E with E = R + D_1 + D_2 + ..., where a change is applied by forgetting the labels that
+it
 forgets and then adding its sums and cores. So X = E + D, exactly for the head (integers), and to float64 for cores.
 Letters: F features, R the pool's rank.
 """
@@ -13,9 +15,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import labels as label_names
-from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.knowledge.head import Head, mean_part
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 
@@ -33,7 +35,8 @@ class LabelChange:
 @dataclass(frozen=True)
 class Change:
     """cores: matrix -> (R, R) float64, what was added; gram (F, F) int64; labels by key, in the order they were taught;
-    spare, tasks and fusion (8, 7) int64 (`edge_nusa.knowledge.fusion`): what was added; forgets: (label key, tasks then)."""
+    spare, tasks and fusion (8, 7) int64 (`edge_nusa.knowledge.fusion`): what was added; forgets: (label key, tasks
+    then)."""
 
     cores: Mapping[str, np.ndarray]
     gram: np.ndarray
@@ -65,7 +68,8 @@ def nothing_changed(feature_count: int) -> Change:
 
 
 def without_anchors(knowledge: Knowledge) -> Knowledge:
-    """The same without its anchors, which follow from labels and cores and are made anew by `edge_nusa.model.text_encoder`."""
+    """The same without its anchors, which follow from labels and cores and are made anew by
+    `edge_nusa.model.text_encoder`."""
     none = np.zeros((len(knowledge.labels), 0), np.float32)
     return replace(knowledge, frozen_anchors=none, adapted_anchors=none)
 
@@ -74,7 +78,10 @@ def check_shared(knowledge: Knowledge) -> None:
     """Raises UsageError for a knowledge whose weights do not lie in the shared basis, so that it cannot be merged."""
     if knowledge.recipe.rule != "pool" or not knowledge.recipe.has_head:
         name = knowledge.recipe.name
-        raise UsageError(f"expected a state taught with --recipe device, whose cores share the bundle's basis, found --recipe {name}; use another --state to sync")
+        raise UsageError(
+            "expected a state taught with --recipe device, whose cores share the bundle's basis, found --recipe "
+            f"{name}; use another --state to sync"
+        )
 
 
 def difference(now: Knowledge, before: Knowledge, done: Collection[tuple[str, int]]) -> Change:
@@ -84,17 +91,29 @@ def difference(now: Knowledge, before: Knowledge, done: Collection[tuple[str, in
     before = forget(before, [key for key, _ in forgets])
     cores = {name: core - before.cores[name] for name, core in now.cores.items()}
     spare, tasks = now.head.spare - before.head.spare, now.tasks - before.tasks
-    return Change(cores, now.head.gram - before.head.gram, _label_changes(now, before), spare, tasks, now.fusion - before.fusion, forgets)
+    return Change(
+        cores,
+        now.head.gram - before.head.gram,
+        _label_changes(now, before),
+        spare,
+        tasks,
+        now.fusion - before.fusion,
+        forgets,
+    )
 
 
 def _label_changes(now: Knowledge, before: Knowledge) -> dict[str, LabelChange]:
-    columns = {label_names.key(name): (knowledge, i) for knowledge in (before, now) for i, name in enumerate(knowledge.names)}
+    columns = {
+        label_names.key(name): (knowledge, i) for knowledge in (before, now) for i, name in enumerate(knowledge.names)
+    }
     old = {label_names.key(name): i for i, name in enumerate(before.names)}
     new = {label_names.key(name): i for i, name in enumerate(now.names)}
     empty = np.zeros(len(now.head.gram), np.int64)
     found: dict[str, LabelChange] = {}
     for key, (knowledge, column) in columns.items():
-        after_sums, after_count = (now.head.sums[:, new[key]], int(now.head.counts[new[key]])) if key in new else (empty, 0)
+        after_sums, after_count = (
+            (now.head.sums[:, new[key]], int(now.head.counts[new[key]])) if key in new else (empty, 0)
+        )
         sums, count = (before.head.sums[:, old[key]], int(before.head.counts[old[key]])) if key in old else (empty, 0)
         if after_count != count or (after_sums != sums).any():
             found[key] = LabelChange(knowledge.labels[column], after_count - count, after_sums - sums)
@@ -129,7 +148,14 @@ def applied(knowledge: Knowledge, change: Change, void: Collection[str] = ()) ->
     head = Head(gram, stacked, np.array([counts[i] for i in kept], np.int64), spare)
     cores = {name: core + change.cores[name] if name in change.cores else core for name, core in base.cores.items()}
     losses = np.maximum(base.fusion + change.fusion, 0)
-    whole = replace(base, labels=tuple(labels[i] for i in kept), head=head, cores=cores, tasks=base.tasks + change.tasks, fusion=losses)
+    whole = replace(
+        base,
+        labels=tuple(labels[i] for i in kept),
+        head=head,
+        cores=cores,
+        tasks=base.tasks + change.tasks,
+        fusion=losses,
+    )
     return without_anchors(whole)
 
 
@@ -145,12 +171,17 @@ def forget(knowledge: Knowledge, keys: Iterable[str]) -> Knowledge:
 def _joined(known: Label, one: LabelChange) -> Label:
     """One label taught twice: the name and template that came first, all pictures, the wider novelty."""
     template = known.template if known.template is not None else one.label.template
-    return replace(known, images=known.images + one.pictures, template=template, novelty=max(known.novelty, one.label.novelty))
+    return replace(
+        known, images=known.images + one.pictures, template=template, novelty=max(known.novelty, one.label.novelty)
+    )
 
 
 def _is_left(name: str, count: int, sums: np.ndarray) -> bool:
     if count > 0:
         return True
     if count < 0 or sums.any():
-        raise DamagedError(f"the label {name!r}: expected at least one picture left or nothing of it, found {count}; the change takes back what was never given")
+        raise DamagedError(
+            f"the label {name!r}: expected at least one picture left or nothing of it, found {count}; the change takes "
+            "back what was never given"
+        )
     return False

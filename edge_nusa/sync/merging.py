@@ -1,12 +1,16 @@
-"""Merging what devices gained: the head's integers by adding, labels by their keys, forgetting by one rule, cores by a mean.
+"""Merging what devices gained: the head's integers by adding, labels by their keys, forgetting by one rule, cores by
+a mean.
 
 All cores C lie in one fixed basis, so W_0 + U (sum w_i C_i) V^T = sum w_i (W_0 + U C_i V^T): merging cores is merging
-weights, exactly. G, Q and counts are sums over pictures, so adding them gives the bits that one device would have, had it
+weights, exactly. G, Q and counts are sums over pictures, so adding them gives the bits that one device would have, had
+it
 seen every picture.
 
-Forgetting: it wins over every teaching that had not seen it. A label that any device takes back is gone in the next round,
+Forgetting: it wins over every teaching that had not seen it. A label that any device takes back is gone in the next
+round,
 with all pictures taught by devices that were based on an earlier round; whoever teaches it again after that round, or
-after its own forgetting, brings it back with the new pictures alone. A forgetting that comes later than that, but was made
+after its own forgetting, brings it back with the new pictures alone. A forgetting that comes later than that, but was
+made
 before, is of the old label and changes nothing.
 """
 
@@ -26,7 +30,8 @@ from edge_nusa.sync.rules import Rule
 
 @dataclass(frozen=True)
 class Step:
-    """One change of a device: its number among the device's updates, and the number of the round that it is based on."""
+    """One change of a device: its number among the device's updates, and the number of the round that it is based
+    on."""
 
     sequence: int
     base: int
@@ -68,7 +73,8 @@ def void_labels(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Map
 
 
 def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, forgets: Iterable[str]) -> Round:
-    """The next round. contributions: in an order that does not depend on when they came, one in memory at a time; rule: for
+    """The next round. contributions: in an order that does not depend on when they came, one in memory at a time;
+    rule: for
     the cores; forgets: keys of the labels that are taken back.
     """
     number = before.number + 1
@@ -85,7 +91,14 @@ def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, for
     cores = {name: core + added[name] if name in added else core for name, core in before.knowledge.cores.items()}
     gone = label_keys(before.knowledge) - label_keys(knowledge) - set(forgets)
     withdrawn = {**before.withdrawn, **dict.fromkeys(gone, number)}
-    return replace(before, number=number, knowledge=replace(knowledge, cores=cores), forgotten=forgotten, received=received, withdrawn=withdrawn)
+    return replace(
+        before,
+        number=number,
+        knowledge=replace(knowledge, cores=cores),
+        forgotten=forgotten,
+        received=received,
+        withdrawn=withdrawn,
+    )
 
 
 def label_keys(knowledge: Knowledge) -> set[str]:
@@ -94,9 +107,11 @@ def label_keys(knowledge: Knowledge) -> set[str]:
 
 
 def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]], quorum: int) -> list[str]:
-    """The keys of the labels that at least `quorum` devices want taken back, in this round's updates or in earlier ones.
+    """The keys of the labels that at least `quorum` devices want taken back, in this round's updates or in earlier
+    ones.
 
-    told: (device, number of the round that an update is based on, keys that it takes back). One that is based on a round
+    told: (device, number of the round that an update is based on, keys that it takes back). One that is based on a
+    round
     before the fleet's last forgetting of a label says nothing of that label taught anew.
     """
     votes: dict[str, set[str]] = {}
@@ -112,11 +127,14 @@ def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]]
 
 
 def _received(earlier: Received, one: Contribution, forgotten: Mapping[str, int]) -> Received:
-    """What the round says of the device. A forgetting is remembered until the device is based on the round that did it, or
+    """What the round says of the device. A forgetting is remembered until the device is based on the round that did
+    it, or
     has taught the label again while it waited for other devices to want the same."""
     forgot = dict(earlier.forgot)
     for step in one.steps:
-        forgot = {key: own for key, own in forgot.items() if key not in step.change.labels or forgotten.get(key, 0) > own.base}
+        forgot = {
+            key: own for key, own in forgot.items() if key not in step.change.labels or forgotten.get(key, 0) > own.base
+        }
         forgot |= dict.fromkeys(step.change.forgotten_keys, Forgot(step.sequence, step.base))
     seen = one.steps[-1].base
     kept = {key: own for key, own in forgot.items() if not own.base < forgotten.get(key, 0) <= seen}

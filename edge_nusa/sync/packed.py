@@ -1,4 +1,5 @@
-"""The form in which numbers travel: safetensors of byte planes, halves or bytes, packed by zlib; nothing runs when it is read.
+"""The form in which numbers travel: safetensors of byte planes, halves or bytes, packed by zlib; nothing runs when
+it is read.
 
 | tensor | what |
 |---|---|
@@ -16,11 +17,11 @@ from typing import Literal
 
 import numpy as np
 
-from edge_nusa.files import tensor_file
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import DamagedError
+from edge_nusa.files import tensor_file
 from edge_nusa.knowledge.knowledge import LARGEST_NORM, feature_count
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync import gram_form
 
 Precision = Literal["float32", "float16", "int8"]
@@ -28,18 +29,24 @@ LEVEL = 6
 
 
 LARGEST_CORE = 10.0
-"""One update moves a matrix by at most this many times the norm of its pool's own values; three real lessons move it by 0.6 to 1.1."""
+"""One update moves a matrix by at most this many times the norm of its pool's own values; three real lessons move it
+by 0.6 to 1.1."""
 
 
 class Layout:
-    """The sizes that a bundle gives to every update and round: F features, R of each adapted matrix, and the largest norm of
+    """The sizes that a bundle gives to every update and round: F features, R of each adapted matrix, and the largest
+    norm of
     what one update may add to its core."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.basis_hash = bundle.manifest.basis_hash
         self.features = feature_count(bundle)
-        self.ranks = {name: bundle.manifest.method.pool_rank[tower] for tower in DEVICE.towers for name in bundle.matrices(tower)}
-        self.largest_cores = {name: LARGEST_CORE * float(np.linalg.norm(bundle.pools[name].tail_values)) for name in self.ranks}
+        self.ranks = {
+            name: bundle.manifest.method.pool_rank[tower] for tower in DEVICE.towers for name in bundle.matrices(tower)
+        }
+        self.largest_cores = {
+            name: LARGEST_CORE * float(np.linalg.norm(bundle.pools[name].tail_values)) for name in self.ranks
+        }
 
     def largest_bytes(self, labels: int) -> int:
         """No honest packed numbers of so many labels unpack to more bytes."""
@@ -69,13 +76,20 @@ def unpack(data: bytes, most_bytes: int, where: str) -> dict[str, np.ndarray]:
         inflater = zlib.decompressobj()
         raw = inflater.decompress(data, most_bytes)
     except zlib.error as error:
-        raise DamagedError(f"{where}: expected packed numbers, found {len(data)} bytes that are not ({error}); send it again") from error
+        raise DamagedError(
+            f"{where}: expected packed numbers, found {len(data)} bytes that are not ({error}); send it again"
+        ) from error
     if not inflater.eof or inflater.unused_data:
-        raise DamagedError(f"{where}: expected packed numbers of at most {most_bytes} bytes and nothing after them, found others; send it again")
+        raise DamagedError(
+            f"{where}: expected packed numbers of at most {most_bytes} bytes and nothing after them, found others; "
+            "send it again"
+        )
     return tensor_file.decode(raw, where)
 
 
-def head_of(tensors: Mapping[str, np.ndarray], layout: Layout, labels: int, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def head_of(
+    tensors: Mapping[str, np.ndarray], layout: Layout, labels: int, where: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(gram (F, F), sums (L, F), counts (L,)) int64. Raises DamagedError naming `where`."""
     form = {name.removeprefix("gram."): tensor for name, tensor in tensors.items() if name.startswith("gram.")}
     rest = {name: tensors[name] for name in ("sums", "counts") if name in tensors}
@@ -85,22 +99,33 @@ def head_of(tensors: Mapping[str, np.ndarray], layout: Layout, labels: int, wher
     return gram, gram_form.numbers(rest["sums"], (labels, layout.features), where), rest["counts"]
 
 
-def cores_of(tensors: Mapping[str, np.ndarray], layout: Layout, allowed: Sequence[Precision], where: str) -> dict[str, np.ndarray]:
-    """matrix -> (R, R) float64, zero where none are given. Raises DamagedError for other matrices, shapes, kinds or norms over 1e4."""
+def cores_of(
+    tensors: Mapping[str, np.ndarray], layout: Layout, allowed: Sequence[Precision], where: str
+) -> dict[str, np.ndarray]:
+    """matrix -> (R, R) float64, zero where none are given. Raises DamagedError for other matrices, shapes, kinds or
+    norms over 1e4."""
     given = {name.removeprefix("core."): tensor for name, tensor in tensors.items() if name.startswith("core.")}
     if not given:
         return {name: np.zeros((rank, rank)) for name, rank in layout.ranks.items()}
     if set(given) != set(layout.ranks):
-        raise DamagedError(f"{where}: expected the cores of {len(layout.ranks)} matrices, found others; it was made with another bundle")
+        raise DamagedError(
+            f"{where}: expected the cores of {len(layout.ranks)} matrices, found others; it was made with another "
+            "bundle"
+        )
     cores: dict[str, np.ndarray] = {}
     for name, tensor in given.items():
         rank, scale = layout.ranks[name], np.ones(1)
         if tensor.shape != (rank, rank) or tensor.dtype.name not in allowed:
-            raise DamagedError(f"{where}: {name}: expected {' or '.join(allowed)} {(rank, rank)}, found {tensor.dtype.name} {tensor.shape}")
+            raise DamagedError(
+                f"{where}: {name}: expected {' or '.join(allowed)} {(rank, rank)}, found {tensor.dtype.name} "
+                f"{tensor.shape}"
+            )
         if tensor.dtype == np.int8:
             scale = tensors.get(f"scale.{name}", np.zeros(0, np.float32))
             if scale.shape != (1,) or scale.dtype != np.float32 or not scale[0] > 0:
-                raise DamagedError(f"{where}: {name}: expected one positive scale, found {scale.dtype.name} {scale.shape}")
+                raise DamagedError(
+                    f"{where}: {name}: expected one positive scale, found {scale.dtype.name} {scale.shape}"
+                )
         cores[name] = tensor.astype(np.float64) * float(scale[0])
         if np.linalg.norm(cores[name]) > LARGEST_NORM:
             raise DamagedError(f"{where}: {name} has a norm over {LARGEST_NORM:.0e}; it was not learned")
@@ -109,7 +134,16 @@ def cores_of(tensors: Mapping[str, np.ndarray], layout: Layout, allowed: Sequenc
 
 def check_names(tensors: Mapping[str, np.ndarray], layout: Layout, where: str) -> None:
     """Raises DamagedError for a tensor that is none of the module docstring's."""
-    known = {"gram.index", "gram.columns", "gram.upper", "sums", "counts", *(f"{kind}.{name}" for kind in ("core", "scale") for name in layout.ranks)}
+    known = {
+        "gram.index",
+        "gram.columns",
+        "gram.upper",
+        "sums",
+        "counts",
+        *(f"{kind}.{name}" for kind in ("core", "scale") for name in layout.ranks),
+    }
     strange = sorted(set(tensors) - known)
     if strange:
-        raise DamagedError(f"{where}: the tensor {strange[0]!r} is not expected; it was made by another version or bundle")
+        raise DamagedError(
+            f"{where}: the tensor {strange[0]!r} is not expected; it was made by another version or bundle"
+        )

@@ -1,7 +1,8 @@
 """A round: what a fleet knows together, as the hub publishes it; packed numbers after one line of JSON.
 
 Line 1 is canonical JSON (format_version, fleet, number, basis_hash, recipe, tasks, answer, labels, spare, forgotten,
-received, and the SHA-256 of what follows); then come the packed numbers with float32 cores. A device trusts a round by the
+received, and the SHA-256 of what follows); then come the packed numbers with float32 cores. A device trusts a round by
+the
 hub's TUF metadata, which holds the SHA-256 of the whole file.
 """
 
@@ -14,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge import labels as label_names
 from edge_nusa.errors import DamagedError, EdgeNusaError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
@@ -38,7 +39,8 @@ class Forgot:
 
 @dataclass(frozen=True)
 class Received:
-    """What the hub has of one device: every update up to `through` is in the round, but for those refused, with the reason;
+    """What the hub has of one device: every update up to `through` is in the round, but for those refused, with the
+    reason;
     forgot: label key -> the device's own forgetting of it, until that device has seen the round that did it."""
 
     through: int = 0
@@ -52,7 +54,8 @@ class Received:
 
 @dataclass(frozen=True)
 class Round:
-    """number from 1 up (0: before the first); knowledge without anchors; forgotten: label key -> the last round that took it
+    """number from 1 up (0: before the first); knowledge without anchors; forgotten: label key -> the last round that
+    took it
     back; withdrawn: label key -> the last round in which all who taught it had undone that; received by device."""
 
     fleet: str
@@ -82,11 +85,21 @@ def encode(one: Round) -> bytes:
     }
     numbers = packed.pack(tensors)
     record = {
-        "format_version": FORMAT_VERSION, "fleet": one.fleet, "number": one.number, "basis_hash": one.basis_hash, "tasks": knowledge.tasks,
-        "fusion": knowledge.fusion.ravel().tolist(), "labels": [asdict(label) for label in knowledge.labels], "spare": head.spare,
-        "forgotten": dict(one.forgotten), "withdrawn": dict(one.withdrawn), "received": {device: asdict(entry) for device, entry in one.received.items()},
-        "recipe": knowledge.recipe.name, "sha256": sha256_hex(numbers), "bytes": len(numbers),
-    }  # fmt: skip
+        "format_version": FORMAT_VERSION,
+        "fleet": one.fleet,
+        "number": one.number,
+        "basis_hash": one.basis_hash,
+        "tasks": knowledge.tasks,
+        "fusion": knowledge.fusion.ravel().tolist(),
+        "labels": [asdict(label) for label in knowledge.labels],
+        "spare": head.spare,
+        "forgotten": dict(one.forgotten),
+        "withdrawn": dict(one.withdrawn),
+        "received": {device: asdict(entry) for device, entry in one.received.items()},
+        "recipe": knowledge.recipe.name,
+        "sha256": sha256_hex(numbers),
+        "bytes": len(numbers),
+    }
     return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n" + numbers
 
 
@@ -96,22 +109,33 @@ def decode(data: bytes, layout: Layout, where: str) -> Round:
     try:
         record = json.loads(line)
         if record["format_version"] != FORMAT_VERSION or record["recipe"] != DEVICE.name:
-            raise DamagedError(f"{where}: expected a round of format {FORMAT_VERSION}, found another; use the same edge-nusa on hub and devices")
+            raise DamagedError(
+                f"{where}: expected a round of format {FORMAT_VERSION}, found another; use the same edge-nusa on hub "
+                "and devices"
+            )
         if (len(numbers), sha256_hex(numbers)) != (record["bytes"], record["sha256"]):
             raise DamagedError(f"{where}: expected {record['bytes']} bytes of numbers, found others; pull it again")
         if record["basis_hash"] != layout.basis_hash:
-            found = f"expected a round over the basis {layout.basis_hash[:16]}..., found {str(record['basis_hash'])[:16]}..."
+            found = (
+                f"expected a round over the basis {layout.basis_hash[:16]}..., found "
+                f"{str(record['basis_hash'])[:16]}..."
+            )
             raise DamagedError(f"{where}: {found}; use the bundle that the fleet was made with")
         found_round = _round(record, numbers, layout, RoundMark(int(record["number"]), sha256_hex(data)), where)
     except DamagedError:
         raise
     except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise DamagedError(f"{where}: a field of the round is missing or of the wrong kind ({error}); pull it again") from error
+        raise DamagedError(
+            f"{where}: a field of the round is missing or of the wrong kind ({error}); pull it again"
+        ) from error
     return found_round
 
 
 def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMark, where: str) -> Round:
-    labels = tuple(Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"])) for e in record["labels"])
+    labels = tuple(
+        Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"]))
+        for e in record["labels"]
+    )
     tensors = packed.unpack(numbers, layout.largest_bytes(len(labels)), where)
     packed.check_names(tensors, layout, where)
     gram, sums, counts = packed.head_of(tensors, layout, len(labels), where)
@@ -121,9 +145,16 @@ def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMa
     cores = packed.cores_of(tensors, layout, ("float32",), where)
     knowledge = Knowledge(DEVICE, labels, none, none, cores, head, int(record["tasks"]), losses, {}, mark)
     received = {
-        str(device): Received(int(entry["through"]), {int(n): str(why) for n, why in entry["refused"].items()},
-                              {str(key): Forgot(int(own["sequence"]), int(own["base"])) for key, own in entry["forgot"].items()})  # fmt: skip
+        str(device): Received(
+            int(entry["through"]),
+            {int(n): str(why) for n, why in entry["refused"].items()},
+            {str(key): Forgot(int(own["sequence"]), int(own["base"])) for key, own in entry["forgot"].items()},
+        )  # fmt: skip
         for device, entry in record["received"].items()
     }
-    forgotten, withdrawn = ({str(key): int(number) for key, number in record[name].items()} for name in ("forgotten", "withdrawn"))
-    return Round(str(record["fleet"]), mark.number, str(record["basis_hash"]), knowledge, forgotten, received, withdrawn)
+    forgotten, withdrawn = (
+        {str(key): int(number) for key, number in record[name].items()} for name in ("forgotten", "withdrawn")
+    )
+    return Round(
+        str(record["fleet"]), mark.number, str(record["basis_hash"]), knowledge, forgotten, received, withdrawn
+    )

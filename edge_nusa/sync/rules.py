@@ -1,8 +1,10 @@
 """How the cores of many devices become one: a weighted mean, or a rule that some bad devices cannot bend.
 
-mean: weights are pictures. clip: the same, after every device's cores were scaled down to the median norm (Sun et al. 2019,
+mean: weights are pictures. clip: the same, after every device's cores were scaled down to the median norm (Sun et al.
+2019,
 arXiv 1911.07963). median and trimmed: of each number alone (Yin et al. 2018, arXiv 1803.01498). krum: the mean of the
-devices whose nearest others are nearest (multi-Krum, Blanchard et al. 2017). All but mean count devices alike or cap them.
+devices whose nearest others are nearest (multi-Krum, Blanchard et al. 2017). All but mean count devices alike or cap
+them.
 The robust rules keep one row a device in a temporary file, so memory does not grow with the number of devices.
 Letters: n devices, d numbers of all cores together.
 """
@@ -99,7 +101,8 @@ class Robust:
 
 
 def trimmed_mean(rows: np.ndarray, cut: int) -> np.ndarray:
-    """(d,) float64: of each column of (n, d) the mean without its `cut` largest and smallest; at most all but the middle go."""
+    """(d,) float64: of each column of (n, d) the mean without its `cut` largest and smallest; at most all but the
+    middle go."""
     ordered = np.sort(rows.astype(np.float64), axis=0)
     gone = min(cut, (len(ordered) - 1) // 2)
     return np.asarray(ordered[gone : len(ordered) - gone].mean(axis=0))
@@ -112,7 +115,8 @@ def clipping(rows: np.ndarray) -> np.ndarray:
 
 
 def multi_krum(rows: np.ndarray, bad: int) -> np.ndarray:
-    """The indices of the n - bad rows of (n, d) with the least sum of squared distances to their n - bad - 2 nearest."""
+    """The indices of the n - bad rows of (n, d) with the least sum of squared distances to their n - bad - 2
+    nearest."""
     count = len(rows)
     products = np.zeros((count, count))
     step = max(CHUNK_NUMBERS // count, 1)

@@ -1,6 +1,8 @@
-"""An update: what one device gained since its last one, as packed numbers and a statement that says all else and is signed.
+"""An update: what one device gained since its last one, as packed numbers and a statement that says all else and is
+signed.
 
-The statement is canonical JSON; the numbers are named by their SHA-256 in it, so one signature binds both. It holds label
+The statement is canonical JSON; the numbers are named by their SHA-256 in it, so one signature binds both. It holds
+label
 names, counts and settings, and no picture, path, host name or time. Fields are those of `Statement`.
 """
 
@@ -13,10 +15,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge import labels as label_names
 from edge_nusa.errors import DamagedError, EdgeNusaError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.change import Change, LabelChange
@@ -30,7 +32,8 @@ LARGEST_STATEMENT_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Place:
-    """Where an update belongs: the fleet, the basis, the device's key, its number from 1 up, the round it is based on, and
+    """Where an update belongs: the fleet, the basis, the device's key, its number from 1 up, the round it is based
+    on, and
     the rounds that this device refused."""
 
     fleet: str
@@ -69,7 +72,10 @@ class Statement:
         try:
             record = json.loads(data)
             if record.pop("format_version") != FORMAT_VERSION:
-                raise DamagedError(f"{where}: expected an update of format {FORMAT_VERSION}, found another; use the same edge-nusa on hub and devices")
+                raise DamagedError(
+                    f"{where}: expected an update of format {FORMAT_VERSION}, found another; use the same edge-nusa on "
+                    "hub and devices"
+                )
             statement = _statement(record)
             same = statement.to_bytes() == data
         except DamagedError:
@@ -83,18 +89,34 @@ class Statement:
 
 def _statement(record: dict[str, Any]) -> Statement:
     place = record["place"]
-    labels = tuple(Label(label_names.normalise(e["name"]), 0, e["template"], _finite(e["novelty"])) for e in record["labels"])
-    if record["precision"] not in get_args(Precision) or not all(label.template is None or _is_template(label.template) for label in labels):
+    labels = tuple(
+        Label(label_names.normalise(e["name"]), 0, e["template"], _finite(e["novelty"])) for e in record["labels"]
+    )
+    if record["precision"] not in get_args(Precision) or not all(
+        label.template is None or _is_template(label.template) for label in labels
+    ):
         raise ValueError("precision or template")
     if len(labels) > MOST_LABELS or len(record["forgets"]) > MOST_LABELS or len(place["refused_rounds"]) > MOST_LABELS:
         raise ValueError(f"over {MOST_LABELS} entries")
     return Statement(
-        Place(str(place["fleet"]), str(place["basis_hash"]), str(place["device"]), _count(place["sequence"]),
-              RoundMark(_count(place["round"]["number"]), str(place["round"]["sha256"])), tuple(str(one) for one in place["refused_rounds"])),
-        str(record["sha256"]), _count(record["size"]), record["precision"], str(record["gram_sha256"]), labels,
-        _whole(record["spare"]), _whole(record["tasks"]), _losses(record["fusion"]),
+        Place(
+            str(place["fleet"]),
+            str(place["basis_hash"]),
+            str(place["device"]),
+            _count(place["sequence"]),
+            RoundMark(_count(place["round"]["number"]), str(place["round"]["sha256"])),
+            tuple(str(one) for one in place["refused_rounds"]),
+        ),
+        str(record["sha256"]),
+        _count(record["size"]),
+        record["precision"],
+        str(record["gram_sha256"]),
+        labels,
+        _whole(record["spare"]),
+        _whole(record["tasks"]),
+        _losses(record["fusion"]),
         tuple((str(key), _count(at)) for key, at in record["forgets"]),
-    )  # fmt: skip
+    )
 
 
 def _is_template(template: object) -> bool:
@@ -151,15 +173,28 @@ def encode(change: Change, place: Place, precision: Precision) -> tuple[Statemen
 def decode(statement: Statement, numbers: bytes, layout: Layout, where: str) -> Change:
     """The change, exact in everything but the precision of the cores. Raises DamagedError naming `where`."""
     if len(numbers) != statement.size or sha256_hex(numbers) != statement.sha256:
-        raise DamagedError(f"{where}: expected {statement.size} bytes with the signed SHA-256, found {len(numbers)} bytes with another; send it again")
+        raise DamagedError(
+            f"{where}: expected {statement.size} bytes with the signed SHA-256, found {len(numbers)} bytes with "
+            "another; send it again"
+        )
     tensors = packed.unpack(numbers, layout.largest_bytes(len(statement.labels)), where)
     packed.check_names(tensors, layout, where)
     gram, sums, counts = packed.head_of(tensors, layout, len(statement.labels), where)
     if gram_sha256(gram) != statement.gram_sha256:
-        raise DamagedError(f"{where}: the matrix restored from its columns is not the one that was signed; send it again")
+        raise DamagedError(
+            f"{where}: the matrix restored from its columns is not the one that was signed; send it again"
+        )
     cores = packed.cores_of(tensors, layout, (statement.precision,), where)
     labels = {
         label_names.key(label.name): LabelChange(label, int(count), row)
         for label, count, row in zip(statement.labels, counts, sums, strict=True)
     }
-    return Change(cores, gram, labels, statement.spare, statement.tasks, np.array(statement.fusion, np.int64).reshape(fusion.SHAPE), statement.forgets)
+    return Change(
+        cores,
+        gram,
+        labels,
+        statement.spare,
+        statement.tasks,
+        np.array(statement.fusion, np.int64).reshape(fusion.SHAPE),
+        statement.forgets,
+    )

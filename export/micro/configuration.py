@@ -10,12 +10,20 @@ from torch import nn
 EMBED_DIM = 128
 VISION: dict[str, Any] = {"image_size": 64, "layers": 6, "width": 192, "head_width": 32, "patch_size": 8}
 TEXT: dict[str, Any] = {"context_length": 32, "vocab_size": 4096, "width": 128, "heads": 4, "layers": 4}
-TEMPLATES = ("a photo of a {}.", "a {}.", "a picture of the {}.", "a blurry photo of a {}.", "a close-up photo of a {}.", "a photo of {}, a thing.")
+TEMPLATES = (
+    "a photo of a {}.",
+    "a {}.",
+    "a picture of the {}.",
+    "a blurry photo of a {}.",
+    "a close-up photo of a {}.",
+    "a photo of {}, a thing.",
+)
 """What a class name is put into while training; the first is used for zero-shot tests."""
 
 
 def build(patch_dropout: float = 0.0) -> Any:
-    """A CLIP of this shape with fresh weights; attention starts small so that learned structure shows in its spectrum."""
+    """A CLIP of this shape with fresh weights; attention starts small so that learned structure shows in its
+    spectrum."""
     from open_clip.model import CLIP
 
     model: Any = CLIP(embed_dim=EMBED_DIM, vision_cfg={**VISION, "patch_dropout": patch_dropout}, text_cfg=TEXT)

@@ -1,7 +1,10 @@
-"""The data sets below one root: plain folders `<set>/<class>/<picture>` beside torchvision's own layouts; nothing is decoded.
+"""The data sets below one root: plain folders `<set>/<class>/<picture>` beside torchvision's own layouts; nothing is
+decoded.
 
-`classes.json` beside the sets gives a plain set its names: {"<set>": {"template": "a photo of a {}.", "classes": {"<folder>": "<name>"}}},
-or `templates`, a list of them. A plain set is split by its folders train and test (or val), else by the prefixes train_ and test_
+`classes.json` beside the sets gives a plain set its names: {"<set>": {"template": "a photo of a {}.", "classes":
+{"<folder>": "<name>"}}},
+or `templates`, a list of them. A plain set is split by its folders train and test (or val), else by the prefixes train_
+and test_
 of its files' names (val_ and the folder val beside test are left out of both), else by lot.
 """
 
@@ -13,12 +16,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.research.data.layouts import present_layouts, read_layout
-from edge_nusa.research.data.sets import DataSet, Example, Picture, assembled, content_digest, few, folders, limit_test, open_picture, split_by_lot, take_shots
 from edge_nusa.errors import InputError, UsageError
 from edge_nusa.pictures import find_pictures, printable
+from edge_nusa.research.data.layouts import present_layouts, read_layout
+from edge_nusa.research.data.sets import (
+    DataSet,
+    Example,
+    Picture,
+    assembled,
+    content_digest,
+    few,
+    folders,
+    limit_test,
+    open_picture,
+    split_by_lot,
+    take_shots,
+)
 
-__all__ = ["DEFAULT_TEMPLATE", "DataSet", "Picture", "content_digest", "find_sets", "limit_test", "named", "open_picture", "take_shots"]
+__all__ = [
+    "DEFAULT_TEMPLATE",
+    "DataSet",
+    "Picture",
+    "content_digest",
+    "find_sets",
+    "limit_test",
+    "named",
+    "open_picture",
+    "take_shots",
+]
 
 NAMINGS = ("own", "meaningless", "swapped")
 FIRST_PART = 4711
@@ -30,27 +55,40 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 def find_sets(root: Path, names: Sequence[str] | None) -> list[DataSet]:
     """The named sets below `root` in this order, or all by name where `names` is None. Loose files are no sets.
 
-    Raises InputError where `root` holds no set, or none of that name, for two folders of one set, and for a set that is not whole.
+    Raises InputError where `root` holds no set, or none of that name, for two folders of one set, and for a set that is
+    not whole.
     """
     if not root.is_dir():
-        raise InputError(f"{printable(root)}: expected a folder with a sub-folder for each data set, found none; check the path")
+        raise InputError(
+            f"{printable(root)}: expected a folder with a sub-folder for each data set, found none; check the path"
+        )
     layouts = present_layouts(root)
     plain = {folder.name: folder for folder in folders(root) if folder not in layouts.values() and folders(folder)}
     twins = sorted(set(layouts) & set(plain))
     if twins:
         first = twins[0]
-        raise InputError(f"{printable(root)}: expected one folder of the set {first}, found {layouts[first].name} and {plain[first].name}; move one elsewhere")
+        raise InputError(
+            f"{printable(root)}: expected one folder of the set {first}, found {layouts[first].name} and "
+            f"{plain[first].name}; move one elsewhere"
+        )
     present = sorted([*layouts, *plain])
     wanted = present if names is None else list(dict.fromkeys(names))
     strange = [name for name in wanted if name not in present]
     if strange or not present:
-        raise InputError(f"{printable(root)}: expected sets out of {few(present)}, found {few(strange)}; check the names and the folder")
+        raise InputError(
+            f"{printable(root)}: expected sets out of {few(present)}, found {few(strange)}; check the names and the "
+            "folder"
+        )
     entries = _entries(root / NAMES_FILE)
-    return [read_layout(name, layouts[name]) if name in layouts else _plain(plain[name], entries.get(name)) for name in wanted]
+    return [
+        read_layout(name, layouts[name]) if name in layouts else _plain(plain[name], entries.get(name))
+        for name in wanted
+    ]
 
 
 def named(dataset: DataSet, naming: str) -> DataSet:
-    """The set as its labels are put into prompts: `own` names; `meaningless` ones ("part 4711", which tell CLIP nothing); or `swapped`
+    """The set as its labels are put into prompts: `own` names; `meaningless` ones ("part 4711", which tell CLIP
+    nothing); or `swapped`
     (each class under the name of the next, which contradicts what CLIP knows). Raises UsageError for another word."""
     if naming not in NAMINGS:
         raise UsageError(f"--naming: expected one of {', '.join(NAMINGS)}, got {naming!r}")
@@ -69,36 +107,56 @@ def _entries(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{printable(file)}: expected readable JSON, found {error}; correct the file or remove it") from error
+        raise InputError(
+            f"{printable(file)}: expected readable JSON, found {error}; correct the file or remove it"
+        ) from error
     if not isinstance(content, dict):
-        raise InputError(f"{printable(file)}: expected an object with an entry for each set, found another value; correct the file or remove it")
+        raise InputError(
+            f"{printable(file)}: expected an object with an entry for each set, found another value; correct the file "
+            "or remove it"
+        )
     return content
 
 
 def _plain(folder: Path, entry: Any) -> DataSet:
-    """The set in `folder`. entry: its part of classes.json, None where it has none. Raises InputError as `find_sets` does."""
+    """The set in `folder`. entry: its part of classes.json, None where it has none. Raises InputError as `find_sets`
+    does."""
     pictures = _by_folders(folder) or _by_class(folder)
     found = dict.fromkeys(key for key, _, _ in pictures)
     if entry is None:
-        return assembled(folder.name, folder, {key: key.replace("_", " ") for key in found}, [DEFAULT_TEMPLATE], pictures)
+        return assembled(
+            folder.name, folder, {key: key.replace("_", " ") for key in found}, [DEFAULT_TEMPLATE], pictures
+        )
     names, templates = _names(folder, entry)
     missing = [key for key in names if key not in found]
     strange = [key for key in found if key not in names]
     if missing or strange:
         wrong = f"missing {few(missing)}, and not named {few(strange)}"
-        raise InputError(f"{printable(folder)}: expected the class folders that {NAMES_FILE} names, each with pictures, found {wrong}; make the two agree")
+        raise InputError(
+            f"{printable(folder)}: expected the class folders that {NAMES_FILE} names, each with pictures, found "
+            f"{wrong}; make the two agree"
+        )
     return assembled(folder.name, folder, names, templates, pictures)
 
 
 def _names(folder: Path, entry: Any) -> tuple[Mapping[str, str], Sequence[str]]:
-    """Names by class folder, sorted, and templates, out of one entry of classes.json. Raises InputError for another form."""
+    """Names by class folder, sorted, and templates, out of one entry of classes.json. Raises InputError for another
+    form."""
     entry = entry if isinstance(entry, dict) else {}
     names = entry.get("classes")
     templates = entry.get("templates", [entry["template"]] if "template" in entry else None)
-    is_whole = isinstance(names, dict) and isinstance(templates, list) and templates and all(isinstance(text, str) for text in [*names.values(), *templates])
+    is_whole = (
+        isinstance(names, dict)
+        and isinstance(templates, list)
+        and templates
+        and all(isinstance(text, str) for text in [*names.values(), *templates])
+    )
     if not is_whole or not all(name.strip() for name in names.values()):
         form = '{"template": "a photo of a {}.", "classes": {"folder": "name"}}'
-        raise InputError(f"{printable(folder.parent / NAMES_FILE)}: expected for {printable(folder.name)!r} an entry like {form}, found another; correct it")
+        raise InputError(
+            f"{printable(folder.parent / NAMES_FILE)}: expected for {printable(folder.name)!r} an entry like {form}, "
+            "found another; correct it"
+        )
     return dict(sorted(names.items())), templates
 
 
@@ -113,7 +171,10 @@ def _by_folders(folder: Path) -> list[Example]:
         return []
     strange = sorted(set(parts) - {TRAIN, VALIDATION, TEST})
     if strange:
-        raise InputError(f"{printable(folder)}: expected only the folders train, val and test beside each other, found {few(strange)}; move them elsewhere")
+        raise InputError(
+            f"{printable(folder)}: expected only the folders train, val and test beside each other, found "
+            f"{few(strange)}; move them elsewhere"
+        )
     return [
         Example(part.name, picture, name == test)
         for name in (TRAIN, test)
@@ -144,5 +205,8 @@ def _by_prefix(key: str, pictures: Sequence[Path]) -> list[Example]:
     """The pictures of one class, those of val_ left out. Raises InputError for a name without a prefix."""
     bare = next((picture for picture in pictures if _prefix(picture) is None), None)
     if bare is not None:
-        raise InputError(f"{printable(bare)}: expected a name with train_, val_ or test_ before it, as in the set's other classes; rename it")
+        raise InputError(
+            f"{printable(bare)}: expected a name with train_, val_ or test_ before it, as in the set's other classes; "
+            "rename it"
+        )
     return [Example(key, picture, _prefix(picture) == TEST) for picture in pictures if _prefix(picture) != VALIDATION]

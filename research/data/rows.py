@@ -1,6 +1,8 @@
-"""Rows of numbers kept by the digest of what they were computed from: append-only files that a killed run leaves usable.
+"""Rows of numbers kept by the digest of what they were computed from: append-only files that a killed run leaves
+usable.
 
-A store is a folder with `digests.txt` (one SHA-256 in hex a row) and one raw little-endian file a column. Rows are written
+A store is a folder with `digests.txt` (one SHA-256 in hex a row) and one raw little-endian file a column. Rows are
+written
 before their digests; what a killed writer left beyond the last whole row is cut off at the next opening.
 """
 
@@ -74,7 +76,10 @@ class RowStore:
         lines = (data[start : start + DIGEST + 1] for start in range(0, len(data), DIGEST + 1))
         # the row of a digest is its line's number, so nothing after a line that is not whole can be used
         found = [line[:-1].decode() for line in itertools.takewhile(WHOLE_LINE.fullmatch, lines)]
-        whole = [(self.folder / name).stat().st_size // self._row_bytes(name) if (self.folder / name).exists() else 0 for name in self.columns]
+        whole = [
+            (self.folder / name).stat().st_size // self._row_bytes(name) if (self.folder / name).exists() else 0
+            for name in self.columns
+        ]
         return found[: min([len(found), *whole])]
 
     def _cut(self, rows: int) -> None:

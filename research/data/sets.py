@@ -1,6 +1,7 @@
 """One data set: its classes by name, its pictures, which of them are for the test, and how some of either are drawn.
 
-Whatever is drawn is ranked by SHA-256 of plain text, so that it is the same on every machine, Python and NumPy, for ever.
+Whatever is drawn is ranked by SHA-256 of plain text, so that it is the same on every machine, Python and NumPy, for
+ever.
 Letters: B pictures, H by W pixels.
 """
 
@@ -27,7 +28,8 @@ PLACE = "{}"
 
 Thing = TypeVar("Thing")
 Picture = Path | np.ndarray
-"""A picture's file; or its pixels, (H, W) or (H, W, 3) uint8 of 0 to 255, a view into the memory-mapped file that packs them."""
+"""A picture's file; or its pixels, (H, W) or (H, W, 3) uint8 of 0 to 255, a view into the memory-mapped file that
+packs them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,9 @@ class Example(NamedTuple):
     is_test: bool
 
 
-def assembled(name: str, where: Path, names: Mapping[str, str], templates: Sequence[str], examples: Sequence[Example]) -> DataSet:
+def assembled(
+    name: str, where: Path, names: Mapping[str, str], templates: Sequence[str], examples: Sequence[Example]
+) -> DataSet:
     """A set of the examples; its classes are those of `names` (key to label, in this order) that have pictures.
 
     Raises InputError, naming `where`, for a key that `names` lacks, two keys with one label, a template without exactly
@@ -61,22 +65,35 @@ def assembled(name: str, where: Path, names: Mapping[str, str], templates: Seque
     """
     for template in templates:
         if template.count(PLACE) != 1:
-            raise InputError(f"{printable(where)}: expected templates with one {PLACE} for the class name, found {template!r}; correct it")
+            raise InputError(
+                f"{printable(where)}: expected templates with one {PLACE} for the class name, found {template!r}; "
+                "correct it"
+            )
     present = Counter((example.key, example.is_test) for example in examples)
     if not examples:
-        raise InputError(f"{printable(where)}: expected pictures in a sub-folder for each class, found none; add some or move the folder elsewhere")
+        raise InputError(
+            f"{printable(where)}: expected pictures in a sub-folder for each class, found none; add some or move the "
+            "folder elsewhere"
+        )
     strange = sorted({key for key, _ in present} - set(names))
     if strange:
-        raise InputError(f"{printable(where)}: expected the classes {few(names)}, found {few(strange)}; check which data set this is")
+        raise InputError(
+            f"{printable(where)}: expected the classes {few(names)}, found {few(strange)}; check which data set this is"
+        )
     keys = [key for key in names if (key, True) in present or (key, False) in present]
     for key in keys:
         if not (present[key, True] and present[key, False]):
             found = f"{present[key, False]} and {present[key, True]}"
-            raise InputError(f"{printable(where)}: the class {printable(key)!r}: expected pictures to train and to test on, found {found}; add pictures or remove the class")
+            raise InputError(
+                f"{printable(where)}: the class {printable(key)!r}: expected pictures to train and to test on, found "
+                f"{found}; add pictures or remove the class"
+            )
     labels = tuple(names[key] for key in keys)
     twin = next((label for label, count in Counter(labels).items() if count > 1), None)
     if twin is not None:
-        raise InputError(f"{printable(where)}: expected a name of its own for each class, found {twin!r} twice; rename one")
+        raise InputError(
+            f"{printable(where)}: expected a name of its own for each class, found {twin!r} twice; rename one"
+        )
     column = {key: index for index, key in enumerate(keys)}
     classes = np.array([column[example.key] for example in examples], np.int64)
     is_test = np.array([example.is_test for example in examples], bool)
@@ -84,21 +101,26 @@ def assembled(name: str, where: Path, names: Mapping[str, str], templates: Seque
 
 
 def open_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The picture as RGB of 8 bits. max_pixels bounds the decoding of files. Raises InputError as `pictures.decode` does."""
+    """The picture as RGB of 8 bits. max_pixels bounds the decoding of files. Raises InputError as `pictures.decode`
+    does."""
     if isinstance(picture, Path):
         return decode(picture, max_pixels)
     return Image.fromarray(picture).convert("RGB")
 
 
 def content_digest(picture: Picture) -> str:
-    """SHA-256 (hex) of the file's bytes, or of the pixels and their shape. Raises InputError for a file that cannot be read."""
+    """SHA-256 (hex) of the file's bytes, or of the pixels and their shape. Raises InputError for a file that cannot
+    be read."""
     if not isinstance(picture, Path):
         return hashlib.sha256(f"{picture.shape}".encode() + picture.tobytes()).hexdigest()
     try:
         with picture.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{printable(picture)}: expected a readable picture, found {error.strerror}; check the file and its permissions") from error
+        raise InputError(
+            f"{printable(picture)}: expected a readable picture, found {error.strerror}; check the file and its "
+            "permissions"
+        ) from error
 
 
 def split_by_lot(key: str, pictures: Sequence[Path]) -> list[Example]:
@@ -112,7 +134,8 @@ def split_by_lot(key: str, pictures: Sequence[Path]) -> list[Example]:
 
 
 def take_shots(dataset: DataSet, shots: int, seed: int) -> np.ndarray:
-    """(K,) int64: indices of `shots` training pictures of each class, class after class; all of them where shots is 0 or fewer are there.
+    """(K,) int64: indices of `shots` training pictures of each class, class after class; all of them where shots is
+    0 or fewer are there.
 
     With one seed, five shots of a class are the first five of its sixteen. Raises InputError for shots below 0.
     """
@@ -151,7 +174,9 @@ def folders(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise InputError(f"{printable(folder)}: expected a readable folder, found {error.strerror}; change its permissions") from error
+        raise InputError(
+            f"{printable(folder)}: expected a readable folder, found {error.strerror}; change its permissions"
+        ) from error
 
 
 def few(words: Iterable[str]) -> str:

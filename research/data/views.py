@@ -1,4 +1,5 @@
-"""What the frozen model makes of each data set, computed once and cached by content and trunk: the learners' only input.
+"""What the frozen model makes of each data set, computed once and cached by content and trunk: the learners' only
+input.
 
 Letters: P pictures of a set, C its classes, D embedding, F features of the head, N tokens, E width, T text tokens.
 """
@@ -14,15 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from edge_nusa.device.learning import tails
+from edge_nusa.errors import InputError
 from edge_nusa.knowledge import head
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.device.learning import tails
-from edge_nusa.research.data.datasets import DataSet, content_digest, open_picture
-from edge_nusa.research.data.rows import RowStore
-from edge_nusa.errors import InputError
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.text_encoder import TextEncoder
+from edge_nusa.research.data.datasets import DataSet, content_digest, open_picture
+from edge_nusa.research.data.rows import RowStore
 
 CHUNK = 32
 Progress = Callable[[str, int, int], None]
@@ -32,8 +33,10 @@ Progress = Callable[[str, int, int], None]
 class View:
     """One task as the frozen model sees it.
 
-    classes (P,) int64; place (P,) int64: the row of each picture in the arrays, -1 where it was not needed or not readable;
-    embedding (rows, D) float32; taps (rows, taps) float32; tokens (rows, N, E) float16 or None; anchors (C, D) float32 frozen;
+    classes (P,) int64; place (P,) int64: the row of each picture in the arrays, -1 where it was not needed or not
+    readable;
+    embedding (rows, D) float32; taps (rows, taps) float32; tokens (rows, N, E) float16 or None; anchors (C, D) float32
+    frozen;
     hidden: of each template the text tower's hidden states at the cut (C, T, E) and end positions (C,).
     """
 
@@ -65,13 +68,21 @@ class View:
         number[chosen] = np.arange(len(chosen))
         hidden = tuple((states[chosen], last[chosen]) for states, last in self.hidden)
         labels = tuple(self.labels[i] for i in chosen)
-        return replace(self, name=name, labels=labels, classes=np.where(self.classes < 0, -1, number[self.classes]), anchors=self.anchors[chosen], hidden=hidden)
+        return replace(
+            self,
+            name=name,
+            labels=labels,
+            classes=np.where(self.classes < 0, -1, number[self.classes]),
+            anchors=self.anchors[chosen],
+            hidden=hidden,
+        )
 
 
 class Viewer:
     """Makes views with one bundle; `cache` is a folder that any number of runs share.
 
-    image_blocks: how many of the last image blocks a learner may change; the tokens are those in front of them, 0: none.
+    image_blocks: how many of the last image blocks a learner may change; the tokens are those in front of them, 0:
+    none.
     """
 
     def __init__(self, bundle: Bundle, cache: Path, threads: int, image_blocks: int) -> None:
@@ -94,21 +105,42 @@ class Viewer:
         by_digest = {digest: int(index) for index, digest in zip(needed, digests, strict=True) if digest}
         if store.missing(list(by_digest)):
             with store.writer():
-                self._compute(dataset, store, {digest: by_digest[digest] for digest in store.missing(list(by_digest))}, progress)
+                self._compute(
+                    dataset, store, {digest: by_digest[digest] for digest in store.missing(list(by_digest))}, progress
+                )
         place = np.full(len(dataset.pictures), -1, np.int64)
         for index, digest in zip(needed, digests, strict=True):
             place[index] = store.place.get(digest, -1)
         if not (place >= 0).any():
             raise InputError(f"{dataset.name}: none of its {len(needed)} pictures could be read; check the folder")
-        hidden = tuple(self.text.hidden([template.replace("{}", label) for label in dataset.labels]) for template in dataset.templates)
-        total = np.sum([sessions.run(self._frozen, {"hidden": states, "last": last}, chunk=64)[0] for states, last in hidden], axis=0)
+        hidden = tuple(
+            self.text.hidden([template.replace("{}", label) for label in dataset.labels])
+            for template in dataset.templates
+        )
+        total = np.sum(
+            [sessions.run(self._frozen, {"hidden": states, "last": last}, chunk=64)[0] for states, last in hidden],
+            axis=0,
+        )
         anchors = (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
         tokens = store.read("tokens") if self.image_blocks else None
-        return View(dataset.name, dataset.labels, dataset.classes, place, store.read("embedding"), store.read("taps"), tokens, anchors, hidden)
+        return View(
+            dataset.name,
+            dataset.labels,
+            dataset.classes,
+            place,
+            store.read("embedding"),
+            store.read("taps"),
+            tokens,
+            anchors,
+            hidden,
+        )
 
     def _store(self, name: str) -> RowStore:
         shape, files = self.bundle.manifest.image, self.bundle.manifest.files
-        columns: dict[str, tuple[str, tuple[int, ...]]] = {"embedding": ("<f4", (shape.embed_dim,)), "taps": ("<f4", (shape.taps,))}
+        columns: dict[str, tuple[str, tuple[int, ...]]] = {
+            "embedding": ("<f4", (shape.embed_dim,)),
+            "taps": ("<f4", (shape.taps,)),
+        }
         if self.image_blocks:
             columns["tokens"] = ("<f2", ((shape.size // shape.patch) ** 2 + 1, shape.width))
         trunk = f"{files['weights.safetensors'].sha256[:16]}-{files['image_trunk.onnx'].sha256[:16]}"
@@ -127,7 +159,9 @@ class Viewer:
         batch: list[tuple[str, np.ndarray]] = []
         for count, (digest, index) in enumerate(wanted.items(), start=1):
             try:
-                batch.append((digest, pixels(open_picture(dataset.pictures[index]), self.bundle.manifest.preprocessing)))
+                batch.append(
+                    (digest, pixels(open_picture(dataset.pictures[index]), self.bundle.manifest.preprocessing))
+                )
             except InputError:
                 progress(f"{dataset.name}: unreadable", count, len(wanted))
             if batch and (len(batch) == CHUNK or count == len(wanted)):

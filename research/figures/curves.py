@@ -1,4 +1,5 @@
-"""What the plots show, as arrays: one learner's median accuracy matrix of one order, and its accuracy over the tasks with quartiles."""
+"""What the plots show, as arrays: one learner's median accuracy matrix of one order, and its accuracy over the tasks
+with quartiles."""
 
 from __future__ import annotations
 
@@ -9,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_nusa.research.figures.metrics import Numbers, matrix_of
-from edge_nusa.research.protocol.runs import Run
 from edge_nusa.research.figures.summary import Order, order_of
+from edge_nusa.research.protocol.runs import Run
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Percent over tasks learned: tasks (K,) from 0; median, q25 and q75 (K,) over runs, NaN where a run has no figure."""
+    """Percent over tasks learned: tasks (K,) from 0; median, q25 and q75 (K,) over runs, NaN where a run has no
+    figure."""
 
     tasks: Numbers
     median: Numbers
@@ -24,7 +26,8 @@ class Curve:
 
 
 def shown_order(runs: Sequence[Run]) -> Order:
-    """The order of which a matrix is shown: the one with the most runs, of equals the first by name. runs: at least one.
+    """The order of which a matrix is shown: the one with the most runs, of equals the first by name. runs: at least
+    one.
 
     Columns of different orders are different tasks, so a mean over orders would mean nothing.
     """

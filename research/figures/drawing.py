@@ -1,6 +1,7 @@
 """How a plot becomes inline SVG for the page or a PNG for a document, and how labels keep out of each other's way.
 
-The page's colours are marker values that turn into its CSS variables (`report_plots`), a document's are those of a white page.
+The page's colours are marker values that turn into its CSS variables (`report_plots`), a document's are those of a
+white page.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ FAR = 15
 
 @dataclass(frozen=True)
 class Colours:
-    """ink: text; line: axes and grid; others: learners in the background; first and second: blue and orange, also told apart by dashes."""
+    """ink: text; line: axes and grid; others: learners in the background; first and second: blue and orange, also
+    told apart by dashes."""
 
     ink: str
     line: str
@@ -48,7 +50,8 @@ Segment = tuple[tuple[float, float], tuple[float, float]]
 
 
 def svg(draw: Draw, inches: tuple[float, float], name: str, description: str) -> str | None:
-    """An <svg> element with text as text; None where matplotlib is not installed. name: unique in the page, letters and digits."""
+    """An <svg> element with text as text; None where matplotlib is not installed. name: unique in the page, letters
+    and digits."""
     try:
         drawn = _drawn(draw, inches, PAGE, "svg", name)
     except MissingPackageError:
@@ -66,8 +69,11 @@ def one_line(text: str) -> str:
     return report_plots._shortened(" ".join(text.split()))
 
 
-def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Segment]) -> None:
-    """Writes each name beside its point, as near as it goes without covering a label, a mark, one of the upright or level lines, or the axes' edge.
+def label_points(
+    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], lines: Sequence[Segment]
+) -> None:
+    """Writes each name beside its point, as near as it goes without covering a label, a mark, one of the upright or
+    level lines, or the axes' edge.
 
     Call it last: it fixes the layout first, since only then a text's size in data units is known.
     """
@@ -77,7 +83,9 @@ def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Seque
     edge = axes.get_window_extent()
     taken = [*marks, *(_Box(*ends[0] - 1, *ends[1] + 1) for ends in map(axes.transData.transform, lines))]
     for point, name in sorted(zip(points, names, strict=True), key=lambda each: each[0][1]):
-        text = axes.annotate(name, point, xytext=(0, 0), textcoords="offset points", fontsize=9, va="center", annotation_clip=False)
+        text = axes.annotate(
+            name, point, xytext=(0, 0), textcoords="offset points", fontsize=9, va="center", annotation_clip=False
+        )
         taken.append(_put(text, taken, _Box(edge.x0, edge.y0, edge.x1, edge.y1)))
         if math.hypot(*text.get_position()) > FAR:
             line = {"arrowstyle": "-", "linewidth": 0.5, "color": text.get_color()}
@@ -95,7 +103,9 @@ class _Box:
 
     def shared(self, other: _Box) -> float:
         """The area that both cover."""
-        return max(0.0, min(self.right, other.right) - max(self.left, other.left)) * max(0.0, min(self.high, other.high) - max(self.low, other.low))
+        return max(0.0, min(self.right, other.right) - max(self.left, other.left)) * max(
+            0.0, min(self.high, other.high) - max(self.low, other.low)
+        )
 
     def area(self) -> float:
         return (self.right - self.left) * (self.high - self.low)
@@ -125,7 +135,12 @@ def _moved(text: Annotation, radius: int, angle: int) -> _Box:
 def _quietly(colours: Colours, salt: str) -> Iterator[None]:
     import matplotlib
 
-    kinds = {"text.color": colours.ink, "axes.labelcolor": colours.ink, "xtick.color": colours.ink, "ytick.color": colours.ink}
+    kinds = {
+        "text.color": colours.ink,
+        "axes.labelcolor": colours.ink,
+        "xtick.color": colours.ink,
+        "ytick.color": colours.ink,
+    }
     lines = {"axes.edgecolor": colours.line, "grid.color": colours.line}
     settings: Any = {**report_plots._SETTINGS, **kinds, **lines, "svg.hashsalt": salt or None}
     with matplotlib.rc_context(settings), warnings.catch_warnings():

@@ -1,6 +1,7 @@
 """The figures of continual learning from what was measured: pure numpy, nothing read, nothing written.
 
-Letters: N tasks, B pictures. accuracy[t, j], percent, is task j after learning t tasks; row 0 is the untouched model, so the
+Letters: N tasks, B pictures. accuracy[t, j], percent, is task j after learning t tasks; row 0 is the untouched model,
+so the
 matrix is (N + 1, N). In the formulas below tasks count from 1, as in the paper; in the arrays column j - 1 is task j.
 A figure is None where it is not defined (a Transfer of one task) or where one of the cells it is the mean of was not
 measured (None or NaN): a mean over fewer cells would be another figure under the same name.
@@ -20,20 +21,27 @@ Numbers = npt.NDArray[np.float64]
 
 
 def matrix_of(rows: Sequence[Sequence[float | None]]) -> Numbers:
-    """The rows as (N + 1, N) float64, NaN where a cell is None. Raises InputError for any other shape, and for N = 0."""
+    """The rows as (N + 1, N) float64, NaN where a cell is None. Raises InputError for any other shape, and for N =
+    0."""
     tasks = len(rows) - 1
     if tasks < 1 or any(len(row) != tasks for row in rows):
-        raise InputError(f"accuracies: expected N + 1 rows of N tasks, N > 0, found {len(rows)} rows of {sorted({len(row) for row in rows})}")
+        raise InputError(
+            f"accuracies: expected N + 1 rows of N tasks, N > 0, found {len(rows)} rows of "
+            f"{sorted({len(row) for row in rows})}"
+        )
     return np.array([[math.nan if cell is None else cell for cell in row] for row in rows], dtype=np.float64)
 
 
 def transfer(accuracy: Numbers) -> float | None:
-    """What is kept of tasks not yet learned: mean over j = 2..N of the mean over 1 <= t < j of accuracy[t, j] (ZSCL, section 4.1).
+    """What is kept of tasks not yet learned: mean over j = 2..N of the mean over 1 <= t < j of accuracy[t, j] (ZSCL,
+    section 4.1).
 
     accuracy (N + 1, N) percent. Row 0 is not in it. None for N = 1: no task is then ever waited for.
     """
     tasks = accuracy.shape[1]
-    return _known(np.mean([accuracy[1 : column + 1, column].mean() for column in range(1, tasks)])) if tasks > 1 else None
+    return (
+        _known(np.mean([accuracy[1 : column + 1, column].mean() for column in range(1, tasks)])) if tasks > 1 else None
+    )
 
 
 def average(accuracy: Numbers) -> float | None:
@@ -67,7 +75,8 @@ def frozen_last(accuracy: Numbers) -> float | None:
 
 
 def joint_average(joint: Sequence[float | None]) -> float | None:
-    """Class-incremental Average: mean over the steps 1..N of the accuracy on all labels seen so far; joint (N + 1,) percent."""
+    """Class-incremental Average: mean over the steps 1..N of the accuracy on all labels seen so far; joint (N + 1,)
+    percent."""
     steps = [math.nan if step is None else step for step in joint[1:]]
     return _known(np.mean(steps)) if steps else None
 
@@ -88,13 +97,17 @@ def known(value: float | None) -> float | None:
 
 
 def expected_calibration_error(confidence: Numbers, is_right: npt.NDArray[np.bool_], bins: int = 15) -> float | None:
-    """Percent: sum over bins of |bin's accuracy - bin's mean confidence| weighted by its share of pictures (Guo et al. 2017, eq. 3).
+    """Percent: sum over bins of |bin's accuracy - bin's mean confidence| weighted by its share of pictures (Guo et
+    al. 2017, eq. 3).
 
     confidence (B,) in 0..1; is_right (B,). Bins are equally wide, open below and closed above; the first holds 0 too.
-    None for no picture. Raises InputError for shapes that differ, for a confidence outside 0..1 or NaN, and for no bins.
+    None for no picture. Raises InputError for shapes that differ, for a confidence outside 0..1 or NaN, and for no
+    bins.
     """
     if confidence.shape != is_right.shape or confidence.ndim != 1 or bins < 1:
-        raise InputError(f"calibration: expected (B,) twice and bins > 0, found {confidence.shape}, {is_right.shape}, {bins} bins")
+        raise InputError(
+            f"calibration: expected (B,) twice and bins > 0, found {confidence.shape}, {is_right.shape}, {bins} bins"
+        )
     if not np.all((confidence >= 0) & (confidence <= 1)):
         raise InputError("calibration: expected confidences in 0..1, found others; give probabilities, not scores")
     if not confidence.size:
@@ -105,13 +118,16 @@ def expected_calibration_error(confidence: Numbers, is_right: npt.NDArray[np.boo
 
 
 def auroc(known_scores: Numbers, unknown_scores: Numbers) -> float | None:
-    """Percent: how often an unknown picture's novelty is above a known one's, ties counting half (Mann-Whitney U / (A B)).
+    """Percent: how often an unknown picture's novelty is above a known one's, ties counting half (Mann-Whitney U /
+    (A B)).
 
     known_scores (A,), unknown_scores (B,): any scale, larger is newer, infinities allowed. None where either is empty.
     Raises InputError for NaN.
     """
     if np.isnan(known_scores).any() or np.isnan(unknown_scores).any():
-        raise InputError("AUROC: expected scores that can be ordered, found NaN; look at the novelty that the learner gave")
+        raise InputError(
+            "AUROC: expected scores that can be ordered, found NaN; look at the novelty that the learner gave"
+        )
     if not known_scores.size or not unknown_scores.size:
         return None
     ordered = np.sort(known_scores)

@@ -1,4 +1,5 @@
-"""The evaluation's report: results.json, .csv, .md and one HTML page with tables and plots; and single plots as PNG for documents.
+"""The evaluation's report: results.json, .csv, .md and one HTML page with tables and plots; and single plots as PNG
+for documents.
 
 The page has no scripts and fetches nothing; a content policy forbids both. All text from outside is escaped.
 """
@@ -10,13 +11,13 @@ from html import escape
 from pathlib import Path
 
 from edge_nusa.device.report import page as report
+from edge_nusa.errors import InputError
+from edge_nusa.files.durable import explained, make_folder, replace_file
 from edge_nusa.research.figures import drawing, plots
 from edge_nusa.research.figures.results import results_csv, results_json, results_md
-from edge_nusa.research.protocol.runs import Run, Suite
 from edge_nusa.research.figures.summary import METRICS, Summary, group_of, summarised
 from edge_nusa.research.figures.tables import Table, ranked, section_title, tables
-from edge_nusa.files.durable import explained, make_folder, replace_file
-from edge_nusa.errors import InputError
+from edge_nusa.research.protocol.runs import Run, Suite
 
 NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[eval]"</code> adds them.</p>'
 _STYLE = """
@@ -41,10 +42,12 @@ _HOW_TO_READ = {
 
 
 def write_report(runs: Sequence[Run], settings: Mapping[str, str], out: Path) -> list[Path]:
-    """Writes results.json, results.csv, results.md and results.html into `out` (made if missing), each whole or not at all.
+    """Writes results.json, results.csv, results.md and results.html into `out` (made if missing), each whole or not
+    at all.
 
     settings: what is shown of how the runs were made, by name: the command, the machine, the date, the bundle.
-    Returns the four paths. Raises InputError for no runs or runs that do not belong side by side, ResourceError for a full disk.
+    Returns the four paths. Raises InputError for no runs or runs that do not belong side by side, ResourceError for a
+    full disk.
     Without matplotlib the page has its tables only.
     """
     if not runs:
@@ -65,20 +68,40 @@ def write_report(runs: Sequence[Run], settings: Mapping[str, str], out: Path) ->
     return [out / name for name in texts]
 
 
-def results_html(runs: Sequence[Run], summaries: Sequence[Summary], shown: Sequence[Table], settings: Mapping[str, str]) -> str:
+def results_html(
+    runs: Sequence[Run], summaries: Sequence[Summary], shown: Sequence[Table], settings: Mapping[str, str]
+) -> str:
     """The whole page as a string: section by section tables and plots, then how to read it and how it was made."""
     learners = len({run.learner for run in runs})
-    title = f"edge-nusa eval: {learners} learner{'' if learners == 1 else 's'}, {len(runs)} run{'' if len(runs) == 1 else 's'}"
+    title = (
+        f"edge-nusa eval: {learners} learner{'' if learners == 1 else 's'}, {len(runs)} "
+        f"run{'' if len(runs) == 1 else 's'}"
+    )
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{report._POLICY}">'
-    head += f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{escape(title)}</title><style>{report._STYLE}{_STYLE}</style>'
-    parts = [report._section(table.title, _table(table)) for table in shown if table.title.startswith("Last and Average by steps")]
+    head += (
+        '<meta name="viewport" '
+        f'content="width=device-width,initial-scale=1"><title>{escape(title)}</title><style>{report._STYLE}{_STYLE}</style>'
+    )
+    parts = [
+        report._section(table.title, _table(table))
+        for table in shown
+        if table.title.startswith("Last and Average by steps")
+    ]
     for suite, shots, steps in sorted({(s.group.suite, s.group.shots, s.group.steps) for s in summaries}):
         name = section_title(suite, shots, steps)
         inside = [table for table in shown if table.title.endswith(f": {name}")]
-        parts.append(report._section(name, "".join(map(_table, inside)) + _figures(plots_of(runs, suite, shots, steps), f"{suite}{shots}x{steps}")))
+        parts.append(
+            report._section(
+                name,
+                "".join(map(_table, inside)) + _figures(plots_of(runs, suite, shots, steps), f"{suite}{shots}x{steps}"),
+            )
+        )
     parts.append(report._section("How to read it", _how_to_read()))
     parts.append(report._section("How it was made", _how_made(runs, settings)))
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body><h1>{escape(title)}</h1>{_ABOUT}{"".join(parts)}</body></html>\n'
+    return (
+        "<!DOCTYPE html>\n<html "
+        f'lang="en"><head>{head}</head><body><h1>{escape(title)}</h1>{_ABOUT}{"".join(parts)}</body></html>\n'
+    )
 
 
 def plots_of(runs: Sequence[Run], suite: Suite, shots: int, steps: int) -> dict[str, plots.Plot]:
@@ -92,12 +115,14 @@ def plots_of(runs: Sequence[Run], suite: Suite, shots: int, steps: int) -> dict[
 
 
 def scatter_png(runs: Sequence[Run], suite: Suite, shots: int, path: Path) -> None:
-    """Writes the Transfer-Last scatter as a PNG, 900 pixels wide. Raises InputError where it cannot be drawn, MissingPackageError."""
+    """Writes the Transfer-Last scatter as a PNG, 900 pixels wide. Raises InputError where it cannot be drawn,
+    MissingPackageError."""
     _write_png(runs, (suite, shots), "scatter", path)
 
 
 def heat_map_png(runs: Sequence[Run], suite: Suite, shots: int, path: Path) -> None:
-    """Writes the median accuracy matrices as a PNG, 900 pixels wide. Raises InputError where it cannot be drawn, MissingPackageError."""
+    """Writes the median accuracy matrices as a PNG, 900 pixels wide. Raises InputError where it cannot be drawn,
+    MissingPackageError."""
     _write_png(runs, (suite, shots), "matrices", path)
 
 
@@ -105,14 +130,18 @@ def _write_png(runs: Sequence[Run], section: tuple[Suite, int], name: str, path:
     steps = [len(run.order) for run in runs if (run.suite, run.shots) == section]
     plot = plots_of(runs, *section, max(steps)).get(name) if steps else None
     if plot is None:
-        raise InputError(f"{path}: expected runs of {section[0]}, {section[1]} shots, that can be drawn as {name}, found none")
+        raise InputError(
+            f"{path}: expected runs of {section[0]}, {section[1]} shots, that can be drawn as {name}, found none"
+        )
     picture = drawing.png(plot.draw, plot.inches)
     with explained(f"writing {path}"):
         replace_file(path, picture)
 
 
 def _figures(shown: Mapping[str, plots.Plot], prefix: str) -> str:
-    drawn = [(plot, drawing.svg(plot.draw, plot.inches, f"{prefix}{name}", plot.caption)) for name, plot in shown.items()]
+    drawn = [
+        (plot, drawing.svg(plot.draw, plot.inches, f"{prefix}{name}", plot.caption)) for name, plot in shown.items()
+    ]
     if any(svg is None for _, svg in drawn):
         return NO_PLOTS
     return "".join(f"<figure>{svg}<figcaption>{escape(plot.caption)}</figcaption></figure>" for plot, svg in drawn)
@@ -124,14 +153,20 @@ def _table(table: Table) -> str:
     lines = []
     for row in table.rows:
         texts = [f"<b>{report._text(cell.text)}</b>" if cell.is_best else report._text(cell.text) for cell in row]
-        lines.append("<tr>" + "".join(f"<td{kind}>{text}</td>" for kind, text in zip(kinds, texts, strict=True)) + "</tr>")
+        lines.append(
+            "<tr>" + "".join(f"<td{kind}>{text}</td>" for kind, text in zip(kinds, texts, strict=True)) + "</tr>"
+        )
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     return f'<h3>{escape(table.title.split(":")[0])}</h3>{note}<div class="wide results">{body}</div>'
 
 
 def _how_to_read() -> str:
-    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{escape(meaning)}</dd>" for name, meaning in _HOW_TO_READ.items()) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<dt>{name}</dt><dd>{escape(meaning)}</dd>" for name, meaning in _HOW_TO_READ.items())
+        + "</dl>"
+    )
 
 
 def _how_made(runs: Sequence[Run], settings: Mapping[str, str]) -> str:

@@ -1,7 +1,10 @@
-"""The plots of a report: accuracy matrices as heat maps, accuracy over tasks, Transfer against Last, accuracy over steps.
+"""The plots of a report: accuracy matrices as heat maps, accuracy over tasks, Transfer against Last, accuracy over
+steps.
 
-Many learners are drawn as one small panel each, the others grey behind it: eleven lines of eleven colours tell nobody anything,
-on paper or to a colour-blind reader. Each function gives a Plot, which `drawing` turns into SVG or PNG; matplotlib comes only then.
+Many learners are drawn as one small panel each, the others grey behind it: eleven lines of eleven colours tell nobody
+anything,
+on paper or to a colour-blind reader. Each function gives a Plot, which `drawing` turns into SVG or PNG; matplotlib
+comes only then.
 """
 
 from __future__ import annotations
@@ -12,11 +15,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edge_nusa.research.figures.curves import Curve, median_matrix, over_all_tasks, over_learned_tasks, over_steps, shown_order
+from edge_nusa.research.figures.curves import (
+    Curve,
+    median_matrix,
+    over_all_tasks,
+    over_learned_tasks,
+    over_steps,
+    shown_order,
+)
 from edge_nusa.research.figures.drawing import Colours, Draw, label_points, one_line
 from edge_nusa.research.figures.metrics import Numbers
-from edge_nusa.research.protocol.runs import Run
 from edge_nusa.research.figures.summary import Order, Spread, Summary, order_of, spread
+from edge_nusa.research.protocol.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +52,8 @@ class Plot:
 
 
 def heat_maps(runs: Runs) -> Plot | None:
-    """(a) The median accuracy matrix of each learner, of one order; None for more than MOST_TASKS_OF_A_HEAT_MAP tasks."""
+    """(a) The median accuracy matrix of each learner, of one order; None for more than MOST_TASKS_OF_A_HEAT_MAP
+    tasks."""
     order = shown_order([run for each in runs.values() for run in each])
     found = {name: matrix for name, each in runs.items() if (matrix := median_matrix(each, order)) is not None}
     tasks = len(order[1])
@@ -56,17 +67,27 @@ def heat_maps(runs: Runs) -> Plot | None:
         for axes, (name, matrix) in zip(panels, found.items(), strict=True):
             image = _heat_map(axes, matrix, limits)
             axes.set_title(one_line(name), fontsize=10)
-        bar = figure.colorbar(image, ax=panels, label="accuracy, %", location="bottom", aspect=60, fraction=0.02, pad=0.01)
+        bar = figure.colorbar(
+            image, ax=panels, label="accuracy, %", location="bottom", aspect=60, fraction=0.02, pad=0.01
+        )
         bar.outline.set_visible(False)
         _name_tasks(panels, 3, order)
 
     rows = -(-len(found) // 3)
-    caption = f"Accuracy in percent on each task (columns, in the order {order[0]}) after 0, 1, … tasks (rows). Below the stair: learned."
-    return Plot(draw, (INCHES_WIDE, 1.1 + rows * (2.1 if tasks < 6 else 2.7)), f"{caption} Median over seeds; other orders are not mixed in.")
+    caption = (
+        f"Accuracy in percent on each task (columns, in the order {order[0]}) after 0, 1, … tasks (rows). Below the "
+        "stair: learned."
+    )
+    return Plot(
+        draw,
+        (INCHES_WIDE, 1.1 + rows * (2.1 if tasks < 6 else 2.7)),
+        f"{caption} Median over seeds; other orders are not mixed in.",
+    )
 
 
 def over_tasks(runs: Runs) -> Plot:
-    """(b) Mean accuracy after each task, over all tasks and over the learned ones; a panel a learner, bands are quartiles."""
+    """(b) Mean accuracy after each task, over all tasks and over the learned ones; a panel a learner, bands are
+    quartiles."""
     order = shown_order([run for each in runs.values() for run in each])
 
     def learned(of: Sequence[Run]) -> Curve | None:
@@ -74,14 +95,20 @@ def over_tasks(runs: Runs) -> Plot:
         alike = [run for run in of if order_of(run) == order]
         return over_learned_tasks(alike) if alike else None
 
-    caption = "Each learner in colour, the others grey (all tasks). Solid: mean over all tasks, those to come too; medians and quartiles over runs."
+    caption = (
+        "Each learner in colour, the others grey (all tasks). Solid: mean over all tasks, those to come too; medians "
+        "and quartiles over runs."
+    )
     dashed = f"Dashed: mean over the tasks learned so far, in the order {order[0]} alone, over seeds."
     return _small_multiples(runs, [(over_all_tasks, "-"), (learned, "--")], "tasks learned", f"{caption} {dashed}")
 
 
 def joint_over_steps(runs: Runs) -> Plot:
     """(d) Suite `cil`: accuracy on all labels seen so far after each step; a panel a learner, bands are quartiles."""
-    caption = "Accuracy on all labels seen so far: each learner in colour, the others grey. Lines are medians over runs, bands quartiles."
+    caption = (
+        "Accuracy on all labels seen so far: each learner in colour, the others grey. Lines are medians over runs, "
+        "bands quartiles."
+    )
     return _small_multiples(runs, [(over_steps, "-")], "steps", caption)
 
 
@@ -97,11 +124,18 @@ def transfer_against_last(summaries: Sequence[Summary]) -> Plot | None:
         xs, ys = [x for _, x, _ in shown], [y for _, _, y in shown]
         points = [(x.median, y.median) for x, y in zip(xs, ys, strict=True)]
         wide, high = [p[0] for p in points], [p[1] for p in points]
-        axes.errorbar(wide, high, xerr=_bars(xs), yerr=_bars(ys), fmt="none", ecolor=colours.others, elinewidth=1.2, zorder=1)
+        axes.errorbar(
+            wide, high, xerr=_bars(xs), yerr=_bars(ys), fmt="none", ecolor=colours.others, elinewidth=1.2, zorder=1
+        )
         axes.scatter(wide, high, s=34, color=colours.first, zorder=2)
         if frozen is not None:
             axes.axvline(frozen.median, color=colours.second, linestyle="--", linewidth=1.2, zorder=0)
-            axes.set_title(f"dashed: Transfer of the untouched model, {frozen.median:.1f} %", fontsize=10, color=colours.second, loc="right")
+            axes.set_title(
+                f"dashed: Transfer of the untouched model, {frozen.median:.1f} %",
+                fontsize=10,
+                color=colours.second,
+                loc="right",
+            )
         axes.set_xlabel("Transfer, % (tasks not yet learned)")
         axes.set_ylabel("Last, % (all tasks at the end)")
         axes.grid(linewidth=0.6)
@@ -113,7 +147,9 @@ def transfer_against_last(summaries: Sequence[Summary]) -> Plot | None:
             lines.append(((frozen.median, axes.get_ylim()[0]), (frozen.median, axes.get_ylim()[1])))
         label_points(axes, points, [one_line(s.group.learner) for s, _, _ in shown], lines)
 
-    caption = "Right: keeps what it never learned. Up: knows more at the end. Points are medians over runs, bars quartiles."
+    caption = (
+        "Right: keeps what it never learned. Up: knows more at the end. Points are medians over runs, bars quartiles."
+    )
     return Plot(draw, (INCHES_WIDE, 5.6), caption)
 
 
@@ -123,7 +159,8 @@ def _bars(spreads: Sequence[Spread]) -> Numbers:
 
 
 def _heat_map(axes: Axes, matrix: Numbers, limits: tuple[float, float]) -> QuadMesh:
-    """One panel: cells (N + 1, N), numbers in them where they fit, and the stair between learned and not yet learned."""
+    """One panel: cells (N + 1, N), numbers in them where they fit, and the stair between learned and not yet
+    learned."""
     from matplotlib import colormaps
 
     tasks = matrix.shape[1]
@@ -140,25 +177,39 @@ def _heat_map(axes: Axes, matrix: Numbers, limits: tuple[float, float]) -> QuadM
         middle = sum(limits) / 2
         for (row, column), value in np.ndenumerate(matrix):
             if np.isfinite(value):
-                axes.text(column + 0.5, row + 0.5, f"{value:.0f}", ha="center", va="center", fontsize=7, color="white" if value < middle else "black")
+                axes.text(
+                    column + 0.5,
+                    row + 0.5,
+                    f"{value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if value < middle else "black",
+                )
     return image
 
 
 def _name_tasks(panels: Sequence[Axes], columns: int, order: Order) -> None:
-    """The tasks' names above the highest panel of each column, counts of learned tasks beside the first panel of each row."""
+    """The tasks' names above the highest panel of each column, counts of learned tasks beside the first panel of
+    each row."""
     tasks = len(order[1])
     every = 1 if tasks <= MOST_TASKS_WITH_NUMBERS else 5
     for place, axes in enumerate(panels):
         is_highest, is_first = place < columns, place % columns == 0
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
-        axes.set_xticks(np.arange(tasks) + 0.5, [one_line(name) for name in order[1]] if is_highest else [""] * tasks, rotation=90)
-        axes.set_yticks(np.arange(tasks + 1) + 0.5, [str(row) if is_first and row % every == 0 else "" for row in range(tasks + 1)])
+        axes.set_xticks(
+            np.arange(tasks) + 0.5, [one_line(name) for name in order[1]] if is_highest else [""] * tasks, rotation=90
+        )
+        axes.set_yticks(
+            np.arange(tasks + 1) + 0.5, [str(row) if is_first and row % every == 0 else "" for row in range(tasks + 1)]
+        )
         axes.set_ylabel("tasks learned" if is_first else "")
 
 
 def _small_multiples(runs: Runs, lines: Sequence[Line], xlabel: str, caption: str) -> Plot:
-    """A panel a learner, four a row; its lines in the first and the second colour, the first line of the others grey."""
+    """A panel a learner, four a row; its lines in the first and the second colour, the first line of the others
+    grey."""
     curves = {name: [curve(each) for curve, _ in lines] for name, each in runs.items()}
 
     def draw(figure: Figure, colours: Colours) -> None:

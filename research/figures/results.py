@@ -1,4 +1,5 @@
-"""The results as files for machines and for text: results.json (everything), results.csv (tidy), results.md (tables)."""
+"""The results as files for machines and for text: results.json (everything), results.csv (tidy), results.md
+(tables)."""
 
 from __future__ import annotations
 
@@ -10,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edge_nusa.research.protocol.runs import Run
 from edge_nusa.research.figures.summary import METRICS, Summary, figures_of
 from edge_nusa.research.figures.tables import Cell, Table
+from edge_nusa.research.protocol.runs import Run
 
 FORMAT_VERSION = 1
 CSV_COLUMNS = ("suite", "shots", "steps", "learner", "seed", "order_name", "metric", "value")
 
 
 def results_json(runs: Sequence[Run], summaries: Sequence[Summary], settings: Mapping[str, str]) -> str:
-    """One object: settings, the metrics' units, all summaries, and the keys of the runs behind them; null where there is no figure."""
+    """One object: settings, the metrics' units, all summaries, and the keys of the runs behind them; null where
+    there is no figure."""
     content = {
         "format_version": FORMAT_VERSION,
         "settings": dict(settings),
@@ -31,7 +33,8 @@ def results_json(runs: Sequence[Run], summaries: Sequence[Summary], settings: Ma
 
 
 def results_csv(runs: Sequence[Run]) -> str:
-    """One row a run and metric, with CSV_COLUMNS as the header; the value in full precision, empty where there is none."""
+    """One row a run and metric, with CSV_COLUMNS as the header; the value in full precision, empty where there is
+    none."""
     text = io.StringIO()
     rows = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     rows.writeheader()

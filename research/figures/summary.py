@@ -1,4 +1,5 @@
-"""What many runs say together: medians and spreads for each learner, and differences between learners on equal seeds and orders.
+"""What many runs say together: medians and spreads for each learner, and differences between learners on equal seeds
+and orders.
 
 Runs are grouped by suite, learner, shots and number of tasks (steps), since no figure can be compared across these.
 Reads nothing, writes nothing.
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_nusa.errors import InputError
 from edge_nusa.research.figures import metrics
 from edge_nusa.research.protocol.runs import Run, Suite
-from edge_nusa.errors import InputError
 
 METRICS = {
     "transfer": "percent",
@@ -64,8 +65,10 @@ class Spread:
 class Summary:
     """One group's figures. figures: a spread for each of METRICS, None where no run has that figure.
 
-    last_over_orders: points between the best and the worst order, each the median of `last` over the seeds that all orders
-    have; last_over_seeds: the same with seeds and orders exchanged. None with fewer than two, or where no seed (order) is shared.
+    last_over_orders: points between the best and the worst order, each the median of `last` over the seeds that all
+    orders
+    have; last_over_seeds: the same with seeds and orders exchanged. None with fewer than two, or where no seed (order)
+    is shared.
     """
 
     group: Group
@@ -88,7 +91,8 @@ def group_of(run: Run) -> Group:
 
 
 def figures_of(run: Run) -> dict[str, float | None]:
-    """Each of METRICS for one run; None where it was not measured or is not defined (in `cil`: Transfer and the frozen figures)."""
+    """Each of METRICS for one run; None where it was not measured or is not defined (in `cil`: Transfer and the
+    frozen figures)."""
     accuracy = metrics.matrix_of(run.accuracy)
     is_joint = run.suite == "cil"
     sizes = run.state_bytes
@@ -121,17 +125,24 @@ def summarised(runs: Sequence[Run]) -> list[Summary]:
 
 
 def checked(runs: Sequence[Run]) -> None:
-    """Raises InputError where one run is there twice, or where `mtil` runs of as many tasks are over different tasks."""
+    """Raises InputError where one run is there twice, or where `mtil` runs of as many tasks are over different
+    tasks."""
     seen: set[tuple[Group, int, Order]] = set()
     tasks: dict[int, set[str]] = {}
     for run in runs:
         group, key = group_of(run), (group_of(run), run.seed, order_of(run))
         if key in seen:
-            raise InputError(f"expected each run once, found {run.learner!r}, seed {run.seed}, order {run.order_name!r} twice; remove one file")
+            raise InputError(
+                f"expected each run once, found {run.learner!r}, seed {run.seed}, order {run.order_name!r} twice; "
+                "remove one file"
+            )
         seen.add(key)
         if run.suite == "mtil" and tasks.setdefault(group.steps, set(run.order)) != set(run.order):
             differing = ", ".join(sorted(tasks[group.steps] ^ set(run.order)))
-            raise InputError(f"expected all runs over the same {group.steps} tasks, found others too ({differing}); report each choice on its own")
+            raise InputError(
+                f"expected all runs over the same {group.steps} tasks, found others too ({differing}); report each "
+                "choice on its own"
+            )
 
 
 def order_of(run: Run) -> Order:
@@ -156,7 +167,11 @@ def paired(runs: Sequence[Run], learner_a: str, learner_b: str, metric: str) -> 
     if metric not in METRICS:
         raise InputError(f"expected a metric of {', '.join(METRICS)}; found {metric!r}")
     sides = [
-        {(run.suite, run.shots, run.seed, order_of(run)): figures_of(run)[metric] for run in runs if run.learner == learner}
+        {
+            (run.suite, run.shots, run.seed, order_of(run)): figures_of(run)[metric]
+            for run in runs
+            if run.learner == learner
+        }
         for learner in (learner_a, learner_b)
     ]
     pairs = [(sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1]]
@@ -165,7 +180,11 @@ def paired(runs: Sequence[Run], learner_a: str, learner_b: str, metric: str) -> 
 
 def _summary(group: Group, runs: Sequence[Run]) -> Summary:
     found = [figures_of(run) for run in runs]
-    lasts = {(run.seed, order_of(run)): value for run, each in zip(runs, found, strict=True) if (value := each["last"]) is not None}
+    lasts = {
+        (run.seed, order_of(run)): value
+        for run, each in zip(runs, found, strict=True)
+        if (value := each["last"]) is not None
+    }
     return Summary(
         group,
         len(runs),
@@ -180,7 +199,9 @@ def _summary(group: Group, runs: Sequence[Run]) -> Summary:
 _Key = tuple[int, Order]
 
 
-def _range_of_medians(values: dict[_Key, float], varied: Callable[[_Key], object], held: Callable[[_Key], object]) -> float | None:
+def _range_of_medians(
+    values: dict[_Key, float], varied: Callable[[_Key], object], held: Callable[[_Key], object]
+) -> float | None:
     """Largest minus smallest median over the varied part of the keys, over those held parts that each of them has."""
     parts: dict[object, dict[object, float]] = {}
     for key, value in values.items():

@@ -1,6 +1,7 @@
 """Summaries as tables of text: which figures stand in which column, with which digits, and which is the best.
 
-One Table serves Markdown and HTML; neither is escaped here. A section is what may be compared: one suite, shots and steps.
+One Table serves Markdown and HTML; neither is escaped here. A section is what may be compared: one suite, shots and
+steps.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_nusa.research.protocol.runs import Run, Suite
 from edge_nusa.research.figures.summary import Group, Spread, Summary, paired
+from edge_nusa.research.protocol.runs import Run, Suite
 
 UNKNOWN = "–"
 
@@ -67,7 +68,8 @@ _COSTS = (
 
 
 def tables(summaries: Sequence[Summary], runs: Sequence[Run]) -> list[Table]:
-    """All tables of a report, section by section: accuracy, differences, costs; in `cil` first all step counts side by side."""
+    """All tables of a report, section by section: accuracy, differences, costs; in `cil` first all step counts side
+    by side."""
     found: list[Table] = []
     for suite, shots in sorted({(s.group.suite, s.group.shots) for s in summaries}):
         inside = [s for s in summaries if (s.group.suite, s.group.shots) == (suite, shots)]
@@ -81,7 +83,9 @@ def tables(summaries: Sequence[Summary], runs: Sequence[Run]) -> list[Table]:
 
 def ranked(summaries: Sequence[Summary]) -> list[Summary]:
     """By median Average, best first; equals by name, those without one last."""
-    return sorted(summaries, key=lambda s: (-(-1.0 if (value := s.median("average")) is None else value), s.group.learner))
+    return sorted(
+        summaries, key=lambda s: (-(-1.0 if (value := s.median("average")) is None else value), s.group.learner)
+    )
 
 
 def section_title(suite: Suite, shots: int, steps: int) -> str:
@@ -117,7 +121,12 @@ def _steps_table(summaries: Sequence[Summary], counts: Sequence[int]) -> Table:
                 row.append(cell)
     titles = [f"{name}, {steps} steps" for name in ("Last", "Average") for steps in counts]
     note = "Percent on all labels seen so far, after the last step and as the mean over steps."
-    return Table(f"Last and Average by steps: cil, {_shots(summaries[0].group.shots)}", note, ("Learner", *titles), tuple(map(tuple, cells)))
+    return Table(
+        f"Last and Average by steps: cil, {_shots(summaries[0].group.shots)}",
+        note,
+        ("Learner", *titles),
+        tuple(map(tuple, cells)),
+    )
 
 
 def _differences(title: str, summaries: Sequence[Summary], runs: Sequence[Run]) -> Table:
@@ -140,9 +149,14 @@ def _ranges(title: str, summaries: Sequence[Summary]) -> Table:
     there = [s for s in summaries if s.last_over_orders is not None or s.last_over_seeds is not None]
     figures = {"Orders": [s.last_over_orders for s in there], "Seeds": [s.last_over_seeds for s in there]}
     kept = {name: values for name, values in figures.items() if any(value is not None for value in values)}
-    cells = [[Cell(UNKNOWN if value is None else _figure(value, 1, "")) for value in values] for values in kept.values()]
+    cells = [
+        [Cell(UNKNOWN if value is None else _figure(value, 1, "")) for value in values] for values in kept.values()
+    ]
     names = [Cell(s.group.learner) for s in there]
-    note = "Points between the best and the worst order (each the median over its seeds), and between the best and the worst seed (over orders)."
+    note = (
+        "Points between the best and the worst order (each the median over its seeds), and between the best and the "
+        "worst seed (over orders)."
+    )
     return Table(title, note, ("Learner", *kept), tuple(zip(names, *cells, strict=True)))
 
 
@@ -152,11 +166,14 @@ def sizes(summaries: Sequence[Summary]) -> str:
     counted = [(most.runs, "run"), (len(most.seeds), "seed"), (len(most.orders), "order")]
     runs, seeds, orders = (f"{count} {word}{'' if count == 1 else 's'}" for count, word in counted)
     fewer = " Learners with fewer say how many." if any(s.runs < most.runs for s in summaries) else ""
-    return f"Median (quartiles) of {runs} a learner: {seeds}, {orders}.{fewer}" if most.runs > 1 else "One run a learner."
+    return (
+        f"Median (quartiles) of {runs} a learner: {seeds}, {orders}.{fewer}" if most.runs > 1 else "One run a learner."
+    )
 
 
 def text_of(spread: Spread | None, digits: int, sign: str = "") -> str:
-    """`median (q25–q75)`, the median alone where all values are equal or there is one, a dash of none. sign: '+' writes it before positive figures too."""
+    """`median (q25–q75)`, the median alone where all values are equal or there is one, a dash of none. sign: '+'
+    writes it before positive figures too."""
     if spread is None:
         return UNKNOWN
     median, low, high = (_figure(value, digits, sign) for value in (spread.median, spread.q25, spread.q75))
@@ -181,12 +198,21 @@ def _rows(summaries: Sequence[Summary], columns: Sequence[Column]) -> tuple[tupl
 
 def _column(summaries: Sequence[Summary | None], column: Column) -> list[Cell]:
     """The column's cells; bold are all that show the same digits as the best median, unless all who compete do."""
-    shown = [None if s is None or (value := s.median(column.metric)) is None else round(value, column.digits) for s in summaries]
-    competes = [v is not None and not (column.needs_learning and learns_nothing(s)) for s, v in zip(summaries, shown, strict=True)]
+    shown = [
+        None if s is None or (value := s.median(column.metric)) is None else round(value, column.digits)
+        for s in summaries
+    ]
+    competes = [
+        v is not None and not (column.needs_learning and learns_nothing(s))
+        for s, v in zip(summaries, shown, strict=True)
+    ]
     values = [v for v, is_in in zip(shown, competes, strict=True) if is_in and v is not None]
     best = column.better(values) if len(set(values)) > 1 else None
     texts = [UNKNOWN if s is None else text_of(s.figures[column.metric], column.digits) for s in summaries]
-    return [Cell(text, best is not None and is_in and v == best) for text, is_in, v in zip(texts, competes, shown, strict=True)]
+    return [
+        Cell(text, best is not None and is_in and v == best)
+        for text, is_in, v in zip(texts, competes, shown, strict=True)
+    ]
 
 
 def learns_nothing(summary: Summary | None) -> bool:

@@ -1,4 +1,5 @@
-"""What a baseline trains of each matrix W (out, in) in place of the product's null-space core: subspaces and low-rank forms.
+"""What a baseline trains of each matrix W (out, in) in place of the product's null-space core: subspaces and
+low-rank forms.
 
 All of them are attached before a task, trained by the same loop, and merged after it: W <- W + Delta W (rule `resvd`).
 Letters: r rank, d = min(out, in). Sources: LoRA arXiv 2106.09685; MiLoRA arXiv 2406.09044; covariance as in Adam-NSCL
@@ -15,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge_nusa.model import blocks, null_space
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.device.learning import tails
 from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.model import blocks, null_space
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 
 Bases = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -26,7 +27,8 @@ Bases = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.nd
 
 
 class LowRank(nn.Module):
-    """Delta W = scale * (L R^T - L_0 R_0^T) with both factors trained; L_0 R_0^T is what they start from, so that Delta W starts at 0."""
+    """Delta W = scale * (L R^T - L_0 R_0^T) with both factors trained; L_0 R_0^T is what they start from, so that
+    Delta W starts at 0."""
 
     def __init__(self, left: Tensor, right: Tensor, scale: float, dropout: float) -> None:
         super().__init__()
@@ -44,9 +46,14 @@ class LowRank(nn.Module):
 
     def delta(self) -> np.ndarray:
         """Delta W (out, in) float64."""
-        factors = [factor.detach().numpy().astype(np.float64) for factor in (self.left, self.right, self.first_left, self.first_right)]
+        factors = [
+            factor.detach().numpy().astype(np.float64)
+            for factor in (self.left, self.right, self.first_left, self.first_right)
+        ]
         one = np.eye(factors[0].shape[1])
-        return null_space.delta_weight(factors[0], one, factors[1], self.scale) - null_space.delta_weight(factors[2], one, factors[3], self.scale)
+        return null_space.delta_weight(factors[0], one, factors[1], self.scale) - null_space.delta_weight(
+            factors[2], one, factors[3], self.scale
+        )
 
 
 class Dense(nn.Module):
@@ -70,7 +77,9 @@ class Subspace(blocks.Adapter):
 
     def delta(self) -> np.ndarray:
         """Delta W (out, in) float64."""
-        left, core, right = (t.detach().numpy().astype(np.float64) for t in (self.left_basis, self.core, self.right_basis))
+        left, core, right = (
+            t.detach().numpy().astype(np.float64) for t in (self.left_basis, self.core, self.right_basis)
+        )
         return null_space.delta_weight(left, core, right, self.scale)
 
 
@@ -83,7 +92,8 @@ class Attached(NamedTuple):
 
 @dataclass(frozen=True)
 class Form:
-    """An adaptation: `make` (W, r, scale, dropout, random numbers) gives a matrix's module with `delta()`, or None to leave it.
+    """An adaptation: `make` (W, r, scale, dropout, random numbers) gives a matrix's module with `delta()`, or None
+    to leave it.
 
     ranks: r by tower; None takes the bundle's r_max.
     """
@@ -128,7 +138,8 @@ def full(weight: np.ndarray, rank: int, scale: float, dropout: float, random: np
 
 
 def lora(weight: np.ndarray, rank: int, scale: float, dropout: float, random: np.random.Generator) -> nn.Module:
-    """LoRA: left zero, right uniform within 1 / sqrt(in) (Kaiming with a = sqrt(5), as published); scale alpha / r with alpha = r."""
+    """LoRA: left zero, right uniform within 1 / sqrt(in) (Kaiming with a = sqrt(5), as published); scale alpha / r
+    with alpha = r."""
     bound = 1 / np.sqrt(weight.shape[1])
     right = random.uniform(-bound, bound, (weight.shape[1], rank))
     return LowRank(_tensor(np.zeros((weight.shape[0], rank))), _tensor(right), 1.0, dropout)
@@ -164,5 +175,6 @@ def at_random(weight: np.ndarray, rank: int, random: np.random.Generator) -> tup
 
 
 def matched_rank(trained: int, sides: int) -> int:
-    """The rank (at least 1) at which LoRA's factors of a matrix have about as many numbers as `trained`; sides: out + in."""
+    """The rank (at least 1) at which LoRA's factors of a matrix have about as many numbers as `trained`; sides: out
+    + in."""
     return max(1, round(trained / sides))

@@ -15,14 +15,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edge_nusa.knowledge import head, knowledge
 from edge_nusa.device.asking.answer import softmax
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.device.learning import tails
-from edge_nusa.research.learners import ridge, subspaces
-from edge_nusa.research.data.views import View
 from edge_nusa.device.learning.train_cores import TaskData, Trainer
+from edge_nusa.knowledge import head, knowledge
 from edge_nusa.knowledge.recipes import Recipe
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.research.data.views import View
+from edge_nusa.research.learners import ridge, subspaces
 
 CHUNK = 64
 Arrays = dict[str, np.ndarray]
@@ -30,7 +30,8 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Answer:
-    """probabilities (B, C) over the offered labels, rows summing to 1; novelty (B,): larger for what looks unlike what was learned."""
+    """probabilities (B, C) over the offered labels, rows summing to 1; novelty (B,): larger for what looks unlike
+    what was learned."""
 
     probabilities: np.ndarray
     novelty: np.ndarray
@@ -84,7 +85,8 @@ class Frozen:
 
 
 class Gradient:
-    """Adapts matrices by the published objective and merges after each task; the recipe says which towers, how long and by which rule."""
+    """Adapts matrices by the published objective and merges after each task; the recipe says which towers, how long
+    and by which rule."""
 
     def __init__(self, bundle: Bundle, recipe: Recipe, adaptation: tails.Adaptation) -> None:
         self.bundle, self.recipe, self.adaptation = bundle, recipe, adaptation
@@ -103,9 +105,23 @@ class Gradient:
 
     def _data(self, view: View, pictures: np.ndarray) -> TaskData:
         hidden, last = view.hidden[0]
-        tokens = np.asarray(view.tokens[view.place[pictures]]) if view.tokens is not None and "image" in self.recipe.towers else None
+        tokens = (
+            np.asarray(view.tokens[view.place[pictures]])
+            if view.tokens is not None and "image" in self.recipe.towers
+            else None
+        )
         nothing = np.zeros(0, np.int64)
-        return TaskData(view.embeddings(pictures), tokens, view.classes[pictures], np.zeros(len(pictures), bool), hidden, last, hidden[:0], nothing, view.anchors[:0])
+        return TaskData(
+            view.embeddings(pictures),
+            tokens,
+            view.classes[pictures],
+            np.zeros(len(pictures), bool),
+            hidden,
+            last,
+            hidden[:0],
+            nothing,
+            view.anchors[:0],
+        )
 
     def adopt(self, cores: Mapping[str, np.ndarray]) -> None:
         """Answer by these cores from now on, in float32, which is how a state keeps them between tasks."""
@@ -128,14 +144,21 @@ class Gradient:
     @torch.no_grad()
     def embeddings(self, view: View, pictures: np.ndarray) -> np.ndarray:
         """(B, D) float32 by the adapted image tower."""
-        if "image" not in self.recipe.towers or view.tokens is None or not any(name.startswith("image.") for name in self.known.cores):
+        if (
+            "image" not in self.recipe.towers
+            or view.tokens is None
+            or not any(name.startswith("image.") for name in self.known.cores)
+        ):
             return view.embeddings(pictures)
         if self._image is None:
             self._image = tails.build_tail(self.bundle, "image", self.known.merged(self.bundle, ("image",)))
         key = view.name, pictures.tobytes()
         if key not in self._seen:
             rows = view.place[pictures]
-            parts = [self._image(torch.from_numpy(view.tokens[rows[i : i + CHUNK]].astype(np.float32))) for i in range(0, len(rows), CHUNK)]
+            parts = [
+                self._image(torch.from_numpy(view.tokens[rows[i : i + CHUNK]].astype(np.float32)))
+                for i in range(0, len(rows), CHUNK)
+            ]
             self._seen[key] = torch.cat(parts).numpy()
         return self._seen[key]
 
@@ -160,8 +183,13 @@ class Guided(Gradient):
 
     def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
         """Look at the gradient, choose, train, merge."""
-        scout = Trainer(self.bundle, self.known, self._data(view, pictures), self.recipe, seed, subspaces.Chosen(subspaces.doubled))
-        wide = {matrix: (one.adapter.left_basis.numpy(), one.adapter.right_basis.numpy()) for matrix, one in scout.adapted.items()}
+        scout = Trainer(
+            self.bundle, self.known, self._data(view, pictures), self.recipe, seed, subspaces.Chosen(subspaces.doubled)
+        )
+        wide = {
+            matrix: (one.adapter.left_basis.numpy(), one.adapter.right_basis.numpy())
+            for matrix, one in scout.adapted.items()
+        }
         self.adaptation = subspaces.Chosen(subspaces.by_gradient(scout.gradients(), wide))
         super().learn(view, pictures, seed)
 
@@ -194,7 +222,8 @@ class Columns:
 
 
 class RidgeHead:
-    """The analytic ridge head alone behind the published gate: learned tasks by the head, others by the untouched model.
+    """The analytic ridge head alone behind the published gate: learned tasks by the head, others by the untouched
+    model.
 
     features: "embedding" (RAIL), "random" (RanPAC: ReLU of `width` random projections of the embedding) or "taps".
     """
@@ -204,7 +233,9 @@ class RidgeHead:
     def __init__(self, bundle: Bundle, features: str, width: int = 1024) -> None:
         self.bundle, self.kind, self.columns = bundle, features, Columns()
         inputs = bundle.manifest.image.embed_dim
-        self.projection = np.random.default_rng(0).normal(size=(inputs, width)) / np.sqrt(inputs) if features == "random" else None
+        self.projection = (
+            np.random.default_rng(0).normal(size=(inputs, width)) / np.sqrt(inputs) if features == "random" else None
+        )
         self.head: head.Head | None = None
         self._fitted: ridge.Ridge | None = None
 

@@ -1,7 +1,8 @@
 """The ridge head that other methods use (RanPAC, RAIL), fitted from the same sums as the product's head: a baseline.
 
 W = (G + lambda I)^-1 Q; sources: RanPAC (arXiv 2307.02251), RAIL (arXiv 2406.18868). The strength lambda minimises
-generalised cross-validation (Golub, Heath and Wahba 1979), which needs nothing but the sums. Letters: B, F, L as in `edge_nusa.knowledge.head`.
+generalised cross-validation (Golub, Heath and Wahba 1979), which needs nothing but the sums. Letters: B, F, L as in
+`edge_nusa.knowledge.head`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def solve(head: Head) -> Ridge:
     rotated = vectors.T @ (head.sums / UNIT)
     candidates = [(_score(values, rotated, head, s * values.mean()), s * values.mean()) for s in STRENGTHS]
     score, strength = min(candidates)
-    return Ridge(vectors @ (rotated / (values + strength)[:, None]), vectors / np.sqrt(values + strength), strength, score)
+    return Ridge(
+        vectors @ (rotated / (values + strength)[:, None]), vectors / np.sqrt(values + strength), strength, score
+    )
 
 
 def _score(values: np.ndarray, rotated: np.ndarray, head: Head, strength: float) -> float:

@@ -1,7 +1,9 @@
-"""Other choices of the text tower's null space than the paper's, each an option beside it: fewer blocks, ranks by how much
+"""Other choices of the text tower's null space than the paper's, each an option beside it: fewer blocks, ranks by
+how much
 room a matrix has, inputs' covariance, the task's first gradient.
 
-All are used as the paper's is: a core between frozen bases, merged after the task. Letters: W (out, in), d = min(out, in),
+All are used as the paper's is: a core between frozen bases, merged after the task. Letters: W (out, in), d = min(out,
+in),
 r rank, X inputs of a matrix. Sources: covariance as CorDA (arXiv 2406.05223) and Adam-NSCL (arXiv 2103.07113).
 """
 
@@ -15,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edge_nusa.device.learning import tails
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model import null_space
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.device.learning import tails
-from edge_nusa.research.learners import forms
-from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model.parameters import Tower
 from edge_nusa.model.text_encoder import TextEncoder
+from edge_nusa.research.learners import forms
 
 Bases = dict[str, tuple[np.ndarray, np.ndarray]]
 """Matrix -> left (out, r) and right (in, r), orthonormal columns."""
@@ -66,25 +68,33 @@ def of_last_blocks(count: int) -> Callable[[nn.Module, Bundle, Mapping[str, np.n
 
     def choose(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndarray], rank: int) -> Bases:
         first = bundle.manifest.text.layers - count
-        return {matrix: smallest(weight, rank) for matrix, weight in weights.items() if int(matrix.split(".")[1]) >= first}
+        return {
+            matrix: smallest(weight, rank) for matrix, weight in weights.items() if int(matrix.split(".")[1]) >= first
+        }
 
     return choose
 
 
 def by_room(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndarray], rank: int) -> Bases:
-    """Ranks in proportion to each matrix's null rank d - k, as many trained numbers in all as with rank r everywhere."""
+    """Ranks in proportion to each matrix's null rank d - k, as many trained numbers in all as with rank r
+    everywhere."""
     rho = bundle.manifest.method.energy_threshold
     room = {}
     for matrix, weight in weights.items():
         values = np.linalg.svd(weight, compute_uv=False)
         room[matrix] = len(values) - null_space.principal_rank(values, rho)
     share = rank / max(float(np.sqrt(np.mean(np.square(list(room.values()))))), 1e-9)
-    return {matrix: smallest(weight, max(1, min(room[matrix], round(share * room[matrix])))) for matrix, weight in weights.items() if room[matrix]}
+    return {
+        matrix: smallest(weight, max(1, min(room[matrix], round(share * room[matrix]))))
+        for matrix, weight in weights.items()
+        if room[matrix]
+    }
 
 
 @torch.no_grad()
 def by_covariance(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndarray], rank: int) -> Bases:
-    """The tail of W Cov^(1/2) for the inputs that vocabulary prompts give: left its last singular vectors, right Cov^(-1/2) times
+    """The tail of W Cov^(1/2) for the inputs that vocabulary prompts give: left its last singular vectors, right
+    Cov^(-1/2) times
     its last right ones, orthonormalised; so that what is trained answers hardly any prompt of old."""
     sums: dict[str, Tensor] = {}
 
@@ -96,12 +106,16 @@ def by_covariance(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndar
         return seen
 
     text = TextEncoder(bundle, 1)
-    hidden, last = text.hidden([bundle.manifest.templates[0].replace("{}", noun) for noun in bundle.vocabulary[0][:PROMPTS]])
+    hidden, last = text.hidden(
+        [bundle.manifest.templates[0].replace("{}", noun) for noun in bundle.vocabulary[0][:PROMPTS]]
+    )
     hooks = [tails.linear(tail, matrix).register_forward_pre_hook(watch(matrix)) for matrix in weights]
     tail(torch.from_numpy(hidden), torch.from_numpy(last))
     for hook in hooks:
         hook.remove()
-    return {matrix: _between(weight, sums[matrix].numpy().astype(np.float64), rank) for matrix, weight in weights.items()}
+    return {
+        matrix: _between(weight, sums[matrix].numpy().astype(np.float64), rank) for matrix, weight in weights.items()
+    }
 
 
 def _between(weight: np.ndarray, covariance: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +126,11 @@ def _between(weight: np.ndarray, covariance: np.ndarray, rank: int) -> tuple[np.
     return minor.left_basis, np.linalg.qr(inverse_root @ minor.right_basis)[0]
 
 
-def by_gradient(gradients: Mapping[str, np.ndarray], wide: Bases) -> Callable[[nn.Module, Bundle, Mapping[str, np.ndarray], int], Bases]:
-    """Of `wide` bases (rank 2 r) the r directions each side that carry most of the gradient (2 r, 2 r) of their core."""
+def by_gradient(
+    gradients: Mapping[str, np.ndarray], wide: Bases
+) -> Callable[[nn.Module, Bundle, Mapping[str, np.ndarray], int], Bases]:
+    """Of `wide` bases (rank 2 r) the r directions each side that carry most of the gradient (2 r, 2 r) of their
+    core."""
 
     def choose(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndarray], rank: int) -> Bases:
         found: Bases = {}

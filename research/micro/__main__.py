@@ -1,6 +1,8 @@
-"""Makes the embedded model from nothing: `python -m edge_nusa.export.micro --data DIR --work DIR`; resumable, about two hours.
+"""Makes the embedded model from nothing: `python -m edge_nusa.export.micro --data DIR --work DIR`; resumable, about
+two hours.
 
-1. targets (targets.py)  2. text tower (train_text.py)  3. image tower (train_image.py)  4. both (train_joint.py)  5. bundle (finish.py).
+1. targets (targets.py)  2. text tower (train_text.py)  3. image tower (train_image.py)  4. both (train_joint.py)  5.
+bundle (finish.py).
 --data holds tin_pretrain.zip and classes.json; --work keeps checkpoints, so a killed run goes on where it was.
 """
 
@@ -38,7 +40,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--out", type=Path, default=Path("edge_nusa/micro"), help="where the bundle goes")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=["text", "image", "joint", "finish"], help="one step, so that text and image can run side by side")
+    parser.add_argument(
+        "--only",
+        choices=["text", "image", "joint", "finish"],
+        help="one step, so that text and image can run side by side",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -49,7 +55,9 @@ def main() -> None:
         names, sentences = words["names"].tolist(), words["gloss_sentences"].tolist()
         if not merges.exists():
             prompts = [t.format(n) for n in names for t in ("a photo of a {}.", "{}")]
-            train_text.train_merges([*prompts, *sentences, *names * 4, *list("0123456789") * 50], configuration.TEXT["vocab_size"], merges)
+            train_text.train_merges(
+                [*prompts, *sentences, *names * 4, *list("0123456789") * 50], configuration.TEXT["vocab_size"], merges
+            )
         texts = train_text.sentences(names, sentences, words["targets"], words["glosses"], merges)
     if arguments.only in (None, "text"):
         torch.manual_seed(0)

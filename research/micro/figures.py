@@ -1,6 +1,8 @@
-"""What `micro` can do, measured: zero-shot accuracy where a data folder is given, and the spectrum of its adapted matrices.
+"""What `micro` can do, measured: zero-shot accuracy where a data folder is given, and the spectrum of its adapted
+matrices.
 
-`python -m edge_nusa.research.micro.figures --data DIR` (a folder per set, a folder per class, and classes.json) prints them.
+`python -m edge_nusa.research.micro.figures --data DIR` (a folder per set, a folder per class, and classes.json) prints
+them.
 """
 
 from __future__ import annotations
@@ -11,19 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_nusa.errors import InputError
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.errors import InputError
 from edge_nusa.model.null_space import principal_rank
-from edge_nusa.pictures import decode, find_pictures
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.text_encoder import TextEncoder
+from edge_nusa.pictures import decode, find_pictures
 
 SETS = ("tin100", "caltech101", "cifar10")
 
 
 def zero_shot(bundle: Bundle, data: Path, name: str, a_class: int = 50) -> tuple[float, float]:
-    """(accuracy in percent, chance in percent) of the bundle on one set, its own template, `a_class` pictures of each class.
+    """(accuracy in percent, chance in percent) of the bundle on one set, its own template, `a_class` pictures of
+    each class.
 
     For sets with `test_` files, those alone are asked.
     """
@@ -69,7 +72,10 @@ def main() -> None:
         accuracy, chance = zero_shot(bundle, data, name)
         print(f"{name}: {accuracy:.2f} % zero-shot, {accuracy / chance:.1f} times chance ({chance:.1f} %)")
     for tower, (rank, width) in spectrum(bundle).items():
-        print(f"{tower} tower: {bundle.manifest.method.energy_threshold:.0%} of the energy in {rank:.0f} of {width} directions (median over adapted matrices)")
+        print(
+            f"{tower} tower: {bundle.manifest.method.energy_threshold:.0%} of the energy in {rank:.0f} of {width} "
+            "directions (median over adapted matrices)"
+        )
     print(f"bundle: {sum(p.stat().st_size for p in bundle.folder.iterdir()) / 1e6:.2f} MB")
 
 

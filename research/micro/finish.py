@@ -34,7 +34,9 @@ def two_towers(work: Path) -> Any:
     """open_clip's CLIP with the running average of the image tower and the text tower, as they were trained apart."""
     model = configuration.build()
     text = torch.load(work / "text.ckpt", weights_only=True)["model"]
-    model.load_state_dict({name: tensor for name, tensor in text.items() if not name.startswith("visual.")}, strict=False)
+    model.load_state_dict(
+        {name: tensor for name, tensor in text.items() if not name.startswith("visual.")}, strict=False
+    )
     model.visual.load_state_dict(torch.load(work / "image.ckpt", weights_only=True)["average"])
     return model
 
@@ -80,7 +82,10 @@ def finish(data: pictures.Pictures, work: Path, out: Path) -> None:
     best = min(losses, key=lambda scale: losses[scale])
     with torch.no_grad():
         model.logit_scale.copy_(torch.tensor(math.log(best)).half().float())
-    print(f"held-out zero-shot accuracy on its own {len(data.names)} classes: {accuracy:.2f} %, logit scale {best}, loss {losses[best]:.3f}")
+    print(
+        f"held-out zero-shot accuracy on its own {len(data.names)} classes: {accuracy:.2f} %, logit scale {best}, loss "
+        f"{losses[best]:.3f}"
+    )
     source = micro_source(model, "trained by python -m edge_nusa.export.micro")
     settings = replace(writer.default_settings("micro", out), overwrite=True)
     writer.export_bundle(source, settings, lambda part, done, total: None)
@@ -92,6 +97,15 @@ def micro_source(model: Any, weights: str) -> models.Source:
 
     config = {"vision_cfg": configuration.VISION, "text_cfg": configuration.TEXT}
     tokenizer = SimpleTokenizer(str(BPE), context_length=configuration.TEXT["context_length"])
-    preprocessing = models.preprocessing({"size": configuration.VISION["image_size"], "mean": pictures.MEAN, "std": pictures.STD,
-                                          "interpolation": "bicubic", "resize_mode": "shortest"})  # fmt: skip
-    return models.Source("micro", weights, model.eval(), *models.shapes(model, config), preprocessing, tokenizer, BPE, ORIGIN)
+    preprocessing = models.preprocessing(
+        {
+            "size": configuration.VISION["image_size"],
+            "mean": pictures.MEAN,
+            "std": pictures.STD,
+            "interpolation": "bicubic",
+            "resize_mode": "shortest",
+        }
+    )
+    return models.Source(
+        "micro", weights, model.eval(), *models.shapes(model, config), preprocessing, tokenizer, BPE, ORIGIN
+    )

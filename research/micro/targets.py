@@ -59,7 +59,11 @@ class Targets(NamedTuple):
 def principal_targets(nouns: list[Noun], dimension: int) -> Targets:
     """Targets of the nouns (module docstring) and, in the same components, of their gloss sentences."""
     glosses = embed_sentences([n.gloss_sentence for n in nouns])
-    embeddings = (embed_sentences([f"a photo of a {n.name}" for n in nouns]) + glosses + embed_sentences([n.kind_sentence for n in nouns])) / 3
+    embeddings = (
+        embed_sentences([f"a photo of a {n.name}" for n in nouns])
+        + glosses
+        + embed_sentences([n.kind_sentence for n in nouns])
+    ) / 3
     mean = embeddings.mean(axis=0)
     _, _, components = np.linalg.svd(embeddings - mean, full_matrices=False)
 

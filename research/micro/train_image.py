@@ -23,7 +23,8 @@ from edge_nusa.research.micro import pictures
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how hard the image tower is trained. The cosine is made for `cosine_passes`; the passes after `passes`,
+    """How long and how hard the image tower is trained. The cosine is made for `cosine_passes`; the passes after
+    `passes`,
     in which every patch is seen, are those of train_joint."""
 
     passes: int = 24
@@ -74,14 +75,18 @@ class Trainer:
         self.average = copy.deepcopy(self.tower)
         self.scale = nn.Parameter(torch.tensor(math.log(15.0)))
         groups = configuration.decay_groups(self.tower, schedule.attention_decay, schedule.decay)
-        self.optimizer = torch.optim.AdamW([*groups, {"params": [self.scale], "weight_decay": 0.0}], lr=schedule.peak_rate, betas=(0.9, 0.98))
+        self.optimizer = torch.optim.AdamW(
+            [*groups, {"params": [self.scale], "weight_decay": 0.0}], lr=schedule.peak_rate, betas=(0.9, 0.98)
+        )
         self.step = 0
         self.steps_a_pass = len(self.train) // schedule.batch
 
     def rate(self) -> float:
         """Two passes of warm-up, then a cosine to a hundredth."""
         done, warm = self.step / (self.steps_a_pass * self.schedule.cosine_passes), 2 / self.schedule.cosine_passes
-        return self.schedule.peak_rate * (done / warm if done < warm else 0.01 + 0.495 * (1 + math.cos(math.pi * (done - warm) / (1 - warm))))
+        return self.schedule.peak_rate * (
+            done / warm if done < warm else 0.01 + 0.495 * (1 + math.cos(math.pi * (done - warm) / (1 - warm)))
+        )
 
     def one_pass(self) -> float:
         """Train on every picture once; returns the mean loss."""
@@ -118,13 +123,22 @@ class Trainer:
         for index in range(self.resume(), self.schedule.passes):
             began, loss = time.monotonic(), self.one_pass()
             score = accuracy(self.average, self.data.pixels[self.test], self.data.labels[self.test], self.targets)
-            print(f"pass {index} loss {loss:.3f} held-out {score:.2f} % scale {self.scale.exp().item():.1f} {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"pass {index} loss {loss:.3f} held-out {score:.2f} % scale {self.scale.exp().item():.1f} "
+                f"{time.monotonic() - began:.0f} s",
+                flush=True,
+            )
             self.save(index + 1)
 
     def save(self, done: int) -> None:
         """Write the checkpoint beside itself, then rename."""
         parts = {"tower": self.tower, "average": self.average, "optimizer": self.optimizer}
-        state = {**{name: part.state_dict() for name, part in parts.items()}, "scale": self.scale.detach(), "step": self.step, "done": done}
+        state = {
+            **{name: part.state_dict() for name, part in parts.items()},
+            "scale": self.scale.detach(),
+            "step": self.step,
+            "done": done,
+        }
         torch.save(state, self.folder / "image.tmp")
         (self.folder / "image.tmp").rename(self.folder / "image.ckpt")
 

@@ -67,13 +67,20 @@ def train(model: Any, data: pictures.Pictures, texts: train_text.Sentences, merg
             total += float(loss.detach())
         anchors = train_text.encode(average, prompts[0]).detach()
         score = train_image.accuracy(average.visual, data.pixels[test_rows], data.labels[test_rows], anchors)
-        print(f"joint pass {done} loss {total / steps:.3f} held-out {score:.2f} % {time.monotonic() - began:.0f} s", flush=True)
-        torch.save({"model": model.state_dict(), "average": average.state_dict(), "done": done + 1}, path.with_suffix(".tmp"))
+        print(
+            f"joint pass {done} loss {total / steps:.3f} held-out {score:.2f} % {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+        torch.save(
+            {"model": model.state_dict(), "average": average.state_dict(), "done": done + 1}, path.with_suffix(".tmp")
+        )
         path.with_suffix(".tmp").rename(path)
     return average
 
 
-def step_loss(model: Any, data: pictures.Pictures, texts: train_text.Sentences, prompts: list[Tensor], rows: Tensor, scale: Tensor) -> Tensor:
+def step_loss(
+    model: Any, data: pictures.Pictures, texts: train_text.Sentences, prompts: list[Tensor], rows: Tensor, scale: Tensor
+) -> Tensor:
     """The loss of one batch of pictures and one batch of texts (module docstring)."""
     images = pictures.augment(data.pixels[rows], smallest_area=0.35)
     goal = functional.one_hot(data.labels[rows], len(data.names)).float() * 0.9 + 0.1 / len(data.names)

@@ -41,8 +41,18 @@ def train_merges(corpus: list[str], vocab_size: int, path: Path) -> None:
 
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     pattern = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(pattern, "removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, end_of_word_suffix="</w>", initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(pattern, "removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        end_of_word_suffix="</w>",
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator((line.lower() for line in corpus), trainer)
     tokenizer.model.save(str(path.parent))
     merges = (path.parent / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]
@@ -50,7 +60,9 @@ def train_merges(corpus: list[str], vocab_size: int, path: Path) -> None:
     path.write_bytes(gzip.compress(("#version: 0.2\n" + "\n".join(kept)).encode(), mtime=0))
 
 
-def sentences(names: list[str], glosses: list[str], targets: np.ndarray, gloss_targets: np.ndarray, merges: Path) -> Sentences:
+def sentences(
+    names: list[str], glosses: list[str], targets: np.ndarray, gloss_targets: np.ndarray, merges: Path
+) -> Sentences:
     """Every noun in every template and every gloss, as tokens."""
     from open_clip.tokenizer import SimpleTokenizer
 
@@ -105,7 +117,16 @@ def train(model: Any, data: Sentences, steps: int, folder: Path, batch: int = 25
         optimizer.step()
         schedule.step()
         if (step + 1) % 500 == 0:
-            print(f"step {step + 1} loss {loss.item():.3f} cosine {own.mean().item():.3f} {time.monotonic() - began:.0f} s", flush=True)
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "step": step + 1}
+            print(
+                f"step {step + 1} loss {loss.item():.3f} cosine {own.mean().item():.3f} "
+                f"{time.monotonic() - began:.0f} s",
+                flush=True,
+            )
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "step": step + 1,
+            }
             torch.save(state, path.with_suffix(".tmp"))
             path.with_suffix(".tmp").rename(path)

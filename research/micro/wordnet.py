@@ -6,14 +6,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_FOLDER = Path("/usr/share/wordnet")
-CONCRETE = {5: "animal", 6: "artifact", 8: "body", 13: "food", 15: "location", 17: "object", 18: "person", 19: "phenomenon", 20: "plant",
-            23: "quantity", 25: "shape", 27: "substance"}  # fmt: skip
+CONCRETE = {
+    5: "animal",
+    6: "artifact",
+    8: "body",
+    13: "food",
+    15: "location",
+    17: "object",
+    18: "person",
+    19: "phenomenon",
+    20: "plant",
+    23: "quantity",
+    25: "shape",
+    27: "substance",
+}
 """WordNet's lexicographer file numbers whose nouns name things that a camera can see (lexnames(5WN))."""
-NEVER_PICTURED = ("racial slur", "ethnic slur", "derogatory", "offensive", "obscene", "vulgar", "disparaging", "taboo", "slang")
+NEVER_PICTURED = (
+    "racial slur",
+    "ethnic slur",
+    "derogatory",
+    "offensive",
+    "obscene",
+    "vulgar",
+    "disparaging",
+    "taboo",
+    "slang",
+)
 """A noun whose gloss says one of these is left out: the list ends up in a product."""
 
-LEFT_OUT = {"ass", "arse", "cock", "dick", "tit", "bum", "rectum", "anus", "scrotum", "vagina", "penis", "clitoris", "dildo",
-            "bitch", "shit", "turd", "crap", "dickie", "dyke", "trump", "felt", "works", "ways", "mine", "die"}  # fmt: skip
+LEFT_OUT = {
+    "ass",
+    "arse",
+    "cock",
+    "dick",
+    "tit",
+    "bum",
+    "rectum",
+    "anus",
+    "scrotum",
+    "vagina",
+    "penis",
+    "clitoris",
+    "dildo",
+    "bitch",
+    "shit",
+    "turd",
+    "crap",
+    "dickie",
+    "dyke",
+    "trump",
+    "felt",
+    "works",
+    "ways",
+    "mine",
+    "die",
+}
 """Words whose common use is not the thing that WordNet's first meaning names, or not fit for a product."""
 SPACE_COST = 0.8
 """What a space takes off a lemma's Zipf frequency: wordfreq guesses a phrase from its words, too high."""
@@ -40,7 +87,9 @@ def read_synsets(folder: Path = DEFAULT_FOLDER) -> dict[int, Synset]:
         fields = head.split()
         count = int(fields[3], 16)
         lemmas = tuple(fields[4 + 2 * i].replace("_", " ") for i in range(count))
-        synsets[int(fields[0])] = Synset(int(fields[0]), lemmas, gloss.strip(), int(fields[1]), _first_hypernym(fields, 4 + 2 * count))
+        synsets[int(fields[0])] = Synset(
+            int(fields[0]), lemmas, gloss.strip(), int(fields[1]), _first_hypernym(fields, 4 + 2 * count)
+        )
     return synsets
 
 
@@ -82,7 +131,12 @@ def pictured_nouns(count: int, folder: Path = DEFAULT_FOLDER) -> list[tuple[str,
         synset = synsets[offset]
         is_plain = lemma.replace(" ", "").isalpha() and len(lemma) > 2 and len(lemma.split()) <= 3
         is_proper = lemma not in synset.lemmas
-        if synset.lexicographer_file in CONCRETE and is_plain and not is_proper and not any(w in synset.gloss for w in NEVER_PICTURED):
+        if (
+            synset.lexicographer_file in CONCRETE
+            and is_plain
+            and not is_proper
+            and not any(w in synset.gloss for w in NEVER_PICTURED)
+        ):
             found.append((zipf_frequency(lemma, "en") - SPACE_COST * lemma.count(" "), lemma, synset))
     found.sort(key=lambda row: (-row[0], row[1]))
     return [(lemma, synset) for _, lemma, synset in found[:count]]

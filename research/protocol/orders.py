@@ -1,4 +1,5 @@
-"""The orders in which the sets are learned: the two of the MTIL benchmark, the one given, random ones, or one from a file."""
+"""The orders in which the sets are learned: the two of the MTIL benchmark, the one given, random ones, or one from a
+file."""
 
 from __future__ import annotations
 
@@ -13,9 +14,34 @@ from pathlib import Path
 from edge_nusa.errors import UsageError
 from edge_nusa.pictures import printable
 
-ORDER_I = ("aircraft", "caltech101", "cifar100", "dtd", "eurosat", "flowers102", "food101", "mnist", "oxford_pet", "stanford_cars", "sun397")
-"""Alphabetical; both orders are those of Zheng et al., "Preventing Zero-Shot Transfer Degradation in Continual Learning of Vision-Language Models" (2023)."""
-ORDER_II = ("stanford_cars", "food101", "mnist", "oxford_pet", "flowers102", "sun397", "aircraft", "caltech101", "dtd", "eurosat", "cifar100")
+ORDER_I = (
+    "aircraft",
+    "caltech101",
+    "cifar100",
+    "dtd",
+    "eurosat",
+    "flowers102",
+    "food101",
+    "mnist",
+    "oxford_pet",
+    "stanford_cars",
+    "sun397",
+)
+"""Alphabetical; both orders are those of Zheng et al., "Preventing Zero-Shot Transfer Degradation in Continual
+Learning of Vision-Language Models" (2023)."""
+ORDER_II = (
+    "stanford_cars",
+    "food101",
+    "mnist",
+    "oxford_pet",
+    "flowers102",
+    "sun397",
+    "aircraft",
+    "caltech101",
+    "dtd",
+    "eurosat",
+    "cifar100",
+)
 PUBLISHED = {"I": ORDER_I, "II": ORDER_II}
 ORDER_SEED = 0
 MOST_ORDERS = 1000
@@ -26,12 +52,17 @@ Order = tuple[str, tuple[str, ...]]
 def orders_of(names: Sequence[str], word: str) -> list[Order]:
     """(order_name, order) of each order that `--order word` asks for, of the sets `names`.
 
-    `I`, `II`: the published order of those sets that are present; `given`: as in `names`; `random:N`: N distinct ones, the same for
-    ever, named random:0 and so on, all there are where there are fewer; else a file, one order named after it. Raises UsageError for
+    `I`, `II`: the published order of those sets that are present; `given`: as in `names`; `random:N`: N distinct ones,
+    the same for
+    ever, named random:0 and so on, all there are where there are fewer; else a file, one order named after it. Raises
+    UsageError for
     any other word, for sets that an order does not know or lacks, and where `names` is empty or names a set twice.
     """
     if not names or len(set(names)) != len(names):
-        raise UsageError(f"--order: expected at least one set and each once, found {', '.join(names) or 'none'}; check the list of sets")
+        raise UsageError(
+            f"--order: expected at least one set and each once, found {', '.join(names) or 'none'}; check the list of "
+            "sets"
+        )
     if word in PUBLISHED:
         return [(word, _published(names, word))]
     if word == "given":
@@ -42,12 +73,16 @@ def orders_of(names: Sequence[str], word: str) -> list[Order]:
 
 
 def _published(names: Sequence[str], word: str) -> tuple[str, ...]:
-    """The published order without the sets that are absent. Raises UsageError where a set is present that it does not know."""
+    """The published order without the sets that are absent. Raises UsageError where a set is present that it does
+    not know."""
     order = PUBLISHED[word]
     unknown = [name for name in names if name not in order]
     if unknown:
         missing = ", ".join(name for name in order if name not in names) or "none"
-        raise UsageError(f"--order {word}: expected only sets of {', '.join(order)}; found {', '.join(unknown)} (missing: {missing}); leave them out or use another order")
+        raise UsageError(
+            f"--order {word}: expected only sets of {', '.join(order)}; found {', '.join(unknown)} (missing: "
+            f"{missing}); leave them out or use another order"
+        )
     return tuple(name for name in order if name in names)
 
 
@@ -61,10 +96,14 @@ def _random(names: Sequence[str], count: int) -> list[Order]:
 
 
 def _drawn(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Distinct orders without end, each by the SHA-256 of its number and the names, which no version of Python changes."""
+    """Distinct orders without end, each by the SHA-256 of its number and the names, which no version of Python
+    changes."""
     seen = set()
     for number in itertools.count():
-        ranks = {name: hashlib.sha256(f"{ORDER_SEED}/{number}/{name}".encode(errors="surrogateescape")).digest() for name in names}
+        ranks = {
+            name: hashlib.sha256(f"{ORDER_SEED}/{number}/{name}".encode(errors="surrogateescape")).digest()
+            for name in names
+        }
         order = tuple(sorted(names, key=ranks.__getitem__))
         if order not in seen:
             seen.add(order)
@@ -78,9 +117,14 @@ def _from_file(names: Sequence[str], file: Path) -> Order:
     try:
         order = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, ValueError) as error:
-        raise UsageError(f"--order {printable(file)}: expected a readable text file, found {error}; check the file") from error
+        raise UsageError(
+            f"--order {printable(file)}: expected a readable text file, found {error}; check the file"
+        ) from error
     if sorted(order) != sorted(names):
         missing = ", ".join(Counter(names) - Counter(order)) or "none"
         unknown = ", ".join(printable(name) for name in Counter(order) - Counter(names)) or "none"
-        raise UsageError(f"--order {printable(file)}: expected each set in a line once, found missing: {missing}; unknown or twice: {unknown}; correct the file")
+        raise UsageError(
+            f"--order {printable(file)}: expected each set in a line once, found missing: {missing}; unknown or twice: "
+            f"{unknown}; correct the file"
+        )
     return file.stem, order

@@ -19,15 +19,18 @@ Row = tuple[float | None, ...]
 
 @dataclass(frozen=True)
 class Run:
-    """learner: its name; shots: pictures a class that it was taught (0: all of the training split); seed: of shots and training;
+    """learner: its name; shots: pictures a class that it was taught (0: all of the training split); seed: of shots
+    and training;
     order_name: `I`, `II`, `given`, `alphabetical` or `random:K`; order: the tasks' names as they were learned.
 
-    accuracy (N + 1, N) percent on the test pictures of task j (columns in the order of `order`). Suite `mtil`: each task's
+    accuracy (N + 1, N) percent on the test pictures of task j (columns in the order of `order`). Suite `mtil`: each
+    task's
     own labels are offered. Suite `cil`: all labels seen so far are offered; None where task j is not yet learned.
     joint (N + 1,): suite `cil` only, accuracy on all test pictures of labels seen so far; None elsewhere and in row 0.
     retention (N + 1,) percent on a set that is never learned; None where none was asked.
     ece (N + 1,): expected calibration error in percent over test pictures of learned tasks; None in row 0.
-    auroc (N + 1,): percent, pictures of the never learned set against learned test pictures by the learner's novelty; None where it has none.
+    auroc (N + 1,): percent, pictures of the never learned set against learned test pictures by the learner's novelty;
+    None where it has none.
     seconds (N,): of each task's learning, without evaluation; state_bytes (N,): arrays kept after each task;
     peak_rss_bytes: of the process so far; trained_numbers: parameters that one task trains.
     """
@@ -62,7 +65,9 @@ class Run:
                 raise ValueError(f"expected format {FORMAT_VERSION} with the fields {sorted(names)}")
             return cls(**{name: _tuples(value) for name, value in content.items()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedError(f"{where}: not a run of this version ({error}); remove the file and run the same command again") from error
+            raise DamagedError(
+                f"{where}: not a run of this version ({error}); remove the file and run the same command again"
+            ) from error
 
 
 def _tuples(value: Any) -> Any:

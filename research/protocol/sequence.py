@@ -1,4 +1,5 @@
-"""Runs one learner through one sequence of tasks and measures after each; a killed run goes on after its last whole task.
+"""Runs one learner through one sequence of tasks and measures after each; a killed run goes on after its last whole
+task.
 
 Suite `mtil`: each task is asked about with its own labels offered. Suite `cil`: with all labels seen so far.
 Letters: N tasks, B pictures.
@@ -17,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.files import durable
 from edge_nusa import memory
-from edge_nusa.research.learners.learners import Answer, Learner, state_bytes
-from edge_nusa.research.figures.metrics import auroc, expected_calibration_error
-from edge_nusa.research.protocol.runs import Run, Suite
-from edge_nusa.research.data.views import View
 from edge_nusa.errors import DamagedError, InputError, UsageError
+from edge_nusa.files import durable
+from edge_nusa.research.data.views import View
+from edge_nusa.research.figures.metrics import auroc, expected_calibration_error
+from edge_nusa.research.learners.learners import Answer, Learner, state_bytes
+from edge_nusa.research.protocol.runs import Run, Suite
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,15 @@ class Plan:
     def key(self) -> str:
         """A file name of its own for each plan of one folder."""
         count = f"-{len(self.order)}tasks" if self.suite == "cil" else ""
-        return f"{self.suite}{count}-{self.learner}-{self.shots}shots-seed{self.seed}-{self.order_name.replace(':', '')}"
+        return (
+            f"{self.suite}{count}-{self.learner}-{self.shots}shots-seed{self.seed}-{self.order_name.replace(':', '')}"
+        )
 
 
 @dataclass(frozen=True)
 class Material:
-    """The pictures of a run: of each task its view, the pictures (B,) int64 to learn from and to be asked about; and of a
+    """The pictures of a run: of each task its view, the pictures (B,) int64 to learn from and to be asked about; and
+    of a
     set that is never learned its view and pictures, or None."""
 
     views: Mapping[str, View]
@@ -90,10 +94,22 @@ def run(plan: Plan, material: Material, learner: Learner, part: Path) -> Run:
         _measure(measured, plan, material, learner, done)
         _save(part, plan, measured, learner)
     return Run(
-        plan.suite, plan.learner, plan.shots, plan.seed, plan.order_name, plan.order,
-        tuple(tuple(row) for row in measured.accuracy), tuple(measured.joint), tuple(measured.retention), tuple(measured.ece), tuple(measured.auroc),
-        tuple(measured.seconds), tuple(measured.state_bytes), memory.peak_bytes(), measured.trained_numbers,
-    )  # fmt: skip
+        plan.suite,
+        plan.learner,
+        plan.shots,
+        plan.seed,
+        plan.order_name,
+        plan.order,
+        tuple(tuple(row) for row in measured.accuracy),
+        tuple(measured.joint),
+        tuple(measured.retention),
+        tuple(measured.ece),
+        tuple(measured.auroc),
+        tuple(measured.seconds),
+        tuple(measured.state_bytes),
+        memory.peak_bytes(),
+        measured.trained_numbers,
+    )
 
 
 def _measure(measured: Measured, plan: Plan, material: Material, learner: Learner, done: int) -> None:
@@ -157,7 +173,9 @@ def _save(part: Path, plan: Plan, measured: Measured, learner: Learner) -> None:
 def check_order(path: Path, order: tuple[str, ...], plan: Plan) -> None:
     """Raises UsageError where what is kept in `path` is of other tasks than the plan's, or in another order."""
     if order != plan.order:
-        raise UsageError(f"{path}: expected the tasks {', '.join(plan.order)}, found {', '.join(order)}; take another --out")
+        raise UsageError(
+            f"{path}: expected the tasks {', '.join(plan.order)}, found {', '.join(order)}; take another --out"
+        )
 
 
 def _resumed(part: Path, plan: Plan, material: Material, learner: Learner) -> Measured:
@@ -171,7 +189,9 @@ def _resumed(part: Path, plan: Plan, material: Material, learner: Learner) -> Me
         order = tuple(content.pop("order"))
         measured = Measured(**content)
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DamagedError(f"{part}: not part of a run of this version ({error}); remove the file and run the same command again") from error
+        raise DamagedError(
+            f"{part}: not part of a run of this version ({error}); remove the file and run the same command again"
+        ) from error
     check_order(part, order, plan)
     learner.restore(arrays, [material.views[name] for name in plan.order[: len(measured.seconds)]])
     return measured

@@ -1,4 +1,5 @@
-"""`edge-nusa eval`: which runs a command asks for, done one by one or side by side, each finished run a file that is never done twice.
+"""`edge-nusa eval`: which runs a command asks for, done one by one or side by side, each finished run a file that is
+never done twice.
 
 OUT/runs/KEY.json is a finished run, OUT/parts/KEY.npz one that was killed, OUT/report.* what all finished ones say.
 """
@@ -15,16 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_nusa.errors import DamagedError, InputError, UsageError
 from edge_nusa.files import durable
 from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, named, take_shots
+from edge_nusa.research.data.views import View, Viewer
 from edge_nusa.research.figures import page
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
-from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, named, take_shots
 from edge_nusa.research.protocol.orders import orders_of
 from edge_nusa.research.protocol.runs import Run, Suite, read_runs
 from edge_nusa.research.protocol.sequence import Material, Plan, check_order, run
-from edge_nusa.research.data.views import View, Viewer
-from edge_nusa.errors import DamagedError, InputError, UsageError
 
 Progress = Callable[[str, int, int], None]
 TEST_SEED = 0
@@ -32,8 +33,10 @@ TEST_SEED = 0
 
 @dataclass(frozen=True)
 class Settings:
-    """One command. sets: names, () for all; never: a set that is never learned, or ""; steps_of_classes: for `cil`, into how many
-    steps its one set is cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads: of each; naming: of the classes
+    """One command. sets: names, () for all; never: a set that is never learned, or ""; steps_of_classes: for `cil`,
+    into how many
+    steps its one set is cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads: of each; naming:
+    of the classes
     (`edge_nusa.research.data.datasets.named`)."""
 
     suite: Suite
@@ -93,14 +96,25 @@ def evaluate(settings: Settings, progress: Progress) -> list[Path]:
 
 def told(settings: Settings) -> dict[str, str]:
     """What the report says of the command: no path and no host name."""
-    values = {name: value for name, value in asdict(settings).items() if name not in ("data", "out", "bundle", "cache", "jobs", "threads")}
-    return {name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in values.items() if value not in (None, "", ())}
+    values = {
+        name: value
+        for name, value in asdict(settings).items()
+        if name not in ("data", "out", "bundle", "cache", "jobs", "threads")
+    }
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for name, value in values.items()
+        if value not in (None, "", ())
+    }
 
 
 def _same_settings(settings: Settings, sources: Sources) -> None:
     """Runs of one folder share what changes their figures. Raises UsageError where it was begun with other settings."""
     opened = Bundle.open(settings.bundle or embedded_bundle())
-    values = {name: getattr(settings, name) for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks", "naming")}
+    values = {
+        name: getattr(settings, name)
+        for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks", "naming")
+    }
     shared = {"basis": opened.manifest.basis_hash, "sets": sorted(sources.learned), **values}
     path = settings.out / "settings.json"
     if not path.exists():
@@ -109,10 +123,15 @@ def _same_settings(settings: Settings, sources: Sources) -> None:
     try:
         before = dict(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
-        raise DamagedError(f"{path}: expected the settings of the runs beside it, found {error}; take another --out") from error
+        raise DamagedError(
+            f"{path}: expected the settings of the runs beside it, found {error}; take another --out"
+        ) from error
     other = [name for name, value in shared.items() if before.get(name, value) != value]
     if other:
-        raise UsageError(f"{path}: this folder was begun with {other[0]} {before[other[0]]!r}, now it is {shared[other[0]]!r}; take another --out")
+        raise UsageError(
+            f"{path}: this folder was begun with {other[0]} {before[other[0]]!r}, now it is {shared[other[0]]!r}; take "
+            "another --out"
+        )
 
 
 def _is_done(settings: Settings, plan: Plan) -> bool:
@@ -131,7 +150,9 @@ def _sources(settings: Settings) -> Sources:
         raise InputError(f"--never: there is no set {settings.never!r} in {settings.data}; found {', '.join(found)}")
     never = found.pop(settings.never, None)
     if settings.suite == "cil" and len(found) != 1:
-        raise UsageError(f"eval cil cuts the classes of one set into steps; give one with --sets, found {', '.join(found)}")
+        raise UsageError(
+            f"eval cil cuts the classes of one set into steps; give one with --sets, found {', '.join(found)}"
+        )
     return Sources(settings, {name: named(dataset, settings.naming) for name, dataset in found.items()}, never)
 
 
@@ -153,14 +174,18 @@ def _orders(settings: Settings, sources: Sources) -> Iterator[tuple[str, tuple[s
     (dataset,) = sources.learned.values()
     for steps in settings.steps_of_classes:
         if not 1 <= steps <= len(dataset.labels):
-            raise UsageError(f"--class-steps {steps}: the set {dataset.name} has {len(dataset.labels)} classes; expected from 1 to as many steps")
+            raise UsageError(
+                f"--class-steps {steps}: the set {dataset.name} has {len(dataset.labels)} classes; expected from 1 to "
+                "as many steps"
+            )
         names = tuple(f"step {index + 1}" for index in range(steps))
         for name, _ in orders_of([str(index) for index in range(10)], settings.order):
             yield name, names
 
 
 def class_order(count: int, order_name: str) -> np.ndarray:
-    """(count,) int64: the order in which a `cil` run meets the classes; `given` is the set's own, any other name draws one."""
+    """(count,) int64: the order in which a `cil` run meets the classes; `given` is the set's own, any other name
+    draws one."""
     if order_name == "given":
         return np.arange(count)
     ranked = sorted(range(count), key=lambda index: hashlib.sha256(f"{order_name} {index}".encode()).hexdigest())
@@ -173,11 +198,17 @@ def _view(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[View,
     if dataset.name not in sources.views:
         tests = limit_test(dataset, settings.test_limit, TEST_SEED)
         seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
-        shots = [] if dataset is sources.never else [take_shots(dataset, count, seed) for count in settings.shots for seed in seeds]
+        shots = (
+            []
+            if dataset is sources.never
+            else [take_shots(dataset, count, seed) for count in settings.shots for seed in seeds]
+        )
         bundle = Bundle.open(settings.bundle or embedded_bundle())
         needs_tokens = any(CATALOGUE[name].needs_tokens for name in settings.learners)
         deepest = bundle.manifest.image.tail_blocks
-        image_blocks = (deepest if settings.image_blocks is None else min(settings.image_blocks, deepest)) if needs_tokens else 0
+        image_blocks = (
+            (deepest if settings.image_blocks is None else min(settings.image_blocks, deepest)) if needs_tokens else 0
+        )
         viewer = Viewer(bundle, settings.cache or settings.out / "cache", settings.threads, image_blocks)
         view = viewer.view(dataset, np.unique(np.concatenate([tests, *shots])), progress)
         sources.views[dataset.name] = view, view.readable(tests)
@@ -205,7 +236,9 @@ def _material(sources: Sources, plan: Plan) -> Material:
     return Material(views, shots, tests, never)
 
 
-def _steps(whole: tuple[View, np.ndarray], shots: np.ndarray, plan: Plan, never: tuple[View, np.ndarray] | None) -> Material:
+def _steps(
+    whole: tuple[View, np.ndarray], shots: np.ndarray, plan: Plan, never: tuple[View, np.ndarray] | None
+) -> Material:
     """One set cut into steps of classes."""
     view, tests = whole
     parts = np.array_split(class_order(len(view.labels), plan.order_name), len(plan.order))
@@ -256,4 +289,3 @@ def _do_side_by_side(settings: Settings, plans: list[Plan], progress: Progress) 
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-

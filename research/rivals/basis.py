@@ -1,6 +1,6 @@
 """The null space after a task: one exact R x R SVD inside the pool against a fresh SVD of every adapted matrix.
 
-    python research/rivals/basis.py [--sizes 768:48,512:48] [--json FILE]      # ViT-B/16: 48 matrices in each tower
+python research/rivals/basis.py [--sizes 768:48,512:48] [--json FILE]      # ViT-B/16: 48 matrices in each tower
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import edge_nusa.device  # noqa: F401 - its thread settings, before numpy
 # isort: split
 import numpy as np
 
-from edge_nusa.model import null_space
 from edge_nusa.device.board.measure import in_turn, median
+from edge_nusa.model import null_space
 
 
 def main() -> None:

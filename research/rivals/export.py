@@ -1,6 +1,6 @@
 """How long an export takes, part by part; weights are random, which changes nothing about the time.
 
-    python research/rivals/export.py ViT-B-16 ViT-L-14 [--json FILE]      # needs the workstation's packages
+python research/rivals/export.py ViT-B-16 ViT-L-14 [--json FILE]      # needs the workstation's packages
 """
 
 from __future__ import annotations
@@ -44,11 +44,20 @@ def main() -> None:
             bundle = export_bundle(source, default_settings(name, Path(folder) / "bundle"), clock)
             clock("end", 1, 1)
             size = sum(record.bytes for record in bundle.manifest.files.values())
-        rows[name] = {**clock.parts, "whole": sum(clock.parts.values()), "bundle_bytes": size, "peak_rss_bytes": peak_bytes()}
+        rows[name] = {
+            **clock.parts,
+            "whole": sum(clock.parts.values()),
+            "bundle_bytes": size,
+            "peak_rss_bytes": peak_bytes(),
+        }
     parts = [part for part in next(iter(rows.values())) if not part.endswith("bytes")]
     print("| seconds | " + " | ".join(parts) + " | bundle MB | peak RSS MiB |\n|" + "---|" * (len(parts) + 3))
     for name, row in rows.items():
-        print(f"| {name} | " + " | ".join(f"{row.get(part, 0):.1f}" for part in parts) + f" | {row['bundle_bytes'] / 1e6:.0f} | {row['peak_rss_bytes'] / 2**20:.0f} |")
+        print(
+            f"| {name} | "
+            + " | ".join(f"{row.get(part, 0):.1f}" for part in parts)
+            + f" | {row['bundle_bytes'] / 1e6:.0f} | {row['peak_rss_bytes'] / 2**20:.0f} |"
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
 

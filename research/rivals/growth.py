@@ -1,6 +1,7 @@
 """How time, memory and the state grow with tasks, pictures and labels; on the embedded model unless --bundle is given.
 
-    python research/rivals/growth.py --images 10,100,1000,10000 --tasks 50 --labels 10,100,1000 [--json FILE] [--plot FILE.png]
+python research/rivals/growth.py --images 10,100,1000,10000 --tasks 50 --labels 10,100,1000 [--json FILE] [--plot
+FILE.png]
 """
 
 from __future__ import annotations
@@ -44,7 +45,15 @@ def main() -> None:
         for task in range(1, arguments.tasks + 1):
             pictures = write_pictures(folder / f"task{task}", [f"thing {task}"], 8, task)
             run, size = learned(pictures, folder / "tasks", bundle, arguments.steps)
-            rows["tasks"].append({"count": task, "seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": run.peak_rss_bytes, "state_bytes": size})
+            rows["tasks"].append(
+                {
+                    "count": task,
+                    "seconds": run.seconds,
+                    "processor_seconds": run.processor_seconds,
+                    "peak_rss_bytes": run.peak_rss_bytes,
+                    "state_bytes": size,
+                }
+            )
         few = sorted(write_pictures(folder / "few", ["thing 1"], 10).glob("*/*.jpg"))
         for count in arguments.images:
             many = folder / f"images{count}"
@@ -52,18 +61,35 @@ def main() -> None:
             for index in range(count):
                 (many / f"{index:06d}.jpg").hardlink_to(few[index % len(few)])
             run = child(edge_nusa_words("predict", many, "--state", folder / "tasks", "--top", "1", *bundle))
-            figures = {"count": count, "seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": run.peak_rss_bytes}
+            figures = {
+                "count": count,
+                "seconds": run.seconds,
+                "processor_seconds": run.processor_seconds,
+                "peak_rss_bytes": run.peak_rss_bytes,
+            }
             rows["images"].append({**figures, "milliseconds_an_image": 1000 * run.seconds / count})
         for count in arguments.labels:
             pictures = write_pictures(folder / f"labels{count}", [f"thing {index}" for index in range(count)], 2, count)
             run, size = learned(pictures, folder / f"state{count}", bundle, arguments.steps)
-            rows["labels"].append({"count": count, "seconds": run.seconds, "processor_seconds": run.processor_seconds, "peak_rss_bytes": run.peak_rss_bytes, "state_bytes": size})
+            rows["labels"].append(
+                {
+                    "count": count,
+                    "seconds": run.seconds,
+                    "processor_seconds": run.processor_seconds,
+                    "peak_rss_bytes": run.peak_rss_bytes,
+                    "state_bytes": size,
+                }
+            )
     for what, found in rows.items():
         shown = found if len(found) < 6 else [row for row in found if row["count"] in (1, 2, 5, 10, 20, 50, len(found))]
         names = list(shown[0]) if shown else []
         print(f"\n| {what} | " + " | ".join(names[1:]) + " |\n|" + "---|" * len(names))
         for row in shown:
-            print("| " + " | ".join(f"{row[name]:.1f}" if isinstance(row[name], float) else str(row[name]) for name in names) + " |")
+            print(
+                "| "
+                + " | ".join(f"{row[name]:.1f}" if isinstance(row[name], float) else str(row[name]) for name in names)
+                + " |"
+            )
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
     if arguments.plot:
@@ -78,9 +104,17 @@ def plot(rows: dict[str, list[dict[str, float]]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-    for panel, (what, title) in zip(panels, (("tasks", "tasks learned"), ("images", "pictures asked"), ("labels", "labels in one task")), strict=True):
+    for panel, (what, title) in zip(
+        panels,
+        (("tasks", "tasks learned"), ("images", "pictures asked"), ("labels", "labels in one task")),
+        strict=True,
+    ):
         counts = [row["count"] for row in rows[what]]
-        for name, label, unit in (("processor_seconds", "processor seconds", 1), ("peak_rss_bytes", "peak MiB", 2**20), ("state_bytes", "state, 10 KiB", 10 * 2**10)):
+        for name, label, unit in (
+            ("processor_seconds", "processor seconds", 1),
+            ("peak_rss_bytes", "peak MiB", 2**20),
+            ("state_bytes", "state, 10 KiB", 10 * 2**10),
+        ):
             if all(name in row for row in rows[what]):
                 panel.plot(counts, [row[name] / unit for row in rows[what]], marker="o", markersize=3, label=label)
         panel.set(xlabel=title, yscale="log", xscale="linear" if what == "tasks" else "log")

@@ -2,7 +2,8 @@
 
     python research/rivals/int8.py [--bundle b32] [--data ../shared/data --sets caltech101,flowers5] [--json FILE]
 
-Ways: dynamic quantization with one scale a matrix and with one a channel (what `export --precision int8` does), and static QDQ
+Ways: dynamic quantization with one scale a matrix and with one a channel (what `export --precision int8` does), and
+static QDQ
 with one a channel, calibrated on pictures that are not asked afterwards. Needs the workstation's packages.
 """
 
@@ -24,14 +25,14 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from edge_nusa.device.board.measure import in_turn, median
+from edge_nusa.export import graphs, quantize
 from edge_nusa.knowledge import head
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.device.board.measure import in_turn, median
-from edge_nusa.export import graphs, quantize
-from edge_nusa.pictures import decode, find_pictures
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.text_encoder import TextEncoder
+from edge_nusa.pictures import decode, find_pictures
 
 A_CLASS = 20
 CALIBRATION = 64
@@ -57,8 +58,17 @@ def static_qdq(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
         onnx.save(model, str(source))
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         options = {"MatMulConstBOnly": True}
-        quantize_static(str(prepared), str(target), Reader(images), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QInt8,
-                        weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"], extra_options=options)  # fmt: skip
+        quantize_static(
+            str(prepared),
+            str(target),
+            Reader(images),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            extra_options=options,
+        )
         return onnx.load(str(target))
 
 
@@ -71,7 +81,8 @@ def session_of(model: onnx.ModelProto) -> Any:
 
 
 def read_set(bundle: Bundle, data: Path, name: str) -> tuple[np.ndarray, np.ndarray, list[str], str]:
-    """Pixels, classes, the classes' names and the template of one set, A_CLASS pictures of each class, chosen by seed 0."""
+    """Pixels, classes, the classes' names and the template of one set, A_CLASS pictures of each class, chosen by
+    seed 0."""
     known = json.loads((data / "classes.json").read_text())[name]
     rows, classes = [], []
     for number, folder in enumerate(known["classes"]):
@@ -82,13 +93,17 @@ def read_set(bundle: Bundle, data: Path, name: str) -> tuple[np.ndarray, np.ndar
     return np.stack(rows), np.array(classes), list(known["classes"].values()), known["template"]
 
 
-def accuracies(session: Any, images: np.ndarray, classes: np.ndarray, anchors: np.ndarray) -> tuple[np.ndarray, float, float]:
+def accuracies(
+    session: Any, images: np.ndarray, classes: np.ndarray, anchors: np.ndarray
+) -> tuple[np.ndarray, float, float]:
     """Embeddings, percent right zero-shot, and percent right by a head of these pictures, each left out in turn."""
     embedding, taps = sessions.run(session, {"pixels": images})[:2]
     rows = head.features(taps)
     solved = head.Head.empty(rows.shape[1]).added(rows, classes, len(anchors)).solve()
     scores, _ = solved.leave_one_out(solved.whitened(rows), classes)
-    return embedding, *(100 * float((found.argmax(axis=1) == classes).mean()) for found in (embedding @ anchors.T, scores))
+    return embedding, *(
+        100 * float((found.argmax(axis=1) == classes).mean()) for found in (embedding @ anchors.T, scores)
+    )
 
 
 def main() -> None:
@@ -103,16 +118,25 @@ def main() -> None:
     shape = bundle.manifest.image
     graph = graphs.trunk_and_tail_graphs(shape, bundle.manifest.text, bundle.manifest.vocab_size)[0]
     model = graphs.with_weights(graph, bundle, shape.width)
-    sets = {name: read_set(bundle, arguments.data, name) for name in arguments.sets.split(",")} if arguments.data else {}
+    sets = (
+        {name: read_set(bundle, arguments.data, name) for name in arguments.sets.split(",")} if arguments.data else {}
+    )
     noise = np.random.default_rng(0).normal(size=(CALIBRATION, 3, shape.size, shape.size)).astype(np.float32)
     mixed = np.concatenate([images[1::7] for images, *_ in sets.values()]) if sets else noise
     calibration = mixed[np.random.default_rng(0).permutation(len(mixed))[:CALIBRATION]]
-    models = {"float32": model, "dynamic, one scale a matrix": quantize.quantized(model, per_channel=False), "dynamic, one a channel": quantize.quantized(model),
-              "static QDQ, one a channel": static_qdq(model, calibration)}  # fmt: skip
+    models = {
+        "float32": model,
+        "dynamic, one scale a matrix": quantize.quantized(model, per_channel=False),
+        "dynamic, one a channel": quantize.quantized(model),
+        "static QDQ, one a channel": static_qdq(model, calibration),
+    }
     opened = {way: session_of(one) for way, one in models.items()}
     rows: dict[str, dict[str, float]] = {way: {"bytes": len(one.SerializeToString())} for way, one in models.items()}
     for batch in (1, 16):
-        taken = in_turn({way: lambda s=session, b=batch: s.run(None, {"pixels": noise[:b]}) for way, session in opened.items()}, ROUNDS)
+        taken = in_turn(
+            {way: lambda s=session, b=batch: s.run(None, {"pixels": noise[:b]}) for way, session in opened.items()},
+            ROUNDS,
+        )
         for way, seconds in taken.items():
             rows[way][f"ms_batch_{batch}"] = 1000 * median(seconds[1:]) / batch
     text = TextEncoder(bundle, 1)
@@ -135,7 +159,10 @@ def main() -> None:
 def show(rows: dict[str, dict[str, float]], has_sets: bool) -> None:
     """The table; times are ratios to the float trunk."""
     first = rows["float32"]
-    print("| trunk | MB | ms a picture | times | ms in 16 | times |" + (" mean cosine | zero-shot % | head % |" if has_sets else ""))
+    print(
+        "| trunk | MB | ms a picture | times | ms in 16 | times |"
+        + (" mean cosine | zero-shot % | head % |" if has_sets else "")
+    )
     print("|---|---|---|---|---|---|" + ("---|---|---|" if has_sets else ""))
     for way, row in rows.items():
         line = f"| {way} | {row['bytes'] / 1e6:.1f} |"

@@ -1,6 +1,7 @@
-"""What a user would run instead, each in a process of its own: prints one JSON object. Called by learn.py and predict.py.
+"""What a user would run instead, each in a process of its own: prints one JSON object. Called by learn.py and
+predict.py.
 
-    python research/rivals/opponents.py lora|finetune|open_clip|rclip --weights b32/weights.safetensors ...
+python research/rivals/opponents.py lora|finetune|open_clip|rclip --weights b32/weights.safetensors ...
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def open_clip_model(arguments: argparse.Namespace) -> tuple[Any, Any, Any]:
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
-    """LoRA by peft, or fine-tuning, of the attention of the last text blocks; pictures go through the tower at every step."""
+    """LoRA by peft, or fine-tuning, of the attention of the last text blocks; pictures go through the tower at every
+    step."""
     began = time.perf_counter()
     import numpy as np
     import torch
@@ -45,7 +47,9 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         from peft import LoraConfig, get_peft_model
 
         # the names of the image tower end alike, so the text tower's are given as a whole
-        pattern = r"transformer\.resblocks\.(" + "|".join(str(i) for i in range(layers - TEXT_BLOCKS, layers)) + r")\.attn"
+        pattern = (
+            r"transformer\.resblocks\.(" + "|".join(str(i) for i in range(layers - TEXT_BLOCKS, layers)) + r")\.attn"
+        )
         model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=RANK, target_modules=pattern, lora_dropout=0.0))
     else:
         for name, parameter in model.named_parameters():
@@ -80,18 +84,23 @@ def ask_open_clip(arguments: argparse.Namespace) -> dict[str, Any]:
         anchors = model.encode_text(tokenizer(labels), normalize=True)
 
         def ask(path: Path) -> Any:
-            return (100 * model.encode_image(preprocess(Image.open(path).convert("RGB"))[None], normalize=True) @ anchors.T).softmax(dim=-1)
+            return (
+                100 * model.encode_image(preprocess(Image.open(path).convert("RGB"))[None], normalize=True) @ anchors.T
+            ).softmax(dim=-1)
 
         return asked(ask, paths[: arguments.images])
 
 
 def ask_rclip(arguments: argparse.Namespace) -> dict[str, Any]:
-    """One picture at a time by onnxruntime as it comes, with Pillow and numpy before it; anchors are given, as from a cache."""
+    """One picture at a time by onnxruntime as it comes, with Pillow and numpy before it; anchors are given, as from
+    a cache."""
     import numpy as np
     import onnxruntime
     from PIL import Image
 
-    session = onnxruntime.InferenceSession(str(arguments.weights.parent / "image_trunk.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(arguments.weights.parent / "image_trunk.onnx"), providers=["CPUExecutionProvider"]
+    )
     paths, _, _ = pictures_of(arguments.pictures)
     size = arguments.size
     mean, std = np.array([0.4815, 0.4578, 0.4082], np.float32), np.array([0.2686, 0.2613, 0.2758], np.float32)

@@ -1,6 +1,6 @@
 """Asking one picture cold (process to answer) and warm: `edge-nusa predict` against open_clip, and against rclip's way.
 
-    python research/rivals/predict.py --bundle b32 [--rounds 5] [--json FILE]
+python research/rivals/predict.py --bundle b32 [--rounds 5] [--json FILE]
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.board.bench import _warm
 from edge_nusa.device.board.measure import Run, child, edge_nusa_words, median, write_pictures
-from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.workplace import Workplace
 
 HERE = Path(__file__).parent
@@ -64,8 +64,21 @@ def main() -> None:
 
 def opponent(what: str, arguments: argparse.Namespace, pictures: Path, images: int) -> list[str]:
     """The words that start one of opponents.py."""
-    return [sys.executable, str(HERE / "opponents.py"), what, "--weights", str(arguments.bundle / "weights.safetensors"), "--pictures", str(pictures),
-            "--model", arguments.model, "--images", str(images), "--size", str(arguments.size)]  # fmt: skip
+    return [
+        sys.executable,
+        str(HERE / "opponents.py"),
+        what,
+        "--weights",
+        str(arguments.bundle / "weights.safetensors"),
+        "--pictures",
+        str(pictures),
+        "--model",
+        arguments.model,
+        "--images",
+        str(images),
+        "--size",
+        str(arguments.size),
+    ]
 
 
 def warm_milliseconds(arguments: argparse.Namespace, folder: Path, pictures: Path) -> dict[str, float]:
@@ -79,7 +92,9 @@ def warm_milliseconds(arguments: argparse.Namespace, folder: Path, pictures: Pat
         found["edge-nusa predict"] += [single["milliseconds_an_image"] for single in singles]
         overhead += [single["overhead_percent"] for single in singles]
         for what, way in (("open_clip", "open_clip"), ("rclip", "onnxruntime, numpy (rclip's way)")):
-            run: dict[str, Any] = json.loads(child(opponent(what, arguments, pictures, WARM_IMAGES)).output.strip().splitlines()[-1])
+            run: dict[str, Any] = json.loads(
+                child(opponent(what, arguments, pictures, WARM_IMAGES)).output.strip().splitlines()[-1]
+            )
             found[way].append(1000 * median(run["image_seconds"]))
     print(f"warm, what is not the trunk: {median(overhead):.1f} % of the trunk\n")
     return {way: median(values) for way, values in found.items()}
@@ -88,12 +103,18 @@ def warm_milliseconds(arguments: argparse.Namespace, folder: Path, pictures: Pat
 def show(rows: dict[str, dict[str, float]]) -> None:
     """The table, with everything as a multiple of the first row."""
     first = rows["edge-nusa predict"]
-    print("| one picture of 640 x 480 | cold seconds | times | of processor | times | peak RSS MiB | times | warm ms | times |\n|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| one picture of 640 x 480 | cold seconds | times | of processor | times | peak RSS MiB | times | warm ms | "
+        "times |\n|---|---|---|---|---|---|---|---|---|"
+    )
     for way, row in rows.items():
         warm = row.get("warm_milliseconds")
         warm_cells = f"{warm:.1f} | {warm / first['warm_milliseconds']:.2f}" if warm else "- | -"
         cold, memory, processor = row["cold_seconds"], row["peak_rss_bytes"], row["processor_seconds"]
-        shares = f"{cold:.2f} | {cold / first['cold_seconds']:.1f} | {processor:.2f} | {processor / first['processor_seconds']:.1f}"
+        shares = (
+            f"{cold:.2f} | {cold / first['cold_seconds']:.1f} | {processor:.2f} | "
+            f"{processor / first['processor_seconds']:.1f}"
+        )
         print(f"| {way} | {shares} | {memory / 2**20:.0f} | {memory / first['peak_rss_bytes']:.2f} | {warm_cells} |")
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_nusa.device.asking.features import Prepared, _ahead, extract, extracted, limits
+from edge_nusa.device.board.measure import write_pictures
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.device.board.measure import write_pictures
-from edge_nusa.device.asking.features import Prepared, _ahead, extract, extracted, limits
 from edge_nusa.pictures import Quarantined
 
 

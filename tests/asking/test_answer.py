@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from edge_nusa.device.asking.answer import NOVELTY_CAP, combined
+from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.learning.learn import LearnSettings, learn
-from edge_nusa.device.manage import forget, known
-from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.learning.task import one_label
-from edge_nusa.pictures import find_pictures
-from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.device.manage import forget, known
 from edge_nusa.device.workplace import Workplace
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.pictures import find_pictures
 
 QUICK = LearnSettings(replace(DEVICE, steps=3), is_forced=True)
 
@@ -34,15 +34,23 @@ def workplace(tmp_path: Path) -> Workplace:
 
 def first_answers(workplace: Workplace, others: list[str], folder: Path) -> list[str]:
     """The most probable label of each picture in a folder."""
-    return [r["labels"][0]["label"] for r in Predictor(workplace, others)(find_pictures(folder)[0], 1) if isinstance(r, dict)]
+    return [
+        r["labels"][0]["label"]
+        for r in Predictor(workplace, others)(find_pictures(folder)[0], 1)
+        if isinstance(r, dict)
+    ]
 
 
 def test_one_picture_does_not_open_the_gate_for_everything(workplace: Workplace, pictures: DemoPictures) -> None:
     one = find_pictures(pictures.taught["brick wall"])[0][0]
-    before = {thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()}
+    before = {
+        thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()
+    }
     teach(workplace, one, "qwxv")
     assert known(workplace)[1].labels[0].novelty == 0
-    assert {thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()} == before
+    assert {
+        thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()
+    } == before
 
 
 def test_the_novelty_limit_is_a_labels_own_and_goes_with_it(workplace: Workplace, pictures: DemoPictures) -> None:
@@ -53,7 +61,9 @@ def test_the_novelty_limit_is_a_labels_own_and_goes_with_it(workplace: Workplace
     assert known(workplace)[1].labels == ()
 
 
-def test_a_label_alone_is_judged_against_nouns_and_not_always_right(workplace: Workplace, pictures: DemoPictures, tmp_path: Path) -> None:
+def test_a_label_alone_is_judged_against_nouns_and_not_always_right(
+    workplace: Workplace, pictures: DemoPictures, tmp_path: Path
+) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     sources = [find_pictures(folder)[0][0] for folder in (*pictures.others.values(), *pictures.taught.values())]
@@ -64,7 +74,9 @@ def test_a_label_alone_is_judged_against_nouns_and_not_always_right(workplace: W
     assert report["labels"][0]["accuracy_after"] < 100  # type: ignore[index]
 
 
-def test_teaching_a_case_twin_goes_on_with_the_same_label_and_its_template(workplace: Workplace, pictures: DemoPictures) -> None:
+def test_teaching_a_case_twin_goes_on_with_the_same_label_and_its_template(
+    workplace: Workplace, pictures: DemoPictures
+) -> None:
     teach(workplace, pictures.taught["gravel"], "gravel", replace(QUICK, template="{} on the ground"))
     report = teach(workplace, pictures.asked["gravel"], "Gravel")
     labels = known(workplace)[1].labels

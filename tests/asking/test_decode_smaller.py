@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from edge_nusa.errors import InputError
-from edge_nusa.pictures import decode
 from edge_nusa.model.preprocessing import Preprocessing, crop_grey
+from edge_nusa.pictures import decode
 
 SPEC = Preprocessing(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bicubic", "shortest")
 
@@ -26,8 +26,13 @@ def photograph(path: Path, width: int, height: int, orientation: int | None = No
     return path
 
 
-@pytest.mark.parametrize(("width", "height", "expected"), [(1600, 1200, (200, 150)), (640, 480, (320, 240)), (250, 1600, (250, 1600)), (200, 150, (200, 150))])
-def test_both_sides_keep_at_least_the_pixels_asked_for(tmp_path: Path, width: int, height: int, expected: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("width", "height", "expected"),
+    [(1600, 1200, (200, 150)), (640, 480, (320, 240)), (250, 1600, (250, 1600)), (200, 150, (200, 150))],
+)
+def test_both_sides_keep_at_least_the_pixels_asked_for(
+    tmp_path: Path, width: int, height: int, expected: tuple[int, int]
+) -> None:
     path = photograph(tmp_path / "a.jpg", width, height)
     assert decode(path, least_side=128).size == expected
     assert decode(path).size == (width, height)

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from hollow_bundles import hollow_bundle
 
-from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.device.board import linux as board, doctor, footprint, torch_check
+from edge_nusa.device.board import doctor, footprint, torch_check
+from edge_nusa.device.board import linux as board
+from edge_nusa.device.board.doctor import Finding, examine, probe
 from edge_nusa.device.board.measure import child, edge_nusa_words
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.board.doctor import Finding, examine, probe
 from edge_nusa.errors import MissingPackageError
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.state.state import State
 
 PI = """processor\t: 0
@@ -30,12 +31,17 @@ Model\t\t: Raspberry Pi 5 Model B Rev 1.0
 PC = "processor\t: 0\nmodel name\t: Some CPU @ 2.00GHz: fast\nflags\t\t: fpu sse4_2 avx2\n"
 MEMORY = "MemTotal:        {} kB\nMemFree: 10 kB\nMemAvailable:    {} kB\nHugePages_Total: 0\nDamaged line\n"
 FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
-SOUND_MODULES = {"numpy": "", "onnxruntime": "def get_available_providers(): return ['CPUExecutionProvider']\n", "torch": ""}
+SOUND_MODULES = {
+    "numpy": "",
+    "onnxruntime": "def get_available_providers(): return ['CPUExecutionProvider']\n",
+    "torch": "",
+}
 KILLED = "import os, signal; os.kill(os.getpid(), signal.{})"
 
 
 class Board:
-    """A board of files: /proc and /sys in a folder, and packages that a child process imports in place of the real ones."""
+    """A board of files: /proc and /sys in a folder, and packages that a child process imports in place of the real
+    ones."""
 
     def __init__(self, folder: Path) -> None:
         self.proc, self.sys, self.modules = folder / "proc", folder / "sys", folder / "modules"
@@ -101,7 +107,10 @@ def test_examining_writes_nothing(pi: Board) -> None:
 def test_a_torch_killed_by_a_signal_is_a_warning_because_predict_still_works(pi: Board) -> None:
     pi.module("torch", KILLED.format("SIGILL"))
     found = pi.examined()["import torch"]
-    assert (found.status, found.found) == ("warning", "killed by SIGILL; the package was built for another processor; predict still works")
+    assert (found.status, found.found) == (
+        "warning",
+        "killed by SIGILL; the package was built for another processor; predict still works",
+    )
     assert "pip install --force-reinstall torch" in found.next_step
 
 
@@ -110,7 +119,9 @@ def test_a_torch_that_does_not_answer_may_only_be_slow(pi: Board, monkeypatch: p
     monkeypatch.setattr(doctor, "PROBE_SECONDS", 2)
     found = pi.examined()["import torch"]
     assert (found.status, found.found) == ("warning", "no answer within 2 s; predict still works")
-    assert found.next_step.startswith("to learn on this board, end other programs and ask again; where it stays so, install it again")
+    assert found.next_step.startswith(
+        "to learn on this board, end other programs and ask again; where it stays so, install it again"
+    )
 
 
 def test_an_onnxruntime_killed_by_a_signal_is_an_error(pi: Board) -> None:
@@ -134,7 +145,10 @@ def test_without_numpy_the_bundle_is_not_examined_and_the_doctor_ends_well(pi: B
 
 
 def test_importing_the_doctor_imports_no_native_package() -> None:
-    code = "import sys, edge_nusa.device.board.doctor; sys.exit(bool({'numpy', 'onnxruntime', 'torch', 'PIL'} & set(sys.modules)))"
+    code = (
+        "import sys, edge_nusa.device.board.doctor; sys.exit(bool({'numpy', 'onnxruntime', 'torch', 'PIL'} & "
+        "set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -145,7 +159,10 @@ def test_packages_that_are_missing_are_errors_but_torch_is_optional(pi: Board, m
     monkeypatch.setattr("importlib.metadata.version", nothing)
     found = pi.examined()
     assert {found[f"package {name}"].status for name in doctor.PACKAGES} == {"error"}
-    assert (found["import torch"].status, found["import torch"].found) == ("ok", "not installed; predict works without it")
+    assert (found["import torch"].status, found["import torch"].found) == (
+        "ok",
+        "not installed; predict works without it",
+    )
     assert 'pip install "edge-nusa[learn]"' in found["import torch"].next_step
 
 
@@ -166,7 +183,10 @@ def test_a_probe_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probe("import time; time.sleep(60)").failure == "no answer within 0.2 s"
 
 
-@pytest.mark.parametrize(("code", "failure"), [("raise SystemExit(3)", "exit code 3"), ("import os; os.kill(os.getpid(), 40)", "killed by signal 40")])
+@pytest.mark.parametrize(
+    ("code", "failure"),
+    [("raise SystemExit(3)", "exit code 3"), ("import os; os.kill(os.getpid(), 40)", "killed by signal 40")],
+)
 def test_other_ends_of_a_probe_are_said_too(code: str, failure: str) -> None:
     assert probe(code).failure == failure
 
@@ -185,7 +205,11 @@ def test_little_memory_and_little_disk_are_said(pi: Board, monkeypatch: pytest.M
     ("text", "status", "found"),
     [
         ("0\n", "ok", "no under-voltage, no throttling"),
-        ("50005\n", "warning", "under-voltage now, throttled now, under-voltage since the start, throttled since the start"),
+        (
+            "50005\n",
+            "warning",
+            "under-voltage now, throttled now, under-voltage since the start, throttled since the start",
+        ),
         ("0x1\n", "warning", "under-voltage now"),
     ],
 )
@@ -257,7 +281,12 @@ def test_the_state_of_another_bundle_is_an_error(pi: Board) -> None:
 
 
 def test_the_real_packages_of_this_environment_can_be_imported() -> None:
-    assert probe("import onnxruntime; print(*onnxruntime.get_available_providers())").output.split().count("CPUExecutionProvider") == 1
+    assert (
+        probe("import onnxruntime; print(*onnxruntime.get_available_providers())")
+        .output.split()
+        .count("CPUExecutionProvider")
+        == 1
+    )
 
 
 def test_under_voltage_is_read_from_the_newer_places_too(pi: Board) -> None:
@@ -270,7 +299,9 @@ def test_under_voltage_is_read_from_the_newer_places_too(pi: Board) -> None:
         assert pi.examined()["power"].status == status
 
 
-def test_a_clock_before_the_release_is_a_warning_and_a_missing_one_is_said(pi: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_before_the_release_is_a_warning_and_a_missing_one_is_said(
+    pi: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (pi.sys / "class/rtc/rtc0/name").unlink()
     (pi.sys / "class/rtc/rtc0").rmdir()
     assert "no hardware clock" in pi.examined()["clock"].found
@@ -286,7 +317,9 @@ def test_a_clock_before_the_release_is_a_warning_and_a_missing_one_is_said(pi: B
     (50_000, "max", "warning", "predict may not fit"),
     (3_000_000, str(64 << 20), "warning", "predict may not fit"),
 ])  # fmt: skip
-def test_what_fits_is_said_by_free_memory_and_by_a_containers_limit(pi: Board, available_kb: int, limit: str, status: str, said: str) -> None:
+def test_what_fits_is_said_by_free_memory_and_by_a_containers_limit(
+    pi: Board, available_kb: int, limit: str, status: str, said: str
+) -> None:
     hollow_bundle(pi.bundle)
     pi.put(pi.proc / "meminfo", MEMORY.format(4_000_000, available_kb))
     pi.put(pi.sys / "fs/cgroup/memory.max", limit + "\n")
@@ -315,15 +348,21 @@ def test_a_torch_that_is_slow_on_an_old_processor_is_not_refused(pi: Board, monk
     assert tried.exists(), "it was tried, and given up after three seconds"
 
 
-def test_the_estimate_of_memory_is_near_what_is_measured(taught: Path, pictures: DemoPictures, three: Path, tmp_path: Path) -> None:
+def test_the_estimate_of_memory_is_near_what_is_measured(
+    taught: Path, pictures: DemoPictures, three: Path, tmp_path: Path
+) -> None:
     need = footprint.estimate(Bundle.open(embedded_bundle()).manifest)
     asked = child(edge_nusa_words("predict", pictures.asked["gravel"], "--state", taught, "--threads", "1"))
-    learned = child(edge_nusa_words("learn", "--dataset", three, "--state", tmp_path / "new", "--steps", "5", "--threads", "1"))
+    learned = child(
+        edge_nusa_words("learn", "--dataset", three, "--state", tmp_path / "new", "--steps", "5", "--threads", "1")
+    )
     assert 0.6 < asked.peak_rss_bytes / need.predict_bytes < 1.7
     assert 0.6 < learned.peak_rss_bytes / need.learn_bytes < 1.7
 
 
-def test_other_programs_are_what_all_cores_did_less_what_this_process_did(pi: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_programs_are_what_all_cores_did_less_what_this_process_did(
+    pi: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tick = 1 / os.sysconf("SC_CLK_TCK")
     clock, own = iter([100.0, 110.0]), iter([3.0, 7.0])
     monkeypatch.setattr(board.time, "monotonic", lambda: next(clock))

@@ -25,7 +25,11 @@ UNITS = sorted(path.name for path in INSTALL.glob("*.service")) + sorted(path.na
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel of this source."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "-w", folder, ROOT], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "-w", folder, ROOT],
+        check=True,
+        capture_output=True,
+    )
     return next(folder.glob("*.whl"))
 
 
@@ -40,7 +44,12 @@ class Home:
         self.settings = folder / ".config/edge-nusa/environment"
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        kept = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "PIP_NO_DEPS": "1", "PYTHONPATH": sysconfig.get_path("purelib")}
+        kept = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PIP_NO_DEPS": "1",
+            "PYTHONPATH": sysconfig.get_path("purelib"),
+        }
         return subprocess.run(["bash", SCRIPT, *map(str, words)], env=kept, capture_output=True, text=True, timeout=300)
 
     def install(self, wheel: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -55,11 +64,15 @@ class Home:
 
 
 @pytest.mark.slow
-def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_learned(wheel: Path, tmp_path: Path) -> None:
+def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_learned(
+    wheel: Path, tmp_path: Path
+) -> None:
     home, camera, unsure = Home(tmp_path / "home"), tmp_path / "camera", tmp_path / "unsure"
     camera.mkdir()
     unsure.mkdir()
-    home.install(wheel, "--watch", camera, "--watch-options", "--labels cat,dog", "--writable", unsure, "--sync", "--quiet")
+    home.install(
+        wheel, "--watch", camera, "--watch-options", "--labels cat,dog", "--writable", unsure, "--sync", "--quiet"
+    )
     first = home.files()
     assert "the environment is there already" in home.install(wheel).stdout
     assert home.files() == first
@@ -71,7 +84,10 @@ def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_le
         assert f"ReadWritePaths={home.root}/state {unsure}\n" in unit.read_text()
     command = home.folder / ".local/bin/edge-nusa"
     variables = {"PATH": os.environ["PATH"], "HOME": str(home.folder), "PYTHONPATH": sysconfig.get_path("purelib")}
-    assert "usage" in subprocess.run([command, "--help"], env=variables, capture_output=True, text=True, check=True).stdout.lower()
+    assert (
+        "usage"
+        in subprocess.run([command, "--help"], env=variables, capture_output=True, text=True, check=True).stdout.lower()
+    )
     (home.root / "state" / "learned").write_text("kept")
     assert home.run("--uninstall").returncode == 0
     assert [p.name for p in home.root.iterdir()] == ["state"]
@@ -85,7 +101,9 @@ def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_le
 
 
 @pytest.mark.slow
-def test_a_failed_upgrade_leaves_the_old_environment_and_a_changed_option_only_its_line(wheel: Path, tmp_path: Path) -> None:
+def test_a_failed_upgrade_leaves_the_old_environment_and_a_changed_option_only_its_line(
+    wheel: Path, tmp_path: Path
+) -> None:
     home, camera = Home(tmp_path / "home"), tmp_path / "camera"
     camera.mkdir()
     home.install(wheel, "--watch", camera)
@@ -141,7 +159,9 @@ def test_systemd_accepts_the_units_and_finds_them_closed(tmp_path: Path) -> None
     for name in UNITS:
         paths.append(tmp_path / name)
         paths[-1].write_text((INSTALL / name).read_text().replace("@READ_WRITE@", str(tmp_path)))
-    done = subprocess.run(["systemd-analyze", "--user", "verify", *paths], env=variables, capture_output=True, text=True)
+    done = subprocess.run(
+        ["systemd-analyze", "--user", "verify", *paths], env=variables, capture_output=True, text=True
+    )
     if "Failed to initialize manager" in done.stderr:
         pytest.skip("systemd-analyze cannot run here")
     assert (done.returncode, done.stderr) == (0, "")
@@ -153,7 +173,9 @@ def test_systemd_accepts_the_units_and_finds_them_closed(tmp_path: Path) -> None
 def test_the_units_run_the_commands_that_exist() -> None:
     watch = (INSTALL / "edge-nusa-watch.service").read_text()
     options = re.findall(r"ExecStart=.*/edge-nusa watch (.+)", watch)[0]
-    listed = subprocess.run([sys.executable, "-m", "edge_nusa.cli.main", "watch", "--help"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        [sys.executable, "-m", "edge_nusa.cli.main", "watch", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     for word in re.findall(r"--[a-z-]+", options):
         assert word in listed
     assert "RestartPreventExitStatus=2 4" in watch
@@ -162,7 +184,9 @@ def test_the_units_run_the_commands_that_exist() -> None:
 @pytest.mark.parametrize("name", ["predict", "learn"])
 def test_a_lock_file_holds_every_dependency_with_a_hash_and_no_cuda(name: str) -> None:
     text = (INSTALL / f"{name}-aarch64.lock").read_text()
-    entries = re.findall(r"^([a-z0-9._-]+)==([^\s;]+)(?: ; [^\\\n]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+    entries = re.findall(
+        r"^([a-z0-9._-]+)==([^\s;]+)(?: ; [^\\\n]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE
+    )
     versions = {entry[0]: entry[1] for entry in entries}
     assert len(entries) == text.count("==") - text.count("python_version ==")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

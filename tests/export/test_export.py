@@ -1,4 +1,5 @@
-"""Export as a workstation runs it: bundles of open_clip models, their proof, refusals, int8; needs the export environment."""
+"""Export as a workstation runs it: bundles of open_clip models, their proof, refusals, int8; needs the export
+environment."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ import pytest
 pytestmark = pytest.mark.export
 pytest.importorskip("open_clip", reason="the export environment has open_clip")
 
-from edge_nusa.model.bundle import Bundle, embedded_bundle, verify_file  # noqa: E402
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, RefusedError, UsageError  # noqa: E402
 from edge_nusa.export import graphs, models, tokenizer_file, verify, vocabulary, writer  # noqa: E402
+from edge_nusa.model.bundle import Bundle, embedded_bundle, verify_file  # noqa: E402
 from edge_nusa.model.tokenizer import Tokenizer  # noqa: E402
 
 TINY = {
@@ -69,14 +70,20 @@ def test_pool_and_principal_values_are_an_svd_of_the_stored_matrix(tiny_bundle: 
 def test_all_depths_and_quick_gelu_export(tiny_name: str, tmp_path: Path) -> None:
     source = models.load("tiny-quick-vit", None, None, False)
     for index, (image, text) in enumerate([(0, 0), (None, None)]):
-        bundle = writer.export_bundle(source, writer.ExportSettings(tmp_path / str(index), image, text, nouns=5), lambda part, done, total: None)
+        bundle = writer.export_bundle(
+            source, writer.ExportSettings(tmp_path / str(index), image, text, nouns=5), lambda part, done, total: None
+        )
         assert bundle.manifest.image.quick_gelu
         assert (bundle.folder / "image_tail.onnx").exists() == (image is None)
 
 
-def test_a_checkpoint_file_gives_the_same_bundle_as_the_model_it_came_from(tiny_name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_checkpoint_file_gives_the_same_bundle_as_the_model_it_came_from(
+    tiny_name: str, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
     source = models.load(tiny_name, None, tiny_bundle.folder / "weights.safetensors", False)
-    again = writer.export_bundle(source, writer.ExportSettings(tmp_path / "again", 1, 2, nouns=50), lambda part, done, total: None)
+    again = writer.export_bundle(
+        source, writer.ExportSettings(tmp_path / "again", 1, 2, nouns=50), lambda part, done, total: None
+    )
     for name in ("weights.safetensors", "basis.safetensors", "tokenizer.json", "image_trunk.onnx"):
         assert again.manifest.files[name] == tiny_bundle.manifest.files[name], name
     assert again.manifest.basis_hash == tiny_bundle.manifest.basis_hash
@@ -91,7 +98,9 @@ def test_a_checkpoint_file_gives_the_same_bundle_as_the_model_it_came_from(tiny_
         (lambda s: s.update({"visual.proj": np.full((64, 32), np.nan, np.float32)}), "NaN or infinite"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_refused(change: Any, message: str, tiny_name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_checkpoint_that_does_not_fit_is_refused(
+    change: Any, message: str, tiny_name: str, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
     from safetensors.numpy import load_file, save_file
 
     state = load_file(tiny_bundle.folder / "weights.safetensors")
@@ -119,7 +128,13 @@ def test_a_pt_checkpoint_needs_its_flag_and_holds_tensors_only(tiny_name: str, t
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("ViT-B-16-SigLIP", "timm"), ("RN50", "ResNet"), ("coca_ViT-B-32", "CoCa"), ("xlm-roberta-base-ViT-B-32", "hub"), ("no-such-model", "knows no model")],
+    [
+        ("ViT-B-16-SigLIP", "timm"),
+        ("RN50", "ResNet"),
+        ("coca_ViT-B-32", "CoCa"),
+        ("xlm-roberta-base-ViT-B-32", "hub"),
+        ("no-such-model", "knows no model"),
+    ],
 )
 def test_an_unsupported_model_is_refused_in_one_line(name: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
@@ -140,7 +155,9 @@ def test_the_list_names_the_models_that_work() -> None:
 
 
 def test_a_download_that_fails_says_what_to_do() -> None:
-    with pytest.raises(InputError, match=r"loading ViT-B-32 with the pretrained tag 'laion2b_s34b_b79k' failed: .*--checkpoint"):
+    with pytest.raises(
+        InputError, match=r"loading ViT-B-32 with the pretrained tag 'laion2b_s34b_b79k' failed: .*--checkpoint"
+    ):
         models.load("ViT-B-32", "laion2b_s34b_b79k", None, False)
 
 
@@ -148,7 +165,9 @@ def test_a_failed_proof_writes_no_bundle(tiny_name: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(verify, "TOLERANCE", 1e-12)
     source = models.load(tiny_name, None, None, False)
     with pytest.raises(EdgeNusaError, match="differs from open_clip by .* no bundle was written"):
-        writer.export_bundle(source, writer.ExportSettings(tmp_path / "bad", 0, 1, nouns=5), lambda part, done, total: None)
+        writer.export_bundle(
+            source, writer.ExportSettings(tmp_path / "bad", 0, 1, nouns=5), lambda part, done, total: None
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -211,12 +230,24 @@ def test_int8_is_taken_or_refused_by_its_measured_loss(tiny_name: str, tmp_path:
         Image.fromarray(np.asarray(picture)).save(folder / f"{index}.png")
     source = models.load(tiny_name, None, None, False)
     common: dict[str, Any] = {"tail_blocks": 0, "text_blocks": 1, "nouns": 5, "calibration": tmp_path / "calibration"}
-    taken = writer.export_bundle(source, writer.ExportSettings(tmp_path / "int8", precision="int8", max_loss=100, **common), lambda part, done, total: None)
+    taken = writer.export_bundle(
+        source,
+        writer.ExportSettings(tmp_path / "int8", precision="int8", max_loss=100, **common),
+        lambda part, done, total: None,
+    )
     assert taken.manifest.precision == "int8"
     assert 0.9 < taken.manifest.measured["int8_mean_cosine"] <= 1
     with pytest.raises(RefusedError, match=r"an int8 trunk loses .* no bundle was written"):
-        writer.export_bundle(source, writer.ExportSettings(tmp_path / "no", precision="int8", max_loss=-1, **common), lambda part, done, total: None)
-    auto = writer.export_bundle(source, writer.ExportSettings(tmp_path / "auto", precision="auto", max_loss=-1, **common), lambda part, done, total: None)
+        writer.export_bundle(
+            source,
+            writer.ExportSettings(tmp_path / "no", precision="int8", max_loss=-1, **common),
+            lambda part, done, total: None,
+        )
+    auto = writer.export_bundle(
+        source,
+        writer.ExportSettings(tmp_path / "auto", precision="auto", max_loss=-1, **common),
+        lambda part, done, total: None,
+    )
     assert auto.manifest.precision == "fp32"
 
 
@@ -228,8 +259,21 @@ def test_the_vocabulary_is_some_thousands_of_different_nouns() -> None:
 
 @pytest.mark.slow
 def test_the_embedded_model_is_rebuilt_by_its_own_command(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edge_nusa.cli.main", "export", "micro", "--out", "again", "--format", "json", "-q"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"}, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "edge_nusa.cli.main",
+        "export",
+        "micro",
+        "--out",
+        "again",
+        "--format",
+        "json",
+        "-q",
+    ]
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"}, check=False
+    )
     assert result.returncode == 0, result.stderr
     again, shipped = Bundle.open(tmp_path / "again"), Bundle.open(embedded_bundle())
     for name in ("weights.safetensors", "basis.safetensors", "tokenizer.json", "vocabulary.txt"):
@@ -241,7 +285,9 @@ def test_the_embedded_model_is_rebuilt_by_its_own_command(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-16", "ViT-B-32-quickgelu"])
 def test_real_architectures_export_with_random_weights(name: str, tmp_path: Path) -> None:
     source = models.load(name, None, None, False)
-    bundle = writer.export_bundle(source, writer.ExportSettings(tmp_path / "b", 1, 1, nouns=5), lambda part, done, total: None)
+    bundle = writer.export_bundle(
+        source, writer.ExportSettings(tmp_path / "b", 1, 1, nouns=5), lambda part, done, total: None
+    )
     assert bundle.manifest.measured["largest_difference_image_trunk"] <= verify.TOLERANCE
     assert bundle.manifest.measured["largest_difference_text_tail"] <= verify.TOLERANCE
 
@@ -250,4 +296,3 @@ def test_trunk_only_graphs_have_no_tokens_output() -> None:
     source = models.load("ViT-B-32", None, None, False)
     names = [graph.name for graph in graphs.trunk_and_tail_graphs(source.image, source.text, source.vocab_size)]
     assert names == ["image_trunk", "text_trunk", "text_tail"]
-

@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 from conftest import environment
 
+from edge_nusa.memory import give_back, used_bytes
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.memory import give_back, used_bytes
 
 FREED = 200_000
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists() or "glibc" not in str(os.confstr("CS_GNU_LIBC_VERSION")), reason="needs Linux and glibc")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists() or "glibc" not in str(os.confstr("CS_GNU_LIBC_VERSION")),
+    reason="needs Linux and glibc",
+)
 def test_freed_memory_goes_back_to_the_system() -> None:
     kept = [bytes(1000) for _ in range(FREED)]
     last = bytes(1000)  # above them in the heap, so that freeing alone cannot shrink it
@@ -46,8 +49,20 @@ def test_injected_weights_outlive_what_the_caller_gave() -> None:
     assert len(filled) == 64
 
 
-@pytest.mark.parametrize(("variable", "given", "found"), [("OPENBLAS_NUM_THREADS", None, "1"), ("OPENBLAS_NUM_THREADS", "3", "3"), ("OMP_WAIT_POLICY", None, "PASSIVE")])
-def test_the_device_keeps_numpy_to_one_thread_unless_asked_otherwise(variable: str, given: str | None, found: str) -> None:
-    variables = {name: value for name, value in environment().items() if name != variable} | ({variable: given} if given else {})
+@pytest.mark.parametrize(
+    ("variable", "given", "found"),
+    [("OPENBLAS_NUM_THREADS", None, "1"), ("OPENBLAS_NUM_THREADS", "3", "3"), ("OMP_WAIT_POLICY", None, "PASSIVE")],
+)
+def test_the_device_keeps_numpy_to_one_thread_unless_asked_otherwise(
+    variable: str, given: str | None, found: str
+) -> None:
+    variables = {name: value for name, value in environment().items() if name != variable} | (
+        {variable: given} if given else {}
+    )
     code = f"import sys, os, edge_nusa.device; assert 'numpy' not in sys.modules; print(os.environ[{variable!r}])"
-    assert subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True).stdout.strip() == found
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == found
+    )

@@ -1,4 +1,5 @@
-"""edge_nusa.pictures.decode against hostile files (row I1 of the fault list); hostile paths are in test_pictures_paths.py."""
+"""edge_nusa.pictures.decode against hostile files (row I1 of the fault list); hostile paths are in
+test_pictures_paths.py."""
 
 from __future__ import annotations
 
@@ -121,7 +122,9 @@ def _refusable() -> dict[str, bytes]:
         "GIF claiming 65535": _claiming(_saved(PHOTO, "GIF"), 6, "<HH", 65_535, 65_535),
         "BMP claiming 30000": _claiming(_saved(PHOTO, "BMP"), 18, "<ii", 30_000, 30_000),
         "BMP of negative width": _claiming(_saved(PHOTO, "BMP"), 18, "<i", -64),
-        "WebP canvas of 16383": _claiming(_saved(PHOTO.convert("RGBA"), "WEBP", exif=b"Exif\0\0"), 24, "<IH", 0xFE003FFE, 0x003F),
+        "WebP canvas of 16383": _claiming(
+            _saved(PHOTO.convert("RGBA"), "WEBP", exif=b"Exif\0\0"), 24, "<IH", 0xFE003FFE, 0x003F
+        ),
         "JPEG of 1000 scans": progressive[:-2] + last_scan * 1000 + b"\xff\xd9",
     }
 
@@ -133,7 +136,9 @@ def _either() -> dict[str, bytes]:
     return {
         "JPEG cut at 99 %": _cut(_saved(PHOTO), 99),
         "zTXt bomb": _png(8, 8, _chunk(b"zTXt", b"Comment\0\0" + bomb), data=good),
-        "a hundred zTXt bombs": _png(8, 8, *[_chunk(b"zTXt", b"c\0\0" + zlib.compress(bytes(1_000_000)))] * 100, data=good),
+        "a hundred zTXt bombs": _png(
+            8, 8, *[_chunk(b"zTXt", b"c\0\0" + zlib.compress(bytes(1_000_000)))] * 100, data=good
+        ),
         "iTXt bomb": _png(8, 8, _chunk(b"iTXt", b"Comment\0\1\0\0\0" + bomb), data=good),
         "iCCP bomb": _png(8, 8, _chunk(b"iCCP", b"profile\0\0" + bomb), data=good),
         "IDAT bomb": _png(8, 8, data=bytes(64_000_000)),

@@ -40,7 +40,9 @@ def test_one_file_is_a_list_of_one(tmp_path: Path) -> None:
     assert find_pictures(picture) == ([picture], [])
 
 
-@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", "labels.json", "notes.txt", "photo", "photo.tiff", "a.jpg.exe", "x.jpg\n"])
+@pytest.mark.parametrize(
+    "name", ["Thumbs.db", "desktop.ini", "labels.json", "notes.txt", "photo", "photo.tiff", "a.jpg.exe", "x.jpg\n"]
+)
 def test_a_file_that_is_no_picture_by_its_name_is_left_out(name: str, tmp_path: Path) -> None:
     _picture(tmp_path / name)
     assert _only_fault(tmp_path) == Quarantined(printable(tmp_path / name), WRONG_NAME)
@@ -99,7 +101,9 @@ def test_a_fifo_and_a_socket_are_left_out_and_never_waited_for(tmp_path: Path, m
         server.bind("b.jpg")
         pictures, left_out = find_pictures(tmp_path)
         assert pictures == []
-        assert [fault.reason for fault in left_out] == [f"expected a regular file, found a {kind}" for kind in ("FIFO", "socket")]
+        assert [fault.reason for fault in left_out] == [
+            f"expected a regular file, found a {kind}" for kind in ("FIFO", "socket")
+        ]
         assert find_pictures(tmp_path / "a.jpg")[1] == left_out[:1]
         for name in ("a.jpg", "b.jpg"):
             with pytest.raises(InputError, match=rf"{name}: expected a re"):
@@ -158,7 +162,10 @@ def test_a_name_of_any_bytes_is_found_decoded_and_shown_on_one_line(name: bytes,
     picture.write_bytes(b"")
     with pytest.raises(InputError) as raised:
         decode(picture)
-    assert str(raised.value) == f"{printable(tmp_path)}/{shown}: expected 1 to 67108864 bytes, found 0; replace or scale down the picture"
+    assert (
+        str(raised.value)
+        == f"{printable(tmp_path)}/{shown}: expected 1 to 67108864 bytes, found 0; replace or scale down the picture"
+    )
 
 
 def test_a_file_that_vanishes_after_the_listing_is_refused(tmp_path: Path) -> None:
@@ -180,7 +187,9 @@ def test_a_root_that_cannot_be_is_an_input_error(name: str, tmp_path: Path) -> N
 
 def test_a_root_that_is_a_circle_of_links_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(InputError, match="loop: expected a picture or a folder, found Too many levels of symbolic links"):
+    with pytest.raises(
+        InputError, match="loop: expected a picture or a folder, found Too many levels of symbolic links"
+    ):
         find_pictures(tmp_path / "loop")
 
 

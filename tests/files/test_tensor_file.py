@@ -13,11 +13,11 @@ from hollow_bundles import hollow_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_nusa.knowledge import knowledge as knowledges
-from edge_nusa.files import tensor_file
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import DamagedError
+from edge_nusa.files import tensor_file
+from edge_nusa.knowledge import knowledge as knowledges
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
+from edge_nusa.model.bundle import Bundle
 
 TWO_FLOATS = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 GOLDEN = (
@@ -68,7 +68,9 @@ def test_arrays_in_another_order_of_memory_survive() -> None:
 
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1, (1 << 20) + 1, 1 << 20, len(GOLDEN) - 7])
 def test_a_header_that_announces_too_much_is_refused_before_it_is_parsed(length: int) -> None:
-    with pytest.raises(DamagedError, match=rf"f: its header announces {length} bytes, expected at most \d+; restore the file"):
+    with pytest.raises(
+        DamagedError, match=rf"f: its header announces {length} bytes, expected at most \d+; restore the file"
+    ):
         tensor_file.decode(struct.pack("<Q", length) + GOLDEN[8:], "f")
 
 
@@ -125,7 +127,9 @@ MALFORMED = {
 
 @pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in MALFORMED.items()])
 def test_a_malformed_container_is_refused(data: bytes) -> None:
-    with pytest.raises(DamagedError, match=r"^f: expected a sound safetensors file, but .*; restore the file or export it again"):
+    with pytest.raises(
+        DamagedError, match=r"^f: expected a sound safetensors file, but .*; restore the file or export it again"
+    ):
         tensor_file.decode(data, "f")
 
 
@@ -159,15 +163,23 @@ def test_numbers_that_are_not_finite_are_refused(bad: float, dtype: type) -> Non
 
 
 def test_a_weight_file_gives_rows_as_float32(tmp_path: Path) -> None:
-    (tmp_path / "w.safetensors").write_bytes(tensor_file.encode({"w": np.arange(12, dtype=np.float16).reshape(4, 3), "bias": np.ones(2)}))
+    (tmp_path / "w.safetensors").write_bytes(
+        tensor_file.encode({"w": np.arange(12, dtype=np.float16).reshape(4, 3), "bias": np.ones(2)})
+    )
     weights = tensor_file.WeightFile(tmp_path / "w.safetensors")
     assert weights.rows("w", 1, 3).tolist() == [[3, 4, 5], [6, 7, 8]]
-    assert (weights.rows("w").dtype.name, weights.rows("w").shape, weights.rows("bias").tolist()) == ("float32", (4, 3), [1, 1])
+    assert (weights.rows("w").dtype.name, weights.rows("w").shape, weights.rows("bias").tolist()) == (
+        "float32",
+        (4, 3),
+        [1, 1],
+    )
     with pytest.raises(DamagedError, match=r"w\.safetensors: tensor 'gone' is missing; export the bundle again"):
         weights.rows("gone")
 
 
-@pytest.mark.parametrize("data", [b"", GOLDEN[:7], GOLDEN[:60], GOLDEN[:-1], struct.pack("<Q", 2**63) + GOLDEN[8:], MALFORMED["hole"]])
+@pytest.mark.parametrize(
+    "data", [b"", GOLDEN[:7], GOLDEN[:60], GOLDEN[:-1], struct.pack("<Q", 2**63) + GOLDEN[8:], MALFORMED["hole"]]
+)
 def test_a_damaged_weight_file_is_refused_when_it_is_opened(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "w.safetensors").write_bytes(data)
     with pytest.raises(DamagedError, match=r"^w\.safetensors: .*restore the file"):
@@ -186,7 +198,10 @@ def test_a_core_with_an_enormous_norm_is_refused(value: float) -> None:
     name = min(cores)
     cores[name] = np.zeros_like(cores[name])
     cores[name][0, 0] = value
-    with pytest.raises(DamagedError, match=rf"core\.safetensors: {name} has a norm of .*, expected at most 1e\+04; run `edge-nusa undo`"):
+    with pytest.raises(
+        DamagedError,
+        match=rf"core\.safetensors: {name} has a norm of .*, expected at most 1e\+04; run `edge-nusa undo`",
+    ):
         knowledges.from_files(bundle, {**written, "core.safetensors": tensor_file.encode(cores)})
 
 
@@ -195,7 +210,10 @@ def test_a_missing_or_extra_tensor_of_the_state_is_refused_by_its_name(name: str
     bundle, written = files()
     tensors = tensor_file.decode(written[name], name)
     gone = max(tensors)
-    for changed in ({**tensors, "stranger": np.ones(1, np.float32)}, {key: value for key, value in tensors.items() if key != gone}):
+    for changed in (
+        {**tensors, "stranger": np.ones(1, np.float32)},
+        {key: value for key, value in tensors.items() if key != gone},
+    ):
         with pytest.raises(DamagedError, match=rf"{name}: tensor '(stranger' is not expected|{gone}' is missing)"):
             knowledges.from_files(bundle, {**written, name: tensor_file.encode(changed)})
 

@@ -1,4 +1,5 @@
-"""A fleet in this process over real files: the embedded model, a hub, and devices that learn by their head from real scans.
+"""A fleet in this process over real files: the embedded model, a hub, and devices that learn by their head from real
+scans.
 
 `Member.teach` adds real features to the head and moves the cores at random by about what a real lesson moves them; what
 training would do to them is measured elsewhere. Everything else is the product's own code.
@@ -14,22 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.knowledge import head as heads
-from edge_nusa.knowledge import labels as label_names
-from edge_nusa.model import sessions
 from edge_nusa.device.asking.answer import Answerer, Views
-from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.device.fleet import sync
+from edge_nusa.device.workplace import Workplace
+from edge_nusa.knowledge import head as heads
+from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge, Label, load, to_files
-from edge_nusa.model.preprocessing import pixels
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.model import sessions
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.preprocessing import pixels
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub import folder as hub_folder
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.hub.folder import RootKeys
+from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.trust.repository import Expiry
-from edge_nusa.device.workplace import Workplace
 
 
 @cache
@@ -40,7 +41,8 @@ def bundle() -> Bundle:
 
 @cache
 def scans() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings (B, D), features (B, F) and classes (B,) of scikit-learn's 1,797 scanned digits through the real trunk."""
+    """Embeddings (B, D), features (B, F) and classes (B,) of scikit-learn's 1,797 scanned digits through the real
+    trunk."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -109,7 +111,9 @@ def after_lessons(knowledge: Knowledge, lessons: Mapping[str, np.ndarray], seed:
     cores = {name: core + core_size * rng.normal(size=core.shape) for name, core in knowledge.cores.items()}
     fresh = rng.normal(size=(len(names) - len(knowledge.names), dim)).astype(np.float32)
     fresh /= np.maximum(np.linalg.norm(fresh, axis=1, keepdims=True), 1e-9)
-    anchors = {field: np.concatenate([getattr(knowledge, field), fresh]) for field in ("frozen_anchors", "adapted_anchors")}
+    anchors = {
+        field: np.concatenate([getattr(knowledge, field), fresh]) for field in ("frozen_anchors", "adapted_anchors")
+    }
     return replace(knowledge, labels=tuple(labels), head=head, cores=cores, tasks=knowledge.tasks + 1, **anchors)
 
 
@@ -137,4 +141,8 @@ def accuracy(knowledge: Knowledge, rows: np.ndarray, name_of: Mapping[int, str])
     views = Views(embeddings[rows], embeddings[rows], features[rows])
     none = np.zeros((0, embeddings.shape[1]), np.float32)
     found = Answerer(knowledge, bundle().manifest.logit_scale, none, none)(views).probabilities.argmax(axis=1)
-    return 100 * float(np.mean([knowledge.names[column] == name_of[int(classes[row])] for column, row in zip(found, rows, strict=True)]))
+    return 100 * float(
+        np.mean(
+            [knowledge.names[column] == name_of[int(classes[row])] for column, row in zip(found, rows, strict=True)]
+        )
+    )

@@ -1,8 +1,10 @@
-"""The figures of docs/fleet.md: bytes of updates and rounds, what a smaller payload costs, seconds and memory of a merge.
+"""The figures of docs/fleet.md: bytes of updates and rounds, what a smaller payload costs, seconds and memory of a
+merge.
 
-    python tests/fleet/measure_fleet.py sizes     bytes for `micro`, and for the sizes of a ViT-B/32 (random numbers)
-    python tests/fleet/measure_fleet.py payload STATE [PICTURES]   what float16 and int8 change in what a taught STATE answers; PICTURES: a folder for each label
-    python tests/fleet/measure_fleet.py hub 1000 mean   one merge of so many devices of eight pictures each
+python tests/fleet/measure_fleet.py sizes     bytes for `micro`, and for the sizes of a ViT-B/32 (random numbers)
+python tests/fleet/measure_fleet.py payload STATE [PICTURES]   what float16 and int8 change in what a taught STATE
+answers; PICTURES: a folder for each label
+python tests/fleet/measure_fleet.py hub 1000 mean   one merge of so many devices of eight pictures each
 """
 
 from __future__ import annotations
@@ -18,28 +20,28 @@ import numpy as np
 from fleet_world import bundle, new_hub
 from test_fleet_faults import rows
 
-from edge_nusa.knowledge import fusion
-from edge_nusa.model import sessions
-from edge_nusa.knowledge import head as heads
-from edge_nusa.device.asking.answer import Views
 from edge_nusa.device.asking import eye
-from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.asking.answer import Views
 from edge_nusa.device.asking.features import extract, limits
 from edge_nusa.device.asking.predict import make_answerer
+from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.workplace import Workplace
+from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark, load
-from edge_nusa.memory import peak_bytes
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.memory import peak_bytes
+from edge_nusa.model import sessions
 from edge_nusa.state.state import State
-from edge_nusa.sync.hub import inbox
-from edge_nusa.sync.trust import keys
 from edge_nusa.sync import packed, round_file, update
 from edge_nusa.sync.change import Change, LabelChange
+from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.trust import keys
 from edge_nusa.sync.update import Place
-from edge_nusa.device.workplace import Workplace
 
 
 def lesson(layout: Layout, count: int, seed: int = 0) -> Change:
@@ -49,11 +51,18 @@ def lesson(layout: Layout, count: int, seed: int = 0) -> Change:
     wide = found.astype(np.float64)
     cores = {name: 0.02 * rng.normal(size=(rank, rank)) for name, rank in layout.ranks.items()}
     losses = rng.integers(0, count * fusion.LARGEST // 4, fusion.SHAPE)
-    return Change(cores, (wide.T @ wide).astype(np.int64), {"cup": LabelChange(Label("cup", 0), count, found.sum(axis=0))}, tasks=1, fusion=losses)
+    return Change(
+        cores,
+        (wide.T @ wide).astype(np.int64),
+        {"cup": LabelChange(Label("cup", 0), count, found.sum(axis=0))},
+        tasks=1,
+        fusion=losses,
+    )
 
 
 def base32() -> Layout:
-    """The sizes of ViT-B/32 as `edge-nusa export` makes it: 2 x 768 + 256 taps and a bias, 16 text matrices with R = 256."""
+    """The sizes of ViT-B/32 as `edge-nusa export` makes it: 2 x 768 + 256 taps and a bias, 16 text matrices with R =
+    256."""
     layout = object.__new__(Layout)
     layout.basis_hash, layout.features = "b" * 64, 2 * 768 + 256 + 1
     layout.ranks = {f"text.{block}.{projection}": 256 for block in range(8, 12) for projection in "qkvo"}
@@ -73,7 +82,10 @@ def sizes() -> None:
                 made = time.process_time()
                 update.decode(statement, numbers, layout, "here")
                 read = time.process_time()
-                print(f"{name} | {count} | {precision} | {len(numbers) + len(statement.to_bytes())} | {head} | {made - began:.2f}, {read - made:.2f}")
+                print(
+                    f"{name} | {count} | {precision} | {len(numbers) + len(statement.to_bytes())} | {head} | "
+                    f"{made - began:.2f}, {read - made:.2f}"
+                )
         none = np.zeros((100, 0), np.float32)
         found = [lesson(layout, 8, seed) for seed in range(100)]
         sums = np.stack([one.labels["cup"].sums for one in found]).T
@@ -96,13 +108,19 @@ def payload(folder: str, pictures: str | None = None) -> None:
         cores = packed.cores_of(tensors, layout, (precision,), "here")
         found, kept = uptake.with_anchors(bundle(), replace(knowledge, cores=cores), 1)
         cosine = float((found.adapted_anchors * exact.adapted_anchors).sum(axis=1).min())
-        line = f"{precision}: {len(packed.pack(tensors))} bytes of cores; least cosine of a label's anchor {cosine:.6f}; {kept.vocabulary_agreement:.1f} % of the vocabulary kept"
+        line = (
+            f"{precision}: {len(packed.pack(tensors))} bytes of cores; least cosine of a label's anchor {cosine:.6f}; "
+            f"{kept.vocabulary_agreement:.1f} % of the vocabulary kept"
+        )
         if asked is not None:
             views, goals = asked
             answers = make_answerer(Workplace(bundle(), state, 1), found, ())(views).probabilities.argmax(axis=1)
             answered = answers if answered is None else answered
             alone = (views.frozen @ found.adapted_anchors.T).argmax(axis=1)
-            line += f"; {100 * (answers == goals).mean():.1f} % of {len(goals)} pictures right, {(answers != answered).sum()} answers changed"
+            line += (
+                f"; {100 * (answers == goals).mean():.1f} % of {len(goals)} pictures right, "
+                f"{(answers != answered).sum()} answers changed"
+            )
             line += f"; by text alone {100 * (alone == goals).mean():.1f} %"
         print(line)
 
@@ -111,7 +129,9 @@ def seen(folder: str, names: list[str]) -> tuple[Views, np.ndarray]:
     """Views of the pictures under the sub-folders named like labels, and the labels' places."""
     paths = [(path, place) for place, name in enumerate(names) for path in sorted((Path(folder) / name).iterdir())]
     trunk = sessions.open_session(bundle(), "image_trunk", 1)
-    features = extract(trunk, bundle(), [path for path, _ in paths], limits(bundle(), None), False, lambda done, total: None)
+    features = extract(
+        trunk, bundle(), [path for path, _ in paths], limits(bundle(), None), False, lambda done, total: None
+    )
     return eye.views(features, None), np.array([paths[i][1] for i in features.kept])
 
 
@@ -119,10 +139,16 @@ def filled(folder: Path, devices: int) -> Hub:
     """A hub with updates of so many devices, each of eight pictures of a label that four others teach too."""
     hub = new_hub(folder)
     change = lesson(hub.layout, 8)
-    change = replace(change, gram=(rows(1, 8).T @ rows(1, 8)).astype(np.int64), labels={"cup": LabelChange(Label("cup", 0), 8, rows(1, 8).sum(axis=0))})
+    change = replace(
+        change,
+        gram=(rows(1, 8).T @ rows(1, 8)).astype(np.int64),
+        labels={"cup": LabelChange(Label("cup", 0), 8, rows(1, 8).sum(axis=0))},
+    )
     for number in range(devices):
         signer = keys.new_named_key(folder / "devices", "device")
-        hub.enrolled._write(Device(signer.public_key, f"device {number}"))  # `add` looks at all the others first, each time
+        hub.enrolled._write(
+            Device(signer.public_key, f"device {number}")
+        )  # `add` looks at all the others first, each time
         place = Place(hub.settings.fleet, hub.settings.basis_hash, signer.public_key.keyid, 1, RoundMark())
         labels = {f"label {number // 5}": replace(change.labels["cup"], label=Label(f"label {number // 5}", 0))}
         if number == 0:
@@ -135,7 +161,10 @@ def filled(folder: Path, devices: int) -> Hub:
 def hub(devices: int, rule: str) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         filled(Path(folder), devices)
-        script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import measure_fleet; measure_fleet.merge({folder!r}, {rule!r})"
+        script = (
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import measure_fleet; "
+            f"measure_fleet.merge({folder!r}, {rule!r})"
+        )
         subprocess.run([sys.executable, "-c", script], check=True)
 
 
@@ -145,8 +174,12 @@ def merge(folder: str, rule: str) -> None:
     report = opened.merge(MergeSettings(rule=rule))
     merged = time.process_time()
     done = opened.publish()
-    print(f"{len(report['devices'])} devices, {rule}: merge {merged - started:.1f} s of processor time, publish {time.process_time() - merged:.2f} s, "
-          f"peak {peak_bytes() / 2**20:.0f} MiB, round {done['bytes']} bytes, {len(report['labels'])} labels", flush=True)  # fmt: skip
+    print(
+        f"{len(report['devices'])} devices, {rule}: merge {merged - started:.1f} s of processor time, publish "
+        f"{time.process_time() - merged:.2f} s, "
+        f"peak {peak_bytes() / 2**20:.0f} MiB, round {done['bytes']} bytes, {len(report['labels'])} labels",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

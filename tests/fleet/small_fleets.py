@@ -50,9 +50,20 @@ def taught(knowledge: Knowledge, name: str, rows: np.ndarray, core_step: float =
     column = keys.index(label_names.key(name))
     labels[column] = replace(labels[column], images=labels[column].images + len(rows))
     head = knowledge.head.added(rows, np.full(len(rows), column), len(labels))
-    cores = {matrix: core + core_step * (1 + np.arange(core.size).reshape(core.shape)) for matrix, core in knowledge.cores.items()}
+    cores = {
+        matrix: core + core_step * (1 + np.arange(core.size).reshape(core.shape))
+        for matrix, core in knowledge.cores.items()
+    }
     none = np.zeros((len(labels), 0), np.float32)
-    return replace(knowledge, labels=tuple(labels), head=head, cores=cores, tasks=knowledge.tasks + 1, frozen_anchors=none, adapted_anchors=none)
+    return replace(
+        knowledge,
+        labels=tuple(labels),
+        head=head,
+        cores=cores,
+        tasks=knowledge.tasks + 1,
+        frozen_anchors=none,
+        adapted_anchors=none,
+    )
 
 
 def head_facts(head: Head, names: list[str]) -> dict[str, Any]:
@@ -60,7 +71,9 @@ def head_facts(head: Head, names: list[str]) -> dict[str, Any]:
     return {
         "gram": head.gram.tolist(),
         "spare": head.spare,
-        "labels": {label_names.key(name): (int(head.counts[i]), head.sums[:, i].tolist()) for i, name in enumerate(names)},
+        "labels": {
+            label_names.key(name): (int(head.counts[i]), head.sums[:, i].tolist()) for i, name in enumerate(names)
+        },
     }
 
 

@@ -1,6 +1,8 @@
-"""Real servers of stores, each started on a free port of loopback and ended with the test; skipped where it is not installed.
+"""Real servers of stores, each started on a free port of loopback and ended with the test; skipped where it is not
+installed.
 
-EDGE_NUSA_S3_SERVERS: folder with `moto_server` and `nanio` (both on PyPI) if they are not beside this Python; the others are
+EDGE_NUSA_S3_SERVERS: folder with `moto_server` and `nanio` (both on PyPI) if they are not beside this Python; the
+others are
 programs of Debian's packages docker-registry and radosgw, ceph-mon, ceph-osd (`make servers` installs them).
 """
 
@@ -19,7 +21,11 @@ from pathlib import Path
 
 import pytest
 
-KEYS = {"AWS_ACCESS_KEY_ID": "edge-nusa-test", "AWS_SECRET_ACCESS_KEY": "edge-nusa-test-secret", "AWS_REGION": "us-east-1"}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "edge-nusa-test",
+    "AWS_SECRET_ACCESS_KEY": "edge-nusa-test-secret",
+    "AWS_REGION": "us-east-1",
+}
 """Words for servers on loopback, no secrets."""
 CEPH_PACKAGES = "apt install radosgw ceph-mon ceph-osd"
 CEPH_SETTINGS = """[global]
@@ -49,7 +55,11 @@ mon cluster log file = {folder}/cluster.log
 
 def program(name: str, package: str) -> str:
     """The path of a program; skips the test where there is none."""
-    folders = [os.environ.get("EDGE_NUSA_S3_SERVERS", ""), str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
+    folders = [
+        os.environ.get("EDGE_NUSA_S3_SERVERS", ""),
+        str(Path(sys.executable).parent),
+        *os.environ.get("PATH", "").split(os.pathsep),
+    ]
     found = next((path for folder in folders if folder and (path := shutil.which(name, path=folder))), None)
     if found is None:
         pytest.skip(f"needs {name}, which is not installed here: {package}")
@@ -63,7 +73,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(words: list[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    words: list[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A server in a process of its own, which ends with the block."""
     with log.open("wb") as output:
         server = subprocess.Popen(words, env={**os.environ, **(environment or {})}, stdout=output, stderr=output)
@@ -100,7 +112,11 @@ def serving(words: list[str], port: int, log: Path, environment: Mapping[str, st
 def moto(folder: Path) -> Iterator[int]:
     """moto's S3, which honours create-only writes."""
     port = free_port()
-    with serving([program("moto_server", "pip install 'moto[server]'"), "-H", "127.0.0.1", "-p", str(port)], port, folder / "moto.log"):
+    with serving(
+        [program("moto_server", "pip install 'moto[server]'"), "-H", "127.0.0.1", "-p", str(port)],
+        port,
+        folder / "moto.log",
+    ):
         yield port
 
 
@@ -108,7 +124,16 @@ def moto(folder: Path) -> Iterator[int]:
 def nanio(folder: Path) -> Iterator[int]:
     """An S3 server over a folder that ignores `If-None-Match`."""
     port = free_port()
-    words = [program("nanio", "pip install nanio"), "serve", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(folder / "data")]
+    words = [
+        program("nanio", "pip install nanio"),
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(folder / "data"),
+    ]
     environment = {"NANIO_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"], "NANIO_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
     with serving(words, port, folder / "nanio.log", environment):
         yield port
@@ -118,15 +143,25 @@ def nanio(folder: Path) -> Iterator[int]:
 def registry(folder: Path) -> Iterator[int]:
     """Debian's docker-registry over a folder."""
     port = free_port()
-    (folder / "registry.yml").write_text(f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder / 'registry'}\nhttp:\n  addr: 127.0.0.1:{port}\n")
-    with serving([program("docker-registry", "apt install docker-registry"), "serve", str(folder / "registry.yml")], port, folder / "registry.log"):
+    (folder / "registry.yml").write_text(
+        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder / 'registry'}\nhttp:\n  addr: "
+        f"127.0.0.1:{port}\n"
+    )
+    with serving(
+        [program("docker-registry", "apt install docker-registry"), "serve", str(folder / "registry.yml")],
+        port,
+        folder / "registry.log",
+    ):
         yield port
 
 
 @contextmanager
 def radosgw(folder: Path) -> Iterator[int]:
     """Ceph's S3 gateway over a cluster of one monitor and one store in memory: a server that is used in production."""
-    programs = {name: program(name, CEPH_PACKAGES) for name in ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")}
+    programs = {
+        name: program(name, CEPH_PACKAGES)
+        for name in ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
+    }
     settings, fsid, osd = folder / "ceph.conf", str(uuid.uuid4()), str(uuid.uuid4())
     monitor, port = free_port(), free_port()
     settings.write_text(CEPH_SETTINGS.format(fsid=fsid, port=monitor, folder=folder))
@@ -137,12 +172,38 @@ def radosgw(folder: Path) -> Iterator[int]:
         assert done.returncode == 0, f"{name} {' '.join(words)}: {done.stderr[-2000:]}"
 
     def started(name: str, *words: str) -> subprocess.Popen[bytes]:
-        return servers.enter_context(running([programs[name], "-f", *words, "-c", str(settings)], folder / f"{name}.out"))
+        return servers.enter_context(
+            running([programs[name], "-f", *words, "-c", str(settings)], folder / f"{name}.out")
+        )
 
     keyring, monitors = str(folder / "keyring"), str(folder / "monmap")
     call("ceph-authtool", "--create-keyring", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
-    call("ceph-authtool", keyring, "--gen-key", "-n", "client.admin", "--cap", "mon", "allow *", "--cap", "osd", "allow *")
-    call("ceph-authtool", keyring, "--gen-key", "-n", "osd.0", "--cap", "mon", "allow profile osd", "--cap", "osd", "allow *")
+    call(
+        "ceph-authtool",
+        keyring,
+        "--gen-key",
+        "-n",
+        "client.admin",
+        "--cap",
+        "mon",
+        "allow *",
+        "--cap",
+        "osd",
+        "allow *",
+    )
+    call(
+        "ceph-authtool",
+        keyring,
+        "--gen-key",
+        "-n",
+        "osd.0",
+        "--cap",
+        "mon",
+        "allow profile osd",
+        "--cap",
+        "osd",
+        "allow *",
+    )
     call("monmaptool", "--create", "--addv", "a", f"v2:127.0.0.1:{monitor}", "--fsid", fsid, monitors)
     call("ceph-mon", "--mkfs", "-i", "a", "--monmap", monitors, "--keyring", keyring)
     (folder / "osd").mkdir()
@@ -164,5 +225,7 @@ def use_s3(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
         monkeypatch.setenv(name, value)
-    client = botocore.session.get_session().create_client("s3", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}")
+    client = botocore.session.get_session().create_client(
+        "s3", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}"
+    )
     client.create_bucket(Bucket="fleet")

@@ -1,4 +1,5 @@
-"""Files that run code when they are loaded (pickle, .pt, .pt2, object .npy), in the place of each of our files: refused unread."""
+"""Files that run code when they are loaded (pickle, .pt, .pt2, object .npy), in the place of each of our files:
+refused unread."""
 
 from __future__ import annotations
 
@@ -15,13 +16,13 @@ import numpy as np
 import pytest
 from small_fleets import BASIS, FLEET, first, pictures, small_layout, taught
 
-from edge_nusa.files import tensor_file
 from edge_nusa.errors import EdgeNusaError
+from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import RoundMark
-from edge_nusa.sync.trust import roots
 from edge_nusa.sync import round_file, update
 from edge_nusa.sync.change import difference
+from edge_nusa.sync.trust import roots
 from edge_nusa.sync.update import Place, Statement
 
 

@@ -1,4 +1,5 @@
-"""A fleet in folders, in fresh processes: three devices teach, a hub merges, and after a round all of them know all labels."""
+"""A fleet in folders, in fresh processes: three devices teach, a hub merges, and after a round all of them know all
+labels."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(pictures: DemoPictures, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    """Three devices after one round: one taught brick wall, two taught gravel with different pictures, one of them lawn too."""
+    """Three devices after one round: one taught brick wall, two taught gravel with different pictures, one of them
+    lawn too."""
     fleet = Fleet(tmp_path_factory.mktemp("fleet"), "a", "b", "c")
     fleet.learn("a", "brick wall", pictures.taught["brick wall"])
     fleet.learn("b", "gravel", pictures.taught["gravel"])
@@ -61,14 +63,21 @@ def fleet(pictures: DemoPictures, tmp_path_factory: pytest.TempPathFactory) -> F
 
 def test_after_a_round_all_devices_know_all_labels_with_all_pictures(fleet: Fleet) -> None:
     for name in fleet.names:
-        assert fleet.labels(name) == {"brick wall": 8, "gravel": 16, "lawn grass": 8} or fleet.labels(name) == {"brick wall": 8, "Gravel": 16, "lawn grass": 8}
+        assert fleet.labels(name) == {"brick wall": 8, "gravel": 16, "lawn grass": 8} or fleet.labels(name) == {
+            "brick wall": 8,
+            "Gravel": 16,
+            "lawn grass": 8,
+        }
 
 
 def test_after_a_round_all_devices_hold_the_same_bytes(fleet: Fleet) -> None:
     def learned(name: str) -> list[bytes]:
         current = json.loads((fleet.folder / name / "CURRENT").read_text())["generation"]
         folder = fleet.folder / name / "generations" / f"{current:06d}"
-        return [(folder / file).read_bytes() for file in ("core.safetensors", "head.safetensors", "labels.json", "anchors.safetensors")]
+        return [
+            (folder / file).read_bytes()
+            for file in ("core.safetensors", "head.safetensors", "labels.json", "anchors.safetensors")
+        ]
 
     assert learned("a") == learned("b") == learned("c")
 

@@ -1,6 +1,8 @@
-"""A fleet under faults: killed before every change of the disk in seven commands, a write torn in half, errors at each change.
+"""A fleet under faults: killed before every change of the disk in seven commands, a write torn in half, errors at
+each change.
 
-The disk is the same between two changes, so to be killed before each of them is to be killed anywhere. Every command runs in
+The disk is the same between two changes, so to be killed before each of them is to be killed anywhere. Every command
+runs in
 a forked process, as the model's runtime does not bear to be forked.
 """
 
@@ -23,9 +25,9 @@ import pytest
 from fleet_world import Member, bundle, new_hub
 from state_chains import exit_status, in_child
 
-from edge_nusa.knowledge import head as heads
 from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
+from edge_nusa.knowledge import head as heads
 from edge_nusa.sync.hub.hub import MergeSettings
 from edge_nusa.sync.trust.trusted import Bounds, newest_round
 
@@ -45,7 +47,11 @@ def every_change(fault: Fault) -> Iterator[None]:
     def wrap(name: str) -> Callable[..., Any]:
         def called(*args: Any, **kwargs: Any) -> Any:
             is_reading = name == "open" and not args[1] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            return real[name](*args, **kwargs) if is_reading else fault(next(numbers), name, args, lambda: real[name](*args, **kwargs))
+            return (
+                real[name](*args, **kwargs)
+                if is_reading
+                else fault(next(numbers), name, args, lambda: real[name](*args, **kwargs))
+            )
 
         return called
 
@@ -86,9 +92,14 @@ class World:
 
     def run(self, command: str) -> None:
         actions = {
-            "learn": lambda: self.b.teach({"saucer": rows(3, 2)}, 3), "undo": self.b.undo, "forget": lambda: self.b.forget("plate"),
-            "push": self.b.push, "pull": self.b.pull, "merge": lambda: self.hub.merge(MergeSettings()), "publish": self.hub.publish,
-        }  # fmt: skip
+            "learn": lambda: self.b.teach({"saucer": rows(3, 2)}, 3),
+            "undo": self.b.undo,
+            "forget": lambda: self.b.forget("plate"),
+            "push": self.b.push,
+            "pull": self.b.pull,
+            "merge": lambda: self.hub.merge(MergeSettings()),
+            "publish": self.hub.publish,
+        }
         actions[command]()
 
     def check(self, command: str) -> None:
@@ -99,7 +110,9 @@ class World:
         elif command == "merge":
             assert sorted(self.hub.current()[0].knowledge.head.counts.tolist()) in ([3], [3, 4])
         else:
-            published = newest_round(self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26))
+            published = newest_round(
+                self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26)
+            )
             assert published.number in (1, 2)
 
     def finish(self) -> None:
@@ -110,7 +123,9 @@ class World:
         knowledge = self.hub.current()[0].knowledge
         assert dict(zip(knowledge.names, knowledge.head.counts.tolist(), strict=True)) == expected
         self.hub.publish()
-        published = newest_round(self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26))
+        published = newest_round(
+            self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26)
+        )
         assert published.number == self.hub.current()[0].number
 
 
@@ -124,7 +139,13 @@ def model() -> Iterator[tuple[Path, World]]:
         yield Path(folder) / "model", world
 
 
-AFTER = {"learn": {"plate": 4, "saucer": 2}, "undo": {}, "forget": {}, "push": {"plate": 4}, "pull": {"plate": 4, "cup": 3}}
+AFTER = {
+    "learn": {"plate": 4, "saucer": 2},
+    "undo": {},
+    "forget": {},
+    "push": {"plate": 4},
+    "pull": {"plate": 4, "cup": 3},
+}
 """The labels of b after a command that changes its state, or may not."""
 
 
@@ -142,20 +163,34 @@ def in_fork(work: Callable[[], None]) -> int:
 
 COMMANDS = ["learn", "undo", "forget", "push", "pull", "merge", "publish"]
 FEWEST_POINTS = {
-    "learn": {"killed": 20, "torn": 4}, "undo": {"killed": 5, "torn": 1}, "forget": {"killed": 20, "torn": 4},
-    "push": {"killed": 25, "torn": 4}, "pull": {"killed": 60, "torn": 10}, "merge": {"killed": 15, "torn": 3}, "publish": {"killed": 35, "torn": 7},
-}  # fmt: skip
+    "learn": {"killed": 20, "torn": 4},
+    "undo": {"killed": 5, "torn": 1},
+    "forget": {"killed": 20, "torn": 4},
+    "push": {"killed": 25, "torn": 4},
+    "pull": {"killed": 60, "torn": 10},
+    "merge": {"killed": 15, "torn": 3},
+    "publish": {"killed": 35, "torn": 7},
+}
 
 
 @pytest.mark.parametrize("how", ["killed", "torn"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_killed_anywhere_a_command_leaves_the_old_or_the_new_and_the_next_one_works(model: tuple[Path, World], command: str, how: str) -> None:
+def test_killed_anywhere_a_command_leaves_the_old_or_the_new_and_the_next_one_works(
+    model: tuple[Path, World], command: str, how: str
+) -> None:
     for point in itertools.count(1):
         world = again(model, command)
 
         passed = itertools.count(1)
 
-        def fault(number: int, name: str, args: tuple[Any, ...], operation: Callable[[], Any], point: int = point, passed: Iterator[int] = passed) -> Any:
+        def fault(
+            number: int,
+            name: str,
+            args: tuple[Any, ...],
+            operation: Callable[[], Any],
+            point: int = point,
+            passed: Iterator[int] = passed,
+        ) -> Any:
             if (how == "torn" and name != "write") or next(passed) < point:
                 return operation()
             if how == "torn":
@@ -181,12 +216,21 @@ def test_killed_anywhere_a_command_leaves_the_old_or_the_new_and_the_next_one_wo
 
 @pytest.mark.parametrize("code", ERRORS, ids=lambda code: errno.errorcode[code])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_error_of_the_disk_anywhere_is_ours_and_leaves_the_old_or_the_new(model: tuple[Path, World], command: str, code: int) -> None:
+def test_an_error_of_the_disk_anywhere_is_ours_and_leaves_the_old_or_the_new(
+    model: tuple[Path, World], command: str, code: int
+) -> None:
     # each change fails in one of the ways; all of them together are the disk's errors at every change
     for point in range(1 + ERRORS.index(code), 400, len(ERRORS)):
         world = again(model, command)
 
-        def fault(number: int, name: str, args: tuple[Any, ...], operation: Callable[[], Any], point: int = point, world: World = world) -> Any:
+        def fault(
+            number: int,
+            name: str,
+            args: tuple[Any, ...],
+            operation: Callable[[], Any],
+            point: int = point,
+            world: World = world,
+        ) -> Any:
             if number == point:
                 (world.folder / "hit").touch()
                 raise OSError(code, os.strerror(code))
@@ -209,7 +253,10 @@ def test_an_error_of_the_disk_anywhere_is_ours_and_leaves_the_old_or_the_new(mod
     assert point >= FEWEST_POINTS[command]["killed"] - len(ERRORS)
 
 
-@pytest.mark.parametrize("pattern", ["sync/settings.json", "sync/root.json", "sync/bases/*.round", "sync/sent/*/envelope.json", "sync/sent/*/numbers"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["sync/settings.json", "sync/root.json", "sync/bases/*.round", "sync/sent/*/envelope.json", "sync/sent/*/numbers"],
+)
 def test_no_damage_to_a_devices_own_folder_is_accepted_silently(model: tuple[Path, World], pattern: str) -> None:
     from test_sync_formats import damaged
 

@@ -1,4 +1,5 @@
-"""Web servers that do wrong: each ends with one clear line within the limit of time, changes nothing, and is forgotten by the next sync."""
+"""Web servers that do wrong: each ends with one clear line within the limit of time, changes nothing, and is
+forgotten by the next sync."""
 
 from __future__ import annotations
 
@@ -19,22 +20,32 @@ from wicked_server import Answer, Handler, Wicked, wicked
 
 from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.device.fleet import sync
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import RefusedError, StoreError, TrustError
 from edge_nusa.memory import peak_bytes
 from edge_nusa.state.state import State
-from edge_nusa.sync.stores import oci as oci_store, s3 as s3_store
 from edge_nusa.sync.hub.hub import MergeSettings
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.sync.stores import oci as oci_store
+from edge_nusa.sync.stores import s3 as s3_store
 
 pytestmark = pytest.mark.slow
 SECONDS = 2.0
 LONGEST = 12.0
-"""A sync's seconds where each answer may take SECONDS: no fault is retried more than a few times. The product has 120 and 25 * 60."""
+"""A sync's seconds where each answer may take SECONDS: no fault is retried more than a few times. The product has
+120 and 25 * 60."""
 REDIRECTS = ["file:///etc/hostname", "ftp://127.0.0.1/x", "/fleet/x/round-and-round"]
 FAULTS = [
-    wicked_server.silent, wicked_server.body_a_byte_a_second, wicked_server.head_a_byte_a_second, wicked_server.endless_chunks, wicked_server.endless_length,
-    wicked_server.cut_and_cut_again, wicked_server.shorter_than_the_truth, wicked_server.captive_portal, wicked_server.failing, *map(wicked_server.redirecting, REDIRECTS),
-]  # fmt: skip
+    wicked_server.silent,
+    wicked_server.body_a_byte_a_second,
+    wicked_server.head_a_byte_a_second,
+    wicked_server.endless_chunks,
+    wicked_server.endless_length,
+    wicked_server.cut_and_cut_again,
+    wicked_server.shorter_than_the_truth,
+    wicked_server.captive_portal,
+    wicked_server.failing,
+    *map(wicked_server.redirecting, REDIRECTS),
+]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +63,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wicked, P
 
 
 @pytest.fixture(params=["s3", "oci"])
-def place(request: pytest.FixtureRequest, served: tuple[Wicked, Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def place(
+    request: pytest.FixtureRequest, served: tuple[Wicked, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """The place of the rounds, at a server that does right until a test says otherwise; little patience."""
     port = served[0].server_port
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
@@ -66,7 +79,9 @@ def place(request: pytest.FixtureRequest, served: tuple[Wicked, Path, Path], mon
 
 def device(served: tuple[Wicked, Path, Path], place: str, name: str) -> Workplace:
     """A device of the fleet whose store is at this place."""
-    workplace = Workplace(bundle(), State(served[2] / "devices" / name.replace("/", "-"), bundle().manifest.basis_hash), threads=1)
+    workplace = Workplace(
+        bundle(), State(served[2] / "devices" / name.replace("/", "-"), bundle().manifest.basis_hash), threads=1
+    )
     fleets.join(workplace, place, served[1])
     return workplace
 
@@ -108,7 +123,11 @@ def test_a_pull_from_a_server_that_does_wrong_ends_in_time_with_one_line_and_the
     assert sync.pull(workplace)["labels"] == ["cup"]
 
 
-@pytest.mark.parametrize("fault", [wicked_server.silent, wicked_server.failing, wicked_server.redirecting("ftp://127.0.0.1/x")], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault",
+    [wicked_server.silent, wicked_server.failing, wicked_server.redirecting("ftp://127.0.0.1/x")],
+    ids=lambda fault: fault.__name__,
+)
 @pytest.mark.parametrize("place", ["s3"], indirect=True)
 def test_a_push_to_a_server_that_does_wrong_ends_in_time_and_the_next_one_works(
     served: tuple[Wicked, Path, Path], place: str, fault: Callable[[Handler, Answer], None], tmp_path: Path
@@ -128,7 +147,9 @@ def test_a_push_to_a_server_that_does_wrong_ends_in_time_and_the_next_one_works(
 
 
 @pytest.mark.parametrize("place", ["s3"], indirect=True)
-def test_a_listing_of_impossible_size_ends_the_command_and_changes_nothing(served: tuple[Wicked, Path, Path], place: str) -> None:
+def test_a_listing_of_impossible_size_ends_the_command_and_changes_nothing(
+    served: tuple[Wicked, Path, Path], place: str
+) -> None:
     # obstore allocates what the answer announces, and where that cannot be had the process is aborted
     workplace = device(served, place, "impossible listing")
     before = bytes_of(workplace.state.folder)
@@ -151,22 +172,31 @@ def another_page(handler: Handler, answer: Answer) -> bool:
 
 
 @pytest.mark.parametrize("place", ["s3"], indirect=True)
-def test_a_listing_that_goes_on_for_ever_is_given_up(served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_that_goes_on_for_ever_is_given_up(
+    served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(s3_store, "MOST_KEYS", 200)
     served[0].fault = another_page
     with pytest.raises(StoreError, match="expected at most 200 objects, found more"):
         s3_store.S3Store(place).list("metadata")
 
 
-@pytest.mark.parametrize("address", ["http://169.254.169.254/latest", "https://169.254.169.254/latest", "https://[fe80::1]/x", "http://127.0.0.1:1/x"])
+@pytest.mark.parametrize(
+    "address",
+    ["http://169.254.169.254/latest", "https://169.254.169.254/latest", "https://[fe80::1]/x", "http://127.0.0.1:1/x"],
+)
 @pytest.mark.parametrize("place", ["oci"], indirect=True)
-def test_a_registry_leads_a_device_to_no_address_of_its_clouds_keys(served: tuple[Wicked, Path, Path], place: str, address: str) -> None:
+def test_a_registry_leads_a_device_to_no_address_of_its_clouds_keys(
+    served: tuple[Wicked, Path, Path], place: str, address: str
+) -> None:
     served[0].fault = doing(wicked_server.redirecting(address), "list")
     with pytest.raises(StoreError, match="found that it leads on to .*, where nothing is asked"):
         oci_store.OciStore(place).list("metadata")
 
 
-def test_a_store_that_is_slow_without_end_is_given_up_after_the_whole_time(served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_slow_without_end_is_given_up_after_the_whole_time(
+    served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workplace = device(served, place, f"slow {place[:3]}")
     monkeypatch.setattr(sync, "LONGEST_SECONDS", 1.0)
 
@@ -194,7 +224,9 @@ def cut_once(at: int) -> Callable[[Handler, Answer], bool]:
     return cut
 
 
-def test_a_download_that_was_cut_goes_on_where_it_was_and_its_hash_is_checked(served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_was_cut_goes_on_where_it_was_and_its_hash_is_checked(
+    served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from edge_nusa.sync.stores import download
 
     monkeypatch.setattr(download, "PART_BYTES", 50_000)
@@ -209,13 +241,17 @@ def test_a_download_that_was_cut_goes_on_where_it_was_and_its_hash_is_checked(se
     served[0].asked.clear()
     assert sync.pull(workplace)["labels"] == ["cup"]
     ranges = [asked for about, asked in served[0].asked if about == "rounds"]
-    assert [int((asked or "").split("=")[1].split("-")[0]) for asked in ranges] == list(range(150_000, next((served[2] / "store" / "rounds").iterdir()).stat().st_size, 50_000))
+    assert [int((asked or "").split("=")[1].split("-")[0]) for asked in ranges] == list(
+        range(150_000, next((served[2] / "store" / "rounds").iterdir()).stat().st_size, 50_000)
+    )
     assert list(parts.iterdir()) == []
 
 
 @pytest.mark.parametrize("kept", [bytes(100_000), b"", bytes(10_000_000)], ids=["zeros", "nothing", "far too much"])
 @pytest.mark.parametrize("place", ["s3"], indirect=True)
-def test_parts_that_were_lost_in_a_power_cut_are_fetched_again(served: tuple[Wicked, Path, Path], place: str, kept: bytes) -> None:
+def test_parts_that_were_lost_in_a_power_cut_are_fetched_again(
+    served: tuple[Wicked, Path, Path], place: str, kept: bytes
+) -> None:
     workplace = device(served, place, f"lost {len(kept)}")
     sha256 = next((served[2] / "store" / "rounds").iterdir()).name.split(".")[0]
     parts = workplace.state.folder / "sync" / "metadata" / "parts"

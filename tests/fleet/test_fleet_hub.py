@@ -1,4 +1,5 @@
-"""What the hub refuses, with the reason; what it passes over; and what a device does with a round that it must not take."""
+"""What the hub refuses, with the reason; what it passes over; and what a device does with a round that it must not
+take."""
 
 from __future__ import annotations
 
@@ -13,15 +14,15 @@ import numpy as np
 import pytest
 from fleet_world import Member, bundle, new_hub, one_round, scans
 
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import EdgeNusaError, InputError, RefusedError, ResourceError, StoreError, UsageError
 from edge_nusa.knowledge.knowledge import RoundMark, to_files
-from edge_nusa.sync.hub import inbox
-from edge_nusa.sync.trust import keys
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync import update
 from edge_nusa.sync.change import Change, LabelChange
+from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.hub.inbox import Limits
+from edge_nusa.sync.trust import keys
 from edge_nusa.sync.update import Place, Statement
 
 
@@ -51,7 +52,12 @@ class Sender:
 
         wide = rows.astype(np.float64)
         cores = {name: np.full((rank, rank), 1e-3) for name, rank in self.hub.layout.ranks.items()}
-        return Change(cores, (wide.T @ wide).astype(np.int64), {"three": LabelChange(Label("three", 0), count, rows.sum(axis=0))}, tasks=1)
+        return Change(
+            cores,
+            (wide.T @ wide).astype(np.int64),
+            {"three": LabelChange(Label("three", 0), count, rows.sum(axis=0))},
+            tasks=1,
+        )
 
     def send(self, change: Change, place: Place | None = None) -> Statement:
         statement, numbers = update.encode(change, place or self.place, "float16")
@@ -67,7 +73,10 @@ def reasons(report: dict[str, Any], member: Member) -> list[str]:
 MISPLACED = {
     "another fleet": (lambda place: replace(place, fleet="0" * 32), "it is of another fleet"),
     "another basis": (lambda place: replace(place, basis_hash="0" * 64), "learned over another bundle's basis"),
-    "a future round": (lambda place: replace(place, round=RoundMark(9, "0" * 64)), "based on round 9, and the newest is 0"),
+    "a future round": (
+        lambda place: replace(place, round=RoundMark(9, "0" * 64)),
+        "based on round 9, and the newest is 0",
+    ),
 }
 
 
@@ -121,7 +130,9 @@ def flipped(change: Change) -> Change:
 def taken_back(change: Change) -> Change:
     """A device takes back pictures that it never gave, consistently."""
     label = change.labels["three"]
-    return replace(change, gram=-change.gram, labels={"three": replace(label, pictures=-label.pictures, sums=-label.sums)})
+    return replace(
+        change, gram=-change.gram, labels={"three": replace(label, pictures=-label.pictures, sums=-label.sums)}
+    )
 
 
 IMPLAUSIBLE: dict[str, tuple[Callable[[Change], Change], str]] = {
@@ -129,12 +140,17 @@ IMPLAUSIBLE: dict[str, tuple[Callable[[Change], Change], str]] = {
     "a norm of 1000 times": (large_norm, "expected cores of a norm up to .* found"),
     "a flipped sign": (flipped, "found those of another number"),
     "more taken back than given": (taken_back, "takes back more pictures of 'three' than the device gave"),
-    "too many forgotten": (lambda change: replace(change, forgets=tuple((f"label {i}", 1) for i in range(21))), "takes back 21 labels at once, the bound is 20"),
+    "too many forgotten": (
+        lambda change: replace(change, forgets=tuple((f"label {i}", 1) for i in range(21))),
+        "takes back 21 labels at once, the bound is 20",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", IMPLAUSIBLE)
-def test_a_signed_update_that_no_lesson_gives_is_refused_with_the_reason(fleet: tuple[Hub, list[Member]], case: str) -> None:
+def test_a_signed_update_that_no_lesson_gives_is_refused_with_the_reason(
+    fleet: tuple[Hub, list[Member]], case: str
+) -> None:
     hub, (member, _) = fleet
     lie, words = IMPLAUSIBLE[case]
     sender = Sender(hub, member)
@@ -147,7 +163,9 @@ def test_a_signed_update_that_no_lesson_gives_is_refused_with_the_reason(fleet: 
     assert hub.current()[0].knowledge.head.counts.tolist() == []
 
 
-def test_an_update_over_the_bounds_of_size_and_pictures_is_refused_before_its_numbers_are_read(fleet: tuple[Hub, list[Member]]) -> None:
+def test_an_update_over_the_bounds_of_size_and_pictures_is_refused_before_its_numbers_are_read(
+    fleet: tuple[Hub, list[Member]],
+) -> None:
     hub, (member, other) = fleet
     Sender(hub, member).send(Sender(hub, member).change())
     for path in (Path(hub.settings.store) / "updates" / member.key).glob("*.numbers"):
@@ -188,13 +206,17 @@ def test_an_unknown_device_is_not_read_and_a_revoked_one_no_longer(fleet: tuple[
     hub.enrolled.revoke("a")
     member.teach({"five": digits(5, 0, 5)}, 3)
     report = one_round(hub, [member, other])
-    assert (report["merged"], hub.status()["labels"]) == (False, ["three", "four"]) or sorted(hub.status()["labels"]) == ["four", "three"]
+    assert (report["merged"], hub.status()["labels"]) == (False, ["three", "four"]) or sorted(
+        hub.status()["labels"]
+    ) == ["four", "three"]
     assert member.labels == {"three": 5, "four": 5, "five": 5}
     with pytest.raises(InputError, match="revoked: make a new key on the device"):
         hub.enrolled.add((member.workplace.state.folder / "sync" / "device.pub").read_bytes(), "again", "device.pub")
 
 
-def test_an_update_that_the_store_lost_or_changed_waits_until_the_device_puts_it_again(fleet: tuple[Hub, list[Member]]) -> None:
+def test_an_update_that_the_store_lost_or_changed_waits_until_the_device_puts_it_again(
+    fleet: tuple[Hub, list[Member]],
+) -> None:
     hub, (member, _) = fleet
     member.teach({"three": digits(3, 0, 5)}, 1)
     member.push()
@@ -203,7 +225,10 @@ def test_an_update_that_the_store_lost_or_changed_waits_until_the_device_puts_it
     numbers.write_bytes(whole[:-1])
     report = hub.merge(MergeSettings())
     assert report["merged"] is False
-    assert "the store or its transport changed them" in report["devices"][0 if report["devices"][0]["device"] == member.key else 1]["notes"][0]
+    assert (
+        "the store or its transport changed them"
+        in report["devices"][0 if report["devices"][0]["device"] == member.key else 1]["notes"][0]
+    )
     numbers.unlink()
     assert hub.merge(MergeSettings())["merged"] is False
     assert member.push()["sent"] == [1]
@@ -217,13 +242,19 @@ def test_an_envelope_that_comes_before_earlier_ones_waits_for_them(fleet: tuple[
     sender.send(sender.change(), replace(sender.place, sequence=2))
     report = hub.merge(MergeSettings())
     assert report["merged"] is False
-    assert any("update 1 is not there yet, 1 later ones wait for it" in note for row in report["devices"] for note in row["notes"])
+    assert any(
+        "update 1 is not there yet, 1 later ones wait for it" in note
+        for row in report["devices"]
+        for note in row["notes"]
+    )
     sender.send(sender.change(4))
     assert hub.merge(MergeSettings())["merged"]
     assert hub.current()[0].knowledge.head.counts.tolist() == [10]
 
 
-def test_a_round_that_the_judge_refuses_is_remembered_reported_and_not_taken_again(fleet: tuple[Hub, list[Member]]) -> None:
+def test_a_round_that_the_judge_refuses_is_remembered_reported_and_not_taken_again(
+    fleet: tuple[Hub, list[Member]],
+) -> None:
     hub, (member, other) = fleet
     member.teach({"three": digits(3, 0, 5)}, 1, core_size=0.25)  # far beyond a lesson: the vocabulary loses its meaning
     member.push()
@@ -301,7 +332,9 @@ def test_a_hub_wants_the_fleets_bundle_and_a_device_joins_once(fleet: tuple[Hub,
         hub.enrolled.add(b"-----BEGIN", "x", "device.pub")
 
 
-def test_a_store_that_is_not_mounted_is_said_and_nothing_is_written_in_its_place(fleet: tuple[Hub, list[Member]]) -> None:
+def test_a_store_that_is_not_mounted_is_said_and_nothing_is_written_in_its_place(
+    fleet: tuple[Hub, list[Member]],
+) -> None:
     hub, (member, _) = fleet
     store = Path(hub.settings.store)
     store.rename(store.with_name("unplugged"))
@@ -346,9 +379,30 @@ def test_an_update_holds_no_path_host_name_or_picture(fleet: tuple[Hub, list[Mem
     statement = base64.b64decode(json.loads(next(folder.glob("*.json")).read_bytes())["payload"])
     numbers = zlib.decompress(next(folder.glob("*.numbers")).read_bytes())
     known = json.loads(statement)
-    assert set(known) == {"forgets", "format_version", "fusion", "gram_sha256", "labels", "place", "precision", "sha256", "size", "spare", "tasks"}
+    assert set(known) == {
+        "forgets",
+        "format_version",
+        "fusion",
+        "gram_sha256",
+        "labels",
+        "place",
+        "precision",
+        "sha256",
+        "size",
+        "spare",
+        "tasks",
+    }
     assert known["labels"] == [{"name": "three", "novelty": 0.0, "template": None}]
-    for secret in (platform.node(), getpass.getuser(), str(member.workplace.state.folder), "/home", "/tmp", "Exif", "\x89PNG", "JFIF"):
+    for secret in (
+        platform.node(),
+        getpass.getuser(),
+        str(member.workplace.state.folder),
+        "/home",
+        "/tmp",
+        "Exif",
+        "\x89PNG",
+        "JFIF",
+    ):
         assert secret.encode("latin-1") not in statement + numbers
     rows = digits(3, 0, 5)
     assert not any(row.astype("<i4").tobytes() in numbers for row in rows)

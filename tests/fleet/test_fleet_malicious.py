@@ -1,4 +1,5 @@
-"""Twenty devices, some of which lie together within every bound of size: what the robust rules lose, and what the mean loses.
+"""Twenty devices, some of which lie together within every bound of size: what the robust rules lose, and what the
+mean loses.
 
 Run it to print the table of SECURITY.md: python tests/fleet/test_fleet_malicious.py
 """
@@ -54,10 +55,17 @@ def noise(own: Lessons, rng: np.random.Generator) -> Lessons:
     """Pictures of nothing, of the right size, ten times as many."""
     from edge_nusa.knowledge.head import features
 
-    return {name: features(rng.normal(size=(10 * len(rows), rows.shape[1] - 1)).astype(np.float32)) for name, rows in own.items()}
+    return {
+        name: features(rng.normal(size=(10 * len(rows), rows.shape[1] - 1)).astype(np.float32))
+        for name, rows in own.items()
+    }
 
 
-ATTACKS: dict[str, Callable[[Lessons, np.random.Generator], Lessons]] = {"flipped": flipped, "swapped": swapped, "noise": noise}
+ATTACKS: dict[str, Callable[[Lessons, np.random.Generator], Lessons]] = {
+    "flipped": flipped,
+    "swapped": swapped,
+    "noise": noise,
+}
 
 
 def pushed(folder: Path, bad: int, attack: str) -> Hub:
@@ -73,7 +81,8 @@ def pushed(folder: Path, bad: int, attack: str) -> Hub:
 
 
 def merged_accuracy(hub: Hub, rule: str) -> tuple[float, float, int]:
-    """Percent right of what the rule merges on scans that no device has, percent of the vocabulary kept, devices refused."""
+    """Percent right of what the rule merges on scans that no device has, percent of the vocabulary kept, devices
+    refused."""
     report = hub.merge(MergeSettings(rule=rule))
     knowledge, kept = uptake.with_anchors(bundle(), hub.current()[0].knowledge, 1)
     with hub.state.writer():
@@ -88,7 +97,9 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> float:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_four_of_twenty_lying_devices_cost_the_trimmed_mean_at_most_two_points(honest: float, attack: str, tmp_path: Path) -> None:
+def test_four_of_twenty_lying_devices_cost_the_trimmed_mean_at_most_two_points(
+    honest: float, attack: str, tmp_path: Path
+) -> None:
     hub = pushed(tmp_path, 4, attack)
     robust, vocabulary, refused = merged_accuracy(hub, "trimmed")
     plain, _, refused_by_mean = merged_accuracy(hub, "mean")

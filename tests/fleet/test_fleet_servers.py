@@ -1,4 +1,5 @@
-"""Stores against real servers on loopback (`store_servers`): S3 servers, one of them used in production, and an OCI registry."""
+"""Stores against real servers on loopback (`store_servers`): S3 servers, one of them used in production, and an OCI
+registry."""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from store_servers import KEYS, free_port, use_s3
 from test_fleet_stores import rows
 
 from edge_nusa.errors import StoreError
-from edge_nusa.sync.stores import check
 from edge_nusa.sync.hub import folder as hub_folder
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.hub.folder import RootKeys
+from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.stores import check
 from edge_nusa.sync.stores.oci import OciStore
-from edge_nusa.sync.trust.repository import Expiry
 from edge_nusa.sync.stores.s3 import S3Store
 from edge_nusa.sync.stores.store import MissingObjectError
+from edge_nusa.sync.trust.repository import Expiry
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", params=["moto", "radosgw"])
 def creating_port(request: pytest.FixtureRequest) -> Iterator[int]:
     """An S3 server that honours create-only writes. Its folder has a short name, as ceph makes sockets in it."""
-    with tempfile.TemporaryDirectory(prefix="store-") as folder, getattr(store_servers, request.param)(Path(folder)) as port:
+    with (
+        tempfile.TemporaryDirectory(prefix="store-") as folder,
+        getattr(store_servers, request.param)(Path(folder)) as port,
+    ):
         yield port
 
 
@@ -62,7 +66,13 @@ def test_the_four_verbs_and_the_check_hold_on_an_s3_server(creating: None) -> No
     store = S3Store("s3://fleet/some/where")
     assert store.put_new("a/b.c", b"first")
     assert not store.put_new("a/b.c", b"second")
-    assert (store.get("a/b.c", 5), store.head("a/b.c"), store.head("a/none"), store.list("a"), store.list("none")) == (b"first", 5, None, ["a/b.c"], [])
+    assert (store.get("a/b.c", 5), store.head("a/b.c"), store.head("a/none"), store.list("a"), store.list("none")) == (
+        b"first",
+        5,
+        None,
+        ["a/b.c"],
+        [],
+    )
     with pytest.raises(StoreError, match="expected at most 4 bytes, found more"):
         store.get("a/b.c", 4)
     with pytest.raises(MissingObjectError, match="expected an object of the store, found none"):
@@ -102,8 +112,8 @@ def test_plain_http_beyond_this_machine_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_rounds_are_pulled_from_an_oci_registry(registry: str, tmp_path: Path) -> None:
     from edge_nusa.device.fleet import membership as fleets
-    from edge_nusa.state.state import State
     from edge_nusa.device.workplace import Workplace
+    from edge_nusa.state.state import State
 
     hub, a, _ = fleet(tmp_path, str(tmp_path / "store"))
     a.teach({"cup": rows(1, 3)}, 1)

@@ -1,7 +1,10 @@
-"""A fleet over many rounds: devices are away, commands are killed, labels are taught and taken back; all end on one round.
+"""A fleet over many rounds: devices are away, commands are killed, labels are taught and taken back; all end on one
+round.
 
-The whole simulation is `python tests/fleet/test_fleet_simulation.py` (20 devices, 50 rounds); the test runs a smaller one. Files,
-signatures, hub, state and merging are the product's. One thing is not: the judge's look at the vocabulary, which runs the
+The whole simulation is `python tests/fleet/test_fleet_simulation.py` (20 devices, 50 rounds); the test runs a smaller
+one. Files,
+signatures, hub, state and merging are the product's. One thing is not: the judge's look at the vocabulary, which runs
+the
 text tower, is left out here, as its runtime cannot be forked; tests/fleet/test_fleet_hub.py has it.
 """
 
@@ -24,13 +27,13 @@ from fleet_world import Member, bundle, new_hub, one_round
 from state_chains import exit_status, in_child
 from test_fleet_faults import every_change, rows
 
-from edge_nusa.files import durable
 from edge_nusa.device.asking.answer import Answerer, Views
-from edge_nusa.model.bundle import Bundle
-from edge_nusa.device.learning import judge
 from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.learning import judge
 from edge_nusa.errors import EdgeNusaError
+from edge_nusa.files import durable
 from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 
 pytestmark = pytest.mark.slow
@@ -49,12 +52,15 @@ class Outcome:
 
 def unjudged(bundle: Bundle, knowledge: Knowledge, threads: int) -> tuple[Knowledge, judge.Retention]:
     """`uptake.with_anchors` without its text tower: anchors of the right size."""
-    ones = np.full((len(knowledge.labels), bundle.manifest.text.embed_dim), bundle.manifest.text.embed_dim**-0.5, np.float32)
+    ones = np.full(
+        (len(knowledge.labels), bundle.manifest.text.embed_dim), bundle.manifest.text.embed_dim**-0.5, np.float32
+    )
     return replace(knowledge, frozen_anchors=ones, adapted_anchors=ones), judge.Retention(100.0, 1.0, None)
 
 
 def tried(action: Callable[[], Any], chance: random.Random) -> bool:
-    """Run a command in a forked process; whether it was killed at a random change of the disk. A refusal is no failure."""
+    """Run a command in a forked process; whether it was killed at a random change of the disk. A refusal is no
+    failure."""
     point = chance.randrange(1, FARTHEST_CHANGE) if chance.random() < KILLED else 0
 
     def fault(number: int, name: str, args: tuple[Any, ...], operation: Callable[[], Any]) -> Any:
@@ -80,7 +86,9 @@ def taught(member: Member, number: int, chance: random.Random, expected: dict[st
         expected[label] = expected.get(label, 0) + count
 
 
-def simulated(folder: Path, devices: int, rounds: int, seed: int, say: Callable[[str], None]) -> tuple[Hub, list[Member], Outcome]:
+def simulated(
+    folder: Path, devices: int, rounds: int, seed: int, say: Callable[[str], None]
+) -> tuple[Hub, list[Member], Outcome]:
     """The fleet after so many rounds and a last one in which everyone is there and nothing is killed."""
     chance, began, kills = random.Random(seed), time.monotonic(), 0
     expected: dict[str, int] = {}
@@ -90,11 +98,18 @@ def simulated(folder: Path, devices: int, rounds: int, seed: int, say: Callable[
         present = [member for member in members if chance.random() >= AWAY]
         for index, member in enumerate(members):
             taught(member, turn * devices + index, chance, expected)
-        for action in [*(member.push for member in present), lambda: hub.merge(MergeSettings()), lambda: hub.current()[0].number and hub.publish()]:
+        for action in [
+            *(member.push for member in present),
+            lambda: hub.merge(MergeSettings()),
+            lambda: hub.current()[0].number and hub.publish(),
+        ]:
             kills += tried(action, chance)
         for member in present:
             kills += tried(lambda member=member: pulled(member), chance)
-        say(f"round {turn + 1}: {len(present)} of {devices} there, {kills} kills so far, {len(expected)} labels, {time.monotonic() - began:.0f} s")
+        say(
+            f"round {turn + 1}: {len(present)} of {devices} there, {kills} kills so far, {len(expected)} labels, "
+            f"{time.monotonic() - began:.0f} s"
+        )
     one_round(hub, members)
     return hub, members, Outcome(kills, expected, time.monotonic() - began)
 
@@ -116,12 +131,20 @@ def checked(hub: Hub, members: list[Member], outcome: Outcome) -> str:
     found = hub.current()[0].knowledge
     assert dict(zip(found.names, found.head.counts.tolist(), strict=True)) == outcome.expected
     assert hub.status()["devices"] and all(row["refused"] == {} for row in hub.status()["devices"])
-    states = {tuple((member.workplace.state.current() or pytest.fail("no state")).files[name] for name in ("core.safetensors", "head.safetensors")) for member in members}
+    states = {
+        tuple(
+            (member.workplace.state.current() or pytest.fail("no state")).files[name]
+            for name in ("core.safetensors", "head.safetensors")
+        )
+        for member in members
+    }
     assert len(states) == 1
     return marks.pop().sha256
 
 
-def test_devices_that_are_away_and_killed_end_on_one_round_with_every_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_that_are_away_and_killed_end_on_one_round_with_every_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uptake, "with_anchors", unjudged)
     hub, members, outcome = simulated(tmp_path, 5, 8, 1, lambda line: None)
     checked(hub, members, outcome)
@@ -145,7 +168,11 @@ def test_learning_and_syncing_at_once_lose_no_lesson(tmp_path: Path, monkeypatch
             except EdgeNusaError as error:
                 assert "found one running" in str(error) or "expected a published round" in str(error), str(error)
 
-    children = [in_child(lambda work=work, member=member: work(member)) for member in members for work in (learn, exchange, exchange)]
+    children = [
+        in_child(lambda work=work, member=member: work(member))
+        for member in members
+        for work in (learn, exchange, exchange)
+    ]
     for _ in range(4):
         if hub.merge(MergeSettings())["merged"]:
             hub.publish()
@@ -159,7 +186,9 @@ TIMES = 50
 """Of each of eight processes at one state."""
 
 
-def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_lock_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_lock_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # teach, forget and undo as they are, and answers by the head; the towers' runtime cannot be forked
     monkeypatch.setattr(uptake, "with_anchors", unjudged)
     hub = new_hub(tmp_path)
@@ -194,7 +223,16 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
             if hub.merge(MergeSettings())["merged"]:
                 hub.publish()
 
-    works = [lambda: learn("one"), lambda: learn("two"), die_with_the_lock, ask, ask, push_and_pull, push_and_pull, merge_and_publish]
+    works = [
+        lambda: learn("one"),
+        lambda: learn("two"),
+        die_with_the_lock,
+        ask,
+        ask,
+        push_and_pull,
+        push_and_pull,
+        merge_and_publish,
+    ]
     children = [in_child(work) for work in works]
     assert [exit_status(child) for child in children] == [0] * len(children)
     for _ in range(2):
@@ -222,7 +260,9 @@ def exchanged(member: Member) -> None:
         member.push()
         member.pull()
     except EdgeNusaError as error:
-        assert any(words in str(error) for words in ("found one running", "found it changed", "another process writing")), str(error)
+        assert any(
+            words in str(error) for words in ("found one running", "found it changed", "another process writing")
+        ), str(error)
 
 
 def main() -> None:
@@ -232,8 +272,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         hub, members, outcome = simulated(Path(folder), devices, rounds, 0, lambda line: print(line, flush=True))
         sha256 = checked(hub, members, outcome)
-        print(f"all {devices} devices on round {members[0].knows.round.number} {sha256[:16]}, {len(outcome.expected)} labels, "
-              f"{sum(outcome.expected.values())} pictures, {outcome.kills} kills, {outcome.seconds:.0f} s")  # fmt: skip
+        print(
+            f"all {devices} devices on round {members[0].knows.round.number} {sha256[:16]}, {len(outcome.expected)} "
+            "labels, "
+            f"{sum(outcome.expected.values())} pictures, {outcome.kills} kills, {outcome.seconds:.0f} s"
+        )
 
 
 if __name__ == "__main__":

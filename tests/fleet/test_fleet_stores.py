@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from fleet_world import Member, bundle, new_hub
 
-from edge_nusa.knowledge import head as heads
 from edge_nusa.device.fleet import sync
 from edge_nusa.errors import EdgeNusaError, InputError, StoreError, TrustError
-from edge_nusa.sync.stores import check as checks
+from edge_nusa.knowledge import head as heads
 from edge_nusa.sync.hub import inbox
+from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.stores import check as checks
 from edge_nusa.sync.stores import store as stores
 from edge_nusa.sync.stores.folder import FolderStore
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.stores.store import MissingObjectError, Store
 
 
@@ -81,7 +81,9 @@ def nothing_arrives(faulty: Faulty) -> None:
 
 
 @pytest.mark.parametrize("fault", [timeout_after_effect, nothing_arrives], ids=lambda fault: fault.__name__)
-def test_a_push_that_was_not_answered_is_sent_again_and_counts_once(fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch, fault: Callable) -> None:
+def test_a_push_that_was_not_answered_is_sent_again_and_counts_once(
+    fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch, fault: Callable
+) -> None:
     hub, _, b = fleet
     with monkeypatch.context() as patched:
         through(patched, fault)
@@ -105,14 +107,20 @@ BODIES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("where", ["metadata/1.timestamp.json", "metadata/1.snapshot.json", "metadata/1.targets.json", "rounds/"])
+@pytest.mark.parametrize(
+    "where", ["metadata/1.timestamp.json", "metadata/1.snapshot.json", "metadata/1.targets.json", "rounds/"]
+)
 @pytest.mark.parametrize("body", BODIES)
-def test_a_wrong_body_of_anything_is_not_taken_and_the_next_pull_works(fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch, where: str, body: str) -> None:
+def test_a_wrong_body_of_anything_is_not_taken_and_the_next_pull_works(
+    fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch, where: str, body: str
+) -> None:
     b = fleet[2]
     before = b.workplace.state.current()
 
     def change(faulty: Faulty) -> None:
-        faulty.get = lambda key, most: BODIES[body](faulty.real.get(key, most)) if key.startswith(where) else faulty.real.get(key, most)
+        faulty.get = lambda key, most: (
+            BODIES[body](faulty.real.get(key, most)) if key.startswith(where) else faulty.real.get(key, most)
+        )
 
     with monkeypatch.context() as patched:
         through(patched, change)
@@ -123,7 +131,9 @@ def test_a_wrong_body_of_anything_is_not_taken_and_the_next_pull_works(fleet: tu
         assert b.pull()["labels"] == ["cup", "plate"]
 
 
-def test_a_stale_listing_gives_the_old_round_and_never_a_step_back(fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_listing_gives_the_old_round_and_never_a_step_back(
+    fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub, a, b = fleet
     b.push()
     hub.merge(MergeSettings())
@@ -143,7 +153,9 @@ def test_a_stale_listing_gives_the_old_round_and_never_a_step_back(fleet: tuple[
     assert b.labels == {"cup": 3, "plate": 4}
 
 
-def test_a_full_disk_during_a_pull_changes_nothing(fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_during_a_pull_changes_nothing(
+    fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
     b = fleet[2]
     before = b.workplace.state.current()
     real = os.write
@@ -192,7 +204,9 @@ class Half(Faulty):
 
 
 def test_a_store_that_ignores_create_only_writes_is_refused_by_hub_check(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="expected one of 8 writers at once to create it, found that 8 did; this store ignores"):
+    with pytest.raises(
+        StoreError, match="expected one of 8 writers at once to create it, found that 8 did; this store ignores"
+    ):
         checks.check(Overwriting(tmp_path))
     with pytest.raises(StoreError, match="overwrites and must not be used|expected at most"):
         checks.check(Half(tmp_path))
@@ -217,10 +231,17 @@ def test_a_file_system_without_hard_links_does_as_well(tmp_path: Path, monkeypat
     assert [path.name for path in tmp_path.rglob("*") if path.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a/../b", "a//b", ".hidden", "a/.tmp-1", "A", "a b", "a\0", "a" * 401, ""])
+@pytest.mark.parametrize(
+    "key", ["../x", "/etc/passwd", "a/../b", "a//b", ".hidden", "a/.tmp-1", "A", "a b", "a\0", "a" * 401, ""]
+)
 def test_a_key_that_leads_out_of_the_store_is_refused(tmp_path: Path, key: str) -> None:
     store = FolderStore(tmp_path)
-    for act in (lambda: store.put_new(key, b""), lambda: store.get(key, 1), lambda: store.head(key), lambda: store.list(key)):
+    for act in (
+        lambda: store.put_new(key, b""),
+        lambda: store.get(key, 1),
+        lambda: store.head(key),
+        lambda: store.list(key),
+    ):
         with pytest.raises(StoreError, match="expected a key of small letters"):
             act()
 
@@ -245,7 +266,9 @@ def test_an_endless_object_is_cut_off(tmp_path: Path) -> None:
         store.get("a/large", 100)
     with pytest.raises(MissingObjectError, match="expected an object of the store, found none"):
         store.get("a/none", 1)
-    with pytest.raises(StoreError, match="expected the 2 bytes put there, found others|expected at most 2 bytes, found more"):
+    with pytest.raises(
+        StoreError, match="expected the 2 bytes put there, found others|expected at most 2 bytes, found more"
+    ):
         stores.put(store, "a/large", b"no")
 
 

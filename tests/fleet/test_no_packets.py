@@ -1,4 +1,5 @@
-"""Nothing leaves this machine but by `sync` and `hub` with a store elsewhere: system calls watched by strace, and no network at all.
+"""Nothing leaves this machine but by `sync` and `hub` with a store elsewhere: system calls watched by strace, and no
+network at all.
 
 strace sees the sockets of every thread and library, also of those that are not Python's (onnxruntime, torch, obstore).
 """
@@ -19,12 +20,35 @@ from edge_nusa.device.demo.pictures import DemoPictures
 pytestmark = pytest.mark.slow
 
 NO_SWITCH = {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_DATA_HOME"}
-S3_KEYS = {"AWS_ACCESS_KEY_ID": "edge-nusa-test", "AWS_SECRET_ACCESS_KEY": "edge-nusa-test-secret", "AWS_REGION": "us-east-1"}  # words for a loopback server, no secrets
+S3_KEYS = {
+    "AWS_ACCESS_KEY_ID": "edge-nusa-test",
+    "AWS_SECRET_ACCESS_KEY": "edge-nusa-test-secret",
+    "AWS_REGION": "us-east-1",
+}  # words for a loopback server, no secrets
 OUTSIDE = [
-    "learn --images TAUGHT --label gravel --steps 3", "predict ASKED", "predict ASKED --labels cat,dog", "watch ASKED --once --every 0.05", "labels", "forget gravel", "undo",
-    "history", "report --out OTHER/report.html", "status", "doctor", "bench --steps 1 --quiet",
-]  # fmt: skip
-OVER_A_FOLDER = ["sync status", "sync push", "sync pull", "sync run", "hub merge --hub HUB", "hub status --hub HUB", "hub publish --hub HUB", "hub check STORE"]
+    "learn --images TAUGHT --label gravel --steps 3",
+    "predict ASKED",
+    "predict ASKED --labels cat,dog",
+    "watch ASKED --once --every 0.05",
+    "labels",
+    "forget gravel",
+    "undo",
+    "history",
+    "report --out OTHER/report.html",
+    "status",
+    "doctor",
+    "bench --steps 1 --quiet",
+]
+OVER_A_FOLDER = [
+    "sync status",
+    "sync push",
+    "sync pull",
+    "sync run",
+    "hub merge --hub HUB",
+    "hub status --hub HUB",
+    "hub publish --hub HUB",
+    "hub check STORE",
+]
 
 
 class Device:
@@ -32,11 +56,23 @@ class Device:
 
     def __init__(self, folder: Path, pictures: DemoPictures) -> None:
         self.folder = folder
-        self.places = {"TAUGHT": pictures.asked["gravel"], "ASKED": pictures.taught["gravel"], "OTHER": folder / "other", "HUB": folder / "hub", "STORE": folder / "store"}
+        self.places = {
+            "TAUGHT": pictures.asked["gravel"],
+            "ASKED": pictures.taught["gravel"],
+            "OTHER": folder / "other",
+            "HUB": folder / "hub",
+            "STORE": folder / "store",
+        }
 
     def words(self, line: str) -> list[str]:
         """The words of a command of OUTSIDE or OVER_A_FOLDER for this device."""
-        found = [next((str(place) + word.removeprefix(name) for name, place in self.places.items() if word.startswith(name)), word) for word in line.split()]
+        found = [
+            next(
+                (str(place) + word.removeprefix(name) for name, place in self.places.items() if word.startswith(name)),
+                word,
+            )
+            for word in line.split()
+        ]
         has_state = "--state" in found or found[0] in ("hub", "bench")
         return command(*found, *([] if has_state else ["--state", self.folder / "state"]))
 
@@ -61,8 +97,11 @@ def made(taught_once: Path, pictures: DemoPictures, tmp_path_factory: pytest.Tem
     return Device(folder, pictures)
 
 
-def traced(device: Device, words: list[str], calls: str, extra: Mapping[str, str] | None = None) -> tuple[int, str, str]:
-    """The exit code of a command, what it said on stderr, and the lines of strace about these system calls that name the internet."""
+def traced(
+    device: Device, words: list[str], calls: str, extra: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """The exit code of a command, what it said on stderr, and the lines of strace about these system calls that name
+    the internet."""
     if shutil.which("strace") is None:
         pytest.skip("needs strace (apt install strace)")
     trace = device.folder / "trace"
@@ -70,7 +109,11 @@ def traced(device: Device, words: list[str], calls: str, extra: Mapping[str, str
     done = subprocess.run(watched, env=device.environment(extra), capture_output=True, text=True, timeout=300)
     if done.returncode != 0 and "ptrace" in done.stderr:
         pytest.skip("tracing is not allowed here")
-    return done.returncode, done.stderr, "\n".join(line for line in trace.read_text().splitlines() if "AF_INET" in line or "AF_PACKET" in line)
+    return (
+        done.returncode,
+        done.stderr,
+        "\n".join(line for line in trace.read_text().splitlines() if "AF_INET" in line or "AF_PACKET" in line),
+    )
 
 
 @pytest.mark.parametrize("line", OUTSIDE)
@@ -97,7 +140,10 @@ def over_s3(device: Device) -> tuple[list[str], dict[str, str]]:
     shutil.copytree(device.folder / "state", state)
     settings = state / "sync" / "settings.json"
     settings.write_text(settings.read_text().replace(str(device.folder / "store"), "s3://fleet/one"))
-    return command("sync", "push", "--state", state), {**S3_KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port()}"}
+    return command("sync", "push", "--state", state), {
+        **S3_KEYS,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port()}",
+    }
 
 
 def test_the_watch_sees_the_one_command_that_does_so_it_would_see_the_others(made: Device) -> None:
@@ -107,7 +153,9 @@ def test_the_watch_sees_the_one_command_that_does_so_it_would_see_the_others(mad
     assert "socket(AF_INET" in seen and "connect(" in seen
 
 
-def without_network(device: Device, words: list[str], extra: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def without_network(
+    device: Device, words: list[str], extra: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs a command in a network namespace of its own, in which even loopback is down."""
     apart = ["unshare", "--net"]
     if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True).returncode != 0:

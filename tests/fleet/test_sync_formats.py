@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_fleets import BASIS, FEATURES, FLEET, RANK, facts, first, pictures, small_layout, taught
 
-from edge_nusa.knowledge import fusion
-from edge_nusa.files import tensor_file
 from edge_nusa.errors import DamagedError
+from edge_nusa.files import tensor_file
+from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.sync import gram_form, packed, round_file, update
-from edge_nusa.sync.hub import plausible
 from edge_nusa.sync.change import Change, difference
+from edge_nusa.sync.hub import plausible
 from edge_nusa.sync.round_file import Forgot, Received
 from edge_nusa.sync.update import Place, Statement
 
@@ -48,7 +48,9 @@ def damaged(data: bytes, flips: int = 256, cuts: int = 200) -> Iterator[bytes]:
 
 @settings(max_examples=200)
 @given(st.integers(0, 10**6), st.integers(0, 60), st.integers(0, 8), st.integers(5, 60))
-def test_a_symmetric_matrix_of_any_rank_and_sign_comes_back_exactly(seed: int, added: int, taken: int, size: int) -> None:
+def test_a_symmetric_matrix_of_any_rank_and_sign_comes_back_exactly(
+    seed: int, added: int, taken: int, size: int
+) -> None:
     rng = np.random.default_rng(seed)
     plus, minus = (rng.integers(-3000, 3000, size=(count, size)) for count in (added, taken))
     gram = plus.T @ plus - minus.T @ minus
@@ -82,7 +84,10 @@ def test_few_pictures_take_few_bytes_however_many_features_there_are() -> None:
         ({"index": np.array([50], np.int32), "columns": np.zeros((4, 40), np.uint8)}, "different columns below 40"),
         ({"index": np.array([0], np.int32), "columns": np.zeros((4, 40), np.uint8)}, "independent columns"),
         ({"index": np.array([0], np.int32)}, "as columns or as a triangle"),
-        ({"index": np.array([0], np.int32), "columns": gram_form.planes(np.arange(2, 42))}, "columns of a matrix of whole numbers"),
+        (
+            {"index": np.array([0], np.int32), "columns": gram_form.planes(np.arange(2, 42))},
+            "columns of a matrix of whole numbers",
+        ),
     ],
 )
 def test_a_form_that_no_matrix_gave_is_refused(form: dict[str, np.ndarray], words: str) -> None:
@@ -109,11 +114,25 @@ def test_an_update_comes_back_exactly_but_for_the_precision_of_its_cores(precisi
 
 def test_a_statement_reads_the_same_for_ever() -> None:
     statement = update.encode(gained(), PLACE, "float16")[0]
-    golden = re.sub(rb'"(sha256|gram_sha256)":"(?!aaaa)[0-9a-f]{64}"', rb'"\1":"-"', statement.to_bytes()).replace(b'"size":%d' % statement.size, b'"size":0')
+    golden = re.sub(rb'"(sha256|gram_sha256)":"(?!aaaa)[0-9a-f]{64}"', rb'"\1":"-"', statement.to_bytes()).replace(
+        b'"size":%d' % statement.size, b'"size":0'
+    )
     assert golden == (
-        b'{"forgets":[["old",1]],"format_version":1,"fusion":[' + b",".join([b"0"] * 56) + b'],"gram_sha256":"-","labels":[{"name":"cat","novelty":0.0,"template":null},'
-        b'{"name":"Dog","novelty":0.0,"template":null}],"place":{"basis_hash":"' + BASIS.encode() + b'","device":"' + b"d" * 64 + b'",'
-        b'"fleet":"' + FLEET.encode() + b'","refused_rounds":["' + b"e" * 64 + b'"],"round":{"number":3,"sha256":"' + b"a" * 64 + b'"},"sequence":7},'
+        b'{"forgets":[["old",1]],"format_version":1,"fusion":['
+        + b",".join([b"0"] * 56)
+        + b'],"gram_sha256":"-","labels":[{"name":"cat","novelty":0.0,"template":null},'
+        b'{"name":"Dog","novelty":0.0,"template":null}],"place":{"basis_hash":"'
+        + BASIS.encode()
+        + b'","device":"'
+        + b"d" * 64
+        + b'",'
+        b'"fleet":"'
+        + FLEET.encode()
+        + b'","refused_rounds":["'
+        + b"e" * 64
+        + b'"],"round":{"number":3,"sha256":"'
+        + b"a" * 64
+        + b'"},"sequence":7},'
         b'"precision":"float16","sha256":"-","size":0,"spare":0,"tasks":2}'
     )
 
@@ -126,7 +145,9 @@ def test_no_flipped_bit_or_cut_of_an_updates_numbers_is_accepted() -> None:
 
 
 def test_no_flipped_bit_or_cut_of_a_round_is_accepted() -> None:
-    data = round_file.encode(replace(first(), knowledge=taught(first().knowledge, "cat", pictures(1, 3), 0.1), number=1))
+    data = round_file.encode(
+        replace(first(), knowledge=taught(first().knowledge, "cat", pictures(1, 3), 0.1), number=1)
+    )
     mark = round_file.decode(data, LAYOUT, "here").knowledge.round
     accepted = 0
     for copy in damaged(data):
@@ -145,13 +166,17 @@ def test_a_round_comes_back_exactly() -> None:
     found = round_file.decode(round_file.encode(one), LAYOUT, "here")
     assert facts(found.knowledge) == facts(knowledge)
     assert (found.number, found.forgotten, found.received) == (4, one.forgotten, received)
-    assert all(np.array_equal(found.knowledge.cores[name], core.astype(np.float32)) for name, core in knowledge.cores.items())
+    assert all(
+        np.array_equal(found.knowledge.cores[name], core.astype(np.float32)) for name, core in knowledge.cores.items()
+    )
 
 
 def repacked(change: Change, **tensors: np.ndarray | None) -> tuple[Statement, bytes]:
     """An update signed by a device that packs its numbers as it likes; None leaves a tensor out."""
     statement, numbers = update.encode(change, PLACE, "float16")
-    found = packed.unpack(numbers, 1 << 30, "here") | {name.replace("__", "."): tensor for name, tensor in tensors.items() if tensor is not None}
+    found = packed.unpack(numbers, 1 << 30, "here") | {
+        name.replace("__", "."): tensor for name, tensor in tensors.items() if tensor is not None
+    }
     found = {name: tensor for name, tensor in found.items() if tensors.get(name.replace(".", "__"), 0) is not None}
     packed_again = packed.pack(found)
     from edge_nusa.files.file_record import sha256_hex
@@ -163,7 +188,10 @@ def repacked(change: Change, **tensors: np.ndarray | None) -> tuple[Statement, b
     ("tensors", "words"),
     [
         ({"core__text__0__q": np.full((RANK, RANK), np.nan, np.float16)}, "NaN or infinite"),
-        ({"core__text__0__q": np.zeros((RANK + 1, RANK), np.float16)}, r"expected float16 \(3, 3\), found float16 \(4, 3\)"),
+        (
+            {"core__text__0__q": np.zeros((RANK + 1, RANK), np.float16)},
+            r"expected float16 \(3, 3\), found float16 \(4, 3\)",
+        ),
         ({"core__text__0__q": np.zeros((RANK, RANK), np.float32)}, "expected float16 .* found float32"),
         ({"core__text__0__q": np.full((RANK, RANK), 6e4, np.float16)}, "norm over 1e\\+04"),
         ({"core__text__0__q": None}, "expected the cores of 2 matrices, found others"),
@@ -216,7 +244,12 @@ def test_a_header_that_announces_too_much_is_refused_unread(header: int) -> None
 )  # fmt: skip
 def test_a_statement_with_a_field_of_the_wrong_kind_is_refused(entry: bytes) -> None:
     name = entry.split(b":")[0]
-    data = re.sub(re.escape(name) + rb':(\[\[.*?\]\]|"[^"]*"|[^,}\]]*)', lambda match: entry, update.encode(gained(), PLACE, "float16")[0].to_bytes(), count=1)
+    data = re.sub(
+        re.escape(name) + rb':(\[\[.*?\]\]|"[^"]*"|[^,}\]]*)',
+        lambda match: entry,
+        update.encode(gained(), PLACE, "float16")[0].to_bytes(),
+        count=1,
+    )
     assert entry in data
     with pytest.raises(DamagedError, match="here: "):
         Statement.from_bytes(data, "here")
@@ -243,11 +276,20 @@ HONEST = difference(taught(first().knowledge, "cat", pictures(3, 9)), first().kn
     [
         (with_label(HONEST, pictures=900), "expected sums of 900 pictures, found those of another number"),
         (with_label(HONEST, sums=-HONEST.labels["cat"].sums), "found those of another number"),
-        (with_label(HONEST, sums=np.append(1000 * HONEST.labels["cat"].sums[:-1], 9 * 1024)), "features of a mean square of 1"),
-        (lied(HONEST, fusion=np.full(fusion.SHAPE, 200 * fusion.LARGEST)), "expected losses of at most .* for 9 pictures"),
+        (
+            with_label(HONEST, sums=np.append(1000 * HONEST.labels["cat"].sums[:-1], 9 * 1024)),
+            "features of a mean square of 1",
+        ),
+        (
+            lied(HONEST, fusion=np.full(fusion.SHAPE, 200 * fusion.LARGEST)),
+            "expected losses of at most .* for 9 pictures",
+        ),
         (lied(HONEST, gram=-HONEST.gram), "whose last row is that of the labels' sums"),
         (lied(HONEST, gram=HONEST.gram + np.pad(np.diag(np.full(39, 10**9)), (0, 1))), "expected a G of at most"),
-        (lied(HONEST, gram=HONEST.gram // np.pad(np.full((39, 39), 50), (0, 1), constant_values=1)), "a negative direction"),
+        (
+            lied(HONEST, gram=HONEST.gram // np.pad(np.full((39, 39), 50), (0, 1), constant_values=1)),
+            "a negative direction",
+        ),
     ],
 )
 def test_what_no_pictures_can_give_is_refused(change: Change, words: str) -> None:

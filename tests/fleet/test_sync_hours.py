@@ -43,7 +43,9 @@ def test_a_state_of_no_fleet_says_how_to_join_one(tmp_path: Path) -> None:
 
 def test_the_timer_starts_a_command_that_there_is_with_options_that_it_has() -> None:
     service = (ROOT / "device" / "systemd" / "edge-nusa-sync.service").read_text()
-    words = next(line for line in service.splitlines() if line.startswith("ExecStart=")).split("edge-nusa ", 1)[1].split()
+    words = (
+        next(line for line in service.splitlines() if line.startswith("ExecStart=")).split("edge-nusa ", 1)[1].split()
+    )
     text = run_cli(*words[:2], "--help").stdout
     assert all(f"{word} " in text for word in words if word.startswith("--"))
     assert "RandomizedDelaySec=" in (ROOT / "device" / "systemd" / "edge-nusa-sync.timer").read_text()

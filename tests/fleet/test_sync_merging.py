@@ -1,4 +1,5 @@
-"""The mathematics of merging: integers add exactly however they are split, cores merge as weights do, forgetting wins."""
+"""The mathematics of merging: integers add exactly however they are split, cores merge as weights do, forgetting
+wins."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from small_fleets import FEATURES, RANK, facts, first, joint, pictures, taught
 
 from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.knowledge.knowledge import Knowledge
-from edge_nusa.model.null_space import merge, split
 from edge_nusa.knowledge.recipes import PAPER
+from edge_nusa.model.null_space import merge, split
 from edge_nusa.sync import change, merging
 from edge_nusa.sync.change import applied, difference
 from edge_nusa.sync.merging import Contribution, Step, rebased, wanted_forgets
@@ -38,13 +39,21 @@ class Device:
 
     def push(self) -> None:
         pending = self.pending(self.base)
-        gained = difference(self.knows, rebased(self.base, pending, self.name), {pair for step in pending for pair in step.change.forgets})
+        gained = difference(
+            self.knows,
+            rebased(self.base, pending, self.name),
+            {pair for step in pending for pair in step.change.forgets},
+        )
         if not gained.is_empty:
             self.sent.append(Step(len(self.sent) + 1, self.base.number, gained))
 
     def pull(self, now: Round) -> None:
         pending = self.pending(self.base)
-        gained = difference(self.knows, rebased(self.base, pending, self.name), {pair for step in pending for pair in step.change.forgets})
+        gained = difference(
+            self.knows,
+            rebased(self.base, pending, self.name),
+            {pair for step in pending for pair in step.change.forgets},
+        )
         steps = self.pending(now) + ([] if gained.is_empty else [Step(2**31, self.base.number, gained)])
         forgotten = tuple(pair for pair in gained.forgets if self.base.number >= now.forgotten.get(pair[0], 0))
         self.knows, self.base = replace(rebased(now, steps, self.name), forgotten=forgotten), now
@@ -74,12 +83,18 @@ def one_round(now: Round, devices: list[Device]) -> Round:
     return now
 
 
-lessons = st.lists(st.tuples(st.sampled_from(["cat", "dog", "Cat", "cup"]), st.integers(0, 50), st.integers(1, 6)), min_size=1, max_size=8)
+lessons = st.lists(
+    st.tuples(st.sampled_from(["cat", "dog", "Cat", "cup"]), st.integers(0, 50), st.integers(1, 6)),
+    min_size=1,
+    max_size=8,
+)
 
 
 @few
 @given(lessons, st.lists(st.integers(0, 2), min_size=8, max_size=8), st.lists(st.booleans(), min_size=8, max_size=8))
-def test_the_merged_head_has_the_bits_of_one_device_that_saw_every_picture(given_lessons: list, owners: list[int], syncs: list[bool]) -> None:
+def test_the_merged_head_has_the_bits_of_one_device_that_saw_every_picture(
+    given_lessons: list, owners: list[int], syncs: list[bool]
+) -> None:
     now = first()
     devices = [Device(name, now) for name in "abc"]
     seen: dict[str, list[np.ndarray]] = {}
@@ -300,14 +315,21 @@ def test_a_refused_update_stays_on_its_device_and_later_ones_are_merged() -> Non
 
 
 steps = st.lists(
-    st.tuples(st.integers(0, 2), st.sampled_from(["teach", "teach", "forget", "undo", "push", "merge", "pull"]), st.sampled_from("xyz"), st.integers(0, 9)),
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(["teach", "teach", "forget", "undo", "push", "merge", "pull"]),
+        st.sampled_from("xyz"),
+        st.integers(0, 9),
+    ),
     max_size=30,
 )
 
 
 @settings(max_examples=300)
 @given(steps)
-def test_whatever_happens_all_devices_agree_after_two_rounds_and_every_sum_stays_a_sum_of_pictures(history: list) -> None:
+def test_whatever_happens_all_devices_agree_after_two_rounds_and_every_sum_stays_a_sum_of_pictures(
+    history: list,
+) -> None:
     now = first()
     devices = [Device(name, now) for name in "abc"]
     older: dict[str, Knowledge] = {}
@@ -351,7 +373,9 @@ def test_a_state_of_another_recipe_cannot_be_merged() -> None:
 
 @few
 @given(st.integers(1, 9), st.integers(0, 4), st.integers(0, 100), st.floats(10, 1e6))
-def test_a_trimmed_mean_and_a_median_stay_among_the_good_however_large_the_bad_are(good: int, bad: int, seed: int, size: float) -> None:
+def test_a_trimmed_mean_and_a_median_stay_among_the_good_however_large_the_bad_are(
+    good: int, bad: int, seed: int, size: float
+) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(good, 5))
     if bad >= good:

@@ -1,4 +1,5 @@
-"""What a hostile store can do to a device that pulls: TUF's attacks, each done to the files of a real store. It can only withhold."""
+"""What a hostile store can do to a device that pulls: TUF's attacks, each done to the files of a real store. It can
+only withhold."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ import pytest
 
 from edge_nusa.errors import EdgeNusaError, StoreError, TrustError
 from edge_nusa.sync.hub import folder as hub_folder
-from edge_nusa.sync.trust import keys, roots
-from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.hub.folder import RootKeys
+from edge_nusa.sync.stores.folder import FolderStore
+from edge_nusa.sync.trust import keys, roots
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 from edge_nusa.sync.trust.trusted import Bounds, Published, newest_round
 
@@ -43,7 +44,10 @@ class World:
         return newest_round(self.store, self.root, self.cache, Bounds(LIMIT))
 
     def files(self, pattern: str) -> list[Path]:
-        return sorted((self.folder / "store").glob(pattern), key=lambda path: int(path.name.split(".")[0]) if path.name[0].isdigit() else 0)
+        return sorted(
+            (self.folder / "store").glob(pattern),
+            key=lambda path: int(path.name.split(".")[0]) if path.name[0].isdigit() else 0,
+        )
 
 
 @pytest.fixture
@@ -56,7 +60,9 @@ def world(tmp_path: Path) -> World:
 
 
 def round_file(world: World) -> Path:
-    return next(path for path in (world.folder / "store" / "rounds").iterdir() if path.read_bytes().startswith(b"round 2"))
+    return next(
+        path for path in (world.folder / "store" / "rounds").iterdir() if path.read_bytes().startswith(b"round 2")
+    )
 
 
 def arbitrary_installation(world: World) -> None:
@@ -133,13 +139,24 @@ def _one_is_enough(root: object) -> object:
 
 
 ATTACKS = [
-    arbitrary_installation, endless_round, endless_timestamp, extraneous_target, wrong_round_number, mix_and_match, mixed_snapshot, malicious_mirror,
-    captive_portal, cut_short, key_below_threshold,
-]  # fmt: skip
+    arbitrary_installation,
+    endless_round,
+    endless_timestamp,
+    extraneous_target,
+    wrong_round_number,
+    mix_and_match,
+    mixed_snapshot,
+    malicious_mirror,
+    captive_portal,
+    cut_short,
+    key_below_threshold,
+]
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_a_device_takes_nothing_from_a_store_under_attack_and_goes_on_when_it_is_over(world: World, attack: Callable[[World], None]) -> None:
+def test_a_device_takes_nothing_from_a_store_under_attack_and_goes_on_when_it_is_over(
+    world: World, attack: Callable[[World], None]
+) -> None:
     world.publish(2)
     shutil.copytree(world.folder / "store", world.folder / "sound")
     attack(world)
@@ -172,7 +189,9 @@ def test_a_store_that_is_frozen_is_noticed_when_its_metadata_expires(tmp_path: P
 
 
 @pytest.mark.parametrize(("year", "is_taken"), [(1970, True), (2060, False)])
-def test_a_clock_that_is_years_wrong_takes_a_signed_round_or_says_to_set_the_clock(world: World, monkeypatch: pytest.MonkeyPatch, year: int, is_taken: bool) -> None:
+def test_a_clock_that_is_years_wrong_takes_a_signed_round_or_says_to_set_the_clock(
+    world: World, monkeypatch: pytest.MonkeyPatch, year: int, is_taken: bool
+) -> None:
     from tuf.ngclient._internal import trusted_metadata_set
 
     class Clock(datetime):
@@ -202,7 +221,9 @@ def test_expired_targets_are_not_believed(tmp_path: Path) -> None:
 def test_after_a_fast_forward_with_a_stolen_key_a_rotation_brings_devices_back(world: World) -> None:
     thief = Repository(FolderStore(world.folder / "store"), world.folder / "thief")
     shutil.copytree(world.hub, world.folder / "thief")
-    (world.folder / "thief" / "versions.json").write_text(json.dumps({"timestamp": 900_000, "snapshot": 900_000, "targets": 900_000}))
+    (world.folder / "thief" / "versions.json").write_text(
+        json.dumps({"timestamp": 900_000, "snapshot": 900_000, "targets": 900_000})
+    )
     thief.publish(666, b"a round by a thief")
     assert world.pull().number == 666  # who holds all online keys is the hub
     for path in world.files("metadata/900001.*"):
@@ -264,7 +285,9 @@ def test_keys_are_for_their_user_alone_and_never_overwritten(world: World) -> No
     assert len(paths) == 6
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
     paths[0].chmod(0o644)
-    with pytest.raises(TrustError, match="expected a key that only its user can read .mode 0600., found 0644; chmod 600 it"):
+    with pytest.raises(
+        TrustError, match="expected a key that only its user can read .mode 0600., found 0644; chmod 600 it"
+    ):
         keys.load_key(paths[0])
     with pytest.raises(EdgeNusaError, match="never overwritten"):
         keys.new_key(paths[1])

@@ -1,4 +1,5 @@
-"""A web server on loopback that is an S3 bucket and an OCI registry over a store's folder, and does wrong where a test says so."""
+"""A web server on loopback that is an S3 bucket and an OCI registry over a store's folder, and does wrong where a
+test says so."""
 
 from __future__ import annotations
 
@@ -38,7 +39,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # noqa: N802
         parts = urlsplit(self.path)
-        answer = self._of_registry(parts.path) if parts.path.startswith("/v2/") else self._of_bucket(parts.path, parse_qs(parts.query))
+        answer = (
+            self._of_registry(parts.path)
+            if parts.path.startswith("/v2/")
+            else self._of_bucket(parts.path, parse_qs(parts.query))
+        )
         self.server.asked.append((answer.about, self.headers.get("Range")))
         with suppress(OSError):
             if answer.status == 404 or not self.server.fault(self, answer):
@@ -67,7 +72,12 @@ class Handler(BaseHTTPRequestHandler):
         if found and answer.status == 200:
             start, end = int(found[1]), min(int(found[2]), len(body) - 1)
             body = body[start : end + 1]
-        self.begin(206 if found else answer.status, len(body), answer.kind, *([("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(answer.body)}")] if found else []))
+        self.begin(
+            206 if found else answer.status,
+            len(body),
+            answer.kind,
+            *([("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(answer.body)}")] if found else []),
+        )
         if self.command != "HEAD":
             self.wfile.write(body)
 
@@ -75,7 +85,13 @@ class Handler(BaseHTTPRequestHandler):
         """The head of an answer."""
         self.send_response(status)
         sizes = [("Content-Length", str(length))] if length is not None else [("Transfer-Encoding", "chunked")]
-        for name, value in (*sizes, ("Content-Type", kind), ("ETag", '"e"'), ("Last-Modified", "Wed, 25 Nov 2026 00:00:00 GMT"), *more):
+        for name, value in (
+            *sizes,
+            ("Content-Type", kind),
+            ("ETag", '"e"'),
+            ("Last-Modified", "Wed, 25 Nov 2026 00:00:00 GMT"),
+            *more,
+        ):
             self.send_header(name, value)
         self.end_headers()
 
@@ -83,7 +99,10 @@ class Handler(BaseHTTPRequestHandler):
         if "list-type" in query:
             prefix = query["prefix"][0].removeprefix("x/")
             files = [path for path in sorted((self.server.folder / prefix).rglob("*")) if path.is_file()]
-            entries = "".join(ENTRY.format(key=f"x/{path.relative_to(self.server.folder)}", size=path.stat().st_size) for path in files)
+            entries = "".join(
+                ENTRY.format(key=f"x/{path.relative_to(self.server.folder)}", size=path.stat().st_size)
+                for path in files
+            )
             return Answer("list", LISTING.format(bucket=BUCKET, entries=entries).encode(), "application/xml")
         return self._file(path.removeprefix(f"/{BUCKET}/x/"))
 
@@ -91,15 +110,26 @@ class Handler(BaseHTTPRequestHandler):
         rest = path.removeprefix(f"/v2/{NAME}/")
         keys = [str(path.relative_to(self.server.folder)) for path in self.server.folder.rglob("*") if path.is_file()]
         if rest.startswith("tags/"):
-            return Answer("list", json.dumps({"name": NAME, "tags": [key.replace("/", "__") for key in keys]}).encode(), "application/json")
+            return Answer(
+                "list",
+                json.dumps({"name": NAME, "tags": [key.replace("/", "__") for key in keys]}).encode(),
+                "application/json",
+            )
         if rest.startswith("manifests/"):
             answer = self._file(rest.removeprefix("manifests/").replace("__", "/"))
-            layer = {"mediaType": "application/octet-stream", "size": len(answer.body), "digest": f"sha256:{hashlib.sha256(answer.body).hexdigest()}"}
+            layer = {
+                "mediaType": "application/octet-stream",
+                "size": len(answer.body),
+                "digest": f"sha256:{hashlib.sha256(answer.body).hexdigest()}",
+            }
             kind = "application/vnd.oci.image.manifest.v1+json"
             manifest = {"schemaVersion": 2, "mediaType": kind, "config": layer, "layers": [layer], "annotations": {}}
             return Answer(f"manifest of {answer.about}", json.dumps(manifest).encode(), kind, answer.status)
         wanted = rest.removeprefix("blobs/sha256:")
-        found = next((key for key in keys if hashlib.sha256((self.server.folder / key).read_bytes()).hexdigest() == wanted), "none")
+        found = next(
+            (key for key in keys if hashlib.sha256((self.server.folder / key).read_bytes()).hexdigest() == wanted),
+            "none",
+        )
         return self._file(found)
 
     def _file(self, key: str) -> Answer:

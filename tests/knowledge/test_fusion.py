@@ -1,4 +1,5 @@
-"""How head and text are mixed: the likelier one counts, from sums that do not depend on the order of what was taught."""
+"""How head and text are mixed: the likelier one counts, from sums that do not depend on the order of what was
+taught."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_nusa.knowledge import fusion
 from edge_nusa.errors import DamagedError
+from edge_nusa.knowledge import fusion
 
 LABELS = 5
 
@@ -40,7 +41,9 @@ def test_a_head_alone_takes_the_temperature_that_makes_its_pictures_likeliest() 
     for sharpness in (1.0, 50.0):
         sums = fusion.losses(head * sharpness, np.zeros_like(head), goals)
         assert sums[fusion.TEMPERATURES.index(fusion.best_alone(sums)), 0] == sums[:, 0].min()
-    assert fusion.best_alone(fusion.losses(head, np.zeros_like(head), goals)) > fusion.best_alone(fusion.losses(head * 50, np.zeros_like(head), goals))
+    assert fusion.best_alone(fusion.losses(head, np.zeros_like(head), goals)) > fusion.best_alone(
+        fusion.losses(head * 50, np.zeros_like(head), goals)
+    )
 
 
 def test_the_loss_is_the_negative_log_likelihood_of_the_mixture() -> None:
@@ -50,7 +53,9 @@ def test_the_loss_is_the_negative_log_likelihood_of_the_mixture() -> None:
     for place in np.ndindex(fusion.SHAPE):
         logits = fusion.TEMPERATURES[place[0]] * head + fusion.TEXT_WEIGHTS[place[1]] * text
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        assert found[place] / fusion.UNIT == pytest.approx(-np.log(probabilities[np.arange(7), goals]).sum(), abs=7 / fusion.UNIT)
+        assert found[place] / fusion.UNIT == pytest.approx(
+            -np.log(probabilities[np.arange(7), goals]).sum(), abs=7 / fusion.UNIT
+        )
 
 
 @settings(max_examples=50, deadline=None)

@@ -8,7 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_nusa.errors import DamagedError, InputError
-from edge_nusa.knowledge.head import BINARY_PLACES, LARGEST, NEVER, SMALLEST_VARIANCE, UNIT, Head, features, head_from_tensors, head_tensors, inverse_of_lower, oas, times_lower
+from edge_nusa.knowledge.head import (
+    BINARY_PLACES,
+    LARGEST,
+    NEVER,
+    SMALLEST_VARIANCE,
+    UNIT,
+    Head,
+    features,
+    head_from_tensors,
+    head_tensors,
+    inverse_of_lower,
+    oas,
+    times_lower,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 TAPS, LABELS = 12, 3
@@ -58,13 +71,17 @@ def test_adding_the_sums_of_devices_gives_the_bits_of_one_device(seed: int, imag
     rows, columns = taught(seed, images)
     owner = np.random.default_rng(seed).integers(0, devices, images)
     parts = [head_of(rows[owner == device], columns[owner == device]) for device in range(devices)]
-    sums: list[np.ndarray] = [np.sum(arrays, axis=0) for arrays in zip(*((p.gram, p.sums, p.counts) for p in parts), strict=True)]
+    sums: list[np.ndarray] = [
+        np.sum(arrays, axis=0) for arrays in zip(*((p.gram, p.sums, p.counts) for p in parts), strict=True)
+    ]
     added = Head(*sums)
     assert_equal_heads(added, head_of(rows, columns))
     assert added.solve().means.tobytes() == head_of(rows, columns).solve().means.tobytes()
 
 
-def plainly(rows: np.ndarray, columns: np.ndarray, shrinkage: float, variance: float, freedom: float) -> tuple[np.ndarray, np.ndarray]:
+def plainly(
+    rows: np.ndarray, columns: np.ndarray, shrinkage: float, variance: float, freedom: float
+) -> tuple[np.ndarray, np.ndarray]:
     """P (F, F) and means (L, F) by the definition, from the pictures themselves."""
     plain = rows / UNIT
     means = np.stack([plain[columns == c].mean(axis=0) if (columns == c).any() else np.zeros(F) for c in range(LABELS)])
@@ -131,7 +148,10 @@ def test_leave_one_out_knows_less_than_the_fit() -> None:
     solved = head_of(rows, columns).solve()
     own, white = (np.arange(20), columns), solved.whitened(rows)
     scores, distances = solved.leave_one_out(white, columns)
-    others = [np.sort(table, axis=1)[:, -1] for table in (np.where(np.eye(LABELS)[columns] > 0, NEVER, t) for t in (scores, solved.scores(white)))]
+    others = [
+        np.sort(table, axis=1)[:, -1]
+        for table in (np.where(np.eye(LABELS)[columns] > 0, NEVER, t) for t in (scores, solved.scores(white)))
+    ]
     assert (scores[own] - others[0] < solved.scores(white)[own] - others[1]).mean() > 0.9
     assert (distances >= solved.distances(white)).all()
 
@@ -158,7 +178,9 @@ def test_without_removes_a_label_and_keeps_the_others_columns() -> None:
     before, after = head.solve(), less.solve()
     assert less.spare == head.counts[1] - 1
     assert after.variance == pytest.approx(before.variance, rel=1e-4), "the scatter and its degrees of freedom stay"
-    np.testing.assert_allclose(after.scores(after.whitened(rows)), before.scores(before.whitened(rows))[:, [0, 2]], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        after.scores(after.whitened(rows)), before.scores(before.whitened(rows))[:, [0, 2]], rtol=1e-3, atol=1e-3
+    )
 
 
 def test_only_some_labels_answer_in_the_order_asked_for() -> None:
@@ -207,13 +229,20 @@ def test_the_stored_tensors_give_the_head_back_bit_for_bit(seed: int, images: in
     taps = np.random.default_rng(seed).normal(size=(images, TAPS)) * scale
     head = head_of(features(taps.astype(np.float32)), np.arange(images) % LABELS)
     tensors = head_tensors(head)
-    assert [tensors[name].dtype.name for name in ("gram", "sums", "counts", "spare")] == ["int64", "int32", "int64", "int64"]
+    assert [tensors[name].dtype.name for name in ("gram", "sums", "counts", "spare")] == [
+        "int64",
+        "int32",
+        "int64",
+        "int64",
+    ]
     assert_equal_heads(head_from_tensors(tensors, F, LABELS), head)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_taps_that_are_not_numbers_are_refused(bad: float) -> None:
-    with pytest.raises(InputError, match=r"NaN or infinite features for a picture; check the bundle with `edge-nusa doctor`"):
+    with pytest.raises(
+        InputError, match=r"NaN or infinite features for a picture; check the bundle with `edge-nusa doctor`"
+    ):
         features(np.array([[1.0, bad]], np.float32))
 
 
@@ -231,7 +260,9 @@ def test_the_inverse_by_halves_is_the_inverse_and_lower_triangular(seed: int, si
 @given(SEEDS, st.integers(6, 60))
 def test_asking_in_float32_is_asking_but_for_a_millionth(seed: int, images: int) -> None:
     rng = np.random.default_rng(seed)
-    taps = (rng.normal(size=(images + 20, 30)) @ rng.normal(size=(30, 576)) + 0.1 * rng.normal(size=(images + 20, 576))).astype(np.float32)
+    taps = (
+        rng.normal(size=(images + 20, 30)) @ rng.normal(size=(30, 576)) + 0.1 * rng.normal(size=(images + 20, 576))
+    ).astype(np.float32)
     rows = features(taps)
     exact = Head.empty(577).added(rows[:images], np.arange(images) % LABELS, LABELS).solve()
     asking = exact.for_asking()
@@ -267,6 +298,7 @@ def test_sums_beyond_int32_are_refused_when_stored() -> None:
 def test_tensors_of_other_sizes_are_damage(name: str) -> None:
     tensors = head_tensors(head_of(*taught(1, 6)))
     with pytest.raises(
-        DamagedError, match=r"head\.safetensors: expected 13 features and 3 labels, found other sizes; run `edge-nusa undo`"
+        DamagedError,
+        match=r"head\.safetensors: expected 13 features and 3 labels, found other sizes; run `edge-nusa undo`",
     ):
         head_from_tensors({**tensors, name: tensors[name][:-1]}, F, LABELS)

@@ -15,21 +15,50 @@ COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 
 @pytest.mark.parametrize(
-    "label", ["", " ", "\t\n", "\u00a0", "../../x", "a/b", "a\\b", ".", "..", " .. ", "a\0b", "\x1b[31mred", "a\x1cb", "a\x7f", "a\x85b"]
+    "label",
+    [
+        "",
+        " ",
+        "\t\n",
+        "\u00a0",
+        "../../x",
+        "a/b",
+        "a\\b",
+        ".",
+        "..",
+        " .. ",
+        "a\0b",
+        "\x1b[31mred",
+        "a\x1cb",
+        "a\x7f",
+        "a\x85b",
+    ],
 )
 def test_a_label_without_a_name_or_with_controls_or_paths_is_refused(label: str) -> None:
     with pytest.raises(InputError, match="label '.*': expected .*, found .*; choose another name"):
         normalise(label)
 
 
-@pytest.mark.parametrize("character", ["\u202e", "\u2066", "\u200f", "\u200b", "\u200d", "\ufeff", "\u00ad", "\ud800", "\ue000", "\uffff"])
+@pytest.mark.parametrize(
+    "character", ["\u202e", "\u2066", "\u200f", "\u200b", "\u200d", "\ufeff", "\u00ad", "\ud800", "\ue000", "\uffff"]
+)
 def test_bidirectional_invisible_private_and_unassigned_characters_are_refused(character: str) -> None:
     with pytest.raises(InputError, match=f"found the character U\\+{ord(character):04X}"):
         normalise(f"cat{character}dog")
 
 
 @pytest.mark.parametrize(
-    "label", ["CON", "<script>alert(1)<", "=cmd()", "a" * MAX_CHARACTERS, "...", "\u732b", "O'Neil & co.", "\u05d7\u05ea\u05d5\u05dc"]
+    "label",
+    [
+        "CON",
+        "<script>alert(1)<",
+        "=cmd()",
+        "a" * MAX_CHARACTERS,
+        "...",
+        "\u732b",
+        "O'Neil & co.",
+        "\u05d7\u05ea\u05d5\u05dc",
+    ],
 )
 def test_what_only_looks_dangerous_is_kept_as_it_is(label: str) -> None:
     assert normalise(label) == label
@@ -64,7 +93,14 @@ def test_composed_and_decomposed_twins_become_one_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "twins", [("Cat", "cat"), (COMPOSED, DECOMPOSED.upper()), ("stra\u00dfe", "STRASSE"), ("\uff43at", "cat"), ("a  b", "A\u00a0b")]
+    "twins",
+    [
+        ("Cat", "cat"),
+        (COMPOSED, DECOMPOSED.upper()),
+        ("stra\u00dfe", "STRASSE"),
+        ("\uff43at", "cat"),
+        ("a  b", "A\u00a0b"),
+    ],
 )
 def test_twins_have_one_key(twins: tuple[str, str]) -> None:
     assert key(twins[0]) == key(twins[1])

@@ -38,7 +38,11 @@ def test_steps_are_those_of_torch_bit_for_bit(weight_decay: float) -> None:
     target = torch.randn(5, 7)
     ours, theirs = ([torch.zeros(5, 7, requires_grad=True), torch.zeros(5, 7, requires_grad=True)] for _ in range(2))
     mine = AdamW(ours, [3e-3, 1e-2], weight_decay)
-    other = torch.optim.AdamW([{"params": [theirs[0]], "lr": 3e-3}, {"params": [theirs[1]], "lr": 1e-2}], betas=(0.9, 0.999), weight_decay=weight_decay)
+    other = torch.optim.AdamW(
+        [{"params": [theirs[0]], "lr": 3e-3}, {"params": [theirs[1]], "lr": 1e-2}],
+        betas=(0.9, 0.999),
+        weight_decay=weight_decay,
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(other, rate)
     for step in range(STEPS):
         loss_of(ours, target).backward()
@@ -52,5 +56,7 @@ def test_steps_are_those_of_torch_bit_for_bit(weight_decay: float) -> None:
 
 
 def test_a_step_does_not_load_the_compiler_of_torch() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment(), capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""

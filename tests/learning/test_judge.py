@@ -1,4 +1,5 @@
-"""The judge: labels that are mixed up are refused, labels that are told apart are not, whatever their number of pictures."""
+"""The judge: labels that are mixed up are refused, labels that are told apart are not, whatever their number of
+pictures."""
 
 from __future__ import annotations
 
@@ -41,9 +42,14 @@ def test_labels_that_differ_pass_and_the_same_pictures_under_shuffled_labels_har
 
 
 def test_the_refusal_names_the_worst_label_and_its_closest() -> None:
-    with pytest.raises(RefusedError, match=r"'b' is told apart from 'a' by -3\.0 standard errors, the median label must reach -0\.6\); the state is unchanged: .* --force"):
+    with pytest.raises(
+        RefusedError,
+        match=r"'b' is told apart from 'a' by -3\.0 standard errors, the median label must reach -0\.6\); the state is unchanged: .* --force",
+    ):
         judge.check_apart({0: judge.Apart(1, -1.0), 1: judge.Apart(0, -3.0)}, ["a", "b"])
-    judge.check_apart({0: judge.Apart(1, judge.LEAST_APART), 1: judge.Apart(0, -3.0), 2: judge.Apart(0, 5.0)}, ["a", "b", "c"])
+    judge.check_apart(
+        {0: judge.Apart(1, judge.LEAST_APART), 1: judge.Apart(0, -3.0), 2: judge.Apart(0, 5.0)}, ["a", "b", "c"]
+    )
 
 
 def test_two_names_for_the_same_thing_are_apart_by_about_nothing_however_many_pictures_each_has() -> None:
@@ -76,13 +82,20 @@ BORNE = [(6, 3, 15), (9, 6, 25), (90, 80, 100), (3, 2, 3), (360, 330, 400)]
 TOO_MUCH = [(10, 4, 10), (15, 5, 15), (90, 75, 100), (360, 310, 400)]
 
 
-@pytest.mark.parametrize(("before", "after", "total", "is_borne"), [*((*one, True) for one in BORNE), *((*one, False) for one in TOO_MUCH)])
-def test_a_loss_of_judged_pictures_is_refused_where_chance_and_a_tenth_do_not_explain_it(before: int, after: int, total: int, is_borne: bool) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "total", "is_borne"), [*((*one, True) for one in BORNE), *((*one, False) for one in TOO_MUCH)]
+)
+def test_a_loss_of_judged_pictures_is_refused_where_chance_and_a_tenth_do_not_explain_it(
+    before: int, after: int, total: int, is_borne: bool
+) -> None:
     percents = [100 * before / total], [100 * after / total]
     if is_borne:
         judge.check(KEPT, *percents, [total])
         return
-    with pytest.raises(RefusedError, match=rf"^refused: of {total} judged .* {after} would .*, {before} were before; \d+ fewer are borne; the state is unchanged: .* --force$"):
+    with pytest.raises(
+        RefusedError,
+        match=rf"^refused: of {total} judged .* {after} would .*, {before} were before; \d+ fewer are borne; the state is unchanged: .* --force$",
+    ):
         judge.check(KEPT, *percents, [total])
 
 

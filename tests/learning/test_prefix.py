@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_nusa.device.learning.task_data import TaskData
+from edge_nusa.device.learning.train_cores import shared_prefix
 from edge_nusa.model import towers
 from edge_nusa.model.blocks import Adapter
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.device.learning.task_data import TaskData
-from edge_nusa.device.learning.train_cores import shared_prefix
 from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.text_encoder import TextEncoder
 
@@ -32,8 +32,15 @@ def tail_of(blocks: int) -> towers.TextTail:
     return tail
 
 
-@given(blocks=st.integers(0, 3), prefix=st.integers(0, 5), after=st.lists(st.integers(0, 5), min_size=1, max_size=6), seed=st.integers(0, 99))
-def test_a_shared_prefix_changes_neither_anchors_nor_gradients(blocks: int, prefix: int, after: list[int], seed: int) -> None:
+@given(
+    blocks=st.integers(0, 3),
+    prefix=st.integers(0, 5),
+    after=st.lists(st.integers(0, 5), min_size=1, max_size=6),
+    seed=st.integers(0, 99),
+)
+def test_a_shared_prefix_changes_neither_anchors_nor_gradients(
+    blocks: int, prefix: int, after: list[int], seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     last = torch.tensor(after) + prefix
     hidden = torch.randn(len(after), int(last.max()) + 1, 16, generator=generator)
@@ -66,5 +73,15 @@ def test_what_texts_have_in_common_is_found_from_their_hidden_states(texts: list
     noun_hidden, noun_last = encoder.hidden(nouns)
     ids, ends = encoder.tokenizer([*texts, *nouns])
     same = (ids == ids[0]).all(axis=0)[: ends.min()]
-    data = TaskData(np.zeros((0, 1)), None, np.zeros(0, int), np.zeros(0, bool), hidden, last, noun_hidden, noun_last, np.zeros((len(nouns), 1)))
+    data = TaskData(
+        np.zeros((0, 1)),
+        None,
+        np.zeros(0, int),
+        np.zeros(0, bool),
+        hidden,
+        last,
+        noun_hidden,
+        noun_last,
+        np.zeros((len(nouns), 1)),
+    )
     assert shared_prefix(data) == (len(same) if same.all() else int(same.argmin()))

@@ -1,4 +1,5 @@
-"""Drawn pictures: they have the statistics that the head's sums hold, and training with them keeps what old labels' texts say."""
+"""Drawn pictures: they have the statistics that the head's sums hold, and training with them keeps what old labels'
+texts say."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ import pytest
 import torch
 from eval_pictures import SETS, material
 
-from edge_nusa.knowledge import head as heads
-from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.device.learning.adamw import AdamW
-from edge_nusa.research.learners.product import Device
-from edge_nusa.research.protocol.sequence import Material
+from edge_nusa.device.learning.recollection import Recollection, projected, recollection
+from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.recipes import DEVICE, Recipe
-from edge_nusa.device.learning.recollection import Recollection, projected, recollection
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.research.learners.product import Device
+from edge_nusa.research.protocol.sequence import Material
 
 NOTHING = np.zeros(0, np.int64)
 NAMES = tuple(SETS)
@@ -42,7 +43,14 @@ def with_unit_projection(bundle: Bundle, found: Recollection) -> Recollection:
 def test_the_heads_features_give_the_trunks_embedding_back(bundle: Bundle, tasks: Material) -> None:
     view = tasks.views[NAMES[0]]
     pictures = tasks.shots[NAMES[0]]
-    found = recollection(bundle, Head.empty(view.features(pictures).shape[1]), NOTHING, view.features(pictures), view.classes[pictures], EVERY[: len(pictures)])
+    found = recollection(
+        bundle,
+        Head.empty(view.features(pictures).shape[1]),
+        NOTHING,
+        view.features(pictures),
+        view.classes[pictures],
+        EVERY[: len(pictures)],
+    )
     np.testing.assert_allclose(projected(found.tokens, found.projection), view.embeddings(pictures), atol=2e-3)
 
 
@@ -56,7 +64,9 @@ def test_draws_have_the_labels_mean_and_the_shrunk_scatter(bundle: Bundle) -> No
     rows = np.rint(np.concatenate([tokens, np.ones((3 * count, 1))], axis=1) * heads.UNIT).astype(np.int64)
     before = Head.empty(width + 1).added(rows[classes < 2], classes[classes < 2], 2)
     found = recollection(bundle, before, np.array([1, 0]), rows[classes == 2], np.zeros(count, np.int64), EVERY[:count])
-    np.testing.assert_allclose(found.means, [tokens[classes == 1].mean(axis=0), tokens[classes == 0].mean(axis=0)], atol=2e-3)
+    np.testing.assert_allclose(
+        found.means, [tokens[classes == 1].mean(axis=0), tokens[classes == 0].mean(axis=0)], atol=2e-3
+    )
     residual = tokens - np.stack([tokens[classes == c].mean(axis=0) for c in range(3)])[classes]
     pooled = residual.T @ residual / (3 * count - 3)
     shrinkage, variance = heads.oas(pooled, 3 * count - 3)
@@ -89,7 +99,14 @@ def test_one_picture_of_one_label_is_enough(bundle: Bundle, tasks: Material) -> 
 
 def test_the_same_seed_draws_the_same_pictures(bundle: Bundle, tasks: Material) -> None:
     view, pictures = tasks.views[NAMES[0]], tasks.shots[NAMES[0]]
-    found = recollection(bundle, Head.empty(view.features(pictures).shape[1]), NOTHING, view.features(pictures), view.classes[pictures], EVERY[: len(pictures)])
+    found = recollection(
+        bundle,
+        Head.empty(view.features(pictures).shape[1]),
+        NOTHING,
+        view.features(pictures),
+        view.classes[pictures],
+        EVERY[: len(pictures)],
+    )
     one, same, other = (found.of_pictures(np.arange(3), np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert np.abs(one - other).max() > 1e-3
@@ -125,12 +142,16 @@ def test_nouns_stay_where_they_were_when_they_are_asked_to(bundle: Bundle, tasks
     for staying in (DEVICE.staying, 0.0):
         learner = taught(bundle, replace(DEVICE, steps=40, staying=staying), tasks)
         merged = learner.known.merged(bundle, ("text",))
-        now = learner._encoder.anchors(learner._encoder.tail(merged), [names[i] for i in nouns], bundle.manifest.templates[0])
+        now = learner._encoder.anchors(
+            learner._encoder.tail(merged), [names[i] for i in nouns], bundle.manifest.templates[0]
+        )
         kept[staying] = float((now * frozen[nouns]).sum(axis=1).mean())
     assert kept[DEVICE.staying] > kept[0.0] + 0.05
 
 
-def test_a_core_of_a_larger_rank_takes_a_smaller_rate_and_none_a_larger_one(bundle: Bundle, tasks: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_of_a_larger_rank_takes_a_smaller_rate_and_none_a_larger_one(
+    bundle: Bundle, tasks: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A step of Adam moves every number of a core by about its rate."""
     taken: list[list[float]] = []
 

@@ -1,4 +1,5 @@
-"""What learning sets aside of pictures that can be read: repeats, near copies within a label, noise; and nothing else."""
+"""What learning sets aside of pictures that can be read: repeats, near copies within a label, noise; and nothing
+else."""
 
 from __future__ import annotations
 
@@ -9,7 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from edge_nusa.device.learning.screen import COPY_CORRELATION, NOISE_CORRELATION, Screen, neighbour_correlation, thumbnail
+from edge_nusa.device.learning.screen import (
+    COPY_CORRELATION,
+    NOISE_CORRELATION,
+    Screen,
+    neighbour_correlation,
+    thumbnail,
+)
 
 
 def scene(seed: int, size: int = 128) -> Image.Image:
@@ -49,7 +56,11 @@ def test_the_same_file_counts_once_whatever_its_label(tmp_path: Path) -> None:
 @pytest.mark.parametrize("copy", ["saved again", "smaller", "brighter"])
 def test_a_near_copy_counts_once_within_its_label_and_is_a_picture_under_another(copy: str, tmp_path: Path) -> None:
     image = scene(1)
-    other = {"saved again": again(image, 60), "smaller": image.resize((90, 90)), "brighter": image.point(lambda level: int(level * 0.8 + 20))}[copy]
+    other = {
+        "saved again": again(image, 60),
+        "smaller": image.resize((90, 90)),
+        "brighter": image.point(lambda level: int(level * 0.8 + 20)),
+    }[copy]
     first, second, third = screened(tmp_path, [image, other, again(other, 90)], [0, 0, 1])
     assert first is None and third is None
     assert second == "it is nearly the same picture as another one of its label; it counts once"
@@ -57,7 +68,9 @@ def test_a_near_copy_counts_once_within_its_label_and_is_a_picture_under_another
 
 @pytest.mark.parametrize("size", [64, 200, 640])
 def test_noise_is_set_aside(size: int, tmp_path: Path) -> None:
-    assert screened(tmp_path, [again(noise(2, size), 80)], [0]) == ["it looks like noise: its neighbouring pixels are unrelated"]
+    assert screened(tmp_path, [again(noise(2, size), 80)], [0]) == [
+        "it looks like noise: its neighbouring pixels are unrelated"
+    ]
     assert neighbour_correlation(noise(3, size).convert("L")) < NOISE_CORRELATION
 
 

@@ -1,4 +1,5 @@
-"""The tails in torch and in onnxruntime: an adapter, the merged matrix and the graph with that matrix injected agree."""
+"""The tails in torch and in onnxruntime: an adapter, the merged matrix and the graph with that matrix injected
+agree."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from edge_nusa.model import null_space, sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.device.learning import tails
 from edge_nusa.knowledge.knowledge import Knowledge, nothing
-from edge_nusa.model.parameters import Tower
 from edge_nusa.knowledge.recipes import DEVICE, PAPER, Recipe
+from edge_nusa.model import null_space, sessions
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.parameters import Tower
 
 TOWERS: tuple[Tower, ...] = ("image", "text")
 BOTH = replace(DEVICE, name="both", towers=("image", "text"), dropout=0.0)
@@ -147,7 +148,10 @@ def spans_the_same(inside: tails.Adapted, fresh: tails.Adapted, weight: np.ndarr
     if directions.crossings or values[-rank - 1] - values[-rank] < 3e-4:
         return False
     assert np.abs(directions.values - values[-rank:]).max() < 1e-5
-    for one, other in ((inside.adapter.left_basis, fresh.adapter.left_basis), (inside.adapter.right_basis, fresh.adapter.right_basis)):
+    for one, other in (
+        (inside.adapter.left_basis, fresh.adapter.left_basis),
+        (inside.adapter.right_basis, fresh.adapter.right_basis),
+    ):
         assert float(torch.linalg.svdvals(one.T @ other).min()) > 0.999
     return True
 
@@ -162,7 +166,9 @@ def test_only_the_small_cores_are_trained(tower: Tower, bundle: Bundle) -> None:
     assert all(1 <= one.adapter.core.shape[0] <= cap for one in adapted.values())
     before = {name: parameter.clone() for name, parameter in tail.named_parameters()}
     feeds = inputs(bundle, tower)
-    goal = torch.from_numpy(np.random.default_rng(3).standard_normal((BATCH, bundle.shape(tower).embed_dim)).astype(np.float32))
+    goal = torch.from_numpy(
+        np.random.default_rng(3).standard_normal((BATCH, bundle.shape(tower).embed_dim)).astype(np.float32)
+    )
     (tail(*map(torch.from_numpy, feeds.values())) * goal).sum().backward()
     torch.optim.AdamW([one.adapter.core for one in adapted.values()], lr=0.01).step()
     moved = {name for name, parameter in tail.named_parameters() if not torch.equal(parameter, before[name])}
@@ -178,4 +184,7 @@ def test_the_pool_keeps_the_principal_part_of_every_matrix(tower: Tower, bundle:
         assert np.abs(change).max() > 1e-4
         outside = change - pool.left_basis @ (pool.left_basis.T @ change @ pool.right_basis) @ pool.right_basis.T
         assert np.abs(outside).max() < 1e-6
-        assert np.abs((weight - base) - outside - pool.left_basis @ knowledge.cores[name] @ pool.right_basis.T).max() < 1e-6
+        assert (
+            np.abs((weight - base) - outside - pool.left_basis @ knowledge.cores[name] @ pool.right_basis.T).max()
+            < 1e-6
+        )

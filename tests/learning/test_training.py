@@ -1,4 +1,5 @@
-"""Training in a process of its own: the same result, its errors and its end passed on, and memory under a hard limit."""
+"""Training in a process of its own: the same result, its errors and its end passed on, and memory under a hard
+limit."""
 
 from __future__ import annotations
 
@@ -17,17 +18,17 @@ import numpy as np
 import pytest
 from conftest import bytes_of, command, environment
 
-from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.device.board import footprint
 from edge_nusa.device.learning import train_apart as training
+from edge_nusa.device.learning.recollection import Recollection
 from edge_nusa.device.learning.task_data import TaskData
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import EdgeNusaError, InputError, ResourceError
 from edge_nusa.knowledge.knowledge import nothing
-from edge_nusa.model.parameters import Tower
 from edge_nusa.knowledge.recipes import DEVICE, PAPER, Recipe
-from edge_nusa.device.learning.recollection import Recollection
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.parameters import Tower
 from edge_nusa.state.state import State
-from edge_nusa.device.workplace import Workplace
 
 MEMORY_GROUPS = Path("/sys/fs/cgroup")
 
@@ -48,7 +49,9 @@ def lesson_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> traini
         spool.write(tokens.tobytes())
         spool.flush()
     drawn = [(8, shape.width), (3, shape.width), (shape.width, shape.width), (shape.width, shape.embed_dim)]
-    recalled = Recollection(*(generator.normal(size=size).astype(np.float32) for size in drawn)) if recipe.recalled else None
+    recalled = (
+        Recollection(*(generator.normal(size=size).astype(np.float32) for size in drawn)) if recipe.recalled else None
+    )
     count = 5 if recipe.recalled else 2  # the task's two classes, then three old labels
     data = TaskData(
         embedding=generator.normal(size=(8, shape.embed_dim)).astype(np.float32),
@@ -64,7 +67,9 @@ def lesson_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> traini
     )
     before = nothing(workplace.bundle, recipe)
     towers: tuple[Tower, ...] = recipe.towers
-    cores = {name: 0.01 * generator.normal(size=core.shape) for name, core in before.cores.items() if name.startswith(towers)}
+    cores = {
+        name: 0.01 * generator.normal(size=core.shape) for name, core in before.cores.items() if name.startswith(towers)
+    }
     return training.Lesson(replace(before, cores=cores), data, spool, recipe, 3)
 
 
@@ -80,11 +85,16 @@ def test_a_process_apart_learns_what_this_one_would(workplace: Workplace, recipe
         steps: list[tuple[int, int]] = []
         found, peak_bytes = training.train_apart(workplace, lesson, lambda done, total: steps.append((done, total)))
     torch.set_num_threads(1)
-    expected = Trainer(workplace.bundle, lesson.before, lesson.data, lesson.recipe, lesson.seed).run(lambda done, total: None)
+    expected = Trainer(workplace.bundle, lesson.before, lesson.data, lesson.recipe, lesson.seed).run(
+        lambda done, total: None
+    )
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert (found.loss, found.kept_step, found.crossings) == (expected.loss, expected.kept_step, expected.crossings)
     assert sorted(found.cores) == sorted(expected.cores)
-    assert all(np.array_equal(found.cores[name], core) and found.cores[name].dtype == core.dtype for name, core in expected.cores.items())
+    assert all(
+        np.array_equal(found.cores[name], core) and found.cores[name].dtype == core.dtype
+        for name, core in expected.cores.items()
+    )
     assert peak_bytes > 100 << 20
 
 
@@ -97,19 +107,39 @@ def test_an_error_of_the_trainer_arrives_as_itself(workplace: Workplace) -> None
 def child_that(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """The training process runs this program instead."""
     real = subprocess.Popen
-    monkeypatch.setattr(training.subprocess, "Popen", lambda words, **options: real([sys.executable, "-c", program], **options))
+    monkeypatch.setattr(
+        training.subprocess, "Popen", lambda words, **options: real([sys.executable, "-c", program], **options)
+    )
 
 
 @pytest.mark.parametrize(
     ("program", "kind", "says"),
     [
-        ("import os; os.kill(os.getpid(), 9)", ResourceError, r"memory ran out while training \(the system killed it\); the state is unchanged: .*--max-memory"),
-        ("raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')", ResourceError, r"memory ran out while training \(RuntimeError: .*can't allocate"),
-        ("import os; os.kill(os.getpid(), 4)", EdgeNusaError, r"training ended with -4 and no result \(it said nothing\)"),
-        ("print('{\"done\": 1, \"total\": 2}'); raise SystemExit('broken')", EdgeNusaError, r"training ended with 1 and no result \(broken\)"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            ResourceError,
+            r"memory ran out while training \(the system killed it\); the state is unchanged: .*--max-memory",
+        ),
+        (
+            "raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')",
+            ResourceError,
+            r"memory ran out while training \(RuntimeError: .*can't allocate",
+        ),
+        (
+            "import os; os.kill(os.getpid(), 4)",
+            EdgeNusaError,
+            r"training ended with -4 and no result \(it said nothing\)",
+        ),
+        (
+            "print('{\"done\": 1, \"total\": 2}'); raise SystemExit('broken')",
+            EdgeNusaError,
+            r"training ended with 1 and no result \(broken\)",
+        ),
     ],
 )
-def test_a_process_that_ends_early_is_explained(workplace: Workplace, monkeypatch: pytest.MonkeyPatch, program: str, kind: type[EdgeNusaError], says: str) -> None:
+def test_a_process_that_ends_early_is_explained(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, program: str, kind: type[EdgeNusaError], says: str
+) -> None:
     lesson = lesson_of(workplace, DEVICE)
     child_that(monkeypatch, program)
     with pytest.raises(EdgeNusaError, match=says) as error:
@@ -138,13 +168,24 @@ def test_a_killed_learn_leaves_neither_its_training_process_nor_what_it_was_give
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     words = command("learn", "--dataset", three, "--state", tmp_path / "state", "--steps", "100000", "--quiet")
-    process = subprocess.Popen(words, env=environment({"TMPDIR": str(temporary)}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    trainer = until(lambda: next((pid for pid in children_of(process.pid) if "libtorch_cpu" in Path(f"/proc/{pid}/maps").read_text()), None))
+    process = subprocess.Popen(
+        words, env=environment({"TMPDIR": str(temporary)}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    trainer = until(
+        lambda: next(
+            (pid for pid in children_of(process.pid) if "libtorch_cpu" in Path(f"/proc/{pid}/maps").read_text()), None
+        )
+    )
     until(lambda: not list(temporary.glob("*/*.npy")))
     assert list(temporary.iterdir()), "the folder itself is the command's"
     process.kill()
     process.wait()
-    until(lambda: not Path(f"/proc/{trainer}").exists() or "Z" in Path(f"/proc/{trainer}/stat").read_text().rsplit(")", 1)[1][:3])
+    until(
+        lambda: (
+            not Path(f"/proc/{trainer}").exists()
+            or "Z" in Path(f"/proc/{trainer}/stat").read_text().rsplit(")", 1)[1][:3]
+        )
+    )
     assert list(temporary.iterdir()) == []
 
 
@@ -163,8 +204,23 @@ def until(found: Callable[[], Any]) -> Any:
 
 
 def test_learning_does_not_load_torch_into_its_own_process(three: Path, tmp_path: Path) -> None:
-    program = "import sys\nfrom edge_nusa.cli.main import run\ntry:\n    run()\nexcept SystemExit:\n    print('torch' in sys.modules, file=sys.stderr)"
-    words = [sys.executable, "-c", program, "learn", "--dataset", str(three), "--state", str(tmp_path / "state"), "--steps", "2", "--quiet"]
+    program = (
+        "import sys\nfrom edge_nusa.cli.main import run\ntry:\n    run()\nexcept SystemExit:\n    print('torch' in "
+        "sys.modules, file=sys.stderr)"
+    )
+    words = [
+        sys.executable,
+        "-c",
+        program,
+        "learn",
+        "--dataset",
+        str(three),
+        "--state",
+        str(tmp_path / "state"),
+        "--steps",
+        "2",
+        "--quiet",
+    ]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["generation"] == 1
     assert done.stderr == "False\n"
@@ -174,9 +230,17 @@ def test_learning_does_not_load_torch_into_its_own_process(three: Path, tmp_path
 def hard_limit(size: int) -> Iterator[Path]:
     """A memory control group (v2 or v1) inside this process's own, without swap; skips where none may be made."""
     groups = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
-    own = MEMORY_GROUPS / "memory" / groups["memory"].strip("/") if "memory" in groups else MEMORY_GROUPS / groups.get("", "").strip("/")
+    own = (
+        MEMORY_GROUPS / "memory" / groups["memory"].strip("/")
+        if "memory" in groups
+        else MEMORY_GROUPS / groups.get("", "").strip("/")
+    )
     group = own / f"edge-nusa-{secrets.token_hex(4)}"
-    limits = {"memory.limit_in_bytes": size, "memory.memsw.limit_in_bytes": size} if "memory" in groups else {"memory.max": size, "memory.swap.max": 0}
+    limits = (
+        {"memory.limit_in_bytes": size, "memory.memsw.limit_in_bytes": size}
+        if "memory" in groups
+        else {"memory.max": size, "memory.swap.max": 0}
+    )
     try:
         group.mkdir()
     except OSError as error:
@@ -194,22 +258,31 @@ def hard_limit(size: int) -> Iterator[Path]:
 
 def learned_in(group: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     """`edge-nusa learn` as a member of the group from its first instruction on."""
-    enter = f"import os, sys; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid())); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    enter = (
+        f"import os, sys; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid())); os.execv(sys.executable, "
+        "[sys.executable, *sys.argv[1:]])"
+    )
     learn = command("learn", *words, "--quiet", "--format", "json")[1:]
-    return subprocess.run([sys.executable, "-c", enter, *learn], env=environment(), capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        [sys.executable, "-c", enter, *learn], env=environment(), capture_output=True, text=True, timeout=600
+    )
 
 
 @pytest.mark.slow
 def test_learning_within_its_estimate_survives_a_hard_limit(three: Path, tmp_path: Path) -> None:
     needed = footprint.needed_bytes(Bundle.open(embedded_bundle()).manifest, DEVICE, 24, 3)
     with hard_limit(needed) as group:
-        done = learned_in(group, "--dataset", three, "--state", tmp_path / "state", "--steps", "20", "--max-memory", str(needed))
+        done = learned_in(
+            group, "--dataset", three, "--state", tmp_path / "state", "--steps", "20", "--max-memory", str(needed)
+        )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["generation"] == 1
 
 
 @pytest.mark.slow
-def test_a_hard_limit_below_the_estimate_is_refused_and_without_a_budget_it_is_explained(taught: Path, three: Path) -> None:
+def test_a_hard_limit_below_the_estimate_is_refused_and_without_a_budget_it_is_explained(
+    taught: Path, three: Path
+) -> None:
     before = bytes_of(taught)
     with hard_limit(128 << 20) as group:
         refused = learned_in(group, "--dataset", three, "--state", taught, "--max-memory", "128M")
@@ -217,7 +290,9 @@ def test_a_hard_limit_below_the_estimate_is_refused_and_without_a_budget_it_is_e
     assert refused.returncode == 5
     assert "--max-memory: 128 MiB are too few to learn 24 pictures of 3 labels" in refused.stderr
     assert killed.returncode == 5, killed.stderr
-    assert killed.stderr.startswith("edge-nusa: memory ran out while training (the system killed it); the state is unchanged")
+    assert killed.stderr.startswith(
+        "edge-nusa: memory ran out while training (the system killed it); the state is unchanged"
+    )
     assert bytes_of(taught) == before
 
 
@@ -234,7 +309,9 @@ def test_what_a_learn_needs_grows_with_pictures_labels_and_towers() -> None:
 
 
 @pytest.mark.parametrize(("busy", "spins"), [(0.0, True), (0.24, True), (0.25, False), (None, False)])
-def test_threads_spin_only_where_the_board_is_known_to_be_quiet(workplace: Workplace, monkeypatch: pytest.MonkeyPatch, busy: float | None, spins: bool) -> None:
+def test_threads_spin_only_where_the_board_is_known_to_be_quiet(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, busy: float | None, spins: bool
+) -> None:
     seen: dict[str, str] = {}
 
     def started(words: list[str], **options: Any) -> None:
@@ -244,7 +321,9 @@ def test_threads_spin_only_where_the_board_is_known_to_be_quiet(workplace: Workp
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.setattr(training.subprocess, "Popen", started)
     with pytest.raises(OSError, match="seen"):
-        training.train_apart(workplace, replace(lesson_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None)
+        training.train_apart(
+            workplace, replace(lesson_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None
+        )
     assert ("GOMP_SPINCOUNT" in seen) == spins
 
 

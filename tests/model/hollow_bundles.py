@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from edge_nusa.files.file_record import FileRecord
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import FILES, Bundle, basis_hash
-from edge_nusa.files.file_record import FileRecord
 from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.preprocessing import Preprocessing
 
@@ -18,7 +18,9 @@ def hollow_manifest() -> manifests.Manifest:
     """The manifest of a model of one tail block a tower, whose files are each their own name."""
     image = TowerShape(WIDTH, 1, 2, 16, EMBED, 1, False, 16, 8)
     text = TowerShape(WIDTH, 1, 2, 16, EMBED, 1, False, 8, 0)
-    records = {name: FileRecord(hashlib.sha256(name.encode()).hexdigest(), len(name)) for name in (*FILES, "image_tail.onnx")}
+    records = {
+        name: FileRecord(hashlib.sha256(name.encode()).hexdigest(), len(name)) for name in (*FILES, "image_tail.onnx")
+    }
     return manifests.Manifest(
         model="hollow",
         weights="none",

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edge_nusa.errors import InputError
-from edge_nusa.model.null_space import Pool, delta_weight, directions, fold, interference_bound, merge, principal_rank, split, trained_rank
+from edge_nusa.model.null_space import (
+    Pool,
+    delta_weight,
+    directions,
+    fold,
+    interference_bound,
+    merge,
+    principal_rank,
+    split,
+    trained_rank,
+)
 
 EXACT = 1e-10
 SINGLE = 2e-5
@@ -47,7 +57,9 @@ def sine_of_largest_angle(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(other - one @ (one.T @ other), ord=2))
 
 
-def learn_tasks(weight: np.ndarray, pool: Pool, rank: int, tasks: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def learn_tasks(
+    weight: np.ndarray, pool: Pool, rank: int, tasks: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """(core, W accumulated task by task) after small random cores; no value comes near the pool's boundary."""
     side = len(pool.tail_values)
     core: np.ndarray = np.zeros((side, side))
@@ -74,7 +86,9 @@ def test_split_reassembles_the_matrix_from_orthonormal_bases(weight: np.ndarray,
 
 
 @given(weight=MATRICES, pool_rank=st.integers(0, 12), dtype=st.sampled_from([np.float32, np.float64]))
-def test_a_zero_core_is_the_identity_under_merge_and_keeps_the_dtype(weight: np.ndarray, pool_rank: int, dtype: type) -> None:
+def test_a_zero_core_is_the_identity_under_merge_and_keeps_the_dtype(
+    weight: np.ndarray, pool_rank: int, dtype: type
+) -> None:
     pool = split(weight, pool_rank)
     side = len(pool.tail_values)
     merged = merge(weight.astype(dtype), pool, np.zeros((side, side)))
@@ -83,12 +97,16 @@ def test_a_zero_core_is_the_identity_under_merge_and_keeps_the_dtype(weight: np.
 
 
 @given(weight=MATRICES, pool_rank=st.integers(0, 12), seed=SEEDS)
-def test_merging_leaves_the_principal_part_untouched_and_diagonal(weight: np.ndarray, pool_rank: int, seed: int) -> None:
+def test_merging_leaves_the_principal_part_untouched_and_diagonal(
+    weight: np.ndarray, pool_rank: int, seed: int
+) -> None:
     pool = split(weight, pool_rank)
     side, kept = len(pool.tail_values), len(pool.principal_values)
     left, _, right_rows = np.linalg.svd(weight, full_matrices=False)
     merged = merge(weight, pool, np.random.default_rng(seed).normal(size=(side, side)))
-    np.testing.assert_allclose(left[:, :kept].T @ merged @ right_rows[:kept].T, np.diag(pool.principal_values), atol=EXACT)
+    np.testing.assert_allclose(
+        left[:, :kept].T @ merged @ right_rows[:kept].T, np.diag(pool.principal_values), atol=EXACT
+    )
     np.testing.assert_allclose(left[:, :kept].T @ merged @ pool.right_basis, 0, atol=EXACT)
     np.testing.assert_allclose(pool.left_basis.T @ merged @ right_rows[:kept].T, 0, atol=EXACT)
 
@@ -97,7 +115,9 @@ def test_merging_leaves_the_principal_part_untouched_and_diagonal(weight: np.nda
 @pytest.mark.parametrize("shape", [(24, 24), (32, 20), (20, 32)])
 @settings(max_examples=10, deadline=None)
 @given(seed=SEEDS)
-def test_after_thirty_tasks_the_small_svd_equals_a_fresh_svd_of_the_merged_matrix(rank: int, shape: tuple[int, int], seed: int) -> None:
+def test_after_thirty_tasks_the_small_svd_equals_a_fresh_svd_of_the_merged_matrix(
+    rank: int, shape: tuple[int, int], seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     weight = gapped(rng, *shape, rank=8)
     pool = split(weight, 8)
@@ -118,7 +138,12 @@ def test_in_float32_the_small_svd_equals_a_fresh_svd_to_float32_tolerance(seed: 
     rng = np.random.default_rng(seed)
     weight = gapped(rng, 24, 24, rank=8).astype(np.float32)
     exact = split(weight, 8)
-    stored = Pool(*(part.astype(np.float32) for part in (exact.left_basis, exact.right_basis, exact.tail_values, exact.principal_values)))
+    stored = Pool(
+        *(
+            part.astype(np.float32)
+            for part in (exact.left_basis, exact.right_basis, exact.tail_values, exact.principal_values)
+        )
+    )
     core, _ = learn_tasks(weight, stored, 4, 30, rng)
     found = directions(stored, core.astype(np.float32), 4)
     left, right, values = fresh(merge(weight, stored, core.astype(np.float32)), 4)

@@ -1,4 +1,5 @@
-"""A bundle whose files are verified beside other work: nothing is handed out before, and a damaged file is still refused."""
+"""A bundle whose files are verified beside other work: nothing is handed out before, and a damaged file is still
+refused."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ import pytest
 from conftest import run_cli
 from hollow_bundles import hollow_bundle
 
-from edge_nusa.model import bundle as bundles
-from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import DamagedError
+from edge_nusa.model import bundle as bundles
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 
 
 def test_the_first_file_waits_until_every_file_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,17 @@ from PIL import Image
 from edge_nusa.errors import DamagedError
 from edge_nusa.model.preprocessing import Preprocessing, crop_grey, crop_offset, pixels, resized_size
 
-CLIP = Preprocessing(224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "bicubic", "shortest")
+CLIP = Preprocessing(
+    224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "bicubic", "shortest"
+)
 SQUASH = replace(CLIP, resize_mode="squash")
 
 
 def _noise(width: int, height: int) -> Image.Image:
     """Uniform RGB noise, the hardest picture to resize alike."""
-    return Image.fromarray(np.random.default_rng(width * 10_000 + height).integers(0, 256, (height, width, 3), np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(width * 10_000 + height).integers(0, 256, (height, width, 3), np.uint8)
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,7 +39,9 @@ def _noise(width: int, height: int) -> Image.Image:
         ((224, 224), (224, 224)),
     ],
 )
-def test_the_shorter_side_becomes_the_size_and_the_longer_is_cut_to_an_integer(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_the_shorter_side_becomes_the_size_and_the_longer_is_cut_to_an_integer(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
     assert resized_size(*size, CLIP) == expected
 
 
@@ -59,7 +65,9 @@ def test_pixels_are_the_normalised_grey_levels_channel_first() -> None:
     result = pixels(image, CLIP)
     assert (result.shape, result.dtype, result.flags.c_contiguous) == ((3, 224, 224), np.float32, True)
     for channel in range(3):
-        np.testing.assert_allclose(result[channel], (levels[channel] / 255 - CLIP.mean[channel]) / CLIP.std[channel], rtol=1e-5)
+        np.testing.assert_allclose(
+            result[channel], (levels[channel] / 255 - CLIP.mean[channel]) / CLIP.std[channel], rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 2)])
@@ -68,7 +76,9 @@ def test_tiny_and_narrow_pictures_give_a_full_crop(size: tuple[int, int]) -> Non
 
 
 def test_bilinear_and_bicubic_differ() -> None:
-    assert not np.array_equal(crop_grey(_noise(300, 260), CLIP), crop_grey(_noise(300, 260), replace(CLIP, interpolation="bilinear")))
+    assert not np.array_equal(
+        crop_grey(_noise(300, 260), CLIP), crop_grey(_noise(300, 260), replace(CLIP, interpolation="bilinear"))
+    )
 
 
 def test_the_settings_survive_json() -> None:
@@ -79,7 +89,10 @@ def test_the_settings_survive_json() -> None:
     ("field", "value"),
     [
         *(("size", value) for value in (0, -1, 1025, 224.0, True, "224", None)),
-        *(("mean", value) for value in ([0.5, 0.5], [0.5] * 4, 0.5, [math.nan] * 3, [0.5, 0.5, 2], [0.5, 0.5, True], "abc", None)),
+        *(
+            ("mean", value)
+            for value in ([0.5, 0.5], [0.5] * 4, 0.5, [math.nan] * 3, [0.5, 0.5, 2], [0.5, 0.5, True], "abc", None)
+        ),
         *(("std", value) for value in ([0.5, 0.5, 0], [math.inf] * 3, [-0.5] * 3, {}, ["1"] * 3)),
         *(("interpolation", value) for value in ("nearest", 3, None, ["bicubic"])),
         *(("resize_mode", value) for value in ("longest", 0, None, {})),
@@ -92,21 +105,31 @@ def test_a_wrong_setting_is_named(field: str, value: object) -> None:
 
 @pytest.mark.parametrize("values", [None, [], {}, {"size": 224}, CLIP.to_dict() | {"crop": 1}])
 def test_missing_and_unknown_fields_are_refused(values: object) -> None:
-    with pytest.raises(DamagedError, match="preprocessing: expected the fields .*'interpolation'.*; export the bundle again"):
+    with pytest.raises(
+        DamagedError, match="preprocessing: expected the fields .*'interpolation'.*; export the bundle again"
+    ):
         Preprocessing.from_dict(values)
 
 
 @pytest.mark.export
 @pytest.mark.parametrize("mode", ["shortest", "squash"])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("size", [(640, 480), (333, 501), (501, 333), (224, 224), (225, 231), (97, 31), (1, 7), (1023, 767)])
+@pytest.mark.parametrize(
+    "size", [(640, 480), (333, 501), (501, 333), (224, 224), (225, 231), (97, 31), (1, 7), (1023, 767)]
+)
 @pytest.mark.parametrize("side", [224, 97])
-def test_the_crop_equals_open_clips_bit_for_bit(side: int, size: tuple[int, int], interpolation: str, mode: str) -> None:
+def test_the_crop_equals_open_clips_bit_for_bit(
+    side: int, size: tuple[int, int], interpolation: str, mode: str
+) -> None:
     pytest.importorskip("torchvision")
     open_clip: Any = pytest.importorskip("open_clip.transform")
     spec = Preprocessing(side, CLIP.mean, CLIP.std, interpolation, mode)
-    transform = open_clip.image_transform(side, is_train=False, mean=spec.mean, std=spec.std, interpolation=interpolation, resize_mode=mode)
+    transform = open_clip.image_transform(
+        side, is_train=False, mean=spec.mean, std=spec.std, interpolation=interpolation, resize_mode=mode
+    )
     expected = transform(_noise(*size)).numpy()
-    grey = np.rint((expected * np.reshape(spec.std, (3, 1, 1)) + np.reshape(spec.mean, (3, 1, 1))) * 255).astype(np.uint8)
+    grey = np.rint((expected * np.reshape(spec.std, (3, 1, 1)) + np.reshape(spec.mean, (3, 1, 1))) * 255).astype(
+        np.uint8
+    )
     np.testing.assert_array_equal(crop_grey(_noise(*size), spec), grey.transpose(1, 2, 0))
     np.testing.assert_array_equal(pixels(_noise(*size), spec), expected)

@@ -16,12 +16,12 @@ from hollow_bundles import hollow_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_nusa.knowledge import knowledge as knowledges
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.device.report import plots as report_plots
 from edge_nusa.device.report.page import NO_PLOTS, html_report, state_bytes
+from edge_nusa.knowledge import knowledge as knowledges
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.model.bundle import Bundle
 
 VOID = {"meta", "br", "link", "img"}
 SCRIPT = "<script>alert('x')</script>"
@@ -82,13 +82,27 @@ def learned(number: int, label: str, before: float | None = 41.25, after: float 
         "seconds": 12.34 * number,
         "peak_rss_bytes": 300 * 2**20 + number,
     }
-    return {"generation": number, "operation": f"learn {label}", "created": f"2026-07-0{number % 9 + 1}T10:00:00+00:00", "report": report}
+    return {
+        "generation": number,
+        "operation": f"learn {label}",
+        "created": f"2026-07-0{number % 9 + 1}T10:00:00+00:00",
+        "report": report,
+    }
 
 
 def example() -> tuple[Knowledge, list[dict[str, Any]]]:
     """Six labels over six generations, then one that a forget made."""
-    names = ["espresso cup", SCRIPT, "猫", "قطة", "a label that is much too long for the side of a plot", "price in $x_1$ & $y$"]
-    generations = [learned(number, name, 30 + 5 * number, 80 + 3 * number) for number, name in enumerate(names, start=1)]
+    names = [
+        "espresso cup",
+        SCRIPT,
+        "猫",
+        "قطة",
+        "a label that is much too long for the side of a plot",
+        "price in $x_1$ & $y$",
+    ]
+    generations = [
+        learned(number, name, 30 + 5 * number, 80 + 3 * number) for number, name in enumerate(names, start=1)
+    ]
     forget = {"generation": 7, "operation": f"forget {SCRIPT}", "created": "2026-07-08T10:00:00+00:00", "report": {}}
     return knowing(names), [*generations, forget]
 
@@ -182,7 +196,12 @@ def test_importing_the_report_does_not_import_matplotlib() -> None:
 
 def test_an_empty_state_gives_a_page_that_says_so() -> None:
     text = "".join(Page(html_report(knowing([]), [], "micro")).texts)
-    for said in ("Nothing was learned yet", "No accuracy was measured", "No retention was measured", "No picture was refused"):
+    for said in (
+        "Nothing was learned yet",
+        "No accuracy was measured",
+        "No retention was measured",
+        "No picture was refused",
+    ):
         assert said in text
 
 
@@ -206,7 +225,10 @@ def test_the_bytes_of_the_state_are_those_it_stores_but_for_headers() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(report=st.dictionaries(st.sampled_from(["labels", "retention", "quarantined", "seconds", "peak_rss_bytes"]), TEXTS), value=TEXTS)
+@given(
+    report=st.dictionaries(st.sampled_from(["labels", "retention", "quarantined", "seconds", "peak_rss_bytes"]), TEXTS),
+    value=TEXTS,
+)
 def test_a_stored_report_of_another_kind_breaks_neither_page_nor_escaping(report: dict[str, Any], value: Any) -> None:
     labels = [{"label": "cat", "accuracy_before": value}, value]
     inner = {"labels": labels, "retention": {"vocabulary_cosine": value}, "quarantined": [{"image": value}]}

@@ -11,8 +11,8 @@ from PIL import Image
 
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.datasets import find_sets, take_shots
-from edge_nusa.research.protocol.sequence import Material
 from edge_nusa.research.data.views import View, Viewer
+from edge_nusa.research.protocol.sequence import Material
 
 SIDE = 24
 A_CLASS = 8
@@ -40,8 +40,16 @@ def draw_sets(root: Path, sets: Mapping[str, Sequence[str]]) -> None:
                 draw(folder / f"{number}.png", list(drawn[:3]), drawn[3] * 100 + number)
 
 
-def material(bundle: Bundle, folder: Path, sets: Mapping[str, Sequence[str]], shots: int = 4, never: str = "", image_blocks: int = 0) -> Material:
-    """The sets drawn below `folder` with their views, `shots` pictures a class (0: all) to learn from, and all test pictures."""
+def material(
+    bundle: Bundle,
+    folder: Path,
+    sets: Mapping[str, Sequence[str]],
+    shots: int = 4,
+    never: str = "",
+    image_blocks: int = 0,
+) -> Material:
+    """The sets drawn below `folder` with their views, `shots` pictures a class (0: all) to learn from, and all test
+    pictures."""
     draw_sets(folder / "data", sets)
     viewer = Viewer(bundle, folder / "cache", 1, image_blocks)
     views: dict[str, View] = {}

@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 from conftest import ROOT, run_cli
 
-from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.device.board import linux as board
 from edge_nusa.device.board.bench import advice
 from edge_nusa.device.board.measure import child, in_turn
 from edge_nusa.errors import EdgeNusaError, ResourceError
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 
 
 def figures(**threads: float) -> dict[str, Any]:
-    return {"threads": {name[1:]: value for name, value in threads.items()}, "learn": {"seconds": 1.0, "peak_rss_bytes": 1}}
+    return {
+        "threads": {name[1:]: value for name, value in threads.items()},
+        "learn": {"seconds": 1.0, "peak_rss_bytes": 1},
+    }
 
 
 @pytest.mark.slow
@@ -68,14 +71,57 @@ def test_calls_are_taken_in_turn() -> None:
 
 @pytest.mark.slow
 def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
-    basis = [sys.executable, ROOT / "research/rivals/basis.py", "--sizes", "96:2", "--rank", "8", "--rounds", "1", "--json", tmp_path / "basis.json"]
+    basis = [
+        sys.executable,
+        ROOT / "research/rivals/basis.py",
+        "--sizes",
+        "96:2",
+        "--rank",
+        "8",
+        "--rounds",
+        "1",
+        "--json",
+        tmp_path / "basis.json",
+    ]
     assert "times |" in subprocess.run(basis, capture_output=True, text=True, check=True).stdout
     assert json.loads((tmp_path / "basis.json").read_text())["fresh SVD"] > 0
-    growth = [sys.executable, ROOT / "research/rivals/growth.py", "--images", "2", "--tasks", "1", "--labels", "2", "--steps", "2", "--json", tmp_path / "growth.json"]
+    growth = [
+        sys.executable,
+        ROOT / "research/rivals/growth.py",
+        "--images",
+        "2",
+        "--tasks",
+        "1",
+        "--labels",
+        "2",
+        "--steps",
+        "2",
+        "--json",
+        tmp_path / "growth.json",
+    ]
     subprocess.run(growth, capture_output=True, text=True, check=True)
-    assert {name: len(rows) for name, rows in json.loads((tmp_path / "growth.json").read_text()).items()} == {"tasks": 1, "images": 1, "labels": 1}
+    assert {name: len(rows) for name, rows in json.loads((tmp_path / "growth.json").read_text()).items()} == {
+        "tasks": 1,
+        "images": 1,
+        "labels": 1,
+    }
     micro = embedded_bundle()
-    learn = [sys.executable, ROOT / "research/rivals/learn.py", "--bundle", micro, "--paper-bundle", micro, "--opponents", "none", "--opponent-steps", "2", "--steps", "3", "--shots", "2"]
+    learn = [
+        sys.executable,
+        ROOT / "research/rivals/learn.py",
+        "--bundle",
+        micro,
+        "--paper-bundle",
+        micro,
+        "--opponents",
+        "none",
+        "--opponent-steps",
+        "2",
+        "--steps",
+        "3",
+        "--shots",
+        "2",
+    ]
     subprocess.run([*learn, "--json", tmp_path / "learn.json"], capture_output=True, text=True, check=True)
     rows = json.loads((tmp_path / "learn.json").read_text())
     assert rows["--recipe paper (steps multiplied)"]["peak_rss_bytes"] > 0 < rows["edge-nusa learn"]["seconds"]
@@ -83,5 +129,7 @@ def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["learn", "predict", "basis", "growth", "opponents"])
 def test_every_bench_says_how_it_is_called(name: str) -> None:
-    done = subprocess.run([sys.executable, ROOT / "bench" / f"{name}.py", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench" / f"{name}.py", "--help"], capture_output=True, text=True, check=True
+    )
     assert "--" in done.stdout

@@ -1,4 +1,5 @@
-"""The sets of `edge-nusa eval` in plain folders: names, splits, what is drawn from them, and the orders they are learned in."""
+"""The sets of `edge-nusa eval` in plain folders: names, splits, what is drawn from them, and the orders they are
+learned in."""
 
 from __future__ import annotations
 
@@ -12,9 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_nusa.research.data.datasets import DataSet, content_digest, find_sets, limit_test, named, open_picture, take_shots
-from edge_nusa.research.protocol.orders import ORDER_I, ORDER_II, orders_of
 from edge_nusa.errors import InputError, UsageError
+from edge_nusa.research.data.datasets import (
+    DataSet,
+    content_digest,
+    find_sets,
+    limit_test,
+    named,
+    open_picture,
+    take_shots,
+)
+from edge_nusa.research.protocol.orders import ORDER_I, ORDER_II, orders_of
 
 
 def put(folder: Path, *names: str) -> None:
@@ -68,7 +77,9 @@ def test_a_set_without_names_takes_its_folders_with_spaces(root: Path) -> None:
     assert pets.templates == ("a photo of a {}.",)
     assert pets.classes.tolist() == [0] * 10 + [1] * 10
     assert pets.classes.dtype == np.int64
-    assert all(str(path).endswith(f"pets/cat/{name}") for path, name in zip(pets.pictures[:10], numbered(10), strict=True))
+    assert all(
+        str(path).endswith(f"pets/cat/{name}") for path, name in zip(pets.pictures[:10], numbered(10), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +89,9 @@ def test_a_set_without_names_takes_its_folders_with_spaces(root: Path) -> None:
         ({"templates": ["my {}!", "the {}"]}, ("my {}!", "the {}")),
     ],
 )
-def test_names_and_templates_come_from_classes_json(root: Path, words: dict[str, object], expected: tuple[str, ...]) -> None:
+def test_names_and_templates_come_from_classes_json(
+    root: Path, words: dict[str, object], expected: tuple[str, ...]
+) -> None:
     entry = {**words, "classes": {"guinea_pig": "cavy", "cat": "house cat"}}
     (root / "classes.json").write_text(json.dumps({"pets": entry, "absent": {}}))
     assert (one(root, "pets").labels, one(root, "pets").templates) == (("house cat", "cavy"), expected)
@@ -131,7 +144,11 @@ def test_an_unknown_set_a_missing_root_and_a_root_without_sets_are_refused(root:
 def test_by_lot_four_of_ten_are_for_the_test_and_stay_so(root: Path) -> None:
     pets = one(root, "pets")
     assert [int(pets.is_test[pets.classes == label].sum()) for label in (0, 1)] == [4, 4]
-    cats = [name for name, label in zip(names_of(pets, np.flatnonzero(pets.is_test)), pets.classes[pets.is_test], strict=True) if label == 0]
+    cats = [
+        name
+        for name, label in zip(names_of(pets, np.flatnonzero(pets.is_test)), pets.classes[pets.is_test], strict=True)
+        if label == 0
+    ]
     assert cats == ["005.png", "006.png", "007.png", "009.png"]
 
 
@@ -219,9 +236,12 @@ def test_files_that_are_no_pictures_are_left_out(root: Path) -> None:
 
 @pytest.fixture
 def hundred() -> DataSet:
-    """Three classes with 40, 30 and 30 pictures, every second one for the test; they are strings, which drawing never opens."""
+    """Three classes with 40, 30 and 30 pictures, every second one for the test; they are strings, which drawing
+    never opens."""
     classes = np.repeat([0, 1, 2], [40, 30, 30])
-    return DataSet("set", ("a", "b", "c"), ("{}",), [Path(str(i)) for i in range(100)], classes, np.arange(100) % 2 == 1)
+    return DataSet(
+        "set", ("a", "b", "c"), ("{}",), [Path(str(i)) for i in range(100)], classes, np.arange(100) % 2 == 1
+    )
 
 
 def test_shots_are_training_pictures_of_every_class(hundred: DataSet) -> None:
@@ -245,7 +265,10 @@ def test_the_seed_alone_draws_the_shots(hundred: DataSet) -> None:
     assert take_shots(hundred, 3, seed=2).tolist() != take_shots(hundred, 3, seed=1).tolist()
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(3, [1, 1, 1]), (30, [10, 10, 10]), (48, [18, 15, 15]), (0, [20, 15, 15]), (99, [20, 15, 15])])
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(3, [1, 1, 1]), (30, [10, 10, 10]), (48, [18, 15, 15]), (0, [20, 15, 15]), (99, [20, 15, 15])],
+)
 def test_a_limited_test_is_even_over_the_classes(hundred: DataSet, limit: int, expected: list[int]) -> None:
     kept = limit_test(hundred, limit, seed=0)
     assert np.bincount(hundred.classes[kept], minlength=3).tolist() == expected
@@ -269,7 +292,11 @@ def test_pictures_open_as_rgb_from_a_file_and_from_pixels(tmp_path: Path) -> Non
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
     colour = np.stack([grey, grey + 100, grey + 200], axis=2)
     Image.fromarray(colour).save(tmp_path / "a.png")
-    for picture, expected in ((tmp_path / "a.png", colour), (colour[:, ::-1], colour[:, ::-1]), (grey, np.stack([grey] * 3, axis=2))):
+    for picture, expected in (
+        (tmp_path / "a.png", colour),
+        (colour[:, ::-1], colour[:, ::-1]),
+        (grey, np.stack([grey] * 3, axis=2)),
+    ):
         opened = open_picture(picture)
         assert opened.mode == "RGB"
         assert np.array_equal(np.asarray(opened), expected)
@@ -280,9 +307,13 @@ def test_pictures_open_as_rgb_from_a_file_and_from_pixels(tmp_path: Path) -> Non
 def test_the_digest_is_of_the_content_alone(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"abc")
     (tmp_path / "b.png").write_bytes(b"abc")
-    assert content_digest(tmp_path / "a.png") == content_digest(tmp_path / "b.png") == hashlib.sha256(b"abc").hexdigest()
+    assert (
+        content_digest(tmp_path / "a.png") == content_digest(tmp_path / "b.png") == hashlib.sha256(b"abc").hexdigest()
+    )
     pixels = np.arange(12, dtype=np.uint8)
-    digests = [content_digest(array) for array in (pixels.reshape(3, 4), pixels.reshape(4, 3), pixels.reshape(3, 4)[::-1])]
+    digests = [
+        content_digest(array) for array in (pixels.reshape(3, 4), pixels.reshape(4, 3), pixels.reshape(3, 4)[::-1])
+    ]
     assert len(set(digests)) == 3
     assert content_digest(np.asfortranarray(pixels.reshape(3, 4))) == digests[0]
     with pytest.raises(InputError, match="gone.png: expected a readable picture"):
@@ -328,7 +359,11 @@ def test_an_order_comes_from_a_file_and_is_named_after_it(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a\n", "missing: b; unknown or twice: none"), ("a\nb\nc\n", "missing: none; unknown or twice: c"), ("a\nb\nb\n", "missing: none; unknown or twice: b")],
+    [
+        ("a\n", "missing: b; unknown or twice: none"),
+        ("a\nb\nc\n", "missing: none; unknown or twice: c"),
+        ("a\nb\nb\n", "missing: none; unknown or twice: b"),
+    ],
 )
 def test_a_file_without_exactly_the_sets_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "mine.txt").write_text(text)

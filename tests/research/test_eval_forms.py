@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edge_nusa.knowledge import knowledge
-from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.device.learning import tails
-from edge_nusa.research.learners import forms
-from edge_nusa.model.parameters import Tower
+from edge_nusa.knowledge import knowledge
 from edge_nusa.knowledge.recipes import PAPER
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.parameters import Tower
+from edge_nusa.research.learners import forms
 
 FORMS = {
     "full": forms.full,
@@ -26,7 +26,9 @@ FORMS = {
     "random": forms.subspace(forms.at_random),
 }
 SCALE = 2.0
-SIZES = st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(1, 9), st.integers(0, 10**6)).map(lambda s: (s[0], s[1], min(s[:3]), s[3]))
+SIZES = st.tuples(st.integers(2, 9), st.integers(2, 9), st.integers(1, 9), st.integers(0, 10**6)).map(
+    lambda s: (s[0], s[1], min(s[:3]), s[3])
+)
 """out, in, r, seed, with r at most min(out, in)."""
 by_form = pytest.mark.parametrize("form", FORMS)
 few = settings(max_examples=25, deadline=None)
@@ -86,7 +88,9 @@ def test_what_a_trained_form_adds_to_the_output_is_its_delta(form: str, size: tu
 @pytest.mark.parametrize(("form", "ranks"), [("lora", 1), ("milora", 2), ("top", 1), ("random", 1)])
 @few
 @given(size=SIZES)
-def test_a_low_rank_form_changes_no_more_directions_than_its_rank(form: str, ranks: int, size: tuple[int, int, int, int]) -> None:
+def test_a_low_rank_form_changes_no_more_directions_than_its_rank(
+    form: str, ranks: int, size: tuple[int, int, int, int]
+) -> None:
     rows, columns, rank, seed = size
     module = shaken(made(form, weight_of(rows, columns, seed), rank, seed), seed)
     change = delta(module)
@@ -122,7 +126,9 @@ def test_top_keeps_the_largest_singular_values(size: tuple[int, int, int, int]) 
     rows, columns, rank, seed = size
     weight = weight_of(rows, columns, seed)
     left, right = forms.top(weight, rank, np.random.default_rng(0))
-    np.testing.assert_allclose(left.T @ weight @ right, np.diag(np.linalg.svd(weight, compute_uv=False)[:rank]), atol=1e-5)
+    np.testing.assert_allclose(
+        left.T @ weight @ right, np.diag(np.linalg.svd(weight, compute_uv=False)[:rank]), atol=1e-5
+    )
 
 
 @few
@@ -146,7 +152,10 @@ def test_lora_starts_with_a_zero_and_a_bounded_random_factor() -> None:
     assert module.scale == 1.0
 
 
-@pytest.mark.parametrize(("trained", "sides", "rank"), [(26**2, 2 * 192, 2), (26**2, 2 * 128, 3), (128**2, 2 * 768, 11), (128**2, 2 * 512, 16), (4, 1000, 1), (0, 10, 1)])
+@pytest.mark.parametrize(
+    ("trained", "sides", "rank"),
+    [(26**2, 2 * 192, 2), (26**2, 2 * 128, 3), (128**2, 2 * 768, 11), (128**2, 2 * 512, 16), (4, 1000, 1), (0, 10, 1)],
+)
 def test_the_matched_rank_has_about_as_many_numbers(trained: int, sides: int, rank: int) -> None:
     assert forms.matched_rank(trained, sides) == rank
     if trained >= sides:
@@ -198,7 +207,9 @@ def test_a_form_of_given_ranks_trains_so_many_numbers(bundle: Bundle) -> None:
     tail = tails.build_tail(bundle, "text", {})
     attached = forms.Form(forms.lora, {"text": 3}, 0).attach(tail, "text", bundle, known)
     width = bundle.shape("text").width
-    assert {sum(parameter.numel() for parameter in one.adapter.parameters()) for one in attached.values()} == {3 * 2 * width}
+    assert {sum(parameter.numel() for parameter in one.adapter.parameters()) for one in attached.values()} == {
+        3 * 2 * width
+    }
 
 
 def test_equal_seeds_draw_equal_forms_and_others_draw_others(bundle: Bundle) -> None:

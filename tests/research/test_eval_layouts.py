@@ -1,4 +1,5 @@
-"""The eleven MTIL sets in torchvision's layouts: tiny copies in the real formats, their official splits, and broken ones."""
+"""The eleven MTIL sets in torchvision's layouts: tiny copies in the real formats, their official splits, and broken
+ones."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_nusa.errors import InputError, MissingPackageError
 from edge_nusa.research.data.datasets import DataSet, find_sets, open_picture
 from edge_nusa.research.data.layouts import LAYOUTS, PUBLISHED
 from edge_nusa.research.protocol.orders import ORDER_I
-from edge_nusa.errors import InputError, MissingPackageError
 
 SIZES = {"aircraft": 100, "caltech101": 100, "cifar100": 100, "dtd": 47, "eurosat": 10, "flowers102": 102}
 SIZES |= {"food101": 101, "mnist": 10, "oxford_pet": 37, "stanford_cars": 196, "sun397": 397}
@@ -82,12 +83,18 @@ def flowers102(root: Path) -> None:
     savemat = pytest.importorskip("scipy.io").savemat
     put(root / "flowers-102" / "jpg", *[f"image_{index:05}.jpg" for index in range(1, 7)])
     savemat(root / "flowers-102" / "imagelabels.mat", {"labels": np.array([[77, 77, 77, 1, 1, 1]], np.uint8)})
-    savemat(root / "flowers-102" / "setid.mat", {"trnid": np.array([[1, 4]]), "valid": np.array([[2, 5]]), "tstid": np.array([[3, 6]])})
+    savemat(
+        root / "flowers-102" / "setid.mat",
+        {"trnid": np.array([[1, 4]]), "valid": np.array([[2, 5]]), "tstid": np.array([[3, 6]])},
+    )
 
 
 def food101(root: Path) -> None:
     for part, number in (("train", 1), ("test", 2)):
-        write(root / "food-101" / "meta" / f"{part}.json", json.dumps({key: [f"{key}/{number}"] for key in ("waffles", "apple_pie")}))
+        write(
+            root / "food-101" / "meta" / f"{part}.json",
+            json.dumps({key: [f"{key}/{number}"] for key in ("waffles", "apple_pie")}),
+        )
         for key in ("waffles", "apple_pie"):
             put(root / "food-101" / "images" / key, f"{number}.jpg")
 
@@ -124,12 +131,33 @@ def sun397(root: Path) -> None:
 
 
 OFFICIAL: Mapping[str, tuple[Callable[[Path], None], Splits]] = {
-    "aircraft": (aircraft, {"BAE 146-200": ({"0000002.jpg"}, {"0000003.jpg"}), "F-16A/B": ({"0000001.jpg"}, {"0000004.jpg"})}),
+    "aircraft": (
+        aircraft,
+        {"BAE 146-200": ({"0000002.jpg"}, {"0000003.jpg"}), "F-16A/B": ({"0000001.jpg"}, {"0000004.jpg"})},
+    ),
     "dtd": (dtd, {key: ({f"{key}_a.jpg", f"{key}_b.jpg"}, {f"{key}_d.jpg"}) for key in ("banded", "polka-dotted")}),
-    "flowers102": (flowers102, {"pink primrose": ({"image_00004.jpg"}, {"image_00006.jpg"}), "passion flower": ({"image_00001.jpg"}, {"image_00003.jpg"})}),
+    "flowers102": (
+        flowers102,
+        {
+            "pink primrose": ({"image_00004.jpg"}, {"image_00006.jpg"}),
+            "passion flower": ({"image_00001.jpg"}, {"image_00003.jpg"}),
+        },
+    ),
     "food101": (food101, {"apple pie": ({"1.jpg"}, {"2.jpg"}), "waffles": ({"1.jpg"}, {"2.jpg"})}),
-    "oxford_pet": (oxford_pet, {"Abyssinian": ({"Abyssinian_1.jpg"}, {"Abyssinian_2.jpg"}), "shiba inu": ({"shiba_inu_1.jpg"}, {"shiba_inu_2.jpg"})}),
-    "stanford_cars": (stanford_cars, {"AM General Hummer SUV 2000": ({"00002.jpg"}, {"00001.jpg"}), "smart fortwo Convertible 2012": ({"00001.jpg"}, {"00002.jpg"})}),
+    "oxford_pet": (
+        oxford_pet,
+        {
+            "Abyssinian": ({"Abyssinian_1.jpg"}, {"Abyssinian_2.jpg"}),
+            "shiba inu": ({"shiba_inu_1.jpg"}, {"shiba_inu_2.jpg"}),
+        },
+    ),
+    "stanford_cars": (
+        stanford_cars,
+        {
+            "AM General Hummer SUV 2000": ({"00002.jpg"}, {"00001.jpg"}),
+            "smart fortwo Convertible 2012": ({"00001.jpg"}, {"00002.jpg"}),
+        },
+    ),
 }
 BY_LOT: Mapping[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "caltech101": (caltech101, ("off-center face", "yin and yang symbol")),
@@ -151,7 +179,9 @@ def test_a_set_with_an_official_split_keeps_it(name: str, tmp_path: Path) -> Non
 def test_pictures_of_cars_are_of_the_folder_of_their_part(tmp_path: Path) -> None:
     stanford_cars(tmp_path)
     dataset = one(tmp_path, "stanford_cars")
-    assert [picture.parent.name for picture in dataset.pictures if isinstance(picture, Path)] == ["cars_train"] * 2 + ["cars_test"] * 2
+    assert [picture.parent.name for picture in dataset.pictures if isinstance(picture, Path)] == ["cars_train"] * 2 + [
+        "cars_test"
+    ] * 2
 
 
 @pytest.mark.parametrize("name", BY_LOT)
@@ -164,7 +194,8 @@ def test_a_set_without_an_official_split_is_split_by_lot(name: str, tmp_path: Pa
 
 
 def python2_pickle(content: Mapping[str, object]) -> bytes:
-    """The bytes that Python 2's cPickle wrote for CIFAR, protocol 2: short strings, small numbers, and one array of uint8 in a long string."""
+    """The bytes that Python 2's cPickle wrote for CIFAR, protocol 2: short strings, small numbers, and one array of
+    uint8 in a long string."""
 
     def word(text: str) -> bytes:
         return b"U" + bytes([len(text)]) + text.encode() + b"q\x01"
@@ -173,7 +204,11 @@ def python2_pickle(content: Mapping[str, object]) -> bytes:
         if isinstance(given, str):
             return word(given)
         if isinstance(given, list):
-            return b"]q\x02(" + b"".join(word(entry) if isinstance(entry, str) else b"K" + bytes([entry]) for entry in given) + b"e"
+            return (
+                b"]q\x02("
+                + b"".join(word(entry) if isinstance(entry, str) else b"K" + bytes([entry]) for entry in given)
+                + b"e"
+            )
         assert isinstance(given, np.ndarray)
         empty = b"cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b\x87R"
         shape = b"M" + struct.pack("<H", given.shape[0]) + b"M" + struct.pack("<H", given.shape[1]) + b"\x86"
@@ -188,7 +223,13 @@ def cifar_content(count: int, start: int = 0) -> dict[str, object]:
     pixels = np.random.default_rng(start).integers(0, 256, (count, 3072), np.uint8)
     names = [f"bus_s_{index:06}.png" for index in range(count)]
     coarse = [9] * count
-    return {"filenames": names, "batch_label": "training batch 1 of 1", "fine_labels": [99, 0] * (count // 2), "coarse_labels": coarse, "data": pixels}
+    return {
+        "filenames": names,
+        "batch_label": "training batch 1 of 1",
+        "fine_labels": [99, 0] * (count // 2),
+        "coarse_labels": coarse,
+        "data": pixels,
+    }
 
 
 def cifar100(root: Path) -> dict[str, dict[str, object]]:
@@ -224,7 +265,9 @@ def test_cifar100_is_read_from_python_2s_pickles(tmp_path: Path) -> None:
 def test_cifar100_is_read_from_pickles_saved_again(protocol: int, tmp_path: Path) -> None:
     contents = cifar100(tmp_path)
     for part, content in contents.items():
-        again = {key.encode(): value.tobytes() if isinstance(value, np.ndarray) else value for key, value in content.items()}
+        again = {
+            key.encode(): value.tobytes() if isinstance(value, np.ndarray) else value for key, value in content.items()
+        }
         (tmp_path / "cifar-100-python" / part).write_bytes(pickle.dumps(again, protocol))
     check_cifar(tmp_path, contents)
 
@@ -274,9 +317,24 @@ CUT = python2_pickle(cifar_content(4))
         (python2_pickle({"data": np.zeros((2, 3072), np.uint8)}), "'fine_labels' is not in list"),
         (python2_pickle({"data": np.zeros((2, 3072), np.uint8), "fine_labels": [0]}), "1 labels for 6144 bytes"),
         (python2_pickle({"data": "short", "fine_labels": []}), "0 labels for 0 bytes"),
-        (python2_pickle({"data": np.zeros((2, 3072), np.uint8), "fine_labels": [0, 100]}), "a label from 0 to 99.*up to 100"),
+        (
+            python2_pickle({"data": np.zeros((2, 3072), np.uint8), "fine_labels": [0, 100]}),
+            "a label from 0 to 99.*up to 100",
+        ),
     ],
-    ids=["empty", "another file", "cut in the pixels", "cut in a word", "negative length", "length past any", "no pixels", "no labels", "one label", "no array", "label 100"],
+    ids=[
+        "empty",
+        "another file",
+        "cut in the pixels",
+        "cut in a word",
+        "negative length",
+        "length past any",
+        "no pixels",
+        "no labels",
+        "one label",
+        "no array",
+        "label 100",
+    ],
 )
 def test_a_broken_cifar100_is_refused(content: bytes, text: str, tmp_path: Path) -> None:
     cifar100(tmp_path)
@@ -326,10 +384,25 @@ HUGE = bytes([0, 0, 8, 3]) + struct.pack(">3I", 2**31, 28, 28)
         ("t10k-images-idx3-ubyte.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\xff" * 40, "decompressing"),
         ("t10k-images-idx3-ubyte.gz", b"plain", "Not a gzipped file"),
         ("t10k-images-idx3-ubyte.gz", gzip.compress(HUGE), "more than 268435456"),
-        ("t10k-labels-idx1-ubyte", idx(np.array([1, 2], np.uint8)), "a label from 0 to 9 for each picture, found 3 pictures and 2 labels"),
+        (
+            "t10k-labels-idx1-ubyte",
+            idx(np.array([1, 2], np.uint8)),
+            "a label from 0 to 9 for each picture, found 3 pictures and 2 labels",
+        ),
         ("t10k-labels-idx1-ubyte", idx(np.array([1, 2, 10], np.uint8)), "up to 10"),
     ],
-    ids=["empty", "cut", "two axes", "packed and cut", "cut packed", "damaged", "not packed", "too large", "too few labels", "a label too high"],
+    ids=[
+        "empty",
+        "cut",
+        "two axes",
+        "packed and cut",
+        "cut packed",
+        "damaged",
+        "not packed",
+        "too large",
+        "too few labels",
+        "a label too high",
+    ],
 )
 def test_a_broken_mnist_is_refused(file: str, content: bytes, text: str, tmp_path: Path) -> None:
     mnist(tmp_path)
@@ -354,7 +427,11 @@ def test_a_broken_mnist_is_refused(file: str, content: bytes, text: str, tmp_pat
     ],
 )
 def test_a_missing_list_is_named(name: str, file: str, tmp_path: Path) -> None:
-    make: Callable[[Path], object] = {**{key: pair[0] for key, pair in OFFICIAL.items()}, "cifar100": cifar100, "mnist": mnist}[name]
+    make: Callable[[Path], object] = {
+        **{key: pair[0] for key, pair in OFFICIAL.items()},
+        "cifar100": cifar100,
+        "mnist": mnist,
+    }[name]
     make(tmp_path)
     os.remove(tmp_path / file)
     with pytest.raises(InputError, match=f"{file}.*: expected .*unpack the data set again"):
@@ -395,7 +472,9 @@ def test_a_missing_picture_a_strange_class_and_a_class_without_test_are_refused(
     aircraft(tmp_path)
     data = tmp_path / "fgvc-aircraft-2013b" / "data"
     os.remove(data / "images" / "0000003.jpg")
-    with pytest.raises(InputError, match="0000003.jpg: expected the picture that the set's lists name, found 1 such missing"):
+    with pytest.raises(
+        InputError, match="0000003.jpg: expected the picture that the set's lists name, found 1 such missing"
+    ):
         one(tmp_path, "aircraft")
     write(data / "images_variant_test.txt", "0000004 F-16A/B\n")
     with pytest.raises(InputError, match="class 'BAE 146-200'.*found 1 and 0"):
@@ -417,7 +496,11 @@ def test_both_kinds_of_set_share_a_root_and_broken_ones_only_matter_when_asked_f
     eurosat(tmp_path)
     put(tmp_path / "caltech101" / "watch", "1.jpg", "2.jpg")
     put(tmp_path / "dtd" / "dtd" / "labels")
-    assert [dataset.name for dataset in find_sets(tmp_path, ["mnist", "eurosat", "caltech101"])] == ["mnist", "eurosat", "caltech101"]
+    assert [dataset.name for dataset in find_sets(tmp_path, ["mnist", "eurosat", "caltech101"])] == [
+        "mnist",
+        "eurosat",
+        "caltech101",
+    ]
     assert one(tmp_path, "caltech101").labels == ("watch",)
     with pytest.raises(InputError, match="train1.txt"):
         find_sets(tmp_path, None)
@@ -462,4 +545,7 @@ def test_published_names_are_whole_and_name_their_source(name: str) -> None:
     ],
 )
 def test_published_names_keep_the_official_numbers(name: str, index: int, key: str, label: str) -> None:
-    assert list(json.loads((PUBLISHED / f"{name}.json").read_text(encoding="utf-8"))["classes"].items())[index] == (key, label)
+    assert list(json.loads((PUBLISHED / f"{name}.json").read_text(encoding="utf-8"))["classes"].items())[index] == (
+        key,
+        label,
+    )

@@ -1,4 +1,5 @@
-"""The harness's learners against the product: the same training, the same head, the same answers, and nothing for what was not learned."""
+"""The harness's learners against the product: the same training, the same head, the same answers, and nothing for
+what was not learned."""
 
 from __future__ import annotations
 
@@ -12,23 +13,23 @@ import pytest
 import torch
 from eval_pictures import SETS, material
 
+from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.learning.learn import LearnSettings, learn
+from edge_nusa.device.learning.task import folder_per_label
+from edge_nusa.device.learning.train_cores import TaskData, Trainer
+from edge_nusa.device.workplace import Workplace
+from edge_nusa.errors import UsageError
 from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge.recipes import DEVICE, PAPER
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.text_encoder import TextEncoder
+from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import catalogue
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
 from edge_nusa.research.learners.learners import Arrays, Frozen, Gradient, Learner, RidgeHead
 from edge_nusa.research.learners.product import Device, stacked
 from edge_nusa.research.protocol.sequence import Material
-from edge_nusa.research.data.views import View
-from edge_nusa.device.learning.learn import LearnSettings, learn
-from edge_nusa.device.asking.predict import Predictor
-from edge_nusa.device.learning.task import folder_per_label
-from edge_nusa.device.learning.train_cores import TaskData, Trainer
-from edge_nusa.errors import UsageError
-from edge_nusa.knowledge.recipes import DEVICE, PAPER
-from edge_nusa.model.text_encoder import TextEncoder
-from edge_nusa.device.workplace import Workplace
 
 STEPS = 3
 SEED = 5
@@ -94,12 +95,23 @@ def test_paper_merges_the_matrices_that_the_products_trainer_merges(scene: Scene
         pictures = scene.material.shots[view.name]
         assert view.tokens is not None
         hidden, last = text.hidden([scene.bundle.manifest.templates[0].replace("{}", label) for label in view.labels])
-        data = TaskData(view.embeddings(pictures), view.tokens[view.place[pictures]], view.classes[pictures], np.zeros(len(pictures), bool),
-                        hidden, last, hidden[:0], last[:0], view.anchors[:0])  # fmt: skip
+        data = TaskData(
+            view.embeddings(pictures),
+            view.tokens[view.place[pictures]],
+            view.classes[pictures],
+            np.zeros(len(pictures), bool),
+            hidden,
+            last,
+            hidden[:0],
+            last[:0],
+            view.anchors[:0],
+        )
         trained = Trainer(scene.bundle, known, data, recipe, SEED).run(lambda done, total: None)
         known = replace(known, cores=trained.cores)
     assert set(learner.known.cores) == set(known.cores)
-    assert any(name.startswith("image.") for name in known.cores) and any(name.startswith("text.") for name in known.cores)
+    assert any(name.startswith("image.") for name in known.cores) and any(
+        name.startswith("text.") for name in known.cores
+    )
     for name, weight in known.cores.items():
         np.testing.assert_allclose(learner.known.cores[name], weight, atol=1e-6)
         assert np.abs(weight - scene.bundle.matrix(name)).max() > 1e-4, "nothing was trained"
@@ -109,7 +121,9 @@ def test_paper_merges_the_matrices_that_the_products_trainer_merges(scene: Scene
 def test_paper_answers_by_both_adapted_towers(scene: Scene) -> None:
     learner, stone = scene.taught("paper", 1), scene.views[1]
     assert isinstance(learner, Gradient)
-    tail = sessions.open_session(scene.bundle, "image_tail", 1, sessions.tail_weights(scene.bundle, "image", learner.known.merged(scene.bundle)))
+    tail = sessions.open_session(
+        scene.bundle, "image_tail", 1, sessions.tail_weights(scene.bundle, "image", learner.known.merged(scene.bundle))
+    )
     assert stone.tokens is not None
     pictures = everything(stone)
     embeddings = sessions.run(tail, {"tokens": stone.tokens[stone.place[pictures]].astype(np.float32)})[0]
@@ -212,7 +226,9 @@ def test_default_learns_what_edge_nusa_learn_learns_from_the_same_files(scene: S
         assert np.abs(core).max() > 1e-4, "nothing was trained"
         np.testing.assert_allclose(learner.known.cores[name], core, atol=1e-5)
     assert np.abs(learner.known.fusion - product.fusion).max() <= len(learner.known.labels) * 20
-    np.testing.assert_allclose([label.novelty for label in learner.known.labels], [label.novelty for label in product.labels], rtol=1e-6)
+    np.testing.assert_allclose(
+        [label.novelty for label in learner.known.labels], [label.novelty for label in product.labels], rtol=1e-6
+    )
     np.testing.assert_allclose(learner.known.frozen_anchors, product.frozen_anchors, atol=1e-1)
 
 
@@ -224,7 +240,11 @@ def test_default_answers_as_edge_nusa_predict_answers(scene: Scene, tmp_path: Pa
         view = replace(view, anchors=own_anchors(scene, view), hidden=own_hidden(scene, view))
         learner.learn(view, everything(view), SEED)
     paths = folder_per_label(scene.folder / "data" / "stone").paths
-    answers = [answer for answer in Predictor(Workplace.open(None, tmp_path, threads=1), [])(paths, None) if isinstance(answer, dict)]
+    answers = [
+        answer
+        for answer in Predictor(Workplace.open(None, tmp_path, threads=1), [])(paths, None)
+        if isinstance(answer, dict)
+    ]
     by_name = [{entry["label"]: entry["probability"] for entry in answer["labels"]} for answer in answers]
     expected = np.array([[found[name] for name in (*cloth.labels, *stone.labels)] for found in by_name])
     found = learner.answer([cloth, stone], stone, everything(stone)).probabilities
@@ -234,7 +254,10 @@ def test_default_answers_as_edge_nusa_predict_answers(scene: Scene, tmp_path: Pa
 def own_hidden(scene: Scene, view: View) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """The view's hidden states under all of the bundle's templates, as `learn` makes anchors from."""
     text = TextEncoder(scene.bundle, 1)
-    return tuple(text.hidden([template.replace("{}", label) for label in view.labels]) for template in scene.bundle.manifest.templates)
+    return tuple(
+        text.hidden([template.replace("{}", label) for label in view.labels])
+        for template in scene.bundle.manifest.templates
+    )
 
 
 def own_anchors(scene: Scene, view: View) -> np.ndarray:
@@ -267,7 +290,9 @@ def written(arrays: Arrays) -> Arrays:
         return {name: found[name] for name in found.files}
 
 
-@pytest.mark.parametrize("name", ["frozen", "full", "milora", "paper", "text-only", "ridge", "ranpac", "head", "default"])
+@pytest.mark.parametrize(
+    "name", ["frozen", "full", "milora", "paper", "text-only", "ridge", "ranpac", "head", "default"]
+)
 def test_a_restored_learner_answers_and_goes_on_exactly_as_the_one_that_was_kept(name: str, scene: Scene) -> None:
     kept, restored = scene.taught(name, 2, steps=1), scene.learner(name, steps=1)
     asked = scene.views[1]
@@ -291,7 +316,11 @@ def test_gradient_learners_change_by_training_and_the_same_seed_gives_the_same(n
     assert all(np.array_equal(array, states[1][key]) for key, array in states[0].items())
     other = scene.learner(name, steps=2)
     other.learn(scene.views[0], scene.material.shots["cloth"], SEED + 1)
-    changed = [key for key, array in states[0].items() if key.startswith(("image.", "text.")) and not np.array_equal(array, other.arrays()[key])]
+    changed = [
+        key
+        for key, array in states[0].items()
+        if key.startswith(("image.", "text.")) and not np.array_equal(array, other.arrays()[key])
+    ]
     assert changed
 
 

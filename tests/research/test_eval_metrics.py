@@ -1,4 +1,5 @@
-"""Transfer, average, last, forgetting, calibration and AUROC against slow versions that follow the definitions word by word."""
+"""Transfer, average, last, forgetting, calibration and AUROC against slow versions that follow the definitions word
+by word."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edge_nusa.research.figures import metrics
 from edge_nusa.errors import InputError
+from edge_nusa.research.figures import metrics
 
 PERCENT = st.floats(0, 100)
 MATRICES = st.integers(1, 6).flatmap(lambda tasks: arrays(np.float64, (tasks + 1, tasks), elements=PERCENT))
@@ -34,7 +35,9 @@ def test_figures_follow_their_definitions_with_tasks_counted_from_one(accuracy: 
     lost = [max(cell[t, j] for t in range(j, tasks + 1)) - cell[tasks, j] for j in range(1, tasks)]
     assert metrics.transfer(accuracy) == (pytest.approx(np.mean(kept)) if kept else None)
     assert metrics.forgetting(accuracy) == (pytest.approx(np.mean(lost)) if lost else None)
-    assert metrics.average(accuracy) == pytest.approx(np.mean([cell[t, j] for t in range(1, tasks + 1) for j in range(1, tasks + 1)]))
+    assert metrics.average(accuracy) == pytest.approx(
+        np.mean([cell[t, j] for t in range(1, tasks + 1) for j in range(1, tasks + 1)])
+    )
     assert metrics.last(accuracy) == pytest.approx(np.mean([cell[tasks, j] for j in range(1, tasks + 1)]))
 
 
@@ -49,7 +52,11 @@ def test_a_model_that_never_changes_has_its_frozen_figures_and_forgets_nothing(r
 
 def test_of_one_task_there_is_no_transfer_and_nothing_to_forget() -> None:
     accuracy = metrics.matrix_of([[40.0], [90.0]])
-    assert (metrics.transfer(accuracy), metrics.frozen_transfer(accuracy), metrics.forgetting(accuracy)) == (None, None, None)
+    assert (metrics.transfer(accuracy), metrics.frozen_transfer(accuracy), metrics.forgetting(accuracy)) == (
+        None,
+        None,
+        None,
+    )
     assert (metrics.average(accuracy), metrics.last(accuracy), metrics.frozen_last(accuracy)) == (90, 90, 40)
 
 
@@ -77,7 +84,11 @@ def test_joint_figures_leave_the_untouched_row_out_and_need_every_step() -> None
     assert metrics.known(float("nan")) is None
 
 
-ANSWERS = st.lists(st.tuples(st.one_of(st.floats(0, 1), st.sampled_from([k / 15 for k in range(16)])), st.booleans()), min_size=1, max_size=40)
+ANSWERS = st.lists(
+    st.tuples(st.one_of(st.floats(0, 1), st.sampled_from([k / 15 for k in range(16)])), st.booleans()),
+    min_size=1,
+    max_size=40,
+)
 
 
 @given(answers=ANSWERS, bins=st.integers(1, 20))
@@ -95,7 +106,9 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin(answers: list[tuple[f
 
 
 def test_calibration_error_by_hand_and_of_nothing() -> None:
-    assert metrics.expected_calibration_error(np.array([0.95, 0.95, 0.55, 0.55]), np.array([True, True, True, False])) == pytest.approx(5.0)
+    assert metrics.expected_calibration_error(
+        np.array([0.95, 0.95, 0.55, 0.55]), np.array([True, True, True, False])
+    ) == pytest.approx(5.0)
     assert metrics.expected_calibration_error(np.array([]), np.array([], dtype=bool)) is None
 
 

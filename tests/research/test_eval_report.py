@@ -1,4 +1,5 @@
-"""The evaluation's report: tables, files that read back, a page that fetches nothing and trusts no name, and plots as PNG."""
+"""The evaluation's report: tables, files that read back, a page that fetches nothing and trusts no name, and plots
+as PNG."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ from PIL import Image
 from test_eval_summary import cil, mtil
 from test_report import Page, without_matplotlib
 
+from edge_nusa.errors import InputError, MissingPackageError
 from edge_nusa.research.figures import page
 from edge_nusa.research.figures.results import CSV_COLUMNS, results_csv, results_md
-from edge_nusa.research.protocol.runs import Run
 from edge_nusa.research.figures.summary import METRICS, Spread, figures_of, summarised
 from edge_nusa.research.figures.tables import Table, tables, text_of
-from edge_nusa.errors import InputError, MissingPackageError
+from edge_nusa.research.protocol.runs import Run
 
 SCRIPT = "<script>alert('x')</script>"
 SETTINGS = {"command": "edge-nusa eval mtil --data DIR --out DIR", "machine": "a board"}
@@ -81,7 +82,12 @@ def shown(runs: list[Run]) -> list[Table]:
 
 def wide() -> list[Run]:
     """Both suites, two orders, three step counts."""
-    runs = [mtil(name, seed, order, last) for name, last in (("ours", 80.0), ("theirs", 60.0)) for seed in (0, 1) for order in ("I", "II")]
+    runs = [
+        mtil(name, seed, order, last)
+        for name, last in (("ours", 80.0), ("theirs", 60.0))
+        for seed in (0, 1)
+        for order in ("I", "II")
+    ]
     return [*runs, *(cil(steps, name) for steps in (2, 5, 25) for name in ("ours", "theirs"))]
 
 
@@ -92,7 +98,10 @@ def test_the_markdown_of_a_tiny_input_is_golden() -> None:
 def test_step_counts_stand_side_by_side_and_a_missing_one_is_a_dash() -> None:
     first = shown([cil(2), cil(3), cil(3, "theirs")])[0]
     assert first.columns == ("Learner", "Last, 2 steps", "Last, 3 steps", "Average, 2 steps", "Average, 3 steps")
-    assert [[cell.text for cell in row] for row in first.rows] == [["ours", "88.0", "87.0", "88.5", "88.0"], ["theirs", "–", "87.0", "–", "88.0"]]
+    assert [[cell.text for cell in row] for row in first.rows] == [
+        ["ours", "88.0", "87.0", "88.5", "88.0"],
+        ["theirs", "–", "87.0", "–", "88.0"],
+    ]
 
 
 def test_the_best_of_a_column_is_bold_by_what_is_shown() -> None:
@@ -129,7 +138,9 @@ def test_the_csv_reads_back_with_every_figure_in_full() -> None:
     for run in runs:
         for metric, value in figures_of(run).items():
             assert found[run.learner, run.seed, metric] == ("" if value is None else repr(value))
-    assert rows[0] | {"metric": "", "value": ""} == dict(zip(CSV_COLUMNS, ("mtil", "5", "2", "ours", "0", "I", "", ""), strict=True))
+    assert rows[0] | {"metric": "", "value": ""} == dict(
+        zip(CSV_COLUMNS, ("mtil", "5", "2", "ours", "0", "I", "", ""), strict=True)
+    )
 
 
 def test_all_four_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -140,7 +151,14 @@ def test_all_four_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> 
     content = json.loads(written[0].read_text())
     assert content["settings"] == SETTINGS and len(content["runs"]) == 5 and content["metrics"] == METRICS
     ours = next(summary for summary in content["summaries"] if summary["learner"] == "ours")
-    assert ours["figures"]["last"] == {"median": 82.0, "q25": 81.0, "q75": 83.0, "lowest": 80.0, "highest": 84.0, "count": 2}
+    assert ours["figures"]["last"] == {
+        "median": 82.0,
+        "q25": 81.0,
+        "q75": 83.0,
+        "lowest": 80.0,
+        "highest": 84.0,
+        "count": 2,
+    }
     assert next(s for s in content["summaries"] if s["learner"] == "a|b")["figures"]["auroc"] is None
     assert written[2].read_text() == GOLDEN
 
@@ -161,7 +179,13 @@ def test_a_failed_replacement_leaves_the_old_report(tmp_path: Path, monkeypatch:
 def test_the_page_has_every_section_and_says_how_it_was_made(tmp_path: Path) -> None:
     found = Page(page.write_report(wide(), SETTINGS, tmp_path)[3].read_text())
     text = " ".join(found.texts)
-    for said in ("mtil, 2 tasks, 5 shots", "cil, 25 steps, all training pictures", "Last, 25 steps", "edge-nusa eval mtil --data", "How to read it"):
+    for said in (
+        "mtil, 2 tasks, 5 shots",
+        "cil, 25 steps, all training pictures",
+        "Last, 25 steps",
+        "edge-nusa eval mtil --data",
+        "How to read it",
+    ):
         assert said in text
     assert re.search(r"seeds\s+0, 1\b", text) and "II: cars, birds" in text
     assert found.tags.count("svg") == 3 + 2 + 2 + 1, "scatter, lines and matrices; no matrix of 25 steps"
@@ -191,7 +215,9 @@ def test_missing_cells_leave_a_report_with_dashes_and_plots(tmp_path: Path) -> N
 
 
 def test_one_task_alone_has_no_scatter_and_still_a_page(tmp_path: Path) -> None:
-    one = replace(mtil(), order=("birds",), accuracy=((30.0,), (90.0,)), seconds=(2.0,), state_bytes=(8,), retention=(1.0, 1.0))
+    one = replace(
+        mtil(), order=("birds",), accuracy=((30.0,), (90.0,)), seconds=(2.0,), state_bytes=(8,), retention=(1.0, 1.0)
+    )
     assert Page(page.write_report([one], {}, tmp_path)[3].read_text()).tags.count("svg") == 2
 
 
@@ -206,7 +232,9 @@ def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_without_matplotlib_the_page_has_its_tables_and_a_png_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_page_has_its_tables_and_a_png_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_matplotlib(monkeypatch)
     html = page.write_report(tiny(), SETTINGS, tmp_path)[3].read_text()
     assert html.count(page.NO_PLOTS) == 1 and Page(html).tags.count("table") == 4 and "<svg" not in html
@@ -251,7 +279,9 @@ def test_labels_of_points_keep_out_of_each_others_way() -> None:
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.add_subplot()
     axes.set(xlim=(0, 10), ylim=(0, 10))
-    label_points(axes, [(5 + 0.05 * number, 5.0) for number in range(8)], [f"learner number {number}" for number in range(8)], [])
+    label_points(
+        axes, [(5 + 0.05 * number, 5.0) for number in range(8)], [f"learner number {number}" for number in range(8)], []
+    )
     boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
     assert len(boxes) == 8
     assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
@@ -261,6 +291,11 @@ def test_a_learner_that_does_nothing_wins_nothing_by_that() -> None:
     runs = [replace(mtil(), accuracy=((40.0, 40.0), (90.0, 30.0), (80.0, 80.0))), mtil("near", last=70.0), frozen(0)]
     runs[1] = replace(runs[1], accuracy=((40.0, 40.0), (90.0, 35.0), (70.0, 70.0)))
     main = shown(runs)[0]
-    bold = {(row[0].text, column) for row in main.rows for column, cell in zip(main.columns, row, strict=True) if cell.is_best}
+    bold = {
+        (row[0].text, column)
+        for row in main.rows
+        for column, cell in zip(main.columns, row, strict=True)
+        if cell.is_best
+    }
     assert ("near", "Transfer, %") in bold and ("ours", "Forgetting, %") in bold
     assert not [column for name, column in bold if name == "frozen"]

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_head import SEEDS, F, head_of, one_hot, taught
 
-from edge_nusa.research.learners import ridge
 from edge_nusa.knowledge.head import UNIT
+from edge_nusa.research.learners import ridge
 
 
 @settings(max_examples=30, deadline=None)
@@ -23,7 +23,9 @@ def test_the_weights_are_those_of_plain_ridge_regression(seed: int, images: int)
     np.testing.assert_allclose(solved.scores(rows), plain @ expected, atol=1e-7)
     inner = plain.T @ plain + solved.strength * np.eye(F)
     np.testing.assert_allclose(solved.inverse_root @ solved.inverse_root.T @ inner, np.eye(F), atol=1e-7)
-    np.testing.assert_allclose(solved.novelty(rows), solved.strength * np.diag(plain @ np.linalg.inv(inner) @ plain.T), atol=1e-6)
+    np.testing.assert_allclose(
+        solved.novelty(rows), solved.strength * np.diag(plain @ np.linalg.inv(inner) @ plain.T), atol=1e-6
+    )
 
 
 @settings(max_examples=30, deadline=None)

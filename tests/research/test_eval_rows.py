@@ -22,12 +22,17 @@ def digest(number: int) -> str:
 def values(numbers: Sequence[int]) -> dict[str, np.ndarray]:
     """Rows that can be told apart: each holds its number, and its number and a half."""
     wide = np.array(numbers, np.float64)[:, None]
-    return {"embedding": np.tile(wide, 3).astype(np.float32), "tokens": np.tile(wide + 0.5, 4).reshape(-1, 2, 2).astype(np.float16)}
+    return {
+        "embedding": np.tile(wide, 3).astype(np.float32),
+        "tokens": np.tile(wide + 0.5, 4).reshape(-1, 2, 2).astype(np.float16),
+    }
 
 
 def add(store: RowStore, numbers: Sequence[int]) -> None:
     with store.writer():
-        wanted = [number for number in numbers if digest(number) in store.missing([digest(number) for number in numbers])]
+        wanted = [
+            number for number in numbers if digest(number) in store.missing([digest(number) for number in numbers])
+        ]
         store.append([digest(number) for number in wanted], values(wanted))
 
 
@@ -124,13 +129,17 @@ def test_an_error_inside_the_writer_gives_the_lock_back_and_loses_no_whole_row(t
     check(other, [0, 1])
 
 
-@pytest.mark.parametrize(("kind", "shape"), [("<f4", ()), ("<f4", (1,)), ("<i8", (2, 3, 4)), ("|u1", (5,)), ("<f8", (1, 1))])
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("<f4", ()), ("<f4", (1,)), ("<i8", (2, 3, 4)), ("|u1", (5,)), ("<f8", (1, 1))]
+)
 def test_a_column_has_any_kind_and_shape_beside_the_others(kind: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     columns = {**COLUMNS, "other": (kind, shape)}
     rows = np.random.default_rng(0).integers(0, 200, (4, *shape)).astype(kind)
     for start in (0, 2):
         with (store := RowStore(tmp_path, columns)).writer():
-            store.append([digest(start), digest(start + 1)], {**values([start, start + 1]), "other": rows[start : start + 2]})
+            store.append(
+                [digest(start), digest(start + 1)], {**values([start, start + 1]), "other": rows[start : start + 2]}
+            )
     with (tmp_path / "other").open("r+b") as file:
         file.truncate(rows.nbytes - 1)
     store = RowStore(tmp_path, columns)

@@ -1,4 +1,5 @@
-"""One learner through a sequence of tasks: what each row of a run says, and a run that was stopped goes on as if it had not been."""
+"""One learner through a sequence of tasks: what each row of a run says, and a run that was stopped goes on as if it
+had not been."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ import pytest
 import torch
 from eval_pictures import SETS, material
 
+from edge_nusa.errors import DamagedError, InputError, UsageError
 from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.research.data.views import View
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
 from edge_nusa.research.learners.learners import Answer, Arrays, Frozen, Learner
 from edge_nusa.research.protocol.runs import Run, Suite
 from edge_nusa.research.protocol.sequence import Material, Plan, run
-from edge_nusa.research.data.views import View
-from edge_nusa.errors import DamagedError, InputError, UsageError
 
 ORDER = ("stone", "cloth")
 
@@ -87,7 +88,14 @@ def test_mtil_asks_every_task_after_every_task_with_its_own_labels(scene: Scene,
     assert (found.ece, found.auroc) == ((None, 0.0, 0.0), (None, 100.0, 100.0))
     assert (found.state_bytes, found.trained_numbers) == ((3, 6), 14)
     assert len(found.seconds) == 2 and min(found.seconds) >= 0 and found.peak_rss_bytes > 2**20
-    assert (found.suite, found.learner, found.shots, found.seed, found.order_name, found.order) == ("mtil", "oracle", 4, 0, "given", ORDER)
+    assert (found.suite, found.learner, found.shots, found.seed, found.order_name, found.order) == (
+        "mtil",
+        "oracle",
+        4,
+        0,
+        "given",
+        ORDER,
+    )
 
 
 def test_a_learner_is_shown_the_shots_alone_and_asked_about_test_pictures_alone(scene: Scene, tmp_path: Path) -> None:
@@ -97,7 +105,11 @@ def test_a_learner_is_shown_the_shots_alone_and_asked_about_test_pictures_alone(
     for _, name, pictures in oracle.asked:
         assert pictures == scene.material.tests[name].tolist()
     assert not [1 for name, pictures in oracle.shown if set(pictures) & set(scene.material.tests[name].tolist())]
-    assert {tuple(offered) for offered, name, _ in oracle.asked if name == "sky"} == {("sky",), ("stone",), ("stone", "cloth")}
+    assert {tuple(offered) for offered, name, _ in oracle.asked if name == "sky"} == {
+        ("sky",),
+        ("stone",),
+        ("stone", "cloth"),
+    }
 
 
 def test_cil_offers_all_labels_seen_so_far_and_measures_them_together(scene: Scene, tmp_path: Path) -> None:
@@ -161,11 +173,21 @@ def stopping(learner: Learner, at: int) -> Learner:
     return learner
 
 
-STOPPED = [("oracle", "mtil"), ("paper", "mtil"), ("ranpac", "cil"), ("text-only", "cil"), ("default", "mtil"), ("default", "cil"), ("svd", "mtil")]
+STOPPED = [
+    ("oracle", "mtil"),
+    ("paper", "mtil"),
+    ("ranpac", "cil"),
+    ("text-only", "cil"),
+    ("default", "mtil"),
+    ("default", "cil"),
+    ("svd", "mtil"),
+]
 
 
 @pytest.mark.parametrize(("name", "suite"), STOPPED)
-def test_a_run_that_was_stopped_goes_on_and_says_exactly_the_same(name: str, suite: Suite, scene: Scene, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_goes_on_and_says_exactly_the_same(
+    name: str, suite: Suite, scene: Scene, tmp_path: Path
+) -> None:
     order = ("stone", "cloth", "sky") if suite == "cil" else ORDER
     plan, part = plan_of(suite, name, order), tmp_path / "part.npz"
 
@@ -197,7 +219,9 @@ def test_what_was_learned_is_not_learned_again(scene: Scene, tmp_path: Path) -> 
 
 def test_a_part_of_other_tasks_is_refused(scene: Scene, tmp_path: Path) -> None:
     run(plan_of(), scene.material, Oracle(), tmp_path / "part.npz")
-    with pytest.raises(UsageError, match=r"part\.npz: expected the tasks cloth, stone, found stone, cloth; take another --out"):
+    with pytest.raises(
+        UsageError, match=r"part\.npz: expected the tasks cloth, stone, found stone, cloth; take another --out"
+    ):
         run(plan_of(order=("cloth", "stone")), scene.material, Oracle(), tmp_path / "part.npz")
 
 
@@ -248,6 +272,12 @@ def test_every_plan_of_a_folder_has_a_file_name_of_its_own() -> None:
 def test_a_run_comes_back_from_its_file_and_another_file_is_refused(scene: Scene, tmp_path: Path) -> None:
     found = run(plan_of("cil"), scene.material, Oracle(), tmp_path / "part.npz")
     assert Run.from_json(found.to_json(), "here") == found
-    for text in ("", "[]", "{}", found.to_json()[:-1], found.to_json().replace('"format_version": 1', '"format_version": 2')):
+    for text in (
+        "",
+        "[]",
+        "{}",
+        found.to_json()[:-1],
+        found.to_json().replace('"format_version": 1', '"format_version": 2'),
+    ):
         with pytest.raises(DamagedError, match="here: not a run of this version"):
             Run.from_json(text, "here")

@@ -1,4 +1,5 @@
-"""The options of where the text tower is adapted: orthonormal bases, the budget of numbers they promise, and what they keep still."""
+"""The options of where the text tower is adapted: orthonormal bases, the budget of numbers they promise, and what
+they keep still."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from edge_nusa.device.learning import tails
 from edge_nusa.model import null_space
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.device.learning import tails
 from edge_nusa.research.learners import subspaces
 
 RANK = 26
@@ -60,14 +61,19 @@ def test_covariance_directions_answer_old_prompts_less_than_the_weights_own_tail
     tail = tails.build_tail(bundle, "text", {})
     inputs: dict[str, np.ndarray] = {}
     matrix = "text.2.v"
-    hook = tails.linear(tail, matrix).register_forward_pre_hook(lambda layer, given: inputs.update({matrix: given[0].flatten(0, -2).numpy()}))
+    hook = tails.linear(tail, matrix).register_forward_pre_hook(
+        lambda layer, given: inputs.update({matrix: given[0].flatten(0, -2).numpy()})
+    )
     from edge_nusa.model.text_encoder import TextEncoder
 
     hidden, last = TextEncoder(bundle, 1).hidden([f"a photo of a {noun}." for noun in bundle.vocabulary[0][1000:1100]])
     with torch.no_grad():
         tail(torch.from_numpy(hidden), torch.from_numpy(last))
     hook.remove()
-    energy = {name: float(np.square(inputs[matrix] @ bases(name, bundle)[matrix][1]).sum()) for name in ("covariance", "last-2")}
+    energy = {
+        name: float(np.square(inputs[matrix] @ bases(name, bundle)[matrix][1]).sum())
+        for name in ("covariance", "last-2")
+    }
     assert energy["covariance"] < 0.5 * energy["last-2"], energy
 
 
@@ -76,6 +82,8 @@ def test_the_gradients_own_directions_are_chosen(bundle: Bundle) -> None:
     matrix, generator = "text.1.q", np.random.default_rng(0)
     rows, columns = (np.linalg.qr(generator.normal(size=(2 * RANK, RANK)))[0] for _ in range(2))
     gradient = rows @ np.diag(np.linspace(1, 2, RANK)) @ columns.T
-    left, right = subspaces.by_gradient({matrix: gradient}, {matrix: wide[matrix]})(torch.nn.Module(), bundle, {}, RANK)[matrix]
+    left, right = subspaces.by_gradient({matrix: gradient}, {matrix: wide[matrix]})(
+        torch.nn.Module(), bundle, {}, RANK
+    )[matrix]
     np.testing.assert_allclose(left @ left.T, wide[matrix][0] @ rows @ rows.T @ wide[matrix][0].T, atol=1e-8)
     np.testing.assert_allclose(right @ right.T, wide[matrix][1] @ columns @ columns.T @ wide[matrix][1].T, atol=1e-8)

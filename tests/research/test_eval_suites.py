@@ -1,4 +1,5 @@
-"""`edge-nusa eval` as a whole: which runs a command does, that it does each once, and what it says of a command that it refuses."""
+"""`edge-nusa eval` as a whole: which runs a command does, that it does each once, and what it says of a command that
+it refuses."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ from conftest import command, environment, run_cli
 from eval_pictures import SETS, draw_sets
 
 from edge_nusa.cli.main import app
-from edge_nusa.research.protocol import suites
-from edge_nusa.research.learners.learners import Gradient
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, UsageError
 from edge_nusa.research.figures.metrics import frozen_transfer, last, matrix_of, transfer
+from edge_nusa.research.learners.learners import Gradient
+from edge_nusa.research.protocol import suites
 from edge_nusa.research.protocol.runs import Run, read_runs
 from edge_nusa.research.protocol.suites import Settings, class_order, evaluate, told
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, UsageError
 
 FILES = ["results.json", "results.csv", "results.md", "results.html"]
 
@@ -39,7 +40,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(data: Path, tmp_path: Path) -> Settings:
     """Two learned sets and one that never is, with the two quickest learners."""
-    return Settings("mtil", data, tmp_path / "out", ("frozen", "ridge"), (2,), 1, sets=("stone", "cloth"), never="sky", steps=2, cache=data.parent / "cache")
+    return Settings(
+        "mtil",
+        data,
+        tmp_path / "out",
+        ("frozen", "ridge"),
+        (2,),
+        1,
+        sets=("stone", "cloth"),
+        never="sky",
+        steps=2,
+        cache=data.parent / "cache",
+    )
 
 
 def done(settings: Settings) -> list[Run]:
@@ -58,14 +70,22 @@ def test_a_command_does_every_learner_seed_shot_and_order_and_writes_the_report(
     assert [file.name for file in files] == FILES and all(file.stat().st_size > 500 for file in files)
     found = runs_of(asked)
     keys = {(found.learner, found.shots, found.seed, found.order_name) for found in found}
-    assert keys == {(learner, shots, seed, f"random:{i}") for learner in ("frozen", "ridge") for shots in (1, 2) for seed in (3, 4) for i in (0, 1)}
+    assert keys == {
+        (learner, shots, seed, f"random:{i}")
+        for learner in ("frozen", "ridge")
+        for shots in (1, 2)
+        for seed in (3, 4)
+        for i in (0, 1)
+    }
     assert len(found) == 16
     assert {found.order for found in found} == {("stone", "cloth"), ("cloth", "stone")}
     assert all(run.retention[0] is not None for run in found)
     assert not list((asked.out / "parts").iterdir())
 
 
-def test_finished_runs_are_not_done_twice_and_further_ones_join_them(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_runs_are_not_done_twice_and_further_ones_join_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = done(settings)
     ran: list[str] = []
     do = suites._do
@@ -83,7 +103,9 @@ def test_finished_runs_are_not_done_twice_and_further_ones_join_them(settings: S
     assert [run for run in after if run.learner != "head"] == before and len(after) == 3
 
 
-def test_a_command_that_stopped_goes_on_after_its_last_whole_task(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_stopped_goes_on_after_its_last_whole_task(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = replace(settings, learners=("text-only",))
     whole = done(replace(asked, out=settings.out.parent / "whole"))
     learn, learned = Gradient.learn, []
@@ -123,7 +145,11 @@ def test_a_run_is_kept_before_its_part_is_removed(settings: Settings, monkeypatc
         ("image_blocks", 1, "begun with image_blocks None, now it is 1"),
         ("never", "", "begun with never 'sky', now it is ''"),
         ("sets", ("stone",), r"begun with sets \['cloth', 'stone'\], now it is \['stone'\]"),
-        ("sets", ("cloth", "stone"), r"frozen-2shots-seed0-given.json: expected the tasks cloth, stone, found stone, cloth; take another --out"),
+        (
+            "sets",
+            ("cloth", "stone"),
+            r"frozen-2shots-seed0-given.json: expected the tasks cloth, stone, found stone, cloth; take another --out",
+        ),
     ],
 )
 def test_other_settings_in_one_folder_are_refused(name: str, value: object, message: str, settings: Settings) -> None:
@@ -163,8 +189,16 @@ def test_what_differs_from_command_to_command_is_no_other_setting(settings: Sett
         ({"order": "backwards"}, UsageError, "--order: expected I, II, given"),
         ({"order": "I"}, UsageError, "--order I: expected only sets of aircraft"),
         ({"suite": "cil"}, UsageError, "eval cil cuts the classes of one set into steps; .* found stone, cloth"),
-        ({"suite": "cil", "sets": ("stone",), "steps_of_classes": (4,)}, UsageError, "--class-steps 4: the set stone has 3 classes"),
-        ({"suite": "cil", "sets": ("stone",), "steps_of_classes": (0,)}, UsageError, "--class-steps 0: .* expected from 1"),
+        (
+            {"suite": "cil", "sets": ("stone",), "steps_of_classes": (4,)},
+            UsageError,
+            "--class-steps 4: the set stone has 3 classes",
+        ),
+        (
+            {"suite": "cil", "sets": ("stone",), "steps_of_classes": (0,)},
+            UsageError,
+            "--class-steps 0: .* expected from 1",
+        ),
     ],
 )
 def test_a_command_that_does_not_fit_is_refused_before_anything_is_computed(
@@ -176,7 +210,9 @@ def test_a_command_that_does_not_fit_is_refused_before_anything_is_computed(
 
 
 def test_cil_cuts_one_set_into_steps_of_all_its_classes(settings: Settings) -> None:
-    asked = replace(settings, suite="cil", sets=("stone",), steps_of_classes=(3, 2), never="", learners=("ridge",), order="random:2")
+    asked = replace(
+        settings, suite="cil", sets=("stone",), steps_of_classes=(3, 2), never="", learners=("ridge",), order="random:2"
+    )
     found = done(asked)
     assert [(run.order, run.order_name) for run in found] == [
         (("step 1", "step 2"), "random:0"), (("step 1", "step 2"), "random:1"),
@@ -184,7 +220,9 @@ def test_cil_cuts_one_set_into_steps_of_all_its_classes(settings: Settings) -> N
     ]  # fmt: skip
     for run in found:
         assert run.accuracy[0] == (None,) * len(run.order) and run.joint[0] is None
-        assert all((run.accuracy[t][j] is None) == (j >= t) for t in range(len(run.order) + 1) for j in range(len(run.order)))
+        assert all(
+            (run.accuracy[t][j] is None) == (j >= t) for t in range(len(run.order) + 1) for j in range(len(run.order))
+        )
         assert run.joint[1] == run.accuracy[1][0]
     # after all classes were seen, neither how they were cut nor their order matters to sums
     assert len({run.joint[-1] for run in found}) == 1
@@ -230,19 +268,37 @@ def test_the_report_says_how_it_was_made_and_names_no_path(settings: Settings) -
         (["cil", "--class-steps", "-1"], "--class-steps: expected whole numbers"),
     ],
 )
-def test_words_that_the_command_does_not_know_are_named(words: list[str], message: str, data: Path, tmp_path: Path) -> None:
+def test_words_that_the_command_does_not_know_are_named(
+    words: list[str], message: str, data: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=message):
         app(["eval", *words, "--data", str(data), "--out", str(tmp_path / "out")], standalone_mode=False)
     assert not (tmp_path / "out").exists()
 
 
 def words(data: Path, out: Path, *more: str) -> list[str | Path]:
-    return ["eval", "mtil", "--data", data, "--out", out, "--sets", "stone, cloth", "--never", "sky", "--shots", "2", *more]
+    return [
+        "eval",
+        "mtil",
+        "--data",
+        data,
+        "--out",
+        out,
+        "--sets",
+        "stone, cloth",
+        "--never",
+        "sky",
+        "--shots",
+        "2",
+        *more,
+    ]
 
 
 @pytest.mark.slow
 def test_eval_in_a_fresh_process_writes_all_its_files(data: Path, tmp_path: Path) -> None:
-    ended = run_cli(*words(data, tmp_path / "out", "--learners", "frozen,ridge,default", "--steps", "2"), "--format", "json")
+    ended = run_cli(
+        *words(data, tmp_path / "out", "--learners", "frozen,ridge,default", "--steps", "2"), "--format", "json"
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
     printed = json.loads(ended.stdout)
     assert printed == json.loads((tmp_path / "out" / "results.json").read_text())
@@ -250,13 +306,21 @@ def test_eval_in_a_fresh_process_writes_all_its_files(data: Path, tmp_path: Path
     assert {tuple(run["order"]) for run in printed["runs"]} == {("stone", "cloth")}
     with (tmp_path / "out" / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["learner"] for row in rows} == {"frozen", "ridge", "default"} and {row["metric"] for row in rows} >= {"transfer", "average", "last"}
+    assert {row["learner"] for row in rows} == {"frozen", "ridge", "default"} and {row["metric"] for row in rows} >= {
+        "transfer",
+        "average",
+        "last",
+    }
     assert "| default |" in (tmp_path / "out" / "results.md").read_text()
     assert (tmp_path / "out" / "results.html").read_text().startswith("<!DOCTYPE html>")
     again = run_cli(*words(data, tmp_path / "out", "--learners", "frozen", "--steps", "2"), "--format", "human")
     assert again.returncode == 0 and "## " in again.stdout and "results.html" in again.stdout
     refused = run_cli(*words(data, tmp_path / "out", "--learners", "frozen", "--steps", "3"))
-    assert refused.returncode == 2 and "begun with steps 2, now it is 3" in refused.stderr and refused.stderr.count("\n") == 1
+    assert (
+        refused.returncode == 2
+        and "begun with steps 2, now it is 3" in refused.stderr
+        and refused.stderr.count("\n") == 1
+    )
 
 
 @pytest.mark.slow
@@ -265,7 +329,9 @@ def test_eval_killed_in_a_task_is_finished_by_the_same_command(data: Path, tmp_p
     whole = run_cli(*words(data, tmp_path / "whole", *more))
     assert whole.returncode == 0, whole.stderr
     part = tmp_path / "out" / "parts" / "mtil-text-only-2shots-seed0-given.npz"
-    running = subprocess.Popen(command(*words(data, tmp_path / "out", *more)), env=environment(), stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        command(*words(data, tmp_path / "out", *more)), env=environment(), stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while not part.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -276,7 +342,8 @@ def test_eval_killed_in_a_task_is_finished_by_the_same_command(data: Path, tmp_p
     ended = run_cli(*words(data, tmp_path / "out", *more))
     assert ended.returncode == 0, ended.stderr
     one, other = (
-        [replace(found, seconds=(), peak_rss_bytes=0) for found in read_runs(tmp_path / name / "runs")] for name in ("whole", "out")
+        [replace(found, seconds=(), peak_rss_bytes=0) for found in read_runs(tmp_path / name / "runs")]
+        for name in ("whole", "out")
     )
     assert one == other and len(one) == 2
     assert learned and not part.exists()
@@ -284,9 +351,13 @@ def test_eval_killed_in_a_task_is_finished_by_the_same_command(data: Path, tmp_p
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_default_beats_ridge_on_real_pictures_and_keeps_what_the_untouched_model_knew(data_folder: Path, tmp_path: Path) -> None:
+def test_default_beats_ridge_on_real_pictures_and_keeps_what_the_untouched_model_knew(
+    data_folder: Path, tmp_path: Path
+) -> None:
     sets = ("caltech101", "mnist", "rsscn7")
-    asked = Settings("mtil", data_folder, tmp_path, ("frozen", "ridge", "default"), (16,), 1, sets=sets, steps=20, test_limit=50)
+    asked = Settings(
+        "mtil", data_folder, tmp_path, ("frozen", "ridge", "default"), (16,), 1, sets=sets, steps=20, test_limit=50
+    )
     evaluate(asked, lambda what, count, total: None)
     accuracy = {found.learner: matrix_of(found.accuracy) for found in read_runs(tmp_path / "runs")}
     lasts = {learner: last(rows) or 0 for learner, rows in accuracy.items()}

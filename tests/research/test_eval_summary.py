@@ -1,4 +1,5 @@
-"""Medians and spreads over runs, what is grouped and what is refused, and differences between learners on equal seeds and orders."""
+"""Medians and spreads over runs, what is grouped and what is refused, and differences between learners on equal
+seeds and orders."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_nusa.research.protocol.runs import Run
-from edge_nusa.research.figures.summary import METRICS, Spread, figures_of, paired, spread, summarised
 from edge_nusa.errors import InputError
+from edge_nusa.research.figures.summary import METRICS, Spread, figures_of, paired, spread, summarised
+from edge_nusa.research.protocol.runs import Run
 
 
 def mtil(learner: str = "ours", seed: int = 0, order_name: str = "I", last: float = 80.0, shots: int = 5) -> Run:
@@ -29,15 +30,43 @@ def cil(steps: int, learner: str = "ours", seed: int = 0) -> Run:
     joint = (None, *(90.0 - row for row in range(1, steps + 1)))
     blank = (None,) * (steps + 1)
     order = tuple(f"step {number}" for number in range(steps))
-    return Run("cil", learner, 0, seed, "given", order, accuracy, joint, blank, blank, blank, (1.0,) * steps, (8,) * steps, 2**20, 7)
+    return Run(
+        "cil",
+        learner,
+        0,
+        seed,
+        "given",
+        order,
+        accuracy,
+        joint,
+        blank,
+        blank,
+        blank,
+        (1.0,) * steps,
+        (8,) * steps,
+        2**20,
+        7,
+    )
 
 
 def test_a_run_has_each_figure_in_its_unit() -> None:
     assert figures_of(mtil()) == {
-        "transfer": 46.0, "average": 74.0, "last": 80.0, "forgetting": 10.0, "retention": 58.0, "retention_frozen": 60.0, "ece": 6.0, "auroc": 75.0,
-        "frozen_transfer": 50.0, "frozen_last": 40.0, "seconds_per_task": 3.0, "peak_rss_mib": 300.0, "state_kib": 3.0, "state_growth_kib": 2.0,
+        "transfer": 46.0,
+        "average": 74.0,
+        "last": 80.0,
+        "forgetting": 10.0,
+        "retention": 58.0,
+        "retention_frozen": 60.0,
+        "ece": 6.0,
+        "auroc": 75.0,
+        "frozen_transfer": 50.0,
+        "frozen_last": 40.0,
+        "seconds_per_task": 3.0,
+        "peak_rss_mib": 300.0,
+        "state_kib": 3.0,
+        "state_growth_kib": 2.0,
         "trained_numbers": 640.0,
-    }  # fmt: skip
+    }
 
 
 def test_class_incremental_figures_are_joint_and_have_no_transfer() -> None:
@@ -64,7 +93,13 @@ def test_medians_and_quartiles_are_over_the_runs_of_one_learner() -> None:
 def test_learners_shots_and_step_counts_are_never_mixed() -> None:
     runs = [mtil(), mtil("theirs"), mtil(shots=16), cil(2), cil(3)]
     groups = [(s.group.suite, s.group.shots, s.group.steps, s.group.learner) for s in summarised(runs)]
-    assert groups == [("cil", 0, 2, "ours"), ("cil", 0, 3, "ours"), ("mtil", 5, 2, "ours"), ("mtil", 5, 2, "theirs"), ("mtil", 16, 2, "ours")]
+    assert groups == [
+        ("cil", 0, 2, "ours"),
+        ("cil", 0, 3, "ours"),
+        ("mtil", 5, 2, "ours"),
+        ("mtil", 5, 2, "theirs"),
+        ("mtil", 16, 2, "ours"),
+    ]
 
 
 def test_a_figure_that_only_some_runs_have_says_of_how_many_it_is() -> None:

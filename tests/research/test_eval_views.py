@@ -1,4 +1,5 @@
-"""Views: what the harness feeds its learners is what the product's own extraction and text encoder give, computed once."""
+"""Views: what the harness feeds its learners is what the product's own extraction and text encoder give, computed
+once."""
 
 from __future__ import annotations
 
@@ -12,14 +13,14 @@ import torch
 from eval_pictures import draw, draw_sets
 from PIL import Image
 
+from edge_nusa.device.asking.features import extract, limits
+from edge_nusa.device.learning import tails
+from edge_nusa.errors import InputError
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.device.learning import tails
+from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.datasets import DataSet, find_sets
 from edge_nusa.research.data.views import View, Viewer
-from edge_nusa.device.asking.features import extract, limits
-from edge_nusa.errors import InputError
-from edge_nusa.model.text_encoder import TextEncoder
 
 CLOSE = 1e-5
 """The trunk's batches differ, and with them the order of sums."""
@@ -38,7 +39,11 @@ def dataset(tmp_path: Path) -> DataSet:
 
 
 def made(viewer: Viewer, dataset: DataSet, needed: Sequence[int] | None = None) -> View:
-    return viewer.view(dataset, np.arange(len(dataset.pictures)) if needed is None else np.array(needed), lambda what, done, total: None)
+    return viewer.view(
+        dataset,
+        np.arange(len(dataset.pictures)) if needed is None else np.array(needed),
+        lambda what, done, total: None,
+    )
 
 
 def paths_of(dataset: DataSet) -> list[Path]:
@@ -56,7 +61,9 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "open_session", refuse)
 
 
-def test_a_view_holds_what_the_product_extracts_from_the_same_files(bundle: Bundle, dataset: DataSet, tmp_path: Path) -> None:
+def test_a_view_holds_what_the_product_extracts_from_the_same_files(
+    bundle: Bundle, dataset: DataSet, tmp_path: Path
+) -> None:
     view = made(Viewer(bundle, tmp_path / "cache", 1, 6), dataset)
     session = sessions.open_session(bundle, "image_trunk", 1)
     expected = extract(session, bundle, paths_of(dataset), limits(bundle, None, 5), True, lambda done, total: None)
@@ -83,7 +90,9 @@ def test_only_the_pictures_asked_for_have_a_row(bundle: Bundle, dataset: DataSet
     assert np.abs(view.embeddings(np.array([12, 4])) - whole.embeddings(np.array([12, 4]))).max() < CLOSE
 
 
-def test_a_second_view_reads_the_cache_and_opens_no_trunk(bundle: Bundle, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_view_reads_the_cache_and_opens_no_trunk(
+    bundle: Bundle, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = made(Viewer(bundle, tmp_path / "cache", 1, 0), dataset)
     closed(monkeypatch)
     again = made(Viewer(bundle, tmp_path / "cache", 1, 0), dataset)
@@ -93,7 +102,9 @@ def test_a_second_view_reads_the_cache_and_opens_no_trunk(bundle: Bundle, datase
         made(Viewer(bundle, tmp_path / "empty", 1, 0), dataset)
 
 
-def test_only_a_picture_whose_content_changed_is_computed_again(bundle: Bundle, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_picture_whose_content_changed_is_computed_again(
+    bundle: Bundle, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = made(Viewer(bundle, tmp_path / "cache", 1, 0), dataset)
     draw(paths_of(dataset)[5], (0, 200, 0), 99)
     seen: list[int] = []
@@ -117,7 +128,9 @@ def test_a_file_of_the_same_content_shares_a_row(bundle: Bundle, dataset: DataSe
     assert view.place[7] == view.place[2] and len(set(view.place.tolist())) == 15
 
 
-def test_unreadable_pictures_have_no_place_and_the_others_keep_theirs(bundle: Bundle, dataset: DataSet, tmp_path: Path) -> None:
+def test_unreadable_pictures_have_no_place_and_the_others_keep_theirs(
+    bundle: Bundle, dataset: DataSet, tmp_path: Path
+) -> None:
     whole = made(Viewer(bundle, tmp_path / "cache", 1, 0), dataset)
     paths = paths_of(dataset)
     paths[0].write_bytes(b"no picture")
@@ -137,9 +150,13 @@ def test_a_set_without_any_readable_picture_is_refused(bundle: Bundle, dataset: 
         made(Viewer(bundle, tmp_path / "cache", 1, 0), dataset)
 
 
-def test_pixels_that_come_as_arrays_give_what_their_file_gives(bundle: Bundle, dataset: DataSet, tmp_path: Path) -> None:
+def test_pixels_that_come_as_arrays_give_what_their_file_gives(
+    bundle: Bundle, dataset: DataSet, tmp_path: Path
+) -> None:
     arrays = replace(dataset, pictures=[np.asarray(Image.open(path).convert("RGB")) for path in paths_of(dataset)])
-    by_file, by_array = (made(Viewer(bundle, tmp_path / name, 1, 0), each) for name, each in (("a", dataset), ("b", arrays)))
+    by_file, by_array = (
+        made(Viewer(bundle, tmp_path / name, 1, 0), each) for name, each in (("a", dataset), ("b", arrays))
+    )
     assert np.abs(by_file.embeddings(np.arange(16)) - by_array.embeddings(np.arange(16))).max() < CLOSE
 
 
@@ -157,8 +174,12 @@ def test_part_renumbers_its_classes_in_the_order_given(bundle: Bundle, tmp_path:
     assert part.place is view.place
 
 
-@pytest.mark.parametrize("templates", [("a photo of a {}.",), ("a {} texture", "the {}", "a long and blurry photo of a {} on a wall.")])
-def test_anchors_and_hidden_states_are_the_text_encoders(templates: tuple[str, ...], bundle: Bundle, dataset: DataSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "templates", [("a photo of a {}.",), ("a {} texture", "the {}", "a long and blurry photo of a {} on a wall.")]
+)
+def test_anchors_and_hidden_states_are_the_text_encoders(
+    templates: tuple[str, ...], bundle: Bundle, dataset: DataSet, tmp_path: Path
+) -> None:
     view = made(Viewer(bundle, tmp_path / "cache", 1, 0), replace(dataset, templates=templates))
     text = TextEncoder(bundle, 1)
     tail = text.tail({})
@@ -171,7 +192,9 @@ def test_anchors_and_hidden_states_are_the_text_encoders(templates: tuple[str, .
 
 
 @pytest.mark.parametrize("blocks", [1, 4, 6, 99])
-def test_tokens_in_front_of_the_last_blocks_lead_to_the_frozen_embedding(blocks: int, bundle: Bundle, dataset: DataSet, tmp_path: Path) -> None:
+def test_tokens_in_front_of_the_last_blocks_lead_to_the_frozen_embedding(
+    blocks: int, bundle: Bundle, dataset: DataSet, tmp_path: Path
+) -> None:
     view = made(Viewer(bundle, tmp_path / "cache", 1, blocks), dataset, [0, 9, 15])
     assert view.tokens is not None
     tail = tails.build_tail(bundle, "image", {})
@@ -180,7 +203,9 @@ def test_tokens_in_front_of_the_last_blocks_lead_to_the_frozen_embedding(blocks:
         for block in list(tail.blocks.values())[-blocks:]:  # type: ignore[operator,union-attr]
             hidden = block(hidden)
         found = torch.nn.functional.normalize(tail.ln_post(hidden[:, 0]) @ tail.proj, dim=-1)  # type: ignore[operator]
-    assert np.abs(found.numpy() - view.embeddings(np.array([0, 9, 15]))).max() < 5e-3, "float16 tokens keep about three digits"
+    assert np.abs(found.numpy() - view.embeddings(np.array([0, 9, 15]))).max() < 5e-3, (
+        "float16 tokens keep about three digits"
+    )
 
 
 def test_caches_of_other_depths_do_not_mix(bundle: Bundle, dataset: DataSet, tmp_path: Path) -> None:

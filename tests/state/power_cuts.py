@@ -1,7 +1,10 @@
-"""What a power cut leaves: the changes of the disk in a command are written down once, and any beginning of them is done again without what was not synced.
+"""What a power cut leaves: the changes of the disk in a command are written down once, and any beginning of them is
+done again without what was not synced.
 
-A file's bytes are safe once the file was synced, a name (made, renamed, linked, removed) once its folder was. What is not safe
-may be there or not, and bytes may be there in part: `DAMAGES` are the ways in which a file that was not synced is found.
+A file's bytes are safe once the file was synced, a name (made, renamed, linked, removed) once its folder was. What is
+not safe
+may be there or not, and bytes may be there in part: `DAMAGES` are the ways in which a file that was not synced is
+found.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ TWO_NAMES = {"rename", "replace", "link", "symlink"}
 
 @dataclass(frozen=True)
 class Change:
-    """verb: make, write, fsync, rename, link, symlink, mkdir, unlink or rmdir; path: what it is done to, relative to the folder
+    """verb: make, write, fsync, rename, link, symlink, mkdir, unlink or rmdir; path: what it is done to, relative to
+    the folder
     that is watched; other: the new name; data: the bytes written, or what a link says."""
 
     verb: str
@@ -55,7 +59,11 @@ class Watch:
 
     def place(self, path: Any, folder: int | None = None) -> str:
         """The absolute path of what a call names, perhaps below an opened folder."""
-        return os.path.join(self.files.get(folder, "/"), os.fspath(path)) if folder is not None else os.path.abspath(os.fspath(path))
+        return (
+            os.path.join(self.files.get(folder, "/"), os.fspath(path))
+            if folder is not None
+            else os.path.abspath(os.fspath(path))
+        )
 
     def relative(self, path: str) -> str | None:
         """The path below the folder, None elsewhere."""
@@ -71,13 +79,18 @@ class Watch:
     def add_hidden(self, path: str) -> None:
         """Write down a file's bytes that did not come through os.write."""
         name = self.relative(path)
-        if name is not None and os.path.isfile(path) and not any(change.verb == "write" and change.path == name for change in self.changes):
+        if (
+            name is not None
+            and os.path.isfile(path)
+            and not any(change.verb == "write" and change.path == name for change in self.changes)
+        ):
             self.add("write", path, data=Path(path).read_bytes())
 
 
 @contextmanager
 def watched(folder: Path) -> Iterator[list[Change]]:
-    """Writes down every change below the folder that goes through the module os. What a library writes otherwise (python-tuf, by
+    """Writes down every change below the folder that goes through the module os. What a library writes otherwise
+    (python-tuf, by
     a Python file) is written down as bytes that were never synced, when the file gets its name."""
     watch, real = Watch(folder), {name: getattr(os, name) for name in ["open", "write", "fsync", *NAMES]}
 
@@ -125,12 +138,14 @@ def watched(folder: Path) -> Iterator[list[Change]]:
 
 
 def moments(changes: list[Change]) -> list[int]:
-    """How many changes are done when the power goes: just before each that makes something safe or gives a name, and after all."""
+    """How many changes are done when the power goes: just before each that makes something safe or gives a name, and
+    after all."""
     return [index for index, change in enumerate(changes) if change.verb in MOMENTS] + [len(changes)]
 
 
 def cut(folder: Path, changes: list[Change], damage: str) -> bool:
-    """Do these changes below the folder as a power cut after the last of them leaves them; False where `damage` damages nothing.
+    """Do these changes below the folder as a power cut after the last of them leaves them; False where `damage`
+    damages nothing.
 
     The folder must be as it was before the first of them.
     """
@@ -138,7 +153,9 @@ def cut(folder: Path, changes: list[Change], damage: str) -> bool:
     unsafe: dict[str, bytes] = {}
     for index, change in enumerate(changes):
         if index not in lost:
-            with suppress(OSError) if lost else nullcontext():  # what was done below a name that was lost cannot be done again
+            with (
+                suppress(OSError) if lost else nullcontext()
+            ):  # what was done below a name that was lost cannot be done again
                 _do(folder, change, unsafe)
     if damage == NAMES_LOST:
         return bool(lost)

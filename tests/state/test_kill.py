@@ -14,9 +14,9 @@ from state_chains import exit_status, in_child
 
 from edge_nusa.cli.main import app
 from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge.knowledge import FILES, load
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.device.workplace import Workplace
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,19 @@ def learn_here(state: Path, folder: Path, seed: int) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    words = ["learn", "--images", str(folder), "--label", "gravel", "--state", str(state), "--steps", "5", "--threads", "1"]
+    words = [
+        "learn",
+        "--images",
+        str(folder),
+        "--label",
+        "gravel",
+        "--state",
+        str(state),
+        "--steps",
+        "5",
+        "--threads",
+        "1",
+    ]
     app([*words, "--seed", str(seed)], standalone_mode=False)
 
 
@@ -54,7 +66,8 @@ def killed_after(pid: int, seconds: float) -> tuple[int, float]:
 @pytest.fixture(scope="module", autouse=True)
 def _torch_is_imported_before_the_forks() -> None:
     """Only imported: a process that has run torch's or onnxruntime's threads must not fork."""
-    from edge_nusa.device.learning import learn, train_cores as train  # noqa: F401
+    from edge_nusa.device.learning import learn  # noqa: F401
+    from edge_nusa.device.learning import train_cores as train
 
 
 def test_a_killed_learn_leaves_the_old_generation_or_the_new_one(taught: Path, pictures: DemoPictures) -> None:
@@ -87,7 +100,9 @@ def test_a_killed_learn_leaves_the_old_generation_or_the_new_one(taught: Path, p
     assert killed == KILLS and kept_old > 0
     report = answer_of("learn", "--images", folder, "--label", "gravel", "--state", taught, "--steps", "3")
     assert report["generation"] > number
-    assert not [path for path in (taught / "generations").iterdir() if not path.name.isdecimal()], "leftovers of killed writers"
+    assert not [path for path in (taught / "generations").iterdir() if not path.name.isdecimal()], (
+        "leftovers of killed writers"
+    )
 
 
 def tasks_in(files: dict[str, bytes]) -> int:

@@ -1,4 +1,5 @@
-"""A power cut in learn, undo, forget, push, pull, merge and publish: whatever was not synced is lost, and the state is the old or the new."""
+"""A power cut in learn, undo, forget, push, pull, merge and publish: whatever was not synced is lost, and the state
+is the old or the new."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def cases_of(world: World, started: Path, command: str) -> Iterator[tuple[int, s
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_power_cut_leaves_the_old_or_the_new_and_the_next_command_works(model: tuple[Path, World], started: Path, command: str) -> None:
+def test_a_power_cut_leaves_the_old_or_the_new_and_the_next_command_works(
+    model: tuple[Path, World], started: Path, command: str
+) -> None:
     world, count = again(model, command), 0
     for done, damage in cases_of(world, started, command):
         count += 1
@@ -62,7 +65,9 @@ def test_a_power_cut_leaves_the_old_or_the_new_and_the_next_command_works(model:
     assert count > FEWEST_CASES[command]
 
 
-def test_without_syncing_a_power_cut_does_harm_so_the_syncs_are_what_is_tested(model: tuple[Path, World], started: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_syncing_a_power_cut_does_harm_so_the_syncs_are_what_is_tested(
+    model: tuple[Path, World], started: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = again(model, "learn")
     real: Callable[..., None] = durable.write_file
 

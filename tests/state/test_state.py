@@ -48,7 +48,9 @@ def test_folders_and_files_belong_to_the_user_alone_and_hold_no_path(tmp_path: P
     assert sorted(path.name for path in state.folder.iterdir()) == ["CURRENT", "generations", "lock"]
 
 
-def test_nothing_is_renamed_before_it_is_synced_and_every_rename_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_renamed_before_it_is_synced_and_every_rename_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = chain(tmp_path, 1)
     trace: list[str] = []
 
@@ -168,7 +170,9 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("lost", range(1, 21))
-def test_any_one_of_twenty_generations_can_be_lost(twenty: Path, tmp_path: Path, lost: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_any_one_of_twenty_generations_can_be_lost(
+    twenty: Path, tmp_path: Path, lost: int, caplog: pytest.LogCaptureFixture
+) -> None:
     state = State(shutil.copytree(twenty, tmp_path / "state"), BASIS)
     shutil.rmtree(state.folder / "generations" / f"{lost:06d}", ignore_errors=True)
     if lost == 20:

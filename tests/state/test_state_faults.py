@@ -131,7 +131,9 @@ def test_killed_at_any_operation_the_old_or_the_new_state_is_whole(quick_path: P
 @pytest.mark.parametrize("how_long", ["once", "for ever"])
 @pytest.mark.parametrize("code", ERRORS, ids=lambda code: errno.errorcode[code])
 @cases
-def test_refused_at_any_operation_the_error_is_ours_and_the_state_is_whole(quick_path: Path, case: str, code: int, how_long: str) -> None:
+def test_refused_at_any_operation_the_error_is_ours_and_the_state_is_whole(
+    quick_path: Path, case: str, code: int, how_long: str
+) -> None:
     length, action, old, new = CASES[case]
     fresh = prepared(quick_path, length)
     for point in itertools.count(1):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from state_chains import BASIS, chain, commit, exit_status, files_of, in_child
 
-from edge_nusa.files import durable
 from edge_nusa.errors import ResourceError
+from edge_nusa.files import durable
 from edge_nusa.state.state import State
 
 
@@ -19,7 +19,10 @@ def test_a_writer_waits_for_another_process_and_then_says_so(tmp_path: Path) -> 
     with state.writer():
 
         def work() -> None:
-            with pytest.raises(ResourceError, match="another process writing; wait"), State(tmp_path, BASIS).writer(0.1):
+            with (
+                pytest.raises(ResourceError, match="another process writing; wait"),
+                State(tmp_path, BASIS).writer(0.1),
+            ):
                 pass
 
         assert exit_status(in_child(work)) == 0
@@ -65,7 +68,9 @@ def test_a_reader_never_fails_while_a_writer_commits_and_undoes(tmp_path: Path) 
     assert reader.current() is not None
 
 
-def test_a_snapshot_starts_again_when_its_generation_is_pruned_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_starts_again_when_its_generation_is_pruned_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = chain(tmp_path, 1)
     real = durable.read_at_most
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from conftest import THREE, answer_of, bytes_of
 
-from edge_nusa.files import tensor_file
-from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.files import tensor_file
 from edge_nusa.knowledge.head import features
 from edge_nusa.knowledge.knowledge import Knowledge, Label, load, nothing, to_files
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.state.state import State
 
 BYTES_A_LABEL = 3000
@@ -32,12 +32,15 @@ def bundle() -> Bundle:
 
 
 def taught_more(knowledge: Knowledge, generator: np.random.Generator) -> Knowledge:
-    """The knowledge after one more task of two labels and PICTURES_A_TASK random pictures, every array full of numbers."""
+    """The knowledge after one more task of two labels and PICTURES_A_TASK random pictures, every array full of
+    numbers."""
     known, embed = len(knowledge.labels), knowledge.frozen_anchors.shape[1]
     taps = generator.standard_normal((PICTURES_A_TASK, len(knowledge.head.gram) - 1)).astype(np.float32)
     columns = known + np.arange(PICTURES_A_TASK) % 2
     anchors = generator.standard_normal((known + 2, embed)).astype(np.float32)
-    rows = [{"label": f"label {known + i}", "images": 9, "accuracy_before": 50.0, "accuracy_after": 100.0} for i in range(2)]
+    rows = [
+        {"label": f"label {known + i}", "images": 9, "accuracy_before": 50.0, "accuracy_after": 100.0} for i in range(2)
+    ]
     return Knowledge(
         knowledge.recipe,
         (*knowledge.labels, Label(f"label {known}", 10), Label(f"label {known + 1}", 9)),
@@ -76,10 +79,16 @@ def test_only_labels_make_a_generation_larger(chain: tuple[State, dict[int, dict
 
 def test_the_size_does_not_depend_on_the_number_of_pictures(bundle: Bundle) -> None:
     def size(pictures: int) -> dict[str, int]:
-        taps = np.random.default_rng(0).standard_normal((pictures, len(nothing(bundle, DEVICE).head.gram) - 1)).astype(np.float32)
+        taps = (
+            np.random.default_rng(0)
+            .standard_normal((pictures, len(nothing(bundle, DEVICE).head.gram) - 1))
+            .astype(np.float32)
+        )
         knowledge = taught_more(nothing(bundle, DEVICE), np.random.default_rng(0))
         head = knowledge.head.added(features(taps), np.zeros(pictures, np.int64), 2)
-        kept = Knowledge(DEVICE, knowledge.labels, knowledge.frozen_anchors, knowledge.adapted_anchors, knowledge.cores, head)
+        kept = Knowledge(
+            DEVICE, knowledge.labels, knowledge.frozen_anchors, knowledge.adapted_anchors, knowledge.cores, head
+        )
         return {name: len(data) for name, data in to_files(kept).items()}
 
     few, many = size(1), size(2000)
@@ -92,12 +101,16 @@ def test_no_array_has_a_row_for_each_picture(chain: tuple[State, dict[int, dict[
     assert found is not None and number == 50
     seen = 50 * PICTURES_A_TASK
     assert int(knowledge.head.counts.sum()) == seen
-    shapes = {name: array.shape for file, data in found[1].items() for name, array in tensor_file.decode(data, file).items()}
+    shapes = {
+        name: array.shape for file, data in found[1].items() for name, array in tensor_file.decode(data, file).items()
+    }
     assert len(shapes) == 7 + len(bundle.matrices("text"))
     assert not {seen, PICTURES_A_TASK} & {side for shape in shapes.values() for side in shape}
 
 
-def test_old_generations_are_pruned_so_that_the_folder_stays_bounded(chain: tuple[State, dict[int, dict[str, int]]]) -> None:
+def test_old_generations_are_pruned_so_that_the_folder_stays_bounded(
+    chain: tuple[State, dict[int, dict[str, int]]],
+) -> None:
     state, sizes = chain
     assert [generation.number for generation in state.history()] == [46, 47, 48, 49, 50]
     whole = sum(len(data) for data in bytes_of(state.folder).values())
@@ -109,7 +122,16 @@ def test_a_real_state_holds_no_picture_path_user_or_host(pictures: DemoPictures,
     (odd / "broken-name.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
     report = answer_of("learn", "--images", odd, "--label", "gravel", "--state", tmp_path / "s", "--steps", "3")
     assert [entry["image"] for entry in report["quarantined"]] == [str(odd / "broken-name.jpg")]
-    names = ["peculiar-folder", "broken-name", str(tmp_path), ".jpg", ".png", str(Path.home()), getpass.getuser(), socket.gethostname()]
+    names = [
+        "peculiar-folder",
+        "broken-name",
+        str(tmp_path),
+        ".jpg",
+        ".png",
+        str(Path.home()),
+        getpass.getuser(),
+        socket.gethostname(),
+    ]
     forbidden = [b"\x89PNG", b"\xff\xd8\xff", b"JFIF", b"Exif", *(name.encode() for name in names if len(name) > 3)]
     for where, data in bytes_of(tmp_path / "s").items():
         found = [needle for needle in forbidden if needle in data]
@@ -120,7 +142,13 @@ def test_a_real_state_holds_no_picture_path_user_or_host(pictures: DemoPictures,
 
 def test_no_file_of_a_taught_state_repeats_a_pictures_bytes(taught: Path, three: Path) -> None:
     files = bytes_of(taught)
-    assert {os.path.basename(name) for name in files} >= {*TENSOR_FILES, "labels.json", "report.json", "manifest.json", "CURRENT"}
+    assert {os.path.basename(name) for name in files} >= {
+        *TENSOR_FILES,
+        "labels.json",
+        "report.json",
+        "manifest.json",
+        "CURRENT",
+    }
     for label in THREE:
         for picture in (three / label).iterdir():
             data = picture.read_bytes()

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from conftest import command, environment, run_cli
 
-from edge_nusa.device.watching import ledger as ledgers
-from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
-from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
-from edge_nusa.files.line_file import LineFile
 from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.device.watching import ledger as ledgers
+from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
+from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
 from edge_nusa.device.watching.watch import Watch, WatchSettings
-from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.device.workplace import Workplace
+from edge_nusa.errors import DamagedError, ResourceError
+from edge_nusa.files.line_file import LineFile
 
 PATIENCE_SECONDS = 120
 
@@ -53,9 +53,13 @@ def camera(pictures: DemoPictures, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pictures.asked["gravel"], tmp_path / "camera"))
 
 
-def watched(state: Path, folder: Path, sink: Collected, uncertain: UncertainFolder | None = None, **settings: Any) -> Watch:
+def watched(
+    state: Path, folder: Path, sink: Collected, uncertain: UncertainFolder | None = None, **settings: Any
+) -> Watch:
     workplace = Workplace.open(None, state, threads=1)
-    return Watch(workplace, WatchSettings(folder, seconds=0.01, **settings), Ledger(state / "ledger.sqlite"), sink, uncertain)
+    return Watch(
+        workplace, WatchSettings(folder, seconds=0.01, **settings), Ledger(state / "ledger.sqlite"), sink, uncertain
+    )
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -82,7 +86,9 @@ def test_each_picture_is_answered_once_in_order_with_its_generation(taught: Path
     assert {line["kept"] for line in sink.lines} == {None}
 
 
-def test_a_picture_that_still_grows_waits_and_a_changed_one_is_answered_again(taught: Path, camera: Path, pictures: DemoPictures) -> None:
+def test_a_picture_that_still_grows_waits_and_a_changed_one_is_answered_again(
+    taught: Path, camera: Path, pictures: DemoPictures
+) -> None:
     sink = Collected()
     watch = watched(taught, camera, sink)
     growing = camera / "zz.png"
@@ -177,13 +183,19 @@ def test_hostile_entries_are_said_once_and_end_nothing(taught: Path, camera: Pat
     words = ["watch", camera, "--every", "0.05", "--once", "--state", taught, "--format", "json"]
     done = run_cli(*words)
     assert done.returncode == 0, done.stderr
-    reasons = {Path(line["image"]).name: line["reason"] for line in map(json.loads, done.stdout.splitlines()) if "reason" in line}
+    reasons = {
+        Path(line["image"]).name: line["reason"]
+        for line in map(json.loads, done.stdout.splitlines())
+        if "reason" in line
+    }
     assert set(reasons) == {"cut.jpg", "text\\x1b[31m.png", "pipe.jpg", "out.jpg", "loop.jpg"}
     assert done.stdout.count("\n") == 8 + 5
     assert run_cli(*words).stdout == ""
 
 
-def test_a_picture_that_vanishes_before_it_is_opened_is_set_aside(taught: Path, camera: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_vanishes_before_it_is_opened_is_set_aside(
+    taught: Path, camera: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sink = Collected()
     watch = watched(taught, camera, sink)
     gone = sorted(camera.iterdir())[0]
@@ -224,7 +236,9 @@ def test_a_damaged_ledger_says_what_to_do(tmp_path: Path) -> None:
         Ledger(tmp_path / "ledger.sqlite")
 
 
-def test_the_ledger_remembers_names_of_any_bytes_and_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_remembers_names_of_any_bytes_and_stays_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ledgers, "MOST_ROWS", 3)
     path, odd = tmp_path / "ledger.sqlite", Path(os.fsdecode(b"a\xff\n.jpg"))
     ledger = Ledger(path)
@@ -278,7 +292,23 @@ def test_unsure_is_a_low_probability_or_an_unknown_picture(tmp_path: Path) -> No
 
 
 def test_the_command_keeps_uncertain_pictures_and_names_them(taught: Path, camera: Path, tmp_path: Path) -> None:
-    done = run_cli("watch", camera, "--once", "--every", "0.05", "--keep", tmp_path / "unsure", "--keep-below", "1", "--keep-most", "5", "--state", taught, "--labels", "cat,dog")
+    done = run_cli(
+        "watch",
+        camera,
+        "--once",
+        "--every",
+        "0.05",
+        "--keep",
+        tmp_path / "unsure",
+        "--keep-below",
+        "1",
+        "--keep-most",
+        "5",
+        "--state",
+        taught,
+        "--labels",
+        "cat,dog",
+    )
     assert done.returncode == 0, done.stderr
     named = [json.loads(line)["kept"] for line in done.stdout.splitlines()]
     assert {name for name in named if name} >= {path.name for path in (tmp_path / "unsure").iterdir()}
@@ -301,7 +331,10 @@ def test_lines_go_on_after_the_file_was_moved_away(tmp_path: Path) -> None:
     assert lines_of(tmp_path / "lines.jsonl") == [{"b": 2}]
 
 
-@pytest.mark.parametrize(("before", "after"), [(b"", b""), (b"a\nb", b"a\n"), (b"cut", b""), (b"a\n", b"a\n"), (b"a\n" + b"b" * 200_000, b"a\n")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"", b""), (b"a\nb", b"a\n"), (b"cut", b""), (b"a\n", b"a\n"), (b"a\n" + b"b" * 200_000, b"a\n")],
+)
 def test_a_cut_last_line_is_removed_at_the_start(tmp_path: Path, before: bytes, after: bytes) -> None:
     (tmp_path / "lines.jsonl").write_bytes(before)
     LineFile(tmp_path / "lines.jsonl")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_nusa.files import durable
 from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.files import durable
 from edge_nusa.sync.trust import keys
 
 if TYPE_CHECKING:
@@ -40,38 +40,58 @@ class Enrolled:
         return [self._read(path) for path in sorted(self.folder.glob("*.json"))]
 
     def add(self, public: bytes, name: str, where: str) -> Device:
-        """Enrol a key. Raises InputError for a bad file or name, or a key that is there already (also a revoked one)."""
+        """Enrol a key. Raises InputError for a bad file or name, or a key that is there already (also a revoked
+        one)."""
         key = keys.public_key(public, where)
         if not name.isprintable() or len(name) > LONGEST_NAME:
-            raise InputError(f"--name: expected at most {LONGEST_NAME} printable characters, found {name[:LONGEST_NAME]!r}; choose another")
-        taken = next((device for device in self.all() if device.key.keyid == key.keyid or (name and device.name == name)), None)
+            raise InputError(
+                f"--name: expected at most {LONGEST_NAME} printable characters, found {name[:LONGEST_NAME]!r}; choose "
+                "another"
+            )
+        taken = next(
+            (device for device in self.all() if device.key.keyid == key.keyid or (name and device.name == name)), None
+        )
         if taken is not None:
             state = "revoked: make a new key on the device" if taken.is_revoked else "enrolled already"
-            raise InputError(f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {taken.name!r}, {state}")
+            raise InputError(
+                f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {taken.name!r}, {state}"
+            )
         return self._write(Device(key, name))
 
     def revoke(self, wanted: str) -> Device:
         """Take no more updates of the device with this name or start of its key's name. Raises InputError."""
         found = [d for d in self.all() if d.name == wanted or (len(wanted) >= 8 and d.key.keyid.startswith(wanted))]
         if len(found) != 1:
-            raise InputError(f"{wanted!r}: expected the name of one device or 8 characters of its key, found {len(found)} such; see `edge-nusa hub status`")
+            raise InputError(
+                f"{wanted!r}: expected the name of one device or 8 characters of its key, found {len(found)} such; see "
+                "`edge-nusa hub status`"
+            )
         return self._write(replace(found[0], is_revoked=True))
 
     def _write(self, device: Device) -> Device:
         record = {"key": json.loads(keys.public_bytes(device.key)), "name": device.name, "revoked": device.is_revoked}
         with durable.explained(f"write {self.folder}"):
             durable.make_folder(self.folder)
-            durable.replace_file(self.folder / f"{device.key.keyid}.json", json.dumps(record, sort_keys=True, indent=1).encode() + b"\n")
+            durable.replace_file(
+                self.folder / f"{device.key.keyid}.json", json.dumps(record, sort_keys=True, indent=1).encode() + b"\n"
+            )
         return device
 
     def _read(self, path: Path) -> Device:
         try:
             record = json.loads(durable.read_at_most(path, LARGEST_ENTRY_BYTES))
-            device = Device(keys.public_key(json.dumps(record["key"]).encode(), str(path)), str(record["name"]), record["revoked"] is True)
+            device = Device(
+                keys.public_key(json.dumps(record["key"]).encode(), str(path)),
+                str(record["name"]),
+                record["revoked"] is True,
+            )
             if path.stem != device.key.keyid:
                 raise ValueError("the file has the name of another key")
         except (InputError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedError(f"{path}: expected an enrolled device, found something else ({error}); remove the file and enrol the device again") from error
+            raise DamagedError(
+                f"{path}: expected an enrolled device, found something else ({error}); remove the file and enrol the "
+                "device again"
+            ) from error
         except OSError as error:
             raise durable.storage_error(error, f"read {path}") from error
         return device

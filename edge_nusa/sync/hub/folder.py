@@ -13,14 +13,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_nusa.files import durable
-from edge_nusa.model.bundle import Bundle
 from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.sync.trust import keys, roots
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.stores.folder import FolderStore
-from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 from edge_nusa.sync.stores.store import open_store
+from edge_nusa.sync.trust import keys, roots
+from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 
 FORMAT_VERSION = 1
 SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
@@ -46,7 +46,8 @@ class HubSettings:
 
 
 def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry: Expiry) -> HubSettings:
-    """Make a hub, its keys and root.json, and put the root into the store. Raises InputError where there is a hub already."""
+    """Make a hub, its keys and root.json, and put the root into the store. Raises InputError where there is a hub
+    already."""
     keys.require_packages()
     if (folder / SETTINGS_NAME).exists():
         raise InputError(f"{folder}: expected no hub yet, found one; choose another --hub")
@@ -60,7 +61,11 @@ def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry
     Repository(opened, folder, expiry).publish_root(root)
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / ROOT_NAME, root)
-        durable.replace_file(folder / SETTINGS_NAME, json.dumps({**asdict(settings), "format_version": FORMAT_VERSION}, sort_keys=True, indent=1).encode() + b"\n")
+        durable.replace_file(
+            folder / SETTINGS_NAME,
+            json.dumps({**asdict(settings), "format_version": FORMAT_VERSION}, sort_keys=True, indent=1).encode()
+            + b"\n",
+        )
     return settings
 
 
@@ -70,12 +75,19 @@ def read_settings(folder: Path) -> HubSettings:
     try:
         record = json.loads(durable.read_at_most(path, 1 << 16))
         if record["format_version"] != FORMAT_VERSION:
-            raise DamagedError(f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that wrote it")
-        return HubSettings(str(record["fleet"]), str(record["store"]), str(record["basis_hash"]), Expiry(**record["expiry"]))
+            raise DamagedError(
+                f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that "
+                "wrote it"
+            )
+        return HubSettings(
+            str(record["fleet"]), str(record["store"]), str(record["basis_hash"]), Expiry(**record["expiry"])
+        )
     except FileNotFoundError as error:
         raise InputError(f"{folder}: expected a hub, found none; make one with `edge-nusa hub init STORE`") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(f"{path}: expected a hub's settings, found something else ({error}); restore the file from your backup") from error
+        raise DamagedError(
+            f"{path}: expected a hub's settings, found something else ({error}); restore the file from your backup"
+        ) from error
 
 
 def rotate(folder: Path, old_keys: Path, new: RootKeys | None) -> dict[str, int]:
@@ -90,7 +102,10 @@ def rotate(folder: Path, old_keys: Path, new: RootKeys | None) -> dict[str, int]
         old = keys.load_keys(old_keys, "root")
         allowed = current.signed.roles["root"]
         if new is None:
-            fresh, threshold = [signer for signer in old if signer.public_key.keyid in allowed.keyids], allowed.threshold
+            fresh, threshold = (
+                [signer for signer in old if signer.public_key.keyid in allowed.keyids],
+                allowed.threshold,
+            )
         else:
             fresh, threshold = [keys.new_named_key(new.folder, "root") for _ in range(new.count)], new.threshold
         data = roots.rotated_root(current, old, fresh, threshold, new_online_keys(folder))

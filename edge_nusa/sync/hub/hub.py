@@ -11,26 +11,26 @@ from typing import Any
 
 import numpy as np
 
+from edge_nusa.errors import InputError, RefusedError, UsageError
 from edge_nusa.files import durable
+from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.errors import InputError, RefusedError, UsageError
-from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.state.state import State
-from edge_nusa.sync.hub import inbox, spelling
-from edge_nusa.sync.trust import keys
 from edge_nusa.sync import merging, round_file
+from edge_nusa.sync.hub import inbox, spelling
 from edge_nusa.sync.hub.enrolled import Device, Enrolled
-from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.hub.folder import read_settings
 from edge_nusa.sync.hub.inbox import Accepted, Limits, Mail
+from edge_nusa.sync.hub.suspects import Means
 from edge_nusa.sync.merging import Contribution, Step
 from edge_nusa.sync.packed import Layout
-from edge_nusa.sync.trust.repository import Repository
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.rules import Mean, Robust, Rule, RuleName
+from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.store import Store, copy_new, open_store
-from edge_nusa.sync.hub.suspects import Means
+from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust.repository import Repository
 
 FILES = ("round.bin", "ledger.json")
 LARGEST_MIRRORED_BYTES = 1 << 30
@@ -38,8 +38,10 @@ LARGEST_MIRRORED_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """rule: for the cores; malicious: the share of enrolled devices that a robust rule bears, under which a device whose
-    pictures are unlike the others' is refused and a label is taken back only where more devices want it; limits: of one update."""
+    """rule: for the cores; malicious: the share of enrolled devices that a robust rule bears, under which a device
+    whose
+    pictures are unlike the others' is refused and a label is taken back only where more devices want it; limits: of
+    one update."""
 
     rule: RuleName = "mean"
     malicious: float = 0.2
@@ -51,7 +53,8 @@ class MergeSettings:
 
 
 class Hub:
-    """An opened hub. Its ledger holds of each device {"round", "seen", "refused_rounds", "given": label key -> pictures}.
+    """An opened hub. Its ledger holds of each device {"round", "seen", "refused_rounds", "given": label key ->
+    pictures}.
 
     Raises what `read_settings` does, and UsageError for another bundle than the fleet's.
     """
@@ -60,7 +63,10 @@ class Hub:
         keys.require_packages()
         self.folder, self.settings, self.layout = folder, read_settings(folder), Layout(bundle)
         if self.settings.basis_hash != self.layout.basis_hash:
-            raise UsageError(f"{folder}: expected the bundle with the basis {self.settings.basis_hash[:16]}..., found {self.layout.basis_hash[:16]}...; pass the fleet's --bundle")
+            raise UsageError(
+                f"{folder}: expected the bundle with the basis {self.settings.basis_hash[:16]}..., found "
+                f"{self.layout.basis_hash[:16]}...; pass the fleet's --bundle"
+            )
         self.store: Store = open_store(self.settings.store)
         self.state = State(folder / "state", self.layout.basis_hash)
         self.enrolled = Enrolled(folder / "devices")
@@ -84,17 +90,27 @@ class Hub:
             before, ledger = self.current()
             devices = [device.key for device in self.enrolled.all() if not device.is_revoked]
             mails = [inbox.collect(self.store, key, before, self.layout, settings.limits) for key in devices]
-            given = {mail.device: self._check_given(mail, ledger.get(mail.device, {}).get("given", {})) for mail in mails}
+            given = {
+                mail.device: self._check_given(mail, ledger.get(mail.device, {}).get("given", {})) for mail in mails
+            }
             self._check_suspects(mails, settings.bad(len(devices)))
             report = {"round": before.number, "merged": False, "devices": [self._row(mail) for mail in mails]}
             if any(mail.accepted or mail.refused for mail in mails):
                 made = self._merged(before, mails, settings, len(devices))
-                self.state.commit({FILES[0]: round_file.encode(made), FILES[1]: self._ledger(ledger, mails, given)}, "merge")
-                report |= {"round": made.number, "merged": True, "labels": made.knowledge.names, **self._said(before, made, mails)}
+                self.state.commit(
+                    {FILES[0]: round_file.encode(made), FILES[1]: self._ledger(ledger, mails, given)}, "merge"
+                )
+                report |= {
+                    "round": made.number,
+                    "merged": True,
+                    "labels": made.knowledge.names,
+                    **self._said(before, made, mails),
+                }
             return {**report, "seconds": round(time.monotonic() - began, 2)}
 
     def publish(self, mirror: str | None = None) -> dict[str, Any]:
-        """Publish the newest round, or sign it anew; copy all that is published to `mirror`. Raises InputError before the first merge."""
+        """Publish the newest round, or sign it anew; copy all that is published to `mirror`. Raises InputError
+        before the first merge."""
         found, data = self.current()[0], self._round_bytes()
         with durable.explained(f"publish round {found.number} from {self.folder}"):
             version = Repository(self.store, self.folder, self.settings.expiry).publish(found.number, data)
@@ -109,17 +125,30 @@ class Hub:
     def status(self) -> dict[str, Any]:
         """{"fleet", "store", "round", "labels", "devices": a row for each}."""
         found, ledger = self.current()
-        rows = [self._status_row(device, found.received.get(device.key.keyid, Received()), ledger.get(device.key.keyid, {})) for device in self.enrolled.all()]
-        return {"fleet": self.settings.fleet, "store": self.settings.store, "round": found.number, "labels": found.knowledge.names, "devices": rows}
+        rows = [
+            self._status_row(device, found.received.get(device.key.keyid, Received()), ledger.get(device.key.keyid, {}))
+            for device in self.enrolled.all()
+        ]
+        return {
+            "fleet": self.settings.fleet,
+            "store": self.settings.store,
+            "round": found.number,
+            "labels": found.knowledge.names,
+            "devices": rows,
+        }
 
     def _round_bytes(self) -> bytes:
         snapshot = self.state.snapshot(FILES[:1])
         if snapshot is None:
-            raise InputError(f"{self.folder}: expected a merged round, found none; run `edge-nusa hub merge` after a device has pushed")
+            raise InputError(
+                f"{self.folder}: expected a merged round, found none; run `edge-nusa hub merge` after a device has "
+                "pushed"
+            )
         return snapshot[1][FILES[0]]
 
     def _check_given(self, mail: Mail, given: Mapping[str, int]) -> dict[str, int]:
-        """Refuse updates that take back more pictures of a label than the device gave; returns what it has given with the others."""
+        """Refuse updates that take back more pictures of a label than the device gave; returns what it has given
+        with the others."""
         total, kept = dict(given), list[Accepted]()
         for one in mail.accepted:
             after = dict(total)
@@ -127,7 +156,9 @@ class Hub:
                 after[key] = after.get(key, 0) + pictures
             short = sorted(key for key, pictures in after.items() if pictures < 0 and key in one.pictures)
             if short:
-                mail.refused[one.statement.place.sequence] = f"it takes back more pictures of {short[0]!r} than the device gave"
+                mail.refused[one.statement.place.sequence] = (
+                    f"it takes back more pictures of {short[0]!r} than the device gave"
+                )
             else:
                 total, kept = after, [*kept, one]
         mail.accepted = kept
@@ -146,7 +177,11 @@ class Hub:
             mail.accepted = []
 
     def _merged(self, before: Round, mails: list[Mail], settings: MergeSettings, devices: int) -> Round:
-        told = [(mail.device, one.statement.place.round.number, [key for key, _ in one.statement.forgets]) for mail in mails for one in mail.accepted]
+        told = [
+            (mail.device, one.statement.place.round.number, [key for key, _ in one.statement.forgets])
+            for mail in mails
+            for one in mail.accepted
+        ]
         forgets = merging.wanted_forgets(before, told, settings.bad(devices) + 1)
         rule: Rule = Mean() if settings.rule == "mean" else Robust(settings.rule, settings.bad(devices), self.folder)
         made = merging.merged(before, _Contributions(self, mails), rule, forgets)
@@ -161,7 +196,9 @@ class Hub:
                 made.knowledge.head.solve()
             except np.linalg.LinAlgError as error:
                 found = f"the merged head cannot be solved ({error})"
-                raise RefusedError(f"refused: {found}; no round was made: revoke the newest devices of `hub status`, and merge again") from error
+                raise RefusedError(
+                    f"refused: {found}; no round was made: revoke the newest devices of `hub status`, and merge again"
+                ) from error
         return made
 
     def _said(self, before: Round, made: Round, mails: list[Mail]) -> dict[str, Any]:
@@ -170,7 +207,9 @@ class Hub:
         sent = [label.name for mail in mails for one in mail.accepted for label in one.statement.labels]
         return {
             "new": [name for name in made.knowledge.names if label_names.key(name) not in old],
-            "forgotten": sorted(key for key, number in made.forgotten.items() if number == made.number and key not in new),
+            "forgotten": sorted(
+                key for key, number in made.forgotten.items() if number == made.number and key not in new
+            ),
             "spellings": spelling.same(made.knowledge.names, sent),
             "alike": spelling.alike(made.knowledge.names),
         }
@@ -180,18 +219,34 @@ class Hub:
         for mail in mails:
             if mail.accepted:
                 place = mail.accepted[-1].statement.place
-                entry = {"round": place.round.number, "seen": now, "refused_rounds": list(place.refused_rounds), "given": given[mail.device]}
+                entry = {
+                    "round": place.round.number,
+                    "seen": now,
+                    "refused_rounds": list(place.refused_rounds),
+                    "given": given[mail.device],
+                }
                 ledger = {**ledger, mail.device: entry}
         return json.dumps(ledger, sort_keys=True).encode()
 
     def _row(self, mail: Mail) -> dict[str, Any]:
-        return {"device": mail.device, "updates": len(mail.accepted), "refused": {str(n): why for n, why in mail.refused.items()}, "notes": mail.notes}
+        return {
+            "device": mail.device,
+            "updates": len(mail.accepted),
+            "refused": {str(n): why for n, why in mail.refused.items()},
+            "notes": mail.notes,
+        }
 
     def _status_row(self, device: Device, received: Received, seen: dict[str, Any]) -> dict[str, Any]:
         return {
-            "device": device.key.keyid, "name": device.name, "revoked": device.is_revoked, "updates": received.through, "round": seen.get("round"),
-            "seen": seen.get("seen"), "refused": {str(n): why for n, why in received.refused.items()}, "refused_rounds": seen.get("refused_rounds", []),
-        }  # fmt: skip
+            "device": device.key.keyid,
+            "name": device.name,
+            "revoked": device.is_revoked,
+            "updates": received.through,
+            "round": seen.get("round"),
+            "seen": seen.get("seen"),
+            "refused": {str(n): why for n, why in received.refused.items()},
+            "refused_rounds": seen.get("refused_rounds", []),
+        }
 
 
 class _Contributions(Iterable[Contribution]):
@@ -203,7 +258,11 @@ class _Contributions(Iterable[Contribution]):
     def __iter__(self) -> Iterator[Contribution]:
         for mail in self.mails:
             steps = [
-                Step(one.statement.place.sequence, one.statement.place.round.number, inbox.read(self.hub.store, one, self.hub.layout))
+                Step(
+                    one.statement.place.sequence,
+                    one.statement.place.round.number,
+                    inbox.read(self.hub.store, one, self.hub.layout),
+                )
                 for one in mail.accepted
             ]
             if steps:

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, StoreError, TrustError
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.sync.trust import keys
-from edge_nusa.sync.hub import plausible
 from edge_nusa.sync import update
+from edge_nusa.sync.hub import plausible
 from edge_nusa.sync.packed import Layout
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.stores.store import Store, put
+from edge_nusa.sync.trust import keys
 from edge_nusa.sync.update import Statement
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
     from edge_nusa.sync.change import Change
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -48,7 +49,8 @@ class Accepted:
 
 @dataclass
 class Mail:
-    """What came from one device. accepted: oldest first; refused: number -> reason, for good; notes: what was passed over
+    """What came from one device. accepted: oldest first; refused: number -> reason, for good; notes: what was passed
+    over
     this time, in words; through: the last number that was taken or refused."""
 
     device: str
@@ -59,7 +61,8 @@ class Mail:
 
 
 def send(store: Store, envelope: bytes, statement: Statement, numbers: bytes) -> None:
-    """Put an update, its envelope last; an object of its name and size counts as done, since names are made of hashes."""
+    """Put an update, its envelope last; an object of its name and size counts as done, since names are made of
+    hashes."""
     device = statement.place.device
     name = f"{statement.place.sequence:08d}-{sha256_hex(envelope)[:16]}.json"
     for key, data in ((f"{statement.sha256}.numbers", numbers), (name, envelope)):
@@ -90,7 +93,10 @@ def read(store: Store, one: Accepted, layout: Layout) -> Change:
     """The change of an accepted update, fetched again and verified again. Raises StoreError or DamagedError."""
     numbers = store.get(one.numbers_key, one.statement.size)
     if sha256_hex(numbers) != one.statement.sha256:
-        raise StoreError(f"{one.numbers_key}: expected the bytes that the device signed, found {len(numbers)} others; the store or its transport changed them")
+        raise StoreError(
+            f"{one.numbers_key}: expected the bytes that the device signed, found {len(numbers)} others; the store or "
+            "its transport changed them"
+        )
     return update.decode(one.statement, numbers, layout, one.numbers_key)
 
 
@@ -139,7 +145,8 @@ def _take(store: Store, candidates: list[str], device: SSlibKey, judge: _Judge, 
 
 
 def _judged(store: Store, statement: Statement, device: str, sequence: int, judge: _Judge) -> Accepted:
-    """The update if it may be merged. Raises DamagedError with the reason if it never may, StoreError if it is not whole yet."""
+    """The update if it may be merged. Raises DamagedError with the reason if it never may, StoreError if it is not
+    whole yet."""
     reason = misplaced(statement.place, sequence, device, judge.now)
     if not reason and statement.size > judge.limits.size:
         reason = f"its numbers have {statement.size} bytes, the bound is {judge.limits.size}"

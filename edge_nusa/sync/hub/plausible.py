@@ -1,7 +1,9 @@
 """What every change of a head must satisfy, whatever pictures made it: bounds that no lie about size gets past.
 
-Every picture's features z hold the same bias b = 2^10, and the others have a mean square of at most (2^10 + 1/2)^2, so that
-z'z <= e = (F - 1) (2^10 + 1/2)^2 + b^2. With n pictures in all, q and n_l of a label: q[b] = b n_l, G[b, :] = b sum of q,
+Every picture's features z hold the same bias b = 2^10, and the others have a mean square of at most (2^10 + 1/2)^2, so
+that
+z'z <= e = (F - 1) (2^10 + 1/2)^2 + b^2. With n pictures in all, q and n_l of a label: q[b] = b n_l, G[b, :] = b sum of
+q,
 q'q <= n_l^2 e, trace G <= n e; and where nothing is taken back, G - sum of q q^T / n_l is a scatter, with no negative
 direction. Forgetting (`Head.without`) keeps the first two. Letters: F features.
 """
@@ -12,14 +14,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edge_nusa.knowledge import fusion
 from edge_nusa.errors import DamagedError
+from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.head import UNIT
 from edge_nusa.sync.change import Change
 
 BIAS = int(UNIT)
 LABELS_A_TASK = 100
-"""Labels of one picture that a lesson may teach and that are taken back before they are sent: only their losses are left."""
+"""Labels of one picture that a lesson may teach and that are taken back before they are sent: only their losses are
+left."""
 _NO_PICTURES = "no pictures give these numbers"
 
 
@@ -33,7 +36,10 @@ def check_cores(change: Change, largest: Mapping[str, float]) -> None:
     for name, core in change.cores.items():
         norm = float(np.linalg.norm(core))
         if norm > largest[name]:
-            raise DamagedError(f"{name}: expected cores of a norm up to {largest[name]:.3g}, found {norm:.3g}; no lessons give these numbers")
+            raise DamagedError(
+                f"{name}: expected cores of a norm up to {largest[name]:.3g}, found {norm:.3g}; no lessons give these "
+                "numbers"
+            )
 
 
 def check(change: Change) -> None:
@@ -41,9 +47,14 @@ def check(change: Change) -> None:
     most, total = energy(len(change.gram)), np.zeros(len(change.gram), np.int64)
     for key, label in change.labels.items():
         if label.sums[-1] != BIAS * label.pictures:
-            raise DamagedError(f"the label {key!r}: expected sums of {label.pictures} pictures, found those of another number; {_NO_PICTURES}")
+            raise DamagedError(
+                f"the label {key!r}: expected sums of {label.pictures} pictures, found those of another number; "
+                f"{_NO_PICTURES}"
+            )
         if float(np.square(label.sums.astype(np.float64)).sum()) > most * label.pictures**2:
-            raise DamagedError(f"the label {key!r}: expected features of a mean square of 1, found larger ones; {_NO_PICTURES}")
+            raise DamagedError(
+                f"the label {key!r}: expected features of a mean square of 1, found larger ones; {_NO_PICTURES}"
+            )
         total += label.sums
     if not np.array_equal(change.gram[-1], BIAS * total):
         raise DamagedError(f"expected a G whose last row is that of the labels' sums, found another; {_NO_PICTURES}")
@@ -51,10 +62,14 @@ def check(change: Change) -> None:
     pictures = sum(abs(label.pictures) for label in change.labels.values()) + 2 * abs(change.spare)
     found = float(np.abs(change.gram.diagonal().astype(np.float64)).sum())
     if found > most * pictures:
-        raise DamagedError(f"expected a G of at most {most * pictures:.3g} for {pictures} pictures, found {found:.3g}; {_NO_PICTURES}")
+        raise DamagedError(
+            f"expected a G of at most {most * pictures:.3g} for {pictures} pictures, found {found:.3g}; {_NO_PICTURES}"
+        )
     losses, bound = int(np.abs(change.fusion).max()), fusion.LARGEST * (pictures + LABELS_A_TASK * abs(change.tasks))
     if losses > bound:
-        raise DamagedError(f"expected losses of at most {bound} for {pictures} pictures, found {losses}; {_NO_PICTURES}")
+        raise DamagedError(
+            f"expected losses of at most {bound} for {pictures} pictures, found {losses}; {_NO_PICTURES}"
+        )
     if not change.forgets and not change.spare and all(label.pictures > 0 for label in change.labels.values()):
         _check_scatter(change)
 
@@ -67,4 +82,6 @@ def _check_scatter(change: Change) -> None:
     try:
         np.linalg.cholesky(scatter)
     except np.linalg.LinAlgError as error:
-        raise DamagedError(f"expected a G that holds what the labels' sums say, found one with a negative direction; {_NO_PICTURES}") from error
+        raise DamagedError(
+            f"expected a G that holds what the labels' sums say, found one with a negative direction; {_NO_PICTURES}"
+        ) from error

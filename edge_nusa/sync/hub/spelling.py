@@ -1,4 +1,5 @@
-"""Labels that several devices spell in different ways: the same label, or perhaps the same; said, and never merged by guess."""
+"""Labels that several devices spell in different ways: the same label, or perhaps the same; said, and never merged
+by guess."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ MOST_REPORTED = 50
 
 
 def same(kept: Sequence[str], sent: Sequence[str]) -> list[dict[str, Any]]:
-    """[{"label", "also": [...]}]: spellings that are one label ("Mug", "mug") and the one that the round keeps, which is the first."""
+    """[{"label", "also": [...]}]: spellings that are one label ("Mug", "mug") and the one that the round keeps,
+    which is the first."""
     by_key: dict[str, dict[str, None]] = {}
     for name in sent:
         by_key.setdefault(label_names.key(name), {})[name] = None

@@ -1,7 +1,10 @@
-"""Which devices' pictures of a label are unlike those of the others: what the head's exact sums need beside robust cores.
+"""Which devices' pictures of a label are unlike those of the others: what the head's exact sums need beside robust
+cores.
 
-A device is taken or refused as a whole, so that sums stay sums of pictures. Where at least 2 f + 1 devices taught a label,
-f of which may be bad, the coordinate median of their means is a mean of good ones' kind; a device is refused whose mean is
+A device is taken or refused as a whole, so that sums stay sums of pictures. Where at least 2 f + 1 devices taught a
+label,
+f of which may be bad, the coordinate median of their means is a mean of good ones' kind; a device is refused whose mean
+is
 further from it than LARGEST_RATIO times what is usual among all devices and labels. A label taught by fewer is not
 compared: no rule can tell a bad device from a good one there. Letters: F features.
 """
@@ -38,14 +41,19 @@ class Means:
 
     def suspects(self) -> dict[str, str]:
         """device -> reason of those to refuse."""
-        distances = [(device, key, ratio) for key, rows in self._by_label.items() for device, ratio in self._distances(rows)]
+        distances = [
+            (device, key, ratio) for key, rows in self._by_label.items() for device, ratio in self._distances(rows)
+        ]
         if not distances:
             return {}
         usual = max(float(np.median([ratio for _, _, ratio in distances])), 1e-6)
         found: dict[str, str] = {}
         for device, key, distance in sorted(distances, key=lambda row: -row[2]):
             if distance > LARGEST_RATIO * usual:
-                reason = f"its pictures of {key!r} are {distance / usual:.1f} times as unlike the other devices' as is usual, the bound is {LARGEST_RATIO:g}"
+                reason = (
+                    f"its pictures of {key!r} are {distance / usual:.1f} times as unlike the other devices' as is "
+                    f"usual, the bound is {LARGEST_RATIO:g}"
+                )
                 found.setdefault(device, reason)
         return found
 

@@ -1,4 +1,5 @@
-"""What a web server may do to us: an adapter of requests that bounds the bytes of answers and where they may lead, and a limit of time.
+"""What a web server may do to us: an adapter of requests that bounds the bytes of answers and where they may lead,
+and a limit of time.
 
 requests itself waits for ever where a byte comes now and then, reads an answer without end into memory, and follows a
 redirect from https to http, or to the address at which clouds give out keys.
@@ -35,7 +36,8 @@ class BoundedAdapter(HTTPAdapter):  # type: ignore[misc]  # requests has no type
         self.most_bytes = 0
 
     def send(self, request: PreparedRequest, stream: bool = False, timeout: Any = None, **rest: Any) -> Response:
-        """`HTTPAdapter.send`, also of each redirect. Raises RequestException for an address or an answer out of bounds."""
+        """`HTTPAdapter.send`, also of each redirect. Raises RequestException for an address or an answer out of
+        bounds."""
         self._check(request.url or "")
         response = super().send(request, stream=True, timeout=timeout, **rest)
         response.raw = io.BytesIO(self._read(response))

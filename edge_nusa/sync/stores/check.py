@@ -15,7 +15,8 @@ RACES = 8
 
 @dataclass(frozen=True)
 class Checked:
-    """What was done: races and the writers in each, and the keys that were left in the store, which has no verb to remove them."""
+    """What was done: races and the writers in each, and the keys that were left in the store, which has no verb to
+    remove them."""
 
     races: int
     writers: int
@@ -23,7 +24,8 @@ class Checked:
 
 
 def check(store: Store) -> Checked:
-    """Race writers for keys under `check/`, then read, list and look at what won. Raises StoreError naming what is wrong."""
+    """Race writers for keys under `check/`, then read, list and look at what won. Raises StoreError naming what is
+    wrong."""
     keys = []
     for _ in range(RACES):
         key = f"check/{secrets.token_hex(12)}"
@@ -31,7 +33,10 @@ def check(store: Store) -> Checked:
         keys.append(key)
     listed = store.list("check")
     if missing := sorted(set(keys) - set(listed)):
-        raise StoreError(f"{missing[0]}: expected what was put to be listed at once, found it missing; devices would see rounds late: use a store that lists what it has")
+        raise StoreError(
+            f"{missing[0]}: expected what was put to be listed at once, found it missing; devices would see rounds "
+            "late: use a store that lists what it has"
+        )
     try:
         store.get(keys[0], 8)
     except MissingObjectError:
@@ -47,10 +52,19 @@ def _race(store: Store, key: str) -> None:
         won = list(pool.map(lambda body: store.put_new(key, body), bodies))
     if sum(won) != 1:
         rule = f"{key}: expected one of {WRITERS} writers at once to create it, found that {sum(won)} did"
-        raise StoreError(f"{rule}; this store ignores create-only writes and must not be used: updates and rounds could be overwritten")
+        raise StoreError(
+            f"{rule}; this store ignores create-only writes and must not be used: updates and rounds could be "
+            "overwritten"
+        )
     body = bodies[won.index(True)]
     found = store.get(key, len(body))
     if found != body or store.head(key) != len(body):
-        raise StoreError(f"{key}: expected the bytes of the writer that won, found others; this store overwrites and must not be used")
+        raise StoreError(
+            f"{key}: expected the bytes of the writer that won, found others; this store overwrites and must not be "
+            "used"
+        )
     if store.put_new(key, b"again") or store.get(key, len(body)) != body:
-        raise StoreError(f"{key}: expected a second write to be refused, found that it was not; this store overwrites and must not be used")
+        raise StoreError(
+            f"{key}: expected a second write to be refused, found that it was not; this store overwrites and must not "
+            "be used"
+        )

@@ -2,7 +2,8 @@
 
     FOLDER/SHA256.part    the first bytes of the object of that SHA-256, as far as they came
 
-Nothing here is synced to disk or trusted: what the parts make is checked as a whole against the SHA-256 that was vouched for.
+Nothing here is synced to disk or trusted: what the parts make is checked as a whole against the SHA-256 that was
+vouched for.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_nusa.files import durable
 from edge_nusa.errors import StoreError
+from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.sync.stores.store import Store
 
@@ -33,7 +34,8 @@ class Wanted:
 def fetch(store: Store, wanted: Wanted, folder: Path) -> bytes:
     """The object's bytes, some of them perhaps from an earlier try, or others where the store holds others.
 
-    Small objects come at once. Raises StoreError where the store does not answer or has fewer or more bytes; what came is kept.
+    Small objects come at once. Raises StoreError where the store does not answer or has fewer or more bytes; what came
+    is kept.
     """
     if wanted.size <= PART_BYTES:
         return store.get(wanted.key, wanted.size)
@@ -63,7 +65,10 @@ def _fetched(store: Store, wanted: Wanted, path: Path, kept: bytes) -> bytes:
         part = store.get_part(wanted.key, size, min(PART_BYTES, wanted.size + 1 - size))
         size += len(part)
         if not part or size > wanted.size:
-            raise StoreError(f"{wanted.key}: expected {wanted.size} bytes, found {'more' if part else size}; someone else writes to this store, or it is not synchronised")
+            raise StoreError(
+                f"{wanted.key}: expected {wanted.size} bytes, found {'more' if part else size}; someone else writes to "
+                "this store, or it is not synchronised"
+            )
         with durable.explained(f"write {path}"):
             _append(path, part)
         parts.append(part)

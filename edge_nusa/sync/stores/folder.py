@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from edge_nusa.files import durable
 from edge_nusa.errors import StoreError
+from edge_nusa.files import durable
 from edge_nusa.sync.stores.store import MissingObjectError, check_key
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -19,7 +19,8 @@ _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 class FolderStore:
-    """The objects under `folder`. A missing folder is an error, so that nothing is written below a mount point without its mount."""
+    """The objects under `folder`. A missing folder is an error, so that nothing is written below a mount point
+    without its mount."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -40,7 +41,10 @@ class FolderStore:
         """`Store.get`; only plain files are read, so nothing can block."""
         data = self.get_part(key, 0, most_bytes + 1)
         if len(data) > most_bytes:
-            raise StoreError(f"{self.folder / key}: expected at most {most_bytes} bytes, found more; someone else writes to this store")
+            raise StoreError(
+                f"{self.folder / key}: expected at most {most_bytes} bytes, found more; someone else writes to this "
+                "store"
+            )
         return data
 
     def get_part(self, key: str, start: int, most_bytes: int) -> bytes:
@@ -49,7 +53,10 @@ class FolderStore:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise MissingObjectError(f"{path}: expected an object of the store, found none; wait until the folder is synchronised, or push again") from error
+            raise MissingObjectError(
+                f"{path}: expected an object of the store, found none; wait until the folder is synchronised, or push "
+                "again"
+            ) from error
         except OSError as error:
             raise _store_error(error, f"read {path}") from error
         try:
@@ -93,7 +100,10 @@ class FolderStore:
 
     def _check_there(self) -> None:
         if not self.folder.is_dir():
-            raise StoreError(f"{self.folder}: expected the folder of a fleet's store, found none; mount it, or make one with `edge-nusa hub init`")
+            raise StoreError(
+                f"{self.folder}: expected the folder of a fleet's store, found none; mount it, or make one with "
+                "`edge-nusa hub init`"
+            )
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
@@ -139,7 +149,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _link(temporary: Path, path: Path) -> bool:
-    """Gives the file its name if that is free. File systems without hard links (exFAT) look first and rename: two writers
+    """Gives the file its name if that is free. File systems without hard links (exFAT) look first and rename: two
+    writers
     of one key at the same moment could both believe that they were first, so keys are named after what is in them."""
     try:
         os.link(temporary, path)

@@ -1,7 +1,9 @@
 """Published rounds in an OCI registry, by oras: each object is an artifact of one layer, under a tag made of its key.
 
-Place: `oci://HOST/NAME`, or `oci+http://HOST/NAME` for a registry without TLS. A registry has no create-only write: a tag can
-be moved by whoever may push, so it holds what only the hub writes and TUF vouches for (`metadata/` and `rounds/`), and no
+Place: `oci://HOST/NAME`, or `oci+http://HOST/NAME` for a registry without TLS. A registry has no create-only write: a
+tag can
+be moved by whoever may push, so it holds what only the hub writes and TUF vouches for (`metadata/` and `rounds/`), and
+no
 updates of devices. Credentials are those of `oras login` or `docker login`.
 """
 
@@ -42,11 +44,15 @@ class OciStore:
 
             from edge_nusa.sync.stores.bounded_http import BoundedAdapter
         except ImportError as error:
-            raise MissingPackageError(f'{place}: needs {error.name}; install it with `pip install "edge-nusa[sync,oci]"`') from error
+            raise MissingPackageError(
+                f'{place}: needs {error.name}; install it with `pip install "edge-nusa[sync,oci]"`'
+            ) from error
         scheme, _, rest = place.partition("://")
         host, _, name = rest.partition("/")
         if not host or not name:
-            raise InputError(f"{place[:80]!r}: expected oci://HOST/NAME, found another form; give a registry and a repository in it")
+            raise InputError(
+                f"{place[:80]!r}: expected oci://HOST/NAME, found another form; give a registry and a repository in it"
+            )
         self._place = place
         self._name = f"{host}/{name}"
         self._registry = Registry(host, insecure=scheme == "oci+http")
@@ -60,7 +66,11 @@ class OciStore:
     def list(self, prefix: str) -> list[str]:
         """`Store.list`."""
         folder = check_key(prefix) + "/"
-        tags = self._answered(f"list {prefix}", LARGEST_ANSWER_BYTES, lambda: self._or_nothing(lambda: self._registry.get_tags(self._name)))
+        tags = self._answered(
+            f"list {prefix}",
+            LARGEST_ANSWER_BYTES,
+            lambda: self._or_nothing(lambda: self._registry.get_tags(self._name)),
+        )
         keys = [str(tag).replace("__", "/") for tag in tags or []]
         return sorted(key for key in keys if key.startswith(folder))
 
@@ -68,10 +78,17 @@ class OciStore:
         """`Store.get`; what comes is compared with the digest that the manifest names."""
         layer = self._there(key)
         if int(layer["size"]) > most_bytes:
-            raise StoreError(f"{self._place}: {key}: expected at most {most_bytes} bytes, found {layer['size']} announced; someone else writes to this registry")
-        data = self._answered(f"get {key}", most_bytes + LARGEST_LOGIN_BYTES, lambda: self._blob(key, layer["digest"], {}))
+            raise StoreError(
+                f"{self._place}: {key}: expected at most {most_bytes} bytes, found {layer['size']} announced; someone "
+                "else writes to this registry"
+            )
+        data = self._answered(
+            f"get {key}", most_bytes + LARGEST_LOGIN_BYTES, lambda: self._blob(key, layer["digest"], {})
+        )
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != layer["digest"]:
-            raise StoreError(f"{self._place}: {key}: expected the digest {layer['digest'][:19]}..., found another; get it again")
+            raise StoreError(
+                f"{self._place}: {key}: expected the digest {layer['digest'][:19]}..., found another; get it again"
+            )
         return data
 
     def get_part(self, key: str, start: int, most_bytes: int) -> bytes:
@@ -81,13 +98,17 @@ class OciStore:
             return b""
         asked = {"Range": f"bytes={start}-{start + most_bytes - 1}"}
         bound = start + most_bytes + LARGEST_LOGIN_BYTES
-        return self._answered(f"get {key} from byte {start}", bound, lambda: self._blob(key, layer["digest"], asked, start))[:most_bytes]
+        return self._answered(
+            f"get {key} from byte {start}", bound, lambda: self._blob(key, layer["digest"], asked, start)
+        )[:most_bytes]
 
     def put_new(self, key: str, data: bytes) -> bool:
         """`Store.put_new` for one writer: looks first, then pushes blob, manifest and tag."""
         if self._layer(key) is not None:
             return False
-        self._answered(f"put {key}", LARGEST_ANSWER_BYTES, lambda: self._pushed(key, data), len(data) / SLOWEST_BYTES_A_SECOND)
+        self._answered(
+            f"put {key}", LARGEST_ANSWER_BYTES, lambda: self._pushed(key, data), len(data) / SLOWEST_BYTES_A_SECOND
+        )
         return True
 
     def head(self, key: str) -> int | None:
@@ -100,23 +121,35 @@ class OciStore:
 
         tag = check_key(key).replace("/", "__")
         if len(tag) > LONGEST_TAG:
-            raise StoreError(f"{key[:80]}: expected a key of at most {LONGEST_TAG} characters for a registry, found {len(tag)}; updates go to a folder or to S3")
+            raise StoreError(
+                f"{key[:80]}: expected a key of at most {LONGEST_TAG} characters for a registry, found {len(tag)}; "
+                "updates go to a folder or to S3"
+            )
         return Container(f"{self._name}:{tag}")
 
     def _there(self, key: str) -> dict[str, Any]:
         layer = self._layer(key)
         if layer is None:
-            raise MissingObjectError(f"{self._place}: {key}: expected an object of the registry, found none; publish and mirror on the hub")
+            raise MissingObjectError(
+                f"{self._place}: {key}: expected an object of the registry, found none; publish and mirror on the hub"
+            )
         return layer
 
     def _layer(self, key: str) -> dict[str, Any] | None:
         container = self._container(key)
-        manifest = self._answered(f"look at {key}", LARGEST_ANSWER_BYTES, lambda: self._or_nothing(lambda: self._registry.get_manifest(container)))
+        manifest = self._answered(
+            f"look at {key}",
+            LARGEST_ANSWER_BYTES,
+            lambda: self._or_nothing(lambda: self._registry.get_manifest(container)),
+        )
         if manifest is None:
             return None
         layers = manifest.get("layers")
         if not isinstance(layers, list) or len(layers) != 1 or not _is_layer(layers[0]):
-            raise StoreError(f"{self._place}: {key}: expected an artifact of one layer, found another; someone else writes to this registry")
+            raise StoreError(
+                f"{self._place}: {key}: expected an artifact of one layer, found another; someone else writes to this "
+                "registry"
+            )
         return dict(layers[0])
 
     def _or_nothing(self, ask: Callable[[], Any]) -> Any:
@@ -137,9 +170,12 @@ class OciStore:
     def _pushed(self, key: str, data: bytes) -> None:
         layer, config = self._upload(data), self._upload(b"{}")
         manifest = {
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": {**config, "mediaType": "application/vnd.oci.empty.v1+json"}, "layers": [layer], "annotations": {},
-        }  # fmt: skip
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {**config, "mediaType": "application/vnd.oci.empty.v1+json"},
+            "layers": [layer],
+            "annotations": {},
+        }
         self._registry.upload_manifest(manifest, self._container(key)).raise_for_status()
 
     def _upload(self, data: bytes) -> dict[str, Any]:
@@ -161,7 +197,10 @@ class OciStore:
             return within(SECONDS + more_seconds, ask)
         except (RequestException, ValueError, KeyError, TypeError, OSError) as error:
             found = " ".join(str(error).split())[:300]
-            raise StoreError(f"{self._place}: {doing}: expected the registry to do it, found {found}; check its address, your login and the network") from error
+            raise StoreError(
+                f"{self._place}: {doing}: expected the registry to do it, found {found}; check its address, your login "
+                "and the network"
+            ) from error
 
 
 def _is_layer(found: Any) -> bool:

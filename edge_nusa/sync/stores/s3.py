@@ -1,7 +1,8 @@
 """A store in S3-compatible object storage, by obstore: create-only writes are the server's (`If-None-Match: *`).
 
 Place: `s3://BUCKET/PREFIX`. Endpoint, region and keys come from the environment alone (AWS_ENDPOINT_URL, AWS_REGION,
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...), so that no key is ever a word of a command. Plain http is refused but for an
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...), so that no key is ever a word of a command. Plain http is refused but
+for an
 endpoint on this very machine. Prove a server with `edge-nusa hub check` first: some ignore the precondition.
 """
 
@@ -33,10 +34,15 @@ class S3Store:
         try:
             import obstore  # noqa: F401
         except ImportError as error:
-            raise MissingPackageError(f'{place}: needs {error.name}; install it with `pip install "edge-nusa[sync,s3]"`') from error
+            raise MissingPackageError(
+                f'{place}: needs {error.name}; install it with `pip install "edge-nusa[sync,s3]"`'
+            ) from error
         parts = urlsplit(place)
         if not parts.netloc or parts.query or parts.fragment:
-            raise InputError(f"{place[:80]!r}: expected s3://BUCKET or s3://BUCKET/PREFIX, found another form; the endpoint is AWS_ENDPOINT_URL")
+            raise InputError(
+                f"{place[:80]!r}: expected s3://BUCKET or s3://BUCKET/PREFIX, found another form; the endpoint is "
+                "AWS_ENDPOINT_URL"
+            )
         self._name, self._prefix = parts.netloc, parts.path.strip("/")
         self._place = f"s3://{self._name}/{self._prefix}".rstrip("/")
         self._bucket = self._opened(TIMEOUT)
@@ -44,7 +50,11 @@ class S3Store:
     def _opened(self, timeout: timedelta) -> Any:
         from obstore.store import S3Store as Bucket
 
-        options = {"timeout": timeout, "connect_timeout": timedelta(seconds=20), "allow_http": _is_local(os.environ.get("AWS_ENDPOINT_URL", ""))}
+        options = {
+            "timeout": timeout,
+            "connect_timeout": timedelta(seconds=20),
+            "allow_http": _is_local(os.environ.get("AWS_ENDPOINT_URL", "")),
+        }
         retries = {"max_retries": RETRIES, "retry_timeout": timeout}
         return Bucket(self._name, prefix=self._prefix or None, client_options=options, retry_config=retries)
 
@@ -57,7 +67,10 @@ class S3Store:
             for batch in obstore.list(self._bucket, check_key(prefix) + "/"):
                 keys += (entry["path"] for entry in batch)
                 if len(keys) > MOST_KEYS:
-                    raise StoreError(f"{self._place}/{prefix}: expected at most {MOST_KEYS} objects, found more; someone else writes to this store")
+                    raise StoreError(
+                        f"{self._place}/{prefix}: expected at most {MOST_KEYS} objects, found more; someone else "
+                        "writes to this store"
+                    )
             return sorted(keys)
 
     def get(self, key: str, most_bytes: int) -> bytes:
@@ -67,7 +80,10 @@ class S3Store:
         with self._explained(f"get {key}"):
             data = _collected(obstore.get(self._bucket, check_key(key)), most_bytes + 1)
         if len(data) > most_bytes:
-            raise StoreError(f"{self._place}/{key}: expected at most {most_bytes} bytes, found more; someone else writes to this store")
+            raise StoreError(
+                f"{self._place}/{key}: expected at most {most_bytes} bytes, found more; someone else writes to this "
+                "store"
+            )
         return data
 
     def get_part(self, key: str, start: int, most_bytes: int) -> bytes:
@@ -75,7 +91,9 @@ class S3Store:
         import obstore
 
         with self._explained(f"get {key} from byte {start}"):
-            return _collected(obstore.get(self._bucket, check_key(key), options={"range": (start, start + most_bytes)}), most_bytes)
+            return _collected(
+                obstore.get(self._bucket, check_key(key), options={"range": (start, start + most_bytes)}), most_bytes
+            )
 
     def put_new(self, key: str, data: bytes) -> bool:
         """`Store.put_new`."""
@@ -107,7 +125,9 @@ class S3Store:
         try:
             yield
         except FileNotFoundError as error:
-            raise MissingObjectError(f"{self._place}: {doing}: expected an object of the store, found none; push again, or wait") from error
+            raise MissingObjectError(
+                f"{self._place}: {doing}: expected an object of the store, found none; push again, or wait"
+            ) from error
         except (BaseError, OSError, ValueError) as error:
             rule = f"{self._place}: {doing}: expected the store to do it, found {_reason(str(error))}"
             raise StoreError(f"{rule}; check AWS_ENDPOINT_URL, the keys and the network") from error

@@ -1,6 +1,7 @@
 """What a store is: five verbs over immutable objects; and which store a place means.
 
-Nothing that is in a store is ever overwritten or trusted: names say what is inside, and signatures say who put it there.
+Nothing that is in a store is ever overwritten or trusted: names say what is inside, and signatures say who put it
+there.
 A key is a path of small letters, digits, `.`, `_` and `-`, with `/` between its parts.
 """
 
@@ -41,7 +42,10 @@ class MissingObjectError(StoreError):
 def check_key(key: str) -> str:
     """The key itself. Raises StoreError for what a store may not hold."""
     if not _KEY.fullmatch(key) or len(key) > 400:
-        raise StoreError(f"expected a key of small letters, digits, '.', '_', '-' and '/', found {key[:80]!r}; nothing was read or written there")
+        raise StoreError(
+            f"expected a key of small letters, digits, '.', '_', '-' and '/', found {key[:80]!r}; nothing was read or "
+            "written there"
+        )
     return key
 
 
@@ -51,7 +55,10 @@ def put(store: Store, key: str, data: bytes) -> bool:
         return True
     found = store.get(key, len(data))
     if found != data:
-        raise StoreError(f"{key}: expected the {len(data)} bytes put there, found others; someone else writes to this store, see `edge-nusa hub check`")
+        raise StoreError(
+            f"{key}: expected the {len(data)} bytes put there, found others; someone else writes to this store, see "
+            "`edge-nusa hub check`"
+        )
     return False
 
 
@@ -70,11 +77,15 @@ def open_store(place: str) -> Store:
         from edge_nusa.sync.stores.oci import OciStore
 
         return OciStore(place)
-    raise InputError(f"{place[:80]!r}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {scheme!r}; give one of those")
+    raise InputError(
+        f"{place[:80]!r}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {scheme!r}; give "
+        "one of those"
+    )
 
 
 class Timed:
-    """A store of which all verbs together may take so many seconds: what a store delays may not hold a command for ever."""
+    """A store of which all verbs together may take so many seconds: what a store delays may not hold a command for
+    ever."""
 
     def __init__(self, store: Store, seconds: float) -> None:
         self._store, self._seconds = store, seconds
@@ -102,12 +113,16 @@ class Timed:
 
     def _in_time(self) -> Store:
         if time.monotonic() > self._end:
-            raise StoreError(f"expected the store to be done within {self._seconds:.0f} s, found it still at it; run it again on a better line: what was fetched is kept")
+            raise StoreError(
+                f"expected the store to be done within {self._seconds:.0f} s, found it still at it; run it again on a "
+                "better line: what was fetched is kept"
+            )
         return self._store
 
 
 def copy_new(source: Store, target: Store, prefix: str, most_bytes: int) -> int:
-    """Copy what the target lacks of the keys under a prefix, in the order of the versions or names; how many were copied."""
+    """Copy what the target lacks of the keys under a prefix, in the order of the versions or names; how many were
+    copied."""
     there = set(target.list(prefix))
     missing = [key for key in source.list(prefix) if key not in there]
     for key in missing:

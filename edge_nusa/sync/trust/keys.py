@@ -1,4 +1,5 @@
-"""ed25519 keys in files that only their user can read, and what is signed with them; keys are never printed or passed as words."""
+"""ed25519 keys in files that only their user can read, and what is signed with them; keys are never printed or
+passed as words."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_nusa.files import durable
 from edge_nusa.errors import InputError, MissingPackageError, TrustError
+from edge_nusa.files import durable
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -26,7 +27,9 @@ def require_packages() -> None:
         import securesystemslib  # noqa: F401
         import tuf  # noqa: F401
     except ImportError as error:
-        raise MissingPackageError(f'sync and hub need {error.name}; install it with `pip install "edge-nusa[sync]"`') from error
+        raise MissingPackageError(
+            f'sync and hub need {error.name}; install it with `pip install "edge-nusa[sync]"`'
+        ) from error
 
 
 def new_key(path: Path) -> CryptoSigner:
@@ -71,17 +74,26 @@ def load_key(path: Path) -> CryptoSigner:
     try:
         data, mode = durable.read_at_most(path, LARGEST_KEY_BYTES), os.stat(path).st_mode
     except FileNotFoundError as error:
-        raise TrustError(f"{path}: expected a key file, found none; bring the medium that holds it, or restore it from your backup") from error
+        raise TrustError(
+            f"{path}: expected a key file, found none; bring the medium that holds it, or restore it from your backup"
+        ) from error
     except OSError as error:
         raise durable.storage_error(error, f"read the key {path}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise TrustError(f"{path}: expected a key that only its user can read (mode 0600), found {stat.S_IMODE(mode):04o}; chmod 600 it")
+        raise TrustError(
+            f"{path}: expected a key that only its user can read (mode 0600), found {stat.S_IMODE(mode):04o}; chmod "
+            "600 it"
+        )
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise TrustError(f"{path}: expected a key in PEM form, found {len(data)} bytes that are none; restore it from your backup") from error
+        raise TrustError(
+            f"{path}: expected a key in PEM form, found {len(data)} bytes that are none; restore it from your backup"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise TrustError(f"{path}: expected an ed25519 key, found {type(key).__name__}; use the key that edge-nusa made")
+        raise TrustError(
+            f"{path}: expected an ed25519 key, found {type(key).__name__}; use the key that edge-nusa made"
+        )
     return CryptoSigner(key)
 
 
@@ -101,9 +113,14 @@ def public_key(data: bytes, where: str) -> SSlibKey:
             raise ValueError(f"a key of the kind {record['keytype']!r}")
         made = SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(record["keyval"]["public"])))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{where}: expected the public key that `edge-nusa sync init` wrote, found something else ({error}); give that file") from error
+        raise InputError(
+            f"{where}: expected the public key that `edge-nusa sync init` wrote, found something else ({error}); give "
+            "that file"
+        ) from error
     if record.get("keyid") != made.keyid:
-        raise InputError(f"{where}: expected the key's own name {made.keyid[:16]}..., found another; copy the file again")
+        raise InputError(
+            f"{where}: expected the key's own name {made.keyid[:16]}..., found another; copy the file again"
+        )
     return made
 
 
@@ -117,7 +134,8 @@ def sealed(payload: bytes, payload_type: str, signer: CryptoSigner) -> bytes:
 
 
 def opened(data: bytes, payload_type: str, allowed: Mapping[str, SSlibKey], where: str) -> tuple[str, bytes]:
-    """(key's name, payload) of an envelope signed by exactly one of the keys. Nothing of it is parsed before that is known.
+    """(key's name, payload) of an envelope signed by exactly one of the keys. Nothing of it is parsed before that is
+    known.
 
     Raises TrustError naming `where`.
     """
@@ -128,10 +146,18 @@ def opened(data: bytes, payload_type: str, allowed: Mapping[str, SSlibKey], wher
         envelope = Envelope.from_dict(json.loads(data))
         names = [name for name in envelope.signatures if name in allowed]
         if envelope.payload_type != payload_type or len(envelope.signatures) != 1 or not names:
-            raise TrustError(f"{where}: expected one signature by a key that is enrolled, found {[n[:16] for n in envelope.signatures]}; enrol the device first")
+            raise TrustError(
+                f"{where}: expected one signature by a key that is enrolled, found "
+                f"{[n[:16] for n in envelope.signatures]}; enrol the device first"
+            )
         envelope.verify([allowed[names[0]]], 1)
     except VerificationError as error:
-        raise TrustError(f"{where}: expected a signature by the key that it names, found one that is not; it was changed on the way, or forged") from error
+        raise TrustError(
+            f"{where}: expected a signature by the key that it names, found one that is not; it was changed on the "
+            "way, or forged"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FormatError) as error:
-        raise TrustError(f"{where}: expected a signed envelope, found {len(data)} bytes that are none ({error})") from error
+        raise TrustError(
+            f"{where}: expected a signed envelope, found {len(data)} bytes that are none ({error})"
+        ) from error
     return names[0], envelope.payload

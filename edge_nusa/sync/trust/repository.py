@@ -3,11 +3,14 @@
     metadata/N.root.json       signed offline by at least a threshold of root keys, and by that of the root before it
     metadata/N.targets.json    names the one current round with its SHA-256 and bytes
     metadata/N.snapshot.json   names the version of targets
-    metadata/N.timestamp.json  names the version of snapshot; a client takes the newest N (`edge_nusa.sync.trust.trusted`)
+    metadata/N.timestamp.json  names the version of snapshot; a client takes the newest N
+    (`edge_nusa.sync.trust.trusted`)
     rounds/SHA256.current.round the round itself
 
-A publication becomes visible with its timestamp, which is written last; killed before that, it is as if it had not begun.
-Versions only grow: they are counted in the hub's own folder, so that even an emptied store is not answered by old numbers.
+A publication becomes visible with its timestamp, which is written last; killed before that, it is as if it had not
+begun.
+Versions only grow: they are counted in the hub's own folder, so that even an emptied store is not answered by old
+numbers.
 """
 
 from __future__ import annotations
@@ -18,10 +21,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_nusa.files import durable
 from edge_nusa.errors import DamagedError, StoreError, TrustError
-from edge_nusa.sync.trust import keys, roots
+from edge_nusa.files import durable
 from edge_nusa.sync.stores.store import Store, put
+from edge_nusa.sync.trust import keys, roots
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -37,7 +40,8 @@ FARTHEST = 1_000_000
 
 @dataclass(frozen=True)
 class Expiry:
-    """For how many days what is published is believed: timestamp_days for the newest round, targets_days for what it names."""
+    """For how many days what is published is believed: timestamp_days for the newest round, targets_days for what it
+    names."""
 
     timestamp_days: int = 30
     targets_days: int = 365
@@ -52,7 +56,8 @@ class Repository:
     expiry: Expiry = Expiry()
 
     def root(self) -> Metadata[Root]:
-        """The newest root of the fleet: that of the hub's folder, and those after it that the store has and it vouches for,
+        """The newest root of the fleet: that of the hub's folder, and those after it that the store has and it
+        vouches for,
         which a rotation left there when it was cut off."""
         data = durable.read_at_most(self.folder / CURRENT_ROOT_NAME, LARGEST_ROOT_BYTES)
         root = roots.read_root(data, str(self.folder / CURRENT_ROOT_NAME))
@@ -79,7 +84,9 @@ class Repository:
         target.unrecognized_fields["custom"] = {"round": number}
         targets = self._put("targets", Targets(expires=_after(self.expiry.targets_days), targets={target.path: target}))
         snapshot = Snapshot(expires=_after(self.expiry.timestamp_days), meta={"targets.json": MetaFile(targets)})
-        timestamp = Timestamp(expires=_after(self.expiry.timestamp_days), snapshot_meta=MetaFile(self._put("snapshot", snapshot)))
+        timestamp = Timestamp(
+            expires=_after(self.expiry.timestamp_days), snapshot_meta=MetaFile(self._put("snapshot", snapshot))
+        )
         return self._put("timestamp", timestamp)
 
     def _put(self, role: str, signed: Any) -> int:
@@ -88,7 +95,10 @@ class Repository:
 
         signer = self._signer(role)
         signed.version = self._free_version(role)
-        durable.replace_file(self.folder / VERSIONS_NAME, json.dumps({**self._versions(), role: signed.version}, sort_keys=True).encode() + b"\n")
+        durable.replace_file(
+            self.folder / VERSIONS_NAME,
+            json.dumps({**self._versions(), role: signed.version}, sort_keys=True).encode() + b"\n",
+        )
         metadata = Metadata(signed)
         metadata.sign(signer)
         if not self.store.put_new(f"metadata/{signed.version}.{role}.json", roots.to_bytes(metadata)):
@@ -103,12 +113,18 @@ class Repository:
             signer = keys.load_key(path)
             if signer.public_key.keyid in allowed:
                 return signer
-        raise TrustError(f"{self.folder / 'keys'}: expected the key of {role} that the fleet's root names, found none; restore it, or run `edge-nusa hub rotate`")
+        raise TrustError(
+            f"{self.folder / 'keys'}: expected the key of {role} that the fleet's root names, found none; restore it, "
+            "or run `edge-nusa hub rotate`"
+        )
 
     def _free_version(self, role: str) -> int:
-        """One more than this hub signed and the store has. What is far beyond was not signed here, and no device believes it."""
+        """One more than this hub signed and the store has. What is far beyond was not signed here, and no device
+        believes it."""
         counted = self._versions().get(role, 0)
-        return max([counted, *(version for version, _ in versions(self.store, role) if version <= counted + FARTHEST)]) + 1
+        return (
+            max([counted, *(version for version, _ in versions(self.store, role) if version <= counted + FARTHEST)]) + 1
+        )
 
     def _versions(self) -> dict[str, int]:
         path = self.folder / VERSIONS_NAME
@@ -117,7 +133,10 @@ class Repository:
         except FileNotFoundError:
             return {}
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise DamagedError(f"{path}: expected the versions last signed, found something else ({error}); restore the file, or remove it to count from the store") from error
+            raise DamagedError(
+                f"{path}: expected the versions last signed, found something else ({error}); restore the file, or "
+                "remove it to count from the store"
+            ) from error
 
 
 def versions(store: Store, role: str) -> list[tuple[int, str]]:

@@ -20,8 +20,14 @@ def new_root(root_signers: Sequence[CryptoSigner], threshold: int, online: Mappi
     from tuf.api.metadata import Metadata, Root
 
     if not 1 <= threshold <= len(root_signers):
-        raise InputError(f"expected a threshold from 1 to {len(root_signers)} root keys, found {threshold}; choose another")
-    root = Root(version=1, expires=datetime.now(UTC).replace(microsecond=0) + timedelta(days=ROOT_DAYS), consistent_snapshot=True)
+        raise InputError(
+            f"expected a threshold from 1 to {len(root_signers)} root keys, found {threshold}; choose another"
+        )
+    root = Root(
+        version=1,
+        expires=datetime.now(UTC).replace(microsecond=0) + timedelta(days=ROOT_DAYS),
+        consistent_snapshot=True,
+    )
     for signer in root_signers:
         root.add_key(signer.public_key, "root")
     for role, signer in online.items():
@@ -41,15 +47,24 @@ def read_root(data: bytes, where: str) -> Metadata[Root]:
     try:
         metadata: Metadata[Root] = Metadata.from_bytes(data)
         if metadata.signed.type != "root":
-            raise TrustError(f"{where}: expected root metadata, found {metadata.signed.type}; give the root.json that `edge-nusa hub init` wrote")
+            raise TrustError(
+                f"{where}: expected root metadata, found {metadata.signed.type}; give the root.json that `edge-nusa "
+                "hub init` wrote"
+            )
         metadata.signed.verify_delegate("root", metadata.signed_bytes, metadata.signatures)
     except (RepositoryError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TrustError(f"{where}: expected the root.json that `edge-nusa hub init` wrote, found something else ({error})") from error
+        raise TrustError(
+            f"{where}: expected the root.json that `edge-nusa hub init` wrote, found something else ({error})"
+        ) from error
     return metadata
 
 
 def rotated_root(
-    current: Metadata[Root], old_signers: Sequence[CryptoSigner], new_signers: Sequence[CryptoSigner], threshold: int, online: Mapping[str, CryptoSigner]
+    current: Metadata[Root],
+    old_signers: Sequence[CryptoSigner],
+    new_signers: Sequence[CryptoSigner],
+    threshold: int,
+    online: Mapping[str, CryptoSigner],
 ) -> bytes:
     """The root after `current`, with these root keys and online keys alone, signed by the old and the new root keys.
 
@@ -60,9 +75,14 @@ def rotated_root(
     allowed = current.signed.roles["root"]
     have = {signer.public_key.keyid: signer for signer in old_signers if signer.public_key.keyid in allowed.keyids}
     if len(have) < allowed.threshold:
-        raise TrustError(f"expected at least {allowed.threshold} of the fleet's root keys, found {len(have)}; bring the media that hold them")
+        raise TrustError(
+            f"expected at least {allowed.threshold} of the fleet's root keys, found {len(have)}; bring the media that "
+            "hold them"
+        )
     fresh = Metadata.from_bytes(new_root(new_signers, threshold, online)).signed
-    root = Root(current.signed.version + 1, expires=fresh.expires, keys=fresh.keys, roles=fresh.roles, consistent_snapshot=True)
+    root = Root(
+        current.signed.version + 1, expires=fresh.expires, keys=fresh.keys, roles=fresh.roles, consistent_snapshot=True
+    )
     metadata = Metadata(root)
     for signer in {**have, **{signer.public_key.keyid: signer for signer in new_signers}}.values():
         metadata.sign(signer, append=True)
@@ -79,7 +99,10 @@ def successor(current: Metadata[Root], data: bytes, where: str) -> Metadata[Root
         if found.signed.version != current.signed.version + 1:
             raise ValueError(f"version {found.signed.version}")
     except (RepositoryError, ValueError) as error:
-        raise TrustError(f"{where}: expected a root that the one before it vouches for, found another ({error}); someone else writes to this store") from error
+        raise TrustError(
+            f"{where}: expected a root that the one before it vouches for, found another ({error}); someone else "
+            "writes to this store"
+        ) from error
     return found
 
 

@@ -1,4 +1,5 @@
-"""The device's side of trust: the newest round that the fleet's root vouches for, by python-tuf over a store's verbs."""
+"""The device's side of trust: the newest round that the fleet's root vouches for, by python-tuf over a store's
+verbs."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_nusa.files import durable
 from edge_nusa.errors import ResourceError, StoreError, TrustError
+from edge_nusa.files import durable
 from edge_nusa.sync.stores import download
-from edge_nusa.sync.trust import repository
 from edge_nusa.sync.stores.store import MissingObjectError, Store
+from edge_nusa.sync.trust import repository
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
@@ -50,8 +51,10 @@ def newest_round(store: Store, root: bytes, cache: Path, bounds: Bounds) -> Publ
     """Follow roots, timestamp, snapshot and targets, and fetch the round that they name.
 
     root: the first root metadata that this device was given; cache: a folder of this device's for the newest metadata
-    seen, which makes going back impossible, and for parts of rounds. What someone put above the newest true timestamp is passed over, up to
-    MOST_CANDIDATES of them. Raises TrustError, StoreError where the store does not answer, ResourceError for a larger round than
+    seen, which makes going back impossible, and for parts of rounds. What someone put above the newest true timestamp
+    is passed over, up to
+    MOST_CANDIDATES of them. Raises TrustError, StoreError where the store does not answer, ResourceError for a larger
+    round than
     was asked for.
     """
     found = [key for _, key in reversed(repository.versions(store, "timestamp"))]
@@ -75,12 +78,18 @@ def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_
     from tuf.ngclient import Updater, UpdaterConfig
 
     fetcher = _fetcher(store, timestamp_key)
-    config = UpdaterConfig(max_root_rotations=64, root_max_length=LARGEST_METADATA_BYTES, snapshot_max_length=LARGEST_METADATA_BYTES,
-                           targets_max_length=LARGEST_METADATA_BYTES)  # fmt: skip
+    config = UpdaterConfig(
+        max_root_rotations=64,
+        root_max_length=LARGEST_METADATA_BYTES,
+        snapshot_max_length=LARGEST_METADATA_BYTES,
+        targets_max_length=LARGEST_METADATA_BYTES,
+    )
     try:
         with durable.explained(f"keep metadata in {cache}"):
             durable.make_folder(cache)
-            updater = Updater(str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root)
+            updater = Updater(
+                str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root
+            )
             updater.refresh()
             number, info = _current(updater)
             sha256 = info.hashes["sha256"]
@@ -92,9 +101,14 @@ def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_
             info.verify_length_and_hashes(data)
     except ExpiredMetadataError as error:
         rule = "expected a hub that publishes now and then, and a right clock"
-        raise TrustError(f"the fleet's metadata has expired ({error}): {rule}; publish on the hub, or set this clock") from error
+        raise TrustError(
+            f"the fleet's metadata has expired ({error}): {rule}; publish on the hub, or set this clock"
+        ) from error
     except RepositoryError as error:
-        raise ForgedError(f"the store's metadata is not what the fleet's root vouches for ({error}); nothing was taken: ask who writes to this store") from error
+        raise ForgedError(
+            f"the store's metadata is not what the fleet's root vouches for ({error}); nothing was taken: ask who "
+            "writes to this store"
+        ) from error
     except DownloadError as error:
         cause = error.__cause__ if isinstance(error.__cause__, StoreError) else error
         raise StoreError(f"pull: expected the store to give the fleet's round, found: {cause}") from error
@@ -103,7 +117,9 @@ def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_
 
 def _check_size(number: int, size: int, bounds: Bounds) -> None:
     if size > bounds.possible:
-        raise TrustError(f"round {number}: expected at most {bounds.possible} bytes, found {size} announced; it is of another bundle")
+        raise TrustError(
+            f"round {number}: expected at most {bounds.possible} bytes, found {size} announced; it is of another bundle"
+        )
     if bounds.asked is not None and size > bounds.asked:
         rule = f"expected at most {bounds.asked} bytes (--max-bytes), found {size}"
         raise ResourceError(f"round {number}: {rule}; allow more, or wait for a cheaper connection")
@@ -114,7 +130,9 @@ def _current(updater: Updater) -> tuple[int, TargetFile]:
     info = updater.get_targetinfo(repository.TARGET)
     number = info.custom.get("round") if info is not None and isinstance(info.custom, dict) else None
     if info is None or type(number) is not int or not _SHA256.fullmatch(info.hashes.get("sha256", "")):
-        raise TrustError(f"expected targets that name {repository.TARGET} with its number, found none; publish again on the hub")
+        raise TrustError(
+            f"expected targets that name {repository.TARGET} with its number, found none; publish again on the hub"
+        )
     return number, info
 
 
