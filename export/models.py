@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from edge_nusa.errors import InputError, UsageError
+from edge_nusa.export.embedded import micro_source
+from edge_nusa.export.micro import configuration
+from edge_nusa.export.source import Source, preprocessing, shapes
 from edge_nusa.files.file_record import file_sha256
-from edge_nusa.model.parameters import TowerShape
-from edge_nusa.model.preprocessing import Preprocessing
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 
 VISION_KEYS = {"layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size", "patch_dropout"}
 TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 """Configuration entries that the standard towers have; any other one must be open_clip's default."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A loaded model: its name, where the weights came from, open_clip's module (float32, eval) and its parts.
-
-    origin: a paragraph on training data and terms for the model card, or "".
-    """
-
-    name: str
-    weights: str
-    model: nn.Module
-    image: TowerShape
-    text: TowerShape
-    vocab_size: int
-    preprocessing: Preprocessing
-    tokenizer: Any
-    bpe_path: Path
-    origin: str = ""
 
 
 def supported_models() -> list[tuple[str, str]]:
@@ -127,14 +108,10 @@ def _create(name: str, pretrained: str | None) -> nn.Module:
 
 
 def _load_micro(checkpoint: Path | None) -> Source:
-    from edge_nusa.export.micro import configuration
-    from edge_nusa.model.bundle import Bundle, embedded_bundle
-    from edge_nusa.research.micro import finish
-
     model = configuration.build()
     own = Bundle.open(embedded_bundle())
     loaded = load_checkpoint(model, checkpoint or own.path("weights.safetensors"), allow_pt=False)
-    return finish.micro_source(model, loaded if checkpoint else own.manifest.weights)
+    return micro_source(model, loaded if checkpoint else own.manifest.weights)
 
 
 def load_checkpoint(model: nn.Module, path: Path, allow_pt: bool) -> str:
@@ -185,43 +162,3 @@ def _load_pt(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"the checkpoint {path} is not a plain dictionary of tensors; convert it to .safetensors")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
-
-
-def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[TowerShape, TowerShape, int]:
-    """Both towers' shapes without tails, read off the weights, and the size of the token table."""
-    state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items()}
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    conv = state["visual.conv1.weight"].shape
-    quick = bool(config.get("quick_gelu", False))
-    image_mlp = state["visual.transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
-    text_mlp = state["transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
-    embed = state["text_projection"].shape[1]
-    heads = vision["width"] // vision.get("head_width", 64)
-    image_shape = TowerShape(
-        vision["width"], vision["layers"], heads, image_mlp, embed, 0, quick, vision["image_size"], conv[-1]
-    )
-    text_shape = TowerShape(
-        text["width"], text["layers"], text["heads"], text_mlp, embed, 0, quick, text["context_length"], 0
-    )
-    return image_shape, text_shape, state["token_embedding.weight"].shape[0]
-
-
-def preprocessing(settings: dict[str, Any]) -> Preprocessing:
-    size = settings["size"] if isinstance(settings["size"], int) else settings["size"][0]
-    if settings["resize_mode"] not in ("shortest", "squash"):
-        raise UsageError(
-            f"the resize mode {settings['resize_mode']!r} is not supported; expected 'shortest' or 'squash'"
-        )
-    return Preprocessing(
-        size, tuple(settings["mean"]), tuple(settings["std"]), settings["interpolation"], settings["resize_mode"]
-    )
-
-
-def checkpoint_tensors(model: nn.Module) -> dict[str, np.ndarray]:
-    """The model's state dict as float32 numpy under open_clip's plain names (no `text.` prefix, no masks)."""
-    state = {
-        name.removeprefix("text."): tensor
-        for name, tensor in model.state_dict().items()
-        if not name.endswith("attn_mask")
-    }
-    return {name: tensor.detach().float().contiguous().numpy() for name, tensor in state.items()}

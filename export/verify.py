@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.export import tokenizer_file
-from edge_nusa.export.models import Source
+from edge_nusa.export.source import Source
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import crop_grey, pixels
@@ -91,9 +91,8 @@ def embedding_differences(bundle: Bundle, source: Source) -> dict[str, float]:
         _note(worst, "image_trunk", outputs[0], reference)
         if tail is not None:
             _note(worst, "image_tail", tail.run(None, {"tokens": outputs[2]})[0], reference)
-        text_reference = functional.normalize(
-            source.model.encode_text(source.tokenizer(PROMPTS[:batch])), dim=1
-        ).numpy()  # type: ignore[operator]
+        encoded = source.model.encode_text(source.tokenizer(PROMPTS[:batch]))  # type: ignore[operator]
+        text_reference = functional.normalize(encoded, dim=1).numpy()
         hidden = text_trunk.run(None, {"token_ids": ids[:batch]})[0]
         _note(worst, "text_tail", text_tail.run(None, {"hidden": hidden, "last": last[:batch]})[0], text_reference)
     allowed = TOLERANCE if bundle.manifest.precision == "fp32" else HALF_TOLERANCE

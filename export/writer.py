@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from edge_nusa.errors import RefusedError, UsageError
-from edge_nusa.export import basis, graphs, model_card, models, quantize, tokenizer_file, verify, vocabulary
+from edge_nusa.export import basis, graphs, model_card, quantize, tokenizer_file, verify, vocabulary
+from edge_nusa.export.source import Source, checkpoint_tensors
 from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256
 from edge_nusa.model import manifest as manifests
@@ -59,7 +60,7 @@ def default_settings(model: str, out: Path) -> ExportSettings:
     return ExportSettings(out)
 
 
-def export_bundle(source: models.Source, settings: ExportSettings, progress: Progress) -> Bundle:
+def export_bundle(source: Source, settings: ExportSettings, progress: Progress) -> Bundle:
     """Write and verify the bundle. On any failure nothing is left at `settings.out`.
 
     Raises UsageError, InputError for wrong settings, RefusedError for an int8 trunk that loses too much.
@@ -127,16 +128,14 @@ def method(settings: ExportSettings, shapes: dict[Any, TowerShape]) -> manifests
     return manifests.Method(settings.energy_threshold, ranks, pools, settings.alpha)
 
 
-def _write_parts(
-    folder: Path, source: models.Source, settings: ExportSettings, progress: Progress
-) -> manifests.Manifest:
+def _write_parts(folder: Path, source: Source, settings: ExportSettings, progress: Progress) -> manifests.Manifest:
     image, text = (
         cut(source.image, settings.tail_blocks, "--tail-blocks"),
         cut(source.text, settings.text_blocks, "--text-blocks"),
     )
     shapes: dict[Any, TowerShape] = {"image": image, "text": text}
     settings_of_method = method(settings, shapes)
-    tensors = models.checkpoint_tensors(source.model)
+    tensors = checkpoint_tensors(source.model)
     if settings.precision == "fp16":
         tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     progress("weights", 1, 1)
@@ -179,7 +178,7 @@ def _write_parts(
 
 
 def _verified(
-    folder: Path, source: models.Source, settings: ExportSettings, manifest: manifests.Manifest, progress: Progress
+    folder: Path, source: Source, settings: ExportSettings, manifest: manifests.Manifest, progress: Progress
 ) -> manifests.Manifest:
     progress("verify", 1, 1)
     _finish(folder, manifest, source.origin)

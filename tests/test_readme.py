@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_nusa.cli.options import EXAMPLES
+from edge_nusa.cli.commands import EXAMPLES
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 
 ROOT = Path(__file__).parents[1]

@@ -15,6 +15,7 @@ import numpy as np
 from edge_nusa.device.learning import judge
 from edge_nusa.errors import RefusedError
 from edge_nusa.knowledge import labels as label_names
+from edge_nusa.knowledge.anchors import label_anchors
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
@@ -30,8 +31,8 @@ def with_anchors(bundle: Bundle, knowledge: Knowledge, threads: int) -> tuple[Kn
     adapted = text.tail(merged) if merged else frozen
     whole = replace(
         knowledge,
-        frozen_anchors=text.label_anchors(frozen, knowledge.labels),
-        adapted_anchors=text.label_anchors(adapted, knowledge.labels),
+        frozen_anchors=label_anchors(text, frozen, knowledge.labels),
+        adapted_anchors=label_anchors(text, adapted, knowledge.labels),
     )
     names, anchors = bundle.vocabulary
     rows = np.random.default_rng(0).permutation(len(names))[:NOUNS_FOR_JUDGING]

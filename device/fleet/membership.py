@@ -32,7 +32,7 @@ from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import Layout
 from edge_nusa.sync.round_file import Round
-from edge_nusa.sync.stores.store import open_store
+from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.trust.roots import read_root
 from edge_nusa.sync.update import Statement

@@ -28,7 +28,8 @@ from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.stores import download
-from edge_nusa.sync.stores.store import Timed, open_store
+from edge_nusa.sync.stores.open import open_store
+from edge_nusa.sync.stores.store import Timed
 from edge_nusa.sync.trust import trusted
 
 PRECISION: Precision = "float16"

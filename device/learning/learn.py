@@ -27,6 +27,7 @@ from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import InputError, MissingPackageError, UsageError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge import labels as label_names
+from edge_nusa.knowledge.anchors import label_anchors
 from edge_nusa.knowledge.knowledge import Knowledge, Label, from_files, load, to_files
 from edge_nusa.knowledge.recipes import Recipe, check_fits
 from edge_nusa.memory import give_back
@@ -118,8 +119,8 @@ class _Learning:
         candidate = replace(
             candidate,
             labels=labels,
-            frozen_anchors=text.label_anchors(tails.frozen, labels),
-            adapted_anchors=text.label_anchors(tails.adapted, labels),
+            frozen_anchors=label_anchors(text, tails.frozen, labels),
+            adapted_anchors=label_anchors(text, tails.adapted, labels),
             tasks=self.before.tasks + 1,
         )
         kept, offered = self._retention(candidate, text, tails), self._offered(text, tails)

@@ -25,7 +25,8 @@ _STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#9aa5b1;--line:#39424c;--page:#14181c;--panel:#1d2329;
 --before:#6b7683;--after:#5aa9e6;--third:#e09a55}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1.2rem 1rem 3rem;max-width:46rem;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+body{margin:0 auto;padding:1.2rem 1rem 3rem;max-width:46rem;
+background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.5rem;line-height:1.2;margin:.2rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}
 .note{color:var(--soft);margin:.3rem 0}
 .wide{overflow-x:auto}

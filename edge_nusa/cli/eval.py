@@ -26,7 +26,7 @@ def evaluate(
     suite: Annotated[
         str,
         typer.Argument(
-            help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten random orders)."
+            help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten orders)."
         ),
     ],
     data: Annotated[

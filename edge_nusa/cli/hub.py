@@ -215,7 +215,7 @@ def check(
 ) -> None:
     """Prove by a race that a store never overwrites, and refuse one that does."""
     from edge_nusa.sync.stores.check import check as examine
-    from edge_nusa.sync.stores.store import open_store
+    from edge_nusa.sync.stores.open import open_store
 
     done = examine(open_store(store))
     if output.chosen(format) is output.Format.JSON:

@@ -9,8 +9,7 @@ from typing import Any
 
 import typer
 
-from edge_nusa.cli import options as commands
-from edge_nusa.cli import output
+from edge_nusa.cli import commands, output
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.files import durable
 

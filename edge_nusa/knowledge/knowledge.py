@@ -4,8 +4,8 @@
 |---|---|
 | labels.json | format version, recipe, how many tasks, and of each label its name, images and template |
 | anchors.safetensors | frozen (L, D) and adapted (L, D) float16 unit-norm anchors |
-| core.safetensors | rule `pool`: core C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) float32 |
-| head.safetensors | `edge_nusa.knowledge.head.head_tensors`, and fusion (8, 7) int64: the sums of `edge_nusa.knowledge.fusion` |
+| core.safetensors | rule `pool`: C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) |
+| head.safetensors | `knowledge.head.head_tensors`, and fusion (8, 7) int64: the sums of `knowledge.fusion` |
 | report.json | what the last learn printed; no pixel, feature, path or host name |
 """
 

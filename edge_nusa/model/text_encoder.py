@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.tokenizer import Tokenizer
@@ -67,11 +66,3 @@ class TextEncoder:
         for one in [template] if template else self.bundle.manifest.templates:
             total += self.embeddings(tail, [one.replace("{}", label) for label in labels])
         return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), dtype=np.float32)
-
-    def label_anchors(self, tail: Any, labels: Sequence[Label]) -> np.ndarray:
-        """(L, D) anchors of taught labels, each by its own template."""
-        anchors = np.zeros((len(labels), self.bundle.manifest.text.embed_dim), np.float32)
-        for template in dict.fromkeys(label.template for label in labels):
-            rows = [i for i, label in enumerate(labels) if label.template == template]
-            anchors[rows] = self.anchors(tail, [labels[i].name for i in rows], template)
-        return anchors

@@ -10,6 +10,9 @@ from torch import nn
 EMBED_DIM = 128
 VISION: dict[str, Any] = {"image_size": 64, "layers": 6, "width": 192, "head_width": 32, "patch_size": 8}
 TEXT: dict[str, Any] = {"context_length": 32, "vocab_size": 4096, "width": 128, "heads": 4, "layers": 4}
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+"""The channel mean and standard deviation that every open_clip model without its own uses."""
 TEMPLATES = (
     "a photo of a {}.",
     "a {}.",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_nusa.research.figures.metrics import Numbers, matrix_of
+from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import Order, order_of
-from edge_nusa.research.protocol.runs import Run
 
 
 @dataclass(frozen=True)

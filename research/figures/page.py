@@ -15,28 +15,33 @@ from edge_nusa.errors import InputError
 from edge_nusa.files.durable import explained, make_folder, replace_file
 from edge_nusa.research.figures import drawing, plots
 from edge_nusa.research.figures.results import results_csv, results_json, results_md
+from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.figures.summary import METRICS, Summary, group_of, summarised
 from edge_nusa.research.figures.tables import Table, ranked, section_title, tables
-from edge_nusa.research.protocol.runs import Run, Suite
 
 NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[eval]"</code> adds them.</p>'
 _STYLE = """
-body{max-width:70rem}h2{border-top:2px solid var(--line);padding-top:.8rem}h3{font-size:1rem;margin:1.6rem 0 .3rem}figure,tr{break-inside:avoid}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
+body{max-width:70rem}h2{border-top:2px solid var(--line);padding-top:.8rem}h3{font-size:1rem;margin:1.6rem 0 .3rem}
+figure,tr{break-inside:avoid}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}
+dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
 figure{overflow-x:auto}figure svg{max-width:none;min-width:44rem}
-.results table{width:auto;font-size:.85rem}.results td,.results th{white-space:nowrap;padding:.3rem .35rem}.results td.text{white-space:normal;min-width:9rem}
+.results table{width:auto;font-size:.85rem}.results td,.results th{white-space:nowrap;padding:.3rem .35rem}
+.results td.text{white-space:normal;min-width:9rem}
 @media print{:root{--ink:#000;--soft:#444;--line:#bbb;--page:#fff;--panel:#fff}}
 """
 _ABOUT = '<p class="note">What each figure means, the command, the seeds and the orders are at the end.</p>'
 _HOW_TO_READ = {
-    "Transfer": "accuracy on tasks not yet learned, after each earlier task: what the model still knows of what it was never taught here.",
+    "Transfer": "accuracy on tasks not yet learned, after each earlier task: what the model still knows of what it "
+    "was never taught here.",
     "Average": "mean accuracy over all tasks after every task (cil: on all labels seen so far, over the steps).",
     "Last": "mean accuracy over all tasks after the last one (cil: on all labels).",
     "Forgetting": "best accuracy that a task ever had, minus its accuracy at the end; smaller is better.",
     "Retention": "accuracy at the end on a set that is never learned.",
     "ECE": "expected calibration error: how far confidence is from accuracy, in 15 bins; smaller is better.",
     "AUROC": "how often a picture of a set never learned looks newer than a learned one; 50 % is chance.",
-    "Bold": "the best median of a column; a learner that trains and keeps nothing does not compete in transfer, forgetting, retention and costs.",
+    "Bold": "the best median of a column; a learner that trains and keeps nothing does not compete in transfer, "
+    "forgetting, retention and costs.",
     "Dash": "not measured, or not defined for this suite.",
 }
 

@@ -25,8 +25,8 @@ from edge_nusa.research.figures.curves import (
 )
 from edge_nusa.research.figures.drawing import Colours, Draw, label_points, one_line
 from edge_nusa.research.figures.metrics import Numbers
+from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import Order, Spread, Summary, order_of, spread
-from edge_nusa.research.protocol.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

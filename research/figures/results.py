@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import METRICS, Summary, figures_of
 from edge_nusa.research.figures.tables import Cell, Table
-from edge_nusa.research.protocol.runs import Run
 
 FORMAT_VERSION = 1
 CSV_COLUMNS = ("suite", "shots", "steps", "learner", "seed", "order_name", "metric", "value")

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_nusa.errors import InputError
 from edge_nusa.research.figures import metrics
-from edge_nusa.research.protocol.runs import Run, Suite
+from edge_nusa.research.figures.runs import Run, Suite
 
 METRICS = {
     "transfer": "percent",

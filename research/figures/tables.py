@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.figures.summary import Group, Spread, Summary, paired
-from edge_nusa.research.protocol.runs import Run, Suite
 
 UNKNOWN = "–"
 

@@ -12,22 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edge_nusa.export import models, writer
+from edge_nusa.export import writer
+from edge_nusa.export.embedded import BPE, micro_source
 from edge_nusa.export.micro import configuration
 from edge_nusa.research.micro import pictures, train_text
-
-BPE = Path(__file__).parents[2] / "export" / "micro" / "bpe.txt.gz"
-ORIGIN = """
-A small CLIP made by this project's own script (`python -m edge_nusa.export.micro`), for the first minute, tests and
-demonstrations. Image tower: trained on 23,000 of the 25,000 pictures of 100 Tiny-ImageNet classes (ImageNet's terms of
-access: non-commercial research and education), against text targets from all-MiniLM-L6-v2 (Apache-2.0) of nouns chosen from
-WordNet 3.0 (its licence is in NOTICE). Text tower: trained to give those targets. Then two passes of both together.
-
-Measured on 2026-11-24 (`python -m edge_nusa.research.micro.figures --data DIR` and the last line of the training): 26.9 % zero-shot on
-2,000 held-out pictures of its own classes; on classes it never saw 4.3 % of 100 (`tin100`, 4.3 times chance), 14.4 % of 20
-(`caltech101`, 2.9 times), 21.6 % of 10 (`cifar10`, 2.2 times). It knows little and is biased to what Tiny-ImageNet shows: use it to try
-things out, and `edge-nusa export` with a real CLIP for work.
-"""
 
 
 def two_towers(work: Path) -> Any:
@@ -89,23 +77,3 @@ def finish(data: pictures.Pictures, work: Path, out: Path) -> None:
     source = micro_source(model, "trained by python -m edge_nusa.export.micro")
     settings = replace(writer.default_settings("micro", out), overwrite=True)
     writer.export_bundle(source, settings, lambda part, done, total: None)
-
-
-def micro_source(model: Any, weights: str) -> models.Source:
-    """The export's view of a `micro` model."""
-    from open_clip.tokenizer import SimpleTokenizer
-
-    config = {"vision_cfg": configuration.VISION, "text_cfg": configuration.TEXT}
-    tokenizer = SimpleTokenizer(str(BPE), context_length=configuration.TEXT["context_length"])
-    preprocessing = models.preprocessing(
-        {
-            "size": configuration.VISION["image_size"],
-            "mean": pictures.MEAN,
-            "std": pictures.STD,
-            "interpolation": "bicubic",
-            "resize_mode": "shortest",
-        }
-    )
-    return models.Source(
-        "micro", weights, model.eval(), *models.shapes(model, config), preprocessing, tokenizer, BPE, ORIGIN
-    )

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
-"""The channel mean and standard deviation that every open_clip model without its own uses."""
+from edge_nusa.export.micro import configuration
 
 
 class Pictures(NamedTuple):
@@ -59,7 +57,7 @@ def split(pictures: Pictures, held_out: int) -> tuple[Tensor, Tensor]:
 
 def normalise(pixels: Tensor) -> Tensor:
     """(B, 3, H, W) uint8 -> float32 as the model takes it."""
-    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
+    mean, std = torch.tensor(configuration.MEAN).view(1, 3, 1, 1), torch.tensor(configuration.STD).view(1, 3, 1, 1)
     return (pixels.float() / 255 - mean) / std
 
 
@@ -77,7 +75,7 @@ def augment(pixels: Tensor, smallest_area: float) -> Tensor:
     grid = functional.affine_grid(theta, [batch, 3, *pixels.shape[2:]], align_corners=False)
     image = functional.grid_sample(pixels.float() / 255, grid, padding_mode="reflection", align_corners=False)
     image = _jitter(image)
-    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
+    mean, std = torch.tensor(configuration.MEAN).view(1, 3, 1, 1), torch.tensor(configuration.STD).view(1, 3, 1, 1)
     return (image - mean) / std
 
 

@@ -23,8 +23,8 @@ from edge_nusa.errors import DamagedError, InputError, UsageError
 from edge_nusa.files import durable
 from edge_nusa.research.data.views import View
 from edge_nusa.research.figures.metrics import auroc, expected_calibration_error
+from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.learners.learners import Answer, Learner, state_bytes
-from edge_nusa.research.protocol.runs import Run, Suite
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, named, take_shots
 from edge_nusa.research.data.views import View, Viewer
 from edge_nusa.research.figures import page
+from edge_nusa.research.figures.runs import Run, Suite, read_runs
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
 from edge_nusa.research.protocol.orders import orders_of
-from edge_nusa.research.protocol.runs import Run, Suite, read_runs
 from edge_nusa.research.protocol.sequence import Material, Plan, check_order, run
 
 Progress = Callable[[str, int, int], None]

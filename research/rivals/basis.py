@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import edge_nusa.device  # noqa: F401 - its thread settings, before numpy
@@ -33,9 +34,9 @@ def main() -> None:
         for name, rank in (("r x r", arguments.rank), ("R x R (the pool, R = 2 r)", 2 * arguments.rank)):
             pool = null_space.split(weight, rank)
             core = 0.01 * generator.normal(size=(rank, rank))
-            fold = lambda pool=pool, core=core: null_space.directions(pool, core, arguments.rank)  # noqa: E731
+            fold = partial(null_space.directions, pool, core, arguments.rank)
             totals[name] = totals.get(name, 0) + count * median(in_turn({name: fold}, arguments.rounds)[name])
-        fresh = in_turn({"fresh": lambda weight=weight: np.linalg.svd(weight)}, arguments.rounds)["fresh"]
+        fresh = in_turn({"fresh": partial(np.linalg.svd, weight)}, arguments.rounds)["fresh"]
         totals["fresh SVD"] = totals.get("fresh SVD", 0) + count * median(fresh)
     print(f"| basis update, {arguments.sizes} | seconds | fresh SVD takes |\n|---|---|---|")
     for name, seconds in totals.items():

@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,10 @@ def accuracies(
     rows = head.features(taps)
     solved = head.Head.empty(rows.shape[1]).added(rows, classes, len(anchors)).solve()
     scores, _ = solved.leave_one_out(solved.whitened(rows), classes)
-    return embedding, *(
+    zero_shot, left_out = (
         100 * float((found.argmax(axis=1) == classes).mean()) for found in (embedding @ anchors.T, scores)
     )
+    return embedding, zero_shot, left_out
 
 
 def main() -> None:
@@ -134,7 +136,7 @@ def main() -> None:
     rows: dict[str, dict[str, float]] = {way: {"bytes": len(one.SerializeToString())} for way, one in models.items()}
     for batch in (1, 16):
         taken = in_turn(
-            {way: lambda s=session, b=batch: s.run(None, {"pixels": noise[:b]}) for way, session in opened.items()},
+            {way: partial(session.run, None, {"pixels": noise[:batch]}) for way, session in opened.items()},
             ROUNDS,
         )
         for way, seconds in taken.items():

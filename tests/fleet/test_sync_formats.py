@@ -238,10 +238,20 @@ def test_a_header_that_announces_too_much_is_refused_unread(header: int) -> None
 @pytest.mark.parametrize(
     "entry",
     [
-        b'"format_version":2', b'"sequence":-1', b'"sequence":true', b'"fusion":[1e999]', b'"fusion":[0,0]', b'"precision":"float64"',
-        b'"name":"../x"', b'"name":"cat\\u0000"', b'"forgets":{}', b'"tasks":1.5', b'"template":"no gap"', b'"spare":99999999999999',
+        b'"format_version":2',
+        b'"sequence":-1',
+        b'"sequence":true',
+        b'"fusion":[1e999]',
+        b'"fusion":[0,0]',
+        b'"precision":"float64"',
+        b'"name":"../x"',
+        b'"name":"cat\\u0000"',
+        b'"forgets":{}',
+        b'"tasks":1.5',
+        b'"template":"no gap"',
+        b'"spare":99999999999999',
     ],
-)  # fmt: skip
+)
 def test_a_statement_with_a_field_of_the_wrong_kind_is_refused(entry: bytes) -> None:
     name = entry.split(b":")[0]
     data = re.sub(

@@ -15,10 +15,15 @@ from edge_nusa.errors import UsageError
 @pytest.mark.parametrize(
     ("hours", "now", "expected"),
     [
-        ("01:00-05:00", time(1, 0), True), ("01:00-05:00", time(5, 0), False), ("01:00-05:00", time(0, 59), False), ("22:00-05:00", time(23, 0), True),
-        ("22:00-05:00", time(4, 59), True), ("22:00-05:00", time(12, 0), False), ("00:00-00:00", time(0, 0), False),
+        ("01:00-05:00", time(1, 0), True),
+        ("01:00-05:00", time(5, 0), False),
+        ("01:00-05:00", time(0, 59), False),
+        ("22:00-05:00", time(23, 0), True),
+        ("22:00-05:00", time(4, 59), True),
+        ("22:00-05:00", time(12, 0), False),
+        ("00:00-00:00", time(0, 0), False),
     ],
-)  # fmt: skip
+)
 def test_hours_may_go_over_midnight_and_end_before_their_end(hours: str, now: time, expected: bool) -> None:
     assert is_within(hours, now) is expected
 

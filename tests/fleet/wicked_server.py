@@ -17,8 +17,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 BUCKET, NAME = "fleet", "fleet/rounds"
-LISTING = """<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"""
-ENTRY = "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;e&quot;</ETag><LastModified>2026-11-25T00:00:00.000Z</LastModified></Contents>"
+LISTING = (
+    '<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated>'
+    "{entries}</ListBucketResult>"
+)
+ENTRY = (
+    "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;e&quot;</ETag>"
+    "<LastModified>2026-11-25T00:00:00.000Z</LastModified></Contents>"
+)
 
 
 class Answer:

@@ -44,7 +44,8 @@ def test_labels_that_differ_pass_and_the_same_pictures_under_shuffled_labels_har
 def test_the_refusal_names_the_worst_label_and_its_closest() -> None:
     with pytest.raises(
         RefusedError,
-        match=r"'b' is told apart from 'a' by -3\.0 standard errors, the median label must reach -0\.6\); the state is unchanged: .* --force",
+        match=r"'b' is told apart from 'a' by -3\.0 standard errors, "
+        r"the median label must reach -0\.6\); the state is unchanged: .* --force",
     ):
         judge.check_apart({0: judge.Apart(1, -1.0), 1: judge.Apart(0, -3.0)}, ["a", "b"])
     judge.check_apart(
@@ -94,7 +95,8 @@ def test_a_loss_of_judged_pictures_is_refused_where_chance_and_a_tenth_do_not_ex
         return
     with pytest.raises(
         RefusedError,
-        match=rf"^refused: of {total} judged .* {after} would .*, {before} were before; \d+ fewer are borne; the state is unchanged: .* --force$",
+        match=rf"^refused: of {total} judged .* {after} would .*, {before} were before; "
+        r"\d+ fewer are borne; the state is unchanged: .* --force$",
     ):
         judge.check(KEPT, *percents, [total])
 

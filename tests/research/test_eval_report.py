@@ -21,9 +21,9 @@ from test_report import Page, without_matplotlib
 from edge_nusa.errors import InputError, MissingPackageError
 from edge_nusa.research.figures import page
 from edge_nusa.research.figures.results import CSV_COLUMNS, results_csv, results_md
+from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import METRICS, Spread, figures_of, summarised
 from edge_nusa.research.figures.tables import Table, tables, text_of
-from edge_nusa.research.protocol.runs import Run
 
 SCRIPT = "<script>alert('x')</script>"
 SETTINGS = {"command": "edge-nusa eval mtil --data DIR --out DIR", "machine": "a board"}
@@ -48,7 +48,8 @@ Points more or less than ours (the best Average) with the seed and the order hel
 
 ## Last over orders and seeds: mtil, 2 tasks, 5 shots
 
-Points between the best and the worst order (each the median over its seeds), and between the best and the worst seed (over orders).
+Points between the best and the worst order (each the median over its seeds), and between the best and the worst \
+seed (over orders).
 
 | Learner | Seeds |
 |:--|--:|

@@ -16,9 +16,9 @@ from eval_pictures import SETS, material
 from edge_nusa.errors import DamagedError, InputError, UsageError
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.data.views import View
+from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
 from edge_nusa.research.learners.learners import Answer, Arrays, Frozen, Learner
-from edge_nusa.research.protocol.runs import Run, Suite
 from edge_nusa.research.protocol.sequence import Material, Plan, run
 
 ORDER = ("stone", "cloth")

@@ -21,9 +21,9 @@ from eval_pictures import SETS, draw_sets
 from edge_nusa.cli.main import app
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, UsageError
 from edge_nusa.research.figures.metrics import frozen_transfer, last, matrix_of, transfer
+from edge_nusa.research.figures.runs import Run, read_runs
 from edge_nusa.research.learners.learners import Gradient
 from edge_nusa.research.protocol import suites
-from edge_nusa.research.protocol.runs import Run, read_runs
 from edge_nusa.research.protocol.suites import Settings, class_order, evaluate, told
 
 FILES = ["results.json", "results.csv", "results.md", "results.html"]

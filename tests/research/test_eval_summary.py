@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_nusa.errors import InputError
+from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import METRICS, Spread, figures_of, paired, spread, summarised
-from edge_nusa.research.protocol.runs import Run
 
 
 def mtil(learner: str = "ours", seed: int = 0, order_name: str = "I", last: float = 80.0, shots: int = 5) -> Run:

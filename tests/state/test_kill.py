@@ -66,8 +66,7 @@ def killed_after(pid: int, seconds: float) -> tuple[int, float]:
 @pytest.fixture(scope="module", autouse=True)
 def _torch_is_imported_before_the_forks() -> None:
     """Only imported: a process that has run torch's or onnxruntime's threads must not fork."""
-    from edge_nusa.device.learning import learn  # noqa: F401
-    from edge_nusa.device.learning import train_cores as train
+    from edge_nusa.device.learning import learn, train_cores  # noqa: F401
 
 
 def test_a_killed_learn_leaves_the_old_generation_or_the_new_one(taught: Path, pictures: DemoPictures) -> None:

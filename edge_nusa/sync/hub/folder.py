@@ -18,7 +18,7 @@ from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.stores.folder import FolderStore
-from edge_nusa.sync.stores.store import open_store
+from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.trust import keys, roots
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 

@@ -28,7 +28,8 @@ from edge_nusa.sync.packed import Layout
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.rules import Mean, Robust, Rule, RuleName
 from edge_nusa.sync.stores.folder import FolderStore
-from edge_nusa.sync.stores.store import Store, copy_new, open_store
+from edge_nusa.sync.stores.open import open_store
+from edge_nusa.sync.stores.store import Store, copy_new
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.trust.repository import Repository
 

@@ -1,4 +1,4 @@
-"""What a store is: five verbs over immutable objects; and which store a place means.
+"""What a store is: five verbs over immutable objects.
 
 Nothing that is in a store is ever overwritten or trusted: names say what is inside, and signatures say who put it
 there.
@@ -11,7 +11,7 @@ import re
 import time
 from typing import Protocol
 
-from edge_nusa.errors import InputError, StoreError
+from edge_nusa.errors import StoreError
 
 _KEY = re.compile(r"[a-z0-9_][a-z0-9._-]*(/[a-z0-9_][a-z0-9._-]*)*")
 
@@ -60,27 +60,6 @@ def put(store: Store, key: str, data: bytes) -> bool:
             "`edge-nusa hub check`"
         )
     return False
-
-
-def open_store(place: str) -> Store:
-    """The store of a place: a folder, or a URL of a kind that is installed. Raises InputError for other kinds."""
-    from edge_nusa.sync.stores.folder import FolderStore
-
-    scheme, separator, _ = place.partition("://")
-    if not separator:
-        return FolderStore(place)
-    if scheme == "s3":
-        from edge_nusa.sync.stores.s3 import S3Store
-
-        return S3Store(place)
-    if scheme in ("oci", "oci+http"):
-        from edge_nusa.sync.stores.oci import OciStore
-
-        return OciStore(place)
-    raise InputError(
-        f"{place[:80]!r}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {scheme!r}; give "
-        "one of those"
-    )
 
 
 class Timed:
