@@ -32,6 +32,8 @@ servers:
 
 lint: $(EXPORT)/ready
 	$(EXPORT)/bin/ruff check .
+	$(EXPORT)/bin/ruff format --check --quiet .
+	$(EXPORT)/bin/lint-imports 
 	$(EXPORT)/bin/mypy -p edge_nusa
 
 $(BOARD)/ready: pyproject.toml Makefile
@@ -50,7 +52,7 @@ $(EXPORT)/ready: pyproject.toml Makefile
 MICRO_DATA ?= ../shared/data
 micro: $(EXPORT)/ready
 	$(EXPORT)/bin/python $(PIP) -e '.[micro]' $(QUIET_PIP)
-	$(EXPORT)/bin/python -m edge_nusa.export.micro --data $(MICRO_DATA) --work .micro-work
+	$(EXPORT)/bin/python -m edge_nusa.research.micro --data $(MICRO_DATA) --work .micro-work
 
 clean:
 	rm -rf $(BOARD) $(EXPORT) demo-out build *.egg-info

@@ -1,4 +1,4 @@
-"""Makes the embedded model from nothing: `python -m edge_nusa.export.micro --data DIR --work DIR`; resumable, about
+"""Makes the embedded model from nothing: `python -m edge_nusa.research.micro --data DIR --work DIR`; resumable, about
 two hours.
 
 1. targets (targets.py)  2. text tower (train_text.py)  3. image tower (train_image.py)  4. both (train_joint.py)  5.

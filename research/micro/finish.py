@@ -74,6 +74,6 @@ def finish(data: pictures.Pictures, work: Path, out: Path) -> None:
         f"held-out zero-shot accuracy on its own {len(data.names)} classes: {accuracy:.2f} %, logit scale {best}, loss "
         f"{losses[best]:.3f}"
     )
-    source = micro_source(model, "trained by python -m edge_nusa.export.micro")
+    source = micro_source(model, "trained by python -m edge_nusa.research.micro")
     settings = replace(writer.default_settings("micro", out), overwrite=True)
     writer.export_bundle(source, settings, lambda part, done, total: None)
