@@ -1,43 +1,147 @@
-"""The settings that every command shares: which bundle, which state, threads and memory."""
+"""The board's one door: an opened bundle and state that can be taught, asked, made to forget, undone and looked at."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.state.state import State
+from edge_nusa.device.opened import Opened
+from edge_nusa.device.opened import default_state as default_state
+from edge_nusa.errors import DamagedError
+from edge_nusa.knowledge.knowledge import Knowledge, load, to_files
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.pictures import Quarantined
+from edge_nusa.state.generation import Generation
+
+if TYPE_CHECKING:
+    from edge_nusa.device.asking.predict import Prediction
+    from edge_nusa.device.learning.learn import LearnSettings
+    from edge_nusa.device.learning.report import LearnReport
+    from edge_nusa.device.learning.task import Task
+
+Progress = Callable[[str, int, int], None]
 
 
-def default_state() -> Path:
-    """The state's folder where none is given: the user's data folder of this operating system."""
-    import platformdirs
+@dataclass(frozen=True, kw_only=True)
+class HistoryRow:
+    """One kept generation. operation: what made it; created: ISO 8601 UTC; labels: known then; report: what its learn
+    said, {} where it was none."""
 
-    return Path(platformdirs.user_data_dir("edge-nusa")) / "state"
+    generation: int
+    operation: str
+    created: str
+    current: bool
+    labels: list[str]
+    report: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of `history --format json`."""
+        return asdict(self)
 
 
-@dataclass(frozen=True)
-class Workplace:
-    """An opened bundle with its state; threads 0 means all cores, max_memory_bytes None means no bound."""
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """Numbers that a fleet's monitoring wants."""
 
-    bundle: Bundle
-    state: State
-    threads: int = 0
-    max_memory_bytes: int | None = None
+    bundle: str
+    basis_hash: str
+    generation: int
+    labels: int
+    tasks: int
+    recipe: str
+    state_bytes: int
 
-    @classmethod
-    def open(
-        cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None
-    ) -> Workplace:
-        """Open and verify the bundle (the embedded one where none is given) and bind the state to it."""
-        opening = cls.opening(bundle, state, threads, max_memory_bytes)
-        opening.bundle.prove()
-        return opening
+    def to_json(self) -> dict[str, Any]:
+        """What `status --format json` prints."""
+        return asdict(self)
 
-    @classmethod
-    def opening(
-        cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None
-    ) -> Workplace:
-        """The same, with the bundle's files verified beside what the caller goes on to do (`Bundle.opening`)."""
-        opened = Bundle.opening(bundle or embedded_bundle())
-        return cls(opened, State(state or default_state(), opened.manifest.basis_hash), threads, max_memory_bytes)
+
+def nobody(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+class Workplace(Opened):
+    """What a board does with what it has learned. Every answer is a typed record; every change is committed whole.
+
+    What only one verb needs is imported when it is called, so that looking and asking load no torch.
+    """
+
+    def teach(self, task: Task, settings: LearnSettings, progress: Progress = nobody) -> LearnReport:
+        """Teach a task and commit it; `edge_nusa.device.learning.learn.learn` says what it raises."""
+        from edge_nusa.device.learning.learn import learn
+
+        return learn(self, task, settings, progress)
+
+    def ask(
+        self, pictures: Sequence[Path], others: Sequence[str] = (), top: int | None = None
+    ) -> Iterator[Prediction | Quarantined]:
+        """A prediction of each readable picture in order; others: labels offered beside the learned ones."""
+        from edge_nusa.device.asking.predict import Predictor
+
+        return Predictor(self, others)(pictures, top)
+
+    def forget(self, label: str) -> tuple[int, str]:
+        """Take a label back: its anchors, its column of the head and its count. (generation, name as it was known).
+
+        What its pictures did to the cores stays until `undo`, and they stay in G as background of no label.
+        Raises InputError for a label that was never taught.
+        """
+        with self.state.writer():
+            _, knowledge = self.known()
+            name = knowledge.names[knowledge.column(label)]
+            kept = replace(knowledge.without(name), report={})
+            return self.state.commit(to_files(kept), "forget").number, name
+
+    def undo(self) -> int:
+        """Go a generation back; the number that is current now (0: nothing is learned)."""
+        with self.state.writer():
+            target: Generation | None = self.state.undo()
+        return target.number if target else 0
+
+    def history(self) -> list[HistoryRow]:
+        """The kept generations, oldest first."""
+        current = self.state.current()
+        rows = []
+        for generation in self.state.history():
+            if current is None or generation.number > current.number:
+                continue  # undone, and gone with the next commit
+            try:
+                rows.append(_history_row(generation, generation.number == current.number))
+            except DamagedError:
+                if generation.folder.exists():
+                    raise
+                continue  # a writer pruned it in between
+        return rows
+
+    def known(self) -> tuple[int, Knowledge]:
+        """The current generation's number and knowledge."""
+        return load(self.bundle, self.state, DEVICE)
+
+    def status(self) -> Status:
+        """Where this device stands, in numbers."""
+        number, knowledge = self.known()
+        generation = self.state.current()
+        return Status(
+            bundle=self.bundle.manifest.model,
+            basis_hash=self.bundle.manifest.basis_hash,
+            generation=number,
+            labels=len(knowledge.labels),
+            tasks=knowledge.tasks,
+            recipe=knowledge.recipe.name,
+            state_bytes=sum(record.bytes for record in generation.files.values()) if generation else 0,
+        )
+
+
+def _history_row(generation: Generation, is_current: bool) -> HistoryRow:
+    report = json.loads(generation.read("report.json"))
+    return HistoryRow(
+        generation=generation.number,
+        operation=generation.operation,
+        created=generation.created,
+        current=is_current,
+        labels=[entry["name"] for entry in json.loads(generation.read("labels.json"))["labels"]],
+        report={"generation": generation.number, **report} if report else {},
+    )

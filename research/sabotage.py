@@ -16,13 +16,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from edge_nusa.device.learning.judge import LITTLE_APART
 from edge_nusa.device.learning.learn import LearnSettings, learn
+from edge_nusa.device.learning.report import LearnReport
 from edge_nusa.device.learning.task import Task
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import EdgeNusaError, InputError, RefusedError
@@ -53,7 +53,7 @@ def run(kind: str, dataset: DataSet, shots: int, seed: int, steps: int) -> Trial
     with tempfile.TemporaryDirectory(prefix="edge-nusa-") as folder:
         task, other = drawn(dataset, shots, random)
         workplace = Workplace.open(None, Path(folder) / "state", threads=1)
-        settings = LearnSettings(replace(DEVICE, steps=steps), seed=seed, template=dataset.templates[0])
+        settings = LearnSettings(recipe=replace(DEVICE, steps=steps), seed=seed, template=dataset.templates[0])
         if kind == "renamed":
             _teach(workplace, task, replace(settings, is_forced=True))
             task = Task(["qwxv"], other, np.zeros(len(other), np.int64), [])
@@ -90,7 +90,7 @@ def _path(dataset: DataSet, index: int) -> Path:
     return picture
 
 
-def _teach(workplace: Workplace, task: Task, settings: LearnSettings) -> dict[str, Any]:
+def _teach(workplace: Workplace, task: Task, settings: LearnSettings) -> LearnReport:
     return learn(workplace, task, settings, lambda what, done, total: None)
 
 
@@ -120,12 +120,12 @@ def _jpeg(image: Image.Image, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _outcome(kind: str, report: dict[str, Any]) -> tuple[str, str]:
-    first = report["labels"][0]
-    says = f"{first['images']} pictures counted, {first['told_apart_errors']} standard errors from {first['closest']!r}"
-    if kind == "copies" and first["images"] == 1:
+def _outcome(kind: str, report: LearnReport) -> tuple[str, str]:
+    first = report.labels[0]
+    says = f"{first.images} pictures counted, {first.told_apart_errors} standard errors from {first.closest!r}"
+    if kind == "copies" and first.images == 1:
         return "set aside", says
-    if kind == "renamed" and first["told_apart_errors"] is not None and first["told_apart_errors"] < LITTLE_APART:
+    if kind == "renamed" and first.told_apart_errors is not None and first.told_apart_errors < LITTLE_APART:
         return "hinted", says
     return "kept", says
 

@@ -12,7 +12,6 @@ import pytest
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import Task
-from edge_nusa.device.manage import forget
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge.recipes import DEVICE
 
@@ -52,10 +51,10 @@ def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(
     for name in ("rsscn7", "trashnet"):
         task, asked, goals, template = split(data_folder, name)
         before = accuracy(workplace, task.labels, asked, goals)
-        report = learn(workplace, task, LearnSettings(DEVICE, template=template), lambda what, done, total: None)
+        report = learn(workplace, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
         after = accuracy(workplace, [], asked, goals)
         assert after >= before + 15, (name, before, after)
-        assert report["retention"]["vocabulary_agreement"] >= 90
+        assert report.retention.vocabulary_agreement >= 90
 
 
 def test_pictures_of_things_never_taught_keep_the_untouched_models_accuracy(data_folder: Path, tmp_path: Path) -> None:
@@ -64,7 +63,7 @@ def test_pictures_of_things_never_taught_keep_the_untouched_models_accuracy(data
     workplace = Workplace.open(None, tmp_path / "state", threads=1)
     before = accuracy(workplace, others, asked, goals)
     task, _, _, template = split(data_folder, "rsscn7")
-    learn(workplace, task, LearnSettings(DEVICE, template=template), lambda what, done, total: None)
+    learn(workplace, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
     assert before > 13, "above chance, else this shows nothing"
     assert accuracy(workplace, others, asked, goals) >= before - 3
 
@@ -76,10 +75,10 @@ def test_a_forgotten_label_falls_to_the_zero_shot_level_and_the_others_stay(data
     ours = [path for path, goal in zip(asked, goals, strict=True) if goal == label]
     rest = [(path, goal) for path, goal in zip(asked, goals, strict=True) if goal != label]
     untouched = accuracy(workplace, task.labels, ours, [label] * len(ours))
-    learn(workplace, task, LearnSettings(DEVICE, template=template), lambda what, done, total: None)
+    learn(workplace, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
     knew = accuracy(workplace, [], ours, [label] * len(ours))
     before = among(workplace, task.labels[1:], rest)
-    forget(workplace, label)
+    workplace.forget(label)
     assert knew >= untouched + 20, "it was never known, so that forgetting shows nothing"
     assert accuracy(workplace, [label], ours, [label] * len(ours)) <= untouched + 0.5
     assert abs(among(workplace, task.labels[1:], rest) - before) < 0.5

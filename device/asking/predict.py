@@ -11,7 +11,7 @@ from typing import Any
 from edge_nusa.device.asking import eye
 from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.device.asking.features import Features, extracted, limits
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
@@ -31,7 +31,7 @@ first."""
 class Predictor:
     """The graphs and anchors for one state and one list of offered labels, made once and used for many pictures."""
 
-    def __init__(self, workplace: Workplace, others: Sequence[str] = ()) -> None:
+    def __init__(self, workplace: Opened, others: Sequence[str] = ()) -> None:
         """others: labels offered beside the learned ones. Raises InputError where there is nothing to choose from."""
         self.generation, self.knowledge = load(workplace.bundle, workplace.state, DEVICE)
         known = {label_names.key(name) for name in self.knowledge.names}
@@ -83,7 +83,7 @@ class Predictor:
         return predictions
 
 
-def make_answerer(workplace: Workplace, knowledge: Knowledge, others: Sequence[str]) -> Answerer:
+def make_answerer(workplace: Opened, knowledge: Knowledge, others: Sequence[str]) -> Answerer:
     """The answerer for learned labels and `others`; the text graphs are opened only where others are offered."""
     bundle: Bundle = workplace.bundle
     if not others:

@@ -14,7 +14,7 @@ import numpy as np
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.board import linux as board
 from edge_nusa.device.board.measure import child, edge_nusa_words, in_turn, median, write_pictures
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.opened import Opened
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 
@@ -59,9 +59,7 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         colds = [child(edge_nusa_words("predict", one, *common)) for _ in range(3)]
         say("asking again and again")
         paths = sorted((folder / "pictures").glob("*/*.jpg"))
-        warm = _warm(
-            Predictor(Workplace(opened, Workplace.open(opened.folder, folder / "state").state, threads)), paths
-        )
+        warm = _warm(Predictor(Opened(opened, Opened.open(opened.folder, folder / "state").state, threads)), paths)
         by_threads = _by_threads(opened)
     found: dict[str, Any] = {
         "bundle": opened.manifest.model,

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.device import manage
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures
-from edge_nusa.device.learning.learn import LearnSettings, Progress, learn
+from edge_nusa.device.learning.learn import LearnSettings, Progress
 from edge_nusa.device.learning.task import one_label
 from edge_nusa.device.report.page import html_report
 from edge_nusa.device.workplace import Workplace
@@ -65,12 +64,14 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
     report = out / "report.html"
     replace_file(
         report,
-        html_report(manage.known(workplace)[1], manage.history(workplace), workplace.bundle.manifest.model).encode(),
+        html_report(
+            workplace.known()[1], [row.to_json() for row in workplace.history()], workplace.bundle.manifest.model
+        ).encode(),
     )
     peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began
     say(
         f"All of it took {seconds:.1f} s and {peak / 2**20:.0f} MiB at most; "
-        f"{manage.status(workplace)['state_bytes'] / 1e6:.2f} MB of state; no picture was kept."
+        f"{workplace.status().state_bytes / 1e6:.2f} MB of state; no picture was kept."
     )
     say(f"The report with its plots: {report}")
     scores = {label: {"before": before[label], "after": after[label]} for label in labels}
@@ -96,13 +97,13 @@ def _clear(out: Path) -> None:
 
 def _teach(workplace: Workplace, label: str, folder: Path, progress: Progress, say: Callable[[str], None]) -> int:
     """Teach it and say so; returns the most memory that this took, in bytes."""
-    result = learn(workplace, one_label(folder, label), LearnSettings(DEVICE), progress)
-    kept = result["retention"]["vocabulary_agreement"]
+    report = workplace.teach(one_label(folder, label), LearnSettings(recipe=DEVICE), progress)
+    kept = report.retention.vocabulary_agreement
     say(
-        f"taught {label!r} from {result['labels'][0]['images']} pictures in {result['seconds']:.1f} s; {kept:.1f} % of "
+        f"taught {label!r} from {report.labels[0].images} pictures in {report.seconds:.1f} s; {kept:.1f} % of "
         "the vocabulary means what it meant"
     )
-    return int(result["peak_rss_bytes"])
+    return report.peak_rss_bytes
 
 
 def accuracies(workplace: Workplace, pictures: DemoPictures, labels: list[str]) -> dict[str, float]:

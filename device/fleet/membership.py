@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, InputError, ResourceError, TrustError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
@@ -57,7 +57,7 @@ class Fleet:
     """An opened folder; device is the name of its key, which is its name in the fleet. Raises InputError where this
     state belongs to no fleet."""
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(self, workplace: Opened) -> None:
         keys.require_packages()
         self.folder = workplace.state.folder / "sync"
         self.layout = Layout(workplace.bundle)
@@ -212,7 +212,7 @@ def fleet_name(root: bytes) -> str:
     return sha256_hex(root)[:32]
 
 
-def join(workplace: Workplace, store: str, root_path: Path, rounds: str | None = None) -> dict[str, str]:
+def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = None) -> dict[str, str]:
     """Make this state a member of a fleet: its key, and what it trusts. Returns {"device", "public_key", "fleet"}.
 
     rounds: the hub's mirror to pull from, instead of the store.

@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_nusa.device.fleet import judge as uptake
 from edge_nusa.device.fleet.membership import Fleet, Sent
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, ResourceError, TrustError
 from edge_nusa.files import durable
 from edge_nusa.knowledge.knowledge import Knowledge, RoundMark, from_files, load, to_files
@@ -39,7 +39,7 @@ LONGEST_SECONDS = 25 * 60.0
 JUDGED_BY = "vocabulary and labels; no pictures are kept to measure accuracy with"
 
 
-def push(workplace: Workplace, precision: Precision = PRECISION, most_bytes: int | None = None) -> dict[str, Any]:
+def push(workplace: Opened, precision: Precision = PRECISION, most_bytes: int | None = None) -> dict[str, Any]:
     """Send what was gained since the last push, and what the store may not have of earlier ones.
 
     Returns {"update", "sent", "bytes", "labels", "pictures", "forgets"}. Raises StoreError, or ResourceError where more
@@ -95,7 +95,7 @@ def _check_size(verb: str, size: int, most_bytes: int | None) -> None:
         )
 
 
-def pull(workplace: Workplace, is_forced: bool = False, most_bytes: int | None = None) -> dict[str, Any]:
+def pull(workplace: Opened, is_forced: bool = False, most_bytes: int | None = None) -> dict[str, Any]:
     """Take the fleet's newest round as a new generation, with what was gained here and is not in it.
 
     Returns {"round", "generation", "labels", "new", "forgotten", "retention", "judged_by"}; generation is None where
@@ -132,7 +132,7 @@ def pull(workplace: Workplace, is_forced: bool = False, most_bytes: int | None =
         return report
 
 
-def _known(workplace: Workplace, fleet: Fleet, is_forced: bool) -> frozenset[str]:
+def _known(workplace: Opened, fleet: Fleet, is_forced: bool) -> frozenset[str]:
     """The rounds that are not fetched: this state's, and those refused or undone here."""
     _, knowledge = load(workplace.bundle, workplace.state, DEVICE)
     return frozenset({knowledge.round.sha256} if is_forced else {knowledge.round.sha256, *remembered(fleet)})
@@ -168,7 +168,7 @@ def _mark_of(generation: Generation) -> RoundMark:
     return RoundMark(int(record.get("number", 0)), str(record.get("sha256", "")))
 
 
-def _taken(workplace: Workplace, fleet: Fleet, before: Knowledge, mark: RoundMark, is_forced: bool) -> dict[str, Any]:
+def _taken(workplace: Opened, fleet: Fleet, before: Knowledge, mark: RoundMark, is_forced: bool) -> dict[str, Any]:
     now = fleet.base(mark)
     if (now.fleet, now.number) != (fleet.fleet, mark.number):
         raise TrustError(
@@ -222,7 +222,7 @@ def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: 
         raise
 
 
-def status(workplace: Workplace) -> dict[str, Any]:
+def status(workplace: Opened) -> dict[str, Any]:
     """{"fleet", "device", "store", "round", "waiting", "unsent_pictures", "refused_by_hub", "refused_here"}; asks no
     store."""
     fleet = Fleet(workplace)

@@ -2,39 +2,90 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_nusa.device.learning.judge import Retention
-from edge_nusa.memory import peak_bytes
+from edge_nusa.device.learning.judge import Apart, Retention
+from edge_nusa.device.learning.lesson import Judgement, Lesson
+from edge_nusa.device.learning.task_data import Trained
 from edge_nusa.pictures import Quarantined
 
 
-def made(
-    labels: list[dict[str, Any]], kept: Retention, quarantined: Sequence[Quarantined], began: float
-) -> dict[str, Any]:
-    """labels, retention, quarantined, seconds since `began` (time.monotonic()) and this process's peak_rss_bytes."""
-    return {
-        "labels": labels,
-        "retention": asdict(kept),
-        "quarantined": [asdict(entry) for entry in quarantined],
-        "seconds": round(time.monotonic() - began, 2),
-        "peak_rss_bytes": peak_bytes(),
-    }
+@dataclass(frozen=True, kw_only=True)
+class LabelReport:
+    """One label of a learn. Accuracies in percent, None where nothing could be asked; closest: the label that it is
+    nearest to, and by how many standard errors it is told apart from it (None: too few pictures to tell)."""
+
+    label: str
+    images: int
+    accuracy_before: float | None
+    accuracy_after: float | None
+    closest: str | None
+    told_apart_errors: float | None
 
 
-def stored(report: dict[str, Any]) -> dict[str, Any]:
-    """The report as the state keeps it: counts of reasons instead of file names, so that no path is in it.
+@dataclass(frozen=True, kw_only=True)
+class TrainingReport:
+    """loss of the last step; kept_step: the step whose cores were kept; crossings: values that left the pool."""
 
-    Its generation is not known yet: `manage.history` adds it.
-    """
-    reasons: dict[str, int] = {}
-    for entry in report["quarantined"]:
-        reasons[entry["reason"]] = reasons.get(entry["reason"], 0) + 1
-    rest = {name: value for name, value in report.items() if name != "generation"}
-    return {
-        **rest,
-        "quarantined": [{"image": f"{count} pictures", "reason": reason} for reason, count in sorted(reasons.items())],
-    }
+    loss: float
+    kept_step: int
+    crossings: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnReport:
+    """What a learn did. generation: the number committed (of a dry run the one before); retention: of old knowledge;
+    peak_rss_bytes: of both processes together."""
+
+    generation: int
+    labels: tuple[LabelReport, ...]
+    retention: Retention
+    quarantined: tuple[Quarantined, ...]
+    seconds: float
+    peak_rss_bytes: int
+    training: TrainingReport
+    judged_by: str
+    dry_run: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """What `learn --format json` prints (README)."""
+        return {**asdict(self), "labels": [asdict(row) for row in self.labels], "quarantined": self._set_aside()}
+
+    def stored(self) -> dict[str, Any]:
+        """As the state keeps it: counts of reasons instead of file names, so that no path is in it, and without the
+        generation, which the state's own number says."""
+        content = self.to_json()
+        del content["generation"]
+        reasons = Counter(entry.reason for entry in self.quarantined)
+        rows = [{"image": f"{count} pictures", "reason": reason} for reason, count in sorted(reasons.items())]
+        return {**content, "quarantined": rows}
+
+    def _set_aside(self) -> list[dict[str, str]]:
+        return [asdict(entry) for entry in self.quarantined]
+
+
+def label_reports(lesson: Lesson, judgement: Judgement) -> tuple[LabelReport, ...]:
+    """A row for each label of the task."""
+    return tuple(_label_report(lesson, judgement, column) for column in lesson.columns.tolist())
+
+
+def _label_report(lesson: Lesson, judgement: Judgement, column: int) -> LabelReport:
+    apart: Apart | None = judgement.apart.get(column)
+    return LabelReport(
+        label=lesson.names[column],
+        images=int(lesson.counts[column]),
+        accuracy_before=judgement.before[column],
+        accuracy_after=judgement.after[column],
+        closest=lesson.names[apart.closest] if apart else None,
+        told_apart_errors=apart.errors if apart else None,
+    )
+
+
+def training_report(trained: Trained | None) -> TrainingReport:
+    """Of a training, or of none."""
+    if trained is None:
+        return TrainingReport(loss=0.0, kept_step=0, crossings=0)
+    crossings = sum(trained.crossings.values())
+    return TrainingReport(loss=round(trained.loss, 4), kept_step=trained.kept_step, crossings=crossings)

@@ -26,7 +26,7 @@ import numpy as np
 from edge_nusa import errors
 from edge_nusa.device.learning.recollection import Recollection
 from edge_nusa.device.learning.task_data import TaskData, Trained
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.opened import Opened
 from edge_nusa.errors import EdgeNusaError, ResourceError
 from edge_nusa.files import durable, tensor_file
 from edge_nusa.knowledge.knowledge import Knowledge, nothing
@@ -54,8 +54,8 @@ NO_ROOM = ("can't allocate memory", "Cannot allocate memory", "MemoryError", "fa
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Lesson:
+@dataclass(frozen=True, kw_only=True)
+class Training:
     """What is trained: the knowledge before, the task, the recipe and the seed; spool: the open file behind the
     tokens, or None.
 
@@ -70,30 +70,30 @@ class Lesson:
     busy_cores: float | None = None
 
 
-def train_apart(workplace: Workplace, lesson: Lesson, progress: Progress) -> tuple[Trained, int]:
+def train_apart(workplace: Opened, training: Training, progress: Progress) -> tuple[Trained, int]:
     """What the child learned, and the largest resident memory of both processes together in bytes (pages they share
     count twice).
 
     Raises what `Trainer` raises, and ResourceError where the system took the child's memory away.
     """
     with tempfile.TemporaryDirectory(prefix="edge-nusa-") as name:
-        folder, tokens = Path(name), lesson.data.tokens
+        folder, tokens = Path(name), training.data.tokens
         with durable.explained("hand the task over in the temporary folder"):
             for field in FIELDS:
-                np.save(folder / f"{field}.npy", getattr(lesson.data, field))
-            for field in RECALLED if lesson.data.recollection is not None else ():
-                np.save(folder / f"recalled_{field}.npy", getattr(lesson.data.recollection, field))
-            (folder / CORES).write_bytes(tensor_file.encode(lesson.before.cores))
+                np.save(folder / f"{field}.npy", getattr(training.data, field))
+            for field in RECALLED if training.data.recollection is not None else ():
+                np.save(folder / f"recalled_{field}.npy", getattr(training.data.recollection, field))
+            (folder / CORES).write_bytes(tensor_file.encode(training.before.cores))
         settings = {
             "bundle": str(workplace.bundle.folder.absolute()),
-            "recipe": asdict(lesson.recipe),
-            "seed": lesson.seed,
+            "recipe": asdict(training.recipe),
+            "seed": training.seed,
             "threads": workplace.threads,
-            "tokens": None if tokens is None or lesson.spool is None else [lesson.spool.fileno(), *tokens.shape],
+            "tokens": None if tokens is None or training.spool is None else [training.spool.fileno(), *tokens.shape],
         }
         (folder / "settings.json").write_text(json.dumps(settings))
-        is_quiet = lesson.busy_cores is not None and lesson.busy_cores < QUIET
-        with _child(folder, lesson.spool, SPINS if is_quiet else {}) as lines:
+        is_quiet = training.busy_cores is not None and training.busy_cores < QUIET
+        with _child(folder, training.spool, SPINS if is_quiet else {}) as lines:
             for line in lines:
                 if "total" not in line:
                     break

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.opened import Opened
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.uncertain import UncertainFolder
-from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import InputError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.pictures import WRONG_NAME, Quarantined, find_pictures, printable
@@ -63,7 +63,7 @@ class Watch:
 
     def __init__(
         self,
-        workplace: Workplace,
+        workplace: Opened,
         settings: WatchSettings,
         ledger: Ledger,
         sink: Sink,
@@ -184,7 +184,7 @@ def _set_aside(entry: Quarantined) -> Line:
     return {"image": entry.image, "reason": entry.reason, "time": _now()}
 
 
-def default_ledger(workplace: Workplace, folder: Path) -> Path:
+def default_ledger(workplace: Opened, folder: Path) -> Path:
     """Where the ledger of a watched folder is: in the state's folder, one for each folder watched."""
     return workplace.state.folder / f"watch-{sha256_hex(os.fsencode(folder.resolve()))[:16]}.sqlite"
 

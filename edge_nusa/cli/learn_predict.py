@@ -7,13 +7,16 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, MemoryOption, QuietOption, StateOption, ThreadsOption
 from edge_nusa.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from edge_nusa.device.learning.report import LearnReport
 
 
 def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:
@@ -64,61 +67,54 @@ def learn(
     """Teach a label from pictures, judge the result, and keep it."""
     from edge_nusa.device.learning import task as tasks
     from edge_nusa.device.learning.learn import LearnSettings
-    from edge_nusa.device.learning.learn import learn as teach
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.knowledge.recipes import recipe_named
 
     chosen = recipe_named(recipe)
     settings = LearnSettings(
-        replace(chosen, steps=steps or chosen.steps), seed, template, is_forced=force, is_dry_run=dry_run
+        recipe=replace(chosen, steps=steps or chosen.steps),
+        seed=seed,
+        template=template,
+        is_forced=force,
+        is_dry_run=dry_run,
     )
     if (dataset is None) == (images is None) or (images is None) != (label is None):
         raise UsageError("learn: expected either --images DIR with --label NAME, or --dataset DIR")
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
     task = tasks.folder_per_label(dataset) if dataset is not None else tasks.one_label(images or Path(), label or "")
-    report = teach(workplace, task, settings, output.progress_bar(quiet))
+    report = workplace.teach(task, settings, output.progress_bar(quiet))
     if output.chosen(format) is output.Format.JSON:
-        output.emit_json(report)
+        output.emit_json(report.to_json())
     else:
         _print_report(report)
 
 
-def _print_report(report: dict[str, Any]) -> None:
+def _print_report(report: LearnReport) -> None:
     from edge_nusa.device.learning.judge import LITTLE_APART
 
-    kept = report["retention"]
     rows = [
-        [
-            row["label"],
-            str(row["images"]),
-            output.percent(row["accuracy_before"]),
-            output.percent(row["accuracy_after"]),
-        ]
-        for row in report["labels"]
+        [row.label, str(row.images), output.percent(row.accuracy_before), output.percent(row.accuracy_after)]
+        for row in report.labels
     ]
     output.emit(output.table(rows, ["label", "pictures", "before", "after"]))
-    old = (
-        ""
-        if kept["old_labels_cosine"] is None
-        else f"; labels known before moved to cosine {kept['old_labels_cosine']:.3f} at most"
-    )
-    output.emit(f"kept: {kept['vocabulary_agreement']:.1f} % of the vocabulary means what it meant{old}")
-    for entry in report["quarantined"]:
-        output.emit(f"set aside: {entry['image']}: {entry['reason']}")
-    for row in report["labels"]:
-        if row["told_apart_errors"] is not None and row["told_apart_errors"] < LITTLE_APART:
+    kept, old = report.retention, ""
+    if kept.old_labels_cosine is not None:
+        old = f"; labels known before moved to cosine {kept.old_labels_cosine:.3f} at most"
+    output.emit(f"kept: {kept.vocabulary_agreement:.1f} % of the vocabulary means what it meant{old}")
+    for entry in report.quarantined:
+        output.emit(f"set aside: {entry.image}: {entry.reason}")
+    for row in report.labels:
+        if row.told_apart_errors is not None and row.told_apart_errors < LITTLE_APART:
             output.emit(
-                f"{row['label']!r} is hardly told apart from {row['closest']!r}: more pictures, or is it one thing "
-                "under two names?"
+                f"{row.label!r} is hardly told apart from {row.closest!r}: more pictures, or is it one thing under two "
+                "names?"
             )
-    few = [row["label"] for row in report["labels"] if row["images"] < 10]
+    few = [row.label for row in report.labels if row.images < 10]
     if few:
         output.emit(f"more pictures would help: {', '.join(few)} (10 to 20 are a good number)")
-    done = "dry run, nothing was changed" if report["dry_run"] else f"generation {report['generation']}"
-    output.emit(
-        f"{done}; {report['seconds']:.1f} s, peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB, judged by "
-        f"{report['judged_by']}"
-    )
+    done = "dry run, nothing was changed" if report.dry_run else f"generation {report.generation}"
+    memory = f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB"
+    output.emit(f"{done}; {report.seconds:.1f} s, {memory}, judged by {report.judged_by}")
 
 
 def predict(

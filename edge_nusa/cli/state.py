@@ -13,10 +13,9 @@ from edge_nusa.cli.options import BundleOption, FormatOption, StateOption
 
 def labels(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """List what was taught."""
-    from edge_nusa.device import manage
     from edge_nusa.device.workplace import Workplace
 
-    number, knowledge = manage.known(Workplace.open(bundle, state))
+    number, knowledge = Workplace.open(bundle, state).known()
     rows = [{"label": label.name, "images": label.images} for label in knowledge.labels]
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"generation": number, "labels": rows})
@@ -35,10 +34,9 @@ def forget(
     format: FormatOption = None,
 ) -> None:
     """Take a label back."""
-    from edge_nusa.device import manage
     from edge_nusa.device.workplace import Workplace
 
-    number, name = manage.forget(Workplace.open(bundle, state), label)
+    number, name = Workplace.open(bundle, state).forget(label)
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"generation": number, "forgotten": name})
     else:
@@ -47,10 +45,9 @@ def forget(
 
 def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Go one generation back."""
-    from edge_nusa.device import manage
     from edge_nusa.device.workplace import Workplace
 
-    number = manage.undo(Workplace.open(bundle, state))
+    number = Workplace.open(bundle, state).undo()
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"generation": number})
     else:
@@ -59,21 +56,14 @@ def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatO
 
 def history(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Show the kept generations, oldest first."""
-    from edge_nusa.device import manage
     from edge_nusa.device.workplace import Workplace
 
-    rows = manage.history(Workplace.open(bundle, state))
+    rows = Workplace.open(bundle, state).history()
     if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"generations": rows})
+        output.emit_json({"generations": [row.to_json() for row in rows]})
         return
     lines = [
-        [
-            "*" if row["current"] else "",
-            str(row["generation"]),
-            row["operation"],
-            row["created"],
-            ", ".join(row["labels"]),
-        ]
+        ["*" if row.current else "", str(row.generation), row.operation, row.created, ", ".join(row.labels)]
         for row in rows
     ]
     output.emit(
@@ -91,27 +81,25 @@ def report(
     format: FormatOption = None,
 ) -> None:
     """Write an HTML page with plots of what was learned and kept, or print the same as JSON."""
-    from edge_nusa.device import manage
     from edge_nusa.device.report.page import html_report
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.durable import replace_file
 
     workplace = Workplace.open(bundle, state)
-    rows = manage.history(workplace)
+    rows = [row.to_json() for row in workplace.history()]
     if format is output.Format.JSON or (out is None and output.chosen(format) is output.Format.JSON):
-        output.emit_json({**manage.status(workplace), "generations": rows})
+        output.emit_json({**workplace.status().to_json(), "generations": rows})
         return
     out = out or Path("edge-nusa-report.html")
-    replace_file(out, html_report(manage.known(workplace)[1], rows, workplace.bundle.manifest.model).encode())
+    replace_file(out, html_report(workplace.known()[1], rows, workplace.bundle.manifest.model).encode())
     output.emit(f"the report is in {out}")
 
 
 def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Say in numbers where this device stands."""
-    from edge_nusa.device import manage
     from edge_nusa.device.workplace import Workplace
 
-    numbers = manage.status(Workplace.open(bundle, state))
+    numbers = Workplace.open(bundle, state).status().to_json()
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(numbers)
     else:
@@ -123,7 +111,7 @@ def doctor(bundle: BundleOption = None, state: StateOption = None, format: Forma
     from dataclasses import asdict
 
     from edge_nusa.device.board.doctor import examine
-    from edge_nusa.device.workplace import default_state
+    from edge_nusa.device.opened import default_state
     from edge_nusa.model.bundle import embedded_bundle
 
     findings = examine(bundle or embedded_bundle(), state or default_state())

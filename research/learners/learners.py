@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from edge_nusa.device.asking.answer import softmax
 from edge_nusa.device.learning import tails
+from edge_nusa.device.learning.lesson import as_kept
 from edge_nusa.device.learning.train_cores import TaskData, Trainer
 from edge_nusa.knowledge import head, knowledge
 from edge_nusa.knowledge.recipes import Recipe
@@ -125,8 +126,7 @@ class Gradient:
 
     def adopt(self, cores: Mapping[str, np.ndarray]) -> None:
         """Answer by these cores from now on, in float32, which is how a state keeps them between tasks."""
-        kept = {name: core.astype(np.float32).astype(core.dtype) for name, core in cores.items()}
-        self.known = replace(self.known, cores=kept)
+        self.known = replace(self.known, cores=as_kept(cores))
         self._text, self._image, self._seen, self._anchors = None, None, {}, {}
 
     @torch.no_grad()

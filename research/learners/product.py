@@ -10,21 +10,17 @@ import numpy as np
 
 from edge_nusa.device.asking.answer import Answerer, Views, softmax
 from edge_nusa.device.learning import tails
-from edge_nusa.device.learning import train_head as lesson
-from edge_nusa.device.learning.recollection import recollection
+from edge_nusa.device.learning.lesson import Lesson, Seen, Train, teach
 from edge_nusa.device.learning.task import held_out
-from edge_nusa.device.learning.train_cores import TaskData, Trainer
+from edge_nusa.device.learning.task_data import TaskData, Trained
+from edge_nusa.device.learning.train_cores import Trainer
 from edge_nusa.knowledge import fusion, head, knowledge
-from edge_nusa.knowledge.knowledge import Label
+from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners.learners import Answer, Arrays, Columns, Gradient, anchors_of
-
-NOUNS = 256
-"""Vocabulary nouns, none of them a label, that a device recipe draws negatives from, as in
-`edge_nusa.device.learning.learn`."""
 
 
 class AnchorsAlone(Answerer):
@@ -41,6 +37,34 @@ class HeadAlone(Answerer):
     def among_learned(self, views: Views, head_scores: np.ndarray) -> np.ndarray:
         """(B, L) softmax(a * head scores), a as `edge_nusa.knowledge.fusion` finds it without text."""
         return softmax(fusion.best_alone(self.knowledge.fusion) * head_scores)
+
+
+class _ViewWords:
+    """`lesson.Words` of views, whose texts went through the untouched front of the text tower already."""
+
+    def __init__(self, device: Device, encoder: TextEncoder) -> None:
+        self.device, self.encoder = device, encoder
+
+    def hidden(self, lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
+        """`Words.hidden`; every learned label has pictures, so that all are remembered."""
+        *old, view = self.device.columns.learned
+        hidden, last = stacked([view.hidden[0], *(task.hidden[0] for task in old)])
+        count = len(lesson.columns) + len(lesson.remembered)
+        return hidden[:count], last[:count]
+
+    def nouns(self, nouns: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`Words.nouns`."""
+        template = self.encoder.bundle.manifest.templates[0]
+        hidden, last = self.encoder.hidden([template.replace("{}", noun) for noun in nouns])
+        return hidden, last, self.encoder.through(self.encoder.tail({}), hidden, last)
+
+    def anchors(self, candidate: Knowledge) -> tuple[np.ndarray, np.ndarray]:
+        """`Words.anchors`."""
+        learned = self.device.columns.learned
+        if self.device.trains_text:
+            self.device.text.adopt(candidate.cores)
+        adapted = [self.device.text.adapted_anchors(view) for view in learned]
+        return anchors_of(learned), np.concatenate(adapted)
 
 
 class Device:
@@ -61,46 +85,41 @@ class Device:
         self._encoder = TextEncoder(bundle, 1)
 
     def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
-        """Train the text tower, add to the head, fit the answer's constants."""
+        """Teach the view's labels as `edge-nusa learn` does, and keep what that gives."""
         classes = view.classes[pictures]
-        held = held_out(classes, seed)
-        if self.trains_text:
-            self._train(view, pictures, held, seed)
-        goals = self.columns.add(view)[classes]
-        labels = [*self.known.labels, *(Label(f"{view.name} {name}", 0) for name in view.labels)]
-        adapted = np.concatenate([self.text.adapted_anchors(old) for old in self.columns.learned])
-        candidate = replace(
-            self.known,
-            labels=tuple(labels),
-            cores=self.text.known.cores,
-            frozen_anchors=anchors_of(self.columns.learned),
-            adapted_anchors=adapted,
+        first = self.columns.count
+        self.columns.add(view)
+        names = tuple(f"{task.name} {name}" for task in self.columns.learned for name in task.labels)
+        seen = Seen(
+            embedding=view.embeddings(pictures),
+            rows=view.features(pictures),
+            tokens=None,
+            classes=classes,
+            held_out=held_out(classes, seed),
         )
-        text_logits = self.bundle.manifest.logit_scale * view.embeddings(pictures) @ candidate.frozen_anchors.T
-        _, self.known = lesson.with_head(candidate, self.known.head, view.features(pictures), text_logits, goals, held)
+        lesson = Lesson(
+            before=self.known,
+            names=names,
+            columns=np.arange(first, len(names)),
+            seen=seen,
+            recipe=self.recipe,
+            seed=seed,
+        )
+        words = _ViewWords(self, self._encoder)
+        called = [name for task in self.columns.learned for name in task.labels]
+        train = self._trained(lesson) if self.trains_text else None
+        self.known = teach(self.bundle, lesson, words, called, train).whole
         self._answerers = {}
 
-    def _train(self, view: View, pictures: np.ndarray, held: np.ndarray, seed: int) -> None:
-        taken = {label.casefold() for task in [view, *self.columns.learned] for label in task.labels}
-        free = [noun for noun in self.bundle.vocabulary[0] if noun.casefold() not in taken]
-        drawn = [free[i] for i in np.random.default_rng(seed).permutation(len(free))[:NOUNS]]
-        noun_hidden, noun_last = self._encoder.hidden(
-            [self.bundle.manifest.templates[0].replace("{}", noun) for noun in drawn]
-        )
-        noun_anchors = self._encoder.through(self._encoder.tail({}), noun_hidden, noun_last)
-        old, classes = np.arange(self.columns.count), view.classes[pictures]
-        recalled = (
-            recollection(self.bundle, self.known.head, old, view.features(pictures), classes, ~held)
-            if self.recipe.recalled
-            else None
-        )
-        hidden, last = stacked([view.hidden[0], *(task.hidden[0] for task in self.columns.learned)])
-        data = TaskData(
-            view.embeddings(pictures), None, classes, held, hidden, last, noun_hidden, noun_last, noun_anchors, recalled
-        )
-        trainer = Trainer(self.bundle, self.text.known, data, self.recipe, seed)
-        self.trained_numbers = sum(parameter.numel() for parameter in trainer.parameters)
-        self.text.adopt(trainer.run(lambda done, total: None).cores)
+    def _trained(self, lesson: Lesson) -> Train:
+        """Trains the text tower in this process."""
+
+        def train(data: TaskData) -> Trained:
+            trainer = Trainer(self.bundle, lesson.before, data, self.recipe, lesson.seed)
+            self.trained_numbers = sum(parameter.numel() for parameter in trainer.parameters)
+            return trainer.run(lambda done, total: None)
+
+        return train
 
     def answer(self, offered: Sequence[View], asked: View, pictures: np.ndarray) -> Answer:
         """By `edge_nusa.device.asking.answer`, as `edge-nusa predict` answers."""

@@ -11,19 +11,19 @@ import pytest
 from edge_nusa.device.asking.answer import NOVELTY_CAP, combined
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.learning.learn import LearnSettings, learn
+from edge_nusa.device.learning.learn import LearnSettings
+from edge_nusa.device.learning.report import LearnReport
 from edge_nusa.device.learning.task import one_label
-from edge_nusa.device.manage import forget, known
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.pictures import find_pictures
 
-QUICK = LearnSettings(replace(DEVICE, steps=3), is_forced=True)
+QUICK = LearnSettings(recipe=replace(DEVICE, steps=3), is_forced=True)
 
 
-def teach(workplace: Workplace, folder: Path, label: str, settings: LearnSettings = QUICK) -> dict[str, object]:
+def teach(workplace: Workplace, folder: Path, label: str, settings: LearnSettings = QUICK) -> LearnReport:
     """One learn of a few steps, without progress."""
-    return learn(workplace, one_label(folder, label), settings, lambda what, done, total: None)
+    return workplace.teach(one_label(folder, label), settings)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_one_picture_does_not_open_the_gate_for_everything(workplace: Workplace,
         thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()
     }
     teach(workplace, one, "qwxv")
-    assert known(workplace)[1].labels[0].novelty == 0
+    assert workplace.known()[1].labels[0].novelty == 0
     assert {
         thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()
     } == before
@@ -55,10 +55,10 @@ def test_one_picture_does_not_open_the_gate_for_everything(workplace: Workplace,
 
 def test_the_novelty_limit_is_a_labels_own_and_goes_with_it(workplace: Workplace, pictures: DemoPictures) -> None:
     teach(workplace, pictures.taught["gravel"], "gravel")
-    knowledge = known(workplace)[1]
+    knowledge = workplace.known()[1]
     assert 0 < knowledge.labels[0].novelty < NOVELTY_CAP * len(knowledge.head.gram) / knowledge.head.solve().variance
-    forget(workplace, "GRAVEL")
-    assert known(workplace)[1].labels == ()
+    workplace.forget("GRAVEL")
+    assert workplace.known()[1].labels == ()
 
 
 def test_a_label_alone_is_judged_against_nouns_and_not_always_right(
@@ -70,8 +70,8 @@ def test_a_label_alone_is_judged_against_nouns_and_not_always_right(
     for index, source in enumerate(sources):
         (mixed / f"{index}.png").write_bytes(source.read_bytes())
     report = teach(workplace, mixed, "zebra")
-    assert report["judged_by"] == "leave-one-out"
-    assert report["labels"][0]["accuracy_after"] < 100  # type: ignore[index]
+    assert report.judged_by == "leave-one-out"
+    assert (report.labels[0].accuracy_after or 0) < 100
 
 
 def test_teaching_a_case_twin_goes_on_with_the_same_label_and_its_template(
@@ -79,9 +79,9 @@ def test_teaching_a_case_twin_goes_on_with_the_same_label_and_its_template(
 ) -> None:
     teach(workplace, pictures.taught["gravel"], "gravel", replace(QUICK, template="{} on the ground"))
     report = teach(workplace, pictures.asked["gravel"], "Gravel")
-    labels = known(workplace)[1].labels
+    labels = workplace.known()[1].labels
     assert [(label.name, label.images, label.template) for label in labels] == [("gravel", 16, "{} on the ground")]
-    assert report["retention"]["old_labels_cosine"] is None  # type: ignore[index]
+    assert report.retention.old_labels_cosine is None
 
 
 def test_the_chosen_learned_label_always_wins_over_the_others() -> None:

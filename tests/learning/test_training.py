@@ -39,7 +39,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return Workplace(bundle, State(tmp_path_factory.mktemp("state"), bundle.manifest.basis_hash), 1)
 
 
-def lesson_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> training.Lesson:
+def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> training.Training:
     """Eight random pictures of two labels; with tokens where a spool is given."""
     generator, shape = np.random.default_rng(0), workplace.bundle.manifest.image
     width = workplace.bundle.manifest.text.width
@@ -70,7 +70,7 @@ def lesson_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> traini
     cores = {
         name: 0.01 * generator.normal(size=core.shape) for name, core in before.cores.items() if name.startswith(towers)
     }
-    return training.Lesson(replace(before, cores=cores), data, spool, recipe, 3)
+    return training.Training(before=replace(before, cores=cores), data=data, spool=spool, recipe=recipe, seed=3)
 
 
 @pytest.mark.parametrize("recipe", [DEVICE, PAPER], ids=lambda recipe: recipe.name)
@@ -81,7 +81,7 @@ def test_a_process_apart_learns_what_this_one_would(workplace: Workplace, recipe
 
     with contextlib.ExitStack() as open_files:
         spool = open_files.enter_context((tmp_path / "spool").open("w+b")) if "image" in recipe.towers else None
-        lesson = lesson_of(workplace, replace(recipe, steps=4), spool)
+        lesson = training_of(workplace, replace(recipe, steps=4), spool)
         steps: list[tuple[int, int]] = []
         found, peak_bytes = training.train_apart(workplace, lesson, lambda done, total: steps.append((done, total)))
     torch.set_num_threads(1)
@@ -99,7 +99,7 @@ def test_a_process_apart_learns_what_this_one_would(workplace: Workplace, recipe
 
 
 def test_an_error_of_the_trainer_arrives_as_itself(workplace: Workplace) -> None:
-    lesson = lesson_of(workplace, replace(DEVICE, steps=3, learning_rate=1e30))
+    lesson = training_of(workplace, replace(DEVICE, steps=3, learning_rate=1e30))
     with pytest.raises(InputError, match="training diverged at step"):
         training.train_apart(workplace, lesson, lambda done, total: None)
 
@@ -140,7 +140,7 @@ def child_that(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
 def test_a_process_that_ends_early_is_explained(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, program: str, kind: type[EdgeNusaError], says: str
 ) -> None:
-    lesson = lesson_of(workplace, DEVICE)
+    lesson = training_of(workplace, DEVICE)
     child_that(monkeypatch, program)
     with pytest.raises(EdgeNusaError, match=says) as error:
         training.train_apart(workplace, lesson, lambda done, total: None)
@@ -159,7 +159,7 @@ def test_a_learn_that_is_stopped_takes_its_training_process_with_it(workplace: W
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.train_apart(workplace, lesson_of(workplace, replace(DEVICE, steps=1000)), stop)
+        training.train_apart(workplace, training_of(workplace, replace(DEVICE, steps=1000)), stop)
     assert children
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
@@ -322,7 +322,7 @@ def test_threads_spin_only_where_the_board_is_known_to_be_quiet(
     monkeypatch.setattr(training.subprocess, "Popen", started)
     with pytest.raises(OSError, match="seen"):
         training.train_apart(
-            workplace, replace(lesson_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None
+            workplace, replace(training_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None
         )
     assert ("GOMP_SPINCOUNT" in seen) == spins
 
@@ -332,7 +332,7 @@ def test_a_trainer_passes_what_texts_share_once_and_finds_the_same_anchors(workp
 
     from edge_nusa.device.learning.train_cores import Trainer
 
-    lesson = lesson_of(workplace, DEVICE)
+    lesson = training_of(workplace, DEVICE)
     data = lesson.data
     for hidden in (data.class_hidden, data.noun_hidden):
         hidden[:, :2] = data.class_hidden[0, :2]

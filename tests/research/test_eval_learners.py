@@ -205,7 +205,7 @@ def test_a_ridge_heads_sums_do_not_depend_on_the_order_of_tasks_or_pictures(name
 def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:
     """What `edge-nusa learn` makes of all pictures of the sets, one task a set."""
     workplace = Workplace.open(None, state, threads=1)
-    settings = LearnSettings(replace(DEVICE, steps=STEPS), SEED, is_forced=True)
+    settings = LearnSettings(recipe=replace(DEVICE, steps=STEPS), seed=SEED, is_forced=True)
     for name in list(SETS)[:tasks]:
         learn(workplace, folder_per_label(scene.folder / "data" / name), settings, lambda what, done, total: None)
     return knowledge.load(scene.bundle, workplace.state, DEVICE)[1]
@@ -276,7 +276,7 @@ def test_no_label_is_drawn_as_a_wrong_answer_to_itself(scene: Scene, monkeypatch
     nouns = scene.bundle.vocabulary[0]
     view = replace(scene.views[0], labels=(nouns[0].upper(), nouns[1]))
     learner = scene.learner("default", steps=1)
-    monkeypatch.setattr("edge_nusa.research.learners.product.NOUNS", len(nouns))
+    monkeypatch.setattr("edge_nusa.device.learning.lesson.NOUNS", len(nouns))
     monkeypatch.setattr(TextEncoder, "hidden", seen)
     learner.learn(view, scene.material.shots["cloth"], 0)
     assert sorted(drawn) == sorted(f"a photo of a {noun}." for noun in nouns[2:])

@@ -1,0 +1,44 @@
+"""A bundle with the state learned over it, opened, and what work on them may take of this board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.state.state import State
+
+
+def default_state() -> Path:
+    """The state's folder where none is given: the user's data folder of this operating system."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("edge-nusa")) / "state"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An opened bundle with its state; threads 0 means all cores, max_memory_bytes None means no bound."""
+
+    bundle: Bundle
+    state: State
+    threads: int = 0
+    max_memory_bytes: int | None = None
+
+    @classmethod
+    def open(
+        cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None
+    ) -> Self:
+        """Open and verify the bundle (the embedded one where none is given) and bind the state to it."""
+        opening = cls.opening(bundle, state, threads, max_memory_bytes)
+        opening.bundle.prove()
+        return opening
+
+    @classmethod
+    def opening(
+        cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None
+    ) -> Self:
+        """The same, with the bundle's files verified beside what the caller goes on to do (`Bundle.opening`)."""
+        opened = Bundle.opening(bundle or embedded_bundle())
+        return cls(opened, State(state or default_state(), opened.manifest.basis_hash), threads, max_memory_bytes)
