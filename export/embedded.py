@@ -38,4 +38,16 @@ def micro_source(model: Any, weights: str) -> Source:
             "resize_mode": "shortest",
         }
     )
-    return Source("micro", weights, model.eval(), *shapes(model, config), prepared, tokenizer, BPE, ORIGIN)
+    image, text, vocab_size = shapes(model, config)
+    return Source(
+        name="micro",
+        weights=weights,
+        model=model.eval(),
+        image=image,
+        text=text,
+        vocab_size=vocab_size,
+        preprocessing=prepared,
+        tokenizer=tokenizer,
+        bpe_path=BPE,
+        origin=ORIGIN,
+    )

@@ -87,8 +87,17 @@ def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: b
     tokenizer = open_clip.get_tokenizer(name)
     from open_clip.tokenizer import default_bpe
 
+    image, text, vocab_size = shapes(model, config)
     return Source(
-        name, weights, model.eval(), *shapes(model, config), preprocessing(settings), tokenizer, Path(default_bpe())
+        name=name,
+        weights=weights,
+        model=model.eval(),
+        image=image,
+        text=text,
+        vocab_size=vocab_size,
+        preprocessing=preprocessing(settings),
+        tokenizer=tokenizer,
+        bpe_path=Path(default_bpe()),
     )
 
 

@@ -14,7 +14,7 @@ from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A loaded model: its name, where the weights came from, open_clip's module (float32, eval) and its parts.
 
@@ -44,10 +44,26 @@ def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[TowerShape, TowerS
     embed = state["text_projection"].shape[1]
     heads = vision["width"] // vision.get("head_width", 64)
     image_shape = TowerShape(
-        vision["width"], vision["layers"], heads, image_mlp, embed, 0, quick, vision["image_size"], conv[-1]
+        width=vision["width"],
+        layers=vision["layers"],
+        heads=heads,
+        mlp_width=image_mlp,
+        embed_dim=embed,
+        tail_blocks=0,
+        quick_gelu=quick,
+        size=vision["image_size"],
+        patch=conv[-1],
     )
     text_shape = TowerShape(
-        text["width"], text["layers"], text["heads"], text_mlp, embed, 0, quick, text["context_length"], 0
+        width=text["width"],
+        layers=text["layers"],
+        heads=text["heads"],
+        mlp_width=text_mlp,
+        embed_dim=embed,
+        tail_blocks=0,
+        quick_gelu=quick,
+        size=text["context_length"],
+        patch=0,
     )
     return image_shape, text_shape, state["token_embedding.weight"].shape[0]
 
@@ -60,7 +76,11 @@ def preprocessing(settings: dict[str, Any]) -> Preprocessing:
             f"the resize mode {settings['resize_mode']!r} is not supported; expected 'shortest' or 'squash'"
         )
     return Preprocessing(
-        size, tuple(settings["mean"]), tuple(settings["std"]), settings["interpolation"], settings["resize_mode"]
+        size=size,
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
+        interpolation=settings["interpolation"],
+        resize_mode=settings["resize_mode"],
     )
 
 

@@ -27,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 """Called with a part's name, how much of it is done, and how much there is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportSettings:
     """What the user asked for. tail_blocks and text_blocks None mean all; ranks None mean width / 4 (at most 128),
     and R = 2 r.
@@ -56,8 +56,15 @@ class ExportSettings:
 def default_settings(model: str, out: Path) -> ExportSettings:
     """What a model is exported with where nothing else is asked for; `micro` as it ships."""
     if model == "micro":
-        return ExportSettings(out, None, None, EMBEDDED_RANK, EMBEDDED_POOL, precision="fp16")
-    return ExportSettings(out)
+        return ExportSettings(
+            out=out,
+            tail_blocks=None,
+            text_blocks=None,
+            max_rank=EMBEDDED_RANK,
+            pool_rank=EMBEDDED_POOL,
+            precision="fp16",
+        )
+    return ExportSettings(out=out)
 
 
 def export_bundle(source: Source, settings: ExportSettings, progress: Progress) -> Bundle:
@@ -161,19 +168,19 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
     precision = "fp16" if settings.precision == "fp16" else "fp32"
     scale = float(np.exp(wide["logit_scale"]))
     return manifests.Manifest(
-        source.name,
-        source.weights,
-        image,
-        text,
-        source.vocab_size,
-        source.preprocessing,
-        TEMPLATES,
-        settings_of_method,
-        scale,
-        precision,
-        "",
-        {},
-        {},
+        model=source.name,
+        weights=source.weights,
+        image=image,
+        text=text,
+        vocab_size=source.vocab_size,
+        preprocessing=source.preprocessing,
+        templates=TEMPLATES,
+        method=settings_of_method,
+        logit_scale=scale,
+        precision=precision,
+        basis_hash="",
+        files={},
+        measured={},
     )
 
 

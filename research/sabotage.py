@@ -34,7 +34,7 @@ SHOTS = (5, 16)
 KINDS = ("good", "shuffled", "noise", "copies", "renamed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """What came of one learn. outcome: kept, refused (by the judge), set aside (the bad pictures never reached it),
     hinted (kept,
@@ -61,10 +61,11 @@ def run(kind: str, dataset: DataSet, shots: int, seed: int, steps: int) -> Trial
         try:
             report = _teach(workplace, spoiled, settings)
         except RefusedError as error:
-            return Trial(kind, dataset.name, shots, "refused", str(error))
+            return Trial(kind=kind, dataset=dataset.name, shots=shots, outcome="refused", says=str(error))
         except InputError as error:
-            return Trial(kind, dataset.name, shots, "set aside", str(error))
-    return Trial(kind, dataset.name, shots, *_outcome(kind, report))
+            return Trial(kind=kind, dataset=dataset.name, shots=shots, outcome="set aside", says=str(error))
+    outcome, says = _outcome(kind, report)
+    return Trial(kind=kind, dataset=dataset.name, shots=shots, outcome=outcome, says=says)
 
 
 def drawn(dataset: DataSet, shots: int, random: np.random.Generator) -> tuple[Task, list[Path]]:

@@ -32,7 +32,7 @@ BYTES_A_PIXEL = 10
 """What decoding, turning and converting a picture takes at its peak (measured: 9 for RGB)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Features:
     """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens
     at the
@@ -112,12 +112,12 @@ def extract(
     taps = np.concatenate([np.zeros((0, shape.taps), np.float32), *(chunk.taps for chunk in chunks)])
     kept = [index for chunk in chunks for index in chunk.kept]
     return Features(
-        embedding,
-        taps,
-        _mapped(spool, len(kept), bundle),
-        kept,
-        [one for chunk in chunks for one in chunk.quarantined],
-        spool,
+        embedding=embedding,
+        taps=taps,
+        tokens=_mapped(spool, len(kept), bundle),
+        kept=kept,
+        quarantined=[one for chunk in chunks for one in chunk.quarantined],
+        spool=spool,
     )
 
 
@@ -155,11 +155,11 @@ def extracted(
             if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
                 raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
             yield Features(
-                outputs[0],
-                outputs[1],
-                outputs[2].astype(np.float16) if with_tokens and batch else None,
-                kept,
-                quarantined,
+                embedding=outputs[0],
+                taps=outputs[1],
+                tokens=outputs[2].astype(np.float16) if with_tokens and batch else None,
+                kept=kept,
+                quarantined=quarantined,
             )
 
 

@@ -84,7 +84,14 @@ def _place(fleet: Fleet, mark: RoundMark) -> update.Place:
     last = fleet.sent()[-1:]
     sequence = last[0].statement.place.sequence + 1 if last else 1
     refused = tuple(sorted(sha256 for sha256, entry in remembered(fleet).items() if entry["kind"] == "refused"))
-    return update.Place(fleet.fleet, fleet.layout.basis_hash, fleet.device, sequence, mark, refused)
+    return update.Place(
+        fleet=fleet.fleet,
+        basis_hash=fleet.layout.basis_hash,
+        device=fleet.device,
+        sequence=sequence,
+        round=mark,
+        refused_rounds=refused,
+    )
 
 
 def _check_size(verb: str, size: int, most_bytes: int | None) -> None:

@@ -134,8 +134,18 @@ def task_data(bundle: Bundle, lesson: Lesson, words: Words, called: Sequence[str
     if recipe.recalled:
         head = lesson.before.head
         recalled = recollection(bundle, head, lesson.remembered, seen.rows, seen.classes, ~seen.held_out)
+    noun_hidden, noun_last, noun_anchors = words.nouns(drawn)
     return TaskData(
-        seen.embedding, seen.tokens, seen.classes, seen.held_out, hidden, last, *words.nouns(drawn), recalled
+        embedding=seen.embedding,
+        tokens=seen.tokens,
+        classes=seen.classes,
+        held_out=seen.held_out,
+        class_hidden=hidden,
+        class_last=last,
+        noun_hidden=noun_hidden,
+        noun_last=noun_last,
+        noun_anchors=noun_anchors,
+        recollection=recalled,
     )
 
 

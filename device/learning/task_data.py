@@ -9,7 +9,7 @@ import numpy as np
 from edge_nusa.device.learning.recollection import Recollection
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskData:
     """One task's pictures and texts.
 

@@ -45,7 +45,7 @@ class Sink(Protocol):
         """Make what was put out durable, as far as the sink can."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WatchSettings:
     """folder: what is watched; others: labels offered beside the learned ones; top: so many labels a line (None: all);
     seconds between two looks; deletes: whether an answered picture is removed from the folder."""

@@ -77,7 +77,9 @@ def watch(
             f"--keep: expected a folder outside {folder}, found {keep}; what is kept there would be answered again"
         )
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
-    settings = watching.WatchSettings(folder, split_list(labels) if labels is not None else [], top, every, delete)
+    settings = watching.WatchSettings(
+        folder=folder, others=split_list(labels) if labels is not None else [], top=top, seconds=every, deletes=delete
+    )
     uncertain = (
         UncertainFolder(KeepSettings(keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below))
         if keep is not None

@@ -49,7 +49,7 @@ def features(taps: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(with_bias, -LARGEST, LARGEST) * UNIT).astype(np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Solved:
     """A fitted head. whitening (F, F) float64 (or float32, `for_asking`), lower triangular, with P = whitening^T
     whitening; means (L, F) float64, whitened;
@@ -178,7 +178,12 @@ class Head:
         covariance[np.diag_indices_from(covariance)] += variance
         whitening = inverse_of_lower(np.linalg.cholesky(covariance))
         return Solved(
-            whitening, times_lower(means, whitening), self.counts, shrinkage, variance, (1 - shrinkage) / freedom
+            whitening=whitening,
+            means=times_lower(means, whitening),
+            counts=self.counts,
+            shrinkage=shrinkage,
+            variance=variance,
+            downdate=(1 - shrinkage) / freedom,
         )
 
 

@@ -58,7 +58,7 @@ class RoundMark:
     sha256: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Knowledge:
     """All that was learned. anchors float32 (L, D); cores: matrix name -> (R, R) float64 or, under `resvd`,
     (out, in) float32; fusion (8, 7) int64: running sums of `edge_nusa.knowledge.fusion`.
@@ -131,7 +131,14 @@ def nothing(bundle: Bundle, recipe: Recipe) -> Knowledge:
             rank = bundle.manifest.method.pool_rank[tower]
             cores |= {name: np.zeros((rank, rank)) for name in bundle.matrices(tower)}
     empty = np.zeros((0, embed), np.float32)
-    return Knowledge(recipe, (), empty, empty, cores, Head.empty(feature_count(bundle)))
+    return Knowledge(
+        recipe=recipe,
+        labels=(),
+        frozen_anchors=empty,
+        adapted_anchors=empty,
+        cores=cores,
+        head=Head.empty(feature_count(bundle)),
+    )
 
 
 def feature_count(bundle: Bundle) -> int:
@@ -210,17 +217,17 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     head, fusion = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
     cores = _cores(bundle, recipe, files["core.safetensors"])
     return Knowledge(
-        recipe,
-        found,
-        _unit(anchors["frozen"]),
-        _unit(anchors["adapted"]),
-        cores,
-        head,
-        tasks,
-        fusion,
-        report,
-        mark,
-        forgotten,
+        recipe=recipe,
+        labels=found,
+        frozen_anchors=_unit(anchors["frozen"]),
+        adapted_anchors=_unit(anchors["adapted"]),
+        cores=cores,
+        head=head,
+        tasks=tasks,
+        fusion=fusion,
+        report=report,
+        round=mark,
+        forgotten=forgotten,
     )
 
 

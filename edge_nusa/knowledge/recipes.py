@@ -13,7 +13,7 @@ Rule = Literal["pool", "resvd"]
 (`resvd`)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Settings of one way to train.
 
@@ -46,10 +46,40 @@ class Recipe:
 
 
 PAPER = Recipe(
-    "paper", "resvd", ("image", "text"), 1000, 16, 3e-4, None, 1e-2, 0.2, 0.25, 0.05, 0, 0.0, 0, has_head=False
+    name="paper",
+    rule="resvd",
+    towers=("image", "text"),
+    steps=1000,
+    batch=16,
+    learning_rate=3e-4,
+    rate_rank=None,
+    weight_decay=1e-2,
+    label_smoothing=0.2,
+    dropout=0.25,
+    warm_up=0.05,
+    negatives=0,
+    staying=0.0,
+    recalled=0,
+    has_head=False,
 )
 """arXiv 2510.21175, section 4: every attention block of both towers, no head; rank, rho and alpha are the bundle's."""
-DEVICE = Recipe("device", "pool", ("text",), 150, 32, 2e-2, 26, 1e-2, 0.1, 0.1, 0.05, 16, 3.0, 24, has_head=True)
+DEVICE = Recipe(
+    name="device",
+    rule="pool",
+    towers=("text",),
+    steps=150,
+    batch=32,
+    learning_rate=2e-2,
+    rate_rank=26,
+    weight_decay=1e-2,
+    label_smoothing=0.1,
+    dropout=0.1,
+    warm_up=0.05,
+    negatives=16,
+    staying=3.0,
+    recalled=24,
+    has_head=True,
+)
 """The default: the text tower alone in the constant pool, so that picture features never drift, plus the head."""
 RECIPES = {recipe.name: recipe for recipe in (DEVICE, PAPER)}
 

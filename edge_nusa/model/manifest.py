@@ -32,7 +32,7 @@ class Method:
         return float(self.alpha / self.max_rank[tower] ** 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known of a bundle. precision: "fp32", "fp16" (weights stored halved, computed in float32) or "int8"
     (image trunk quantized). logit_scale is the multiplier. measured: figures of the export's own checks."""

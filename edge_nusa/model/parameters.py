@@ -26,7 +26,7 @@ class Region:
     stop: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TowerShape:
     """The numbers that rebuild a tower.
 

@@ -33,7 +33,7 @@ def damaged(where: Path, expected: str, found: str) -> DamagedError:
     return DamagedError(f"{where}: expected {expected}, found {found}; {_NEXT_STEP}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Generation:
     """One committed state.
 

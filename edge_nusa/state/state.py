@@ -82,7 +82,15 @@ class State(StateReader):
         number = max([parent, *self._numbers()]) + 1
         created = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
         folder = self._generations / folder_name(number)
-        generation = Generation(number, folder, parent, operation, created, self.basis_hash, records)
+        generation = Generation(
+            number=number,
+            folder=folder,
+            parent=parent,
+            operation=operation,
+            created=created,
+            basis_hash=self.basis_hash,
+            files=records,
+        )
         with durable.explained(f"commit generation {number}"):
             self._install(generation, files)
         self._prune(number)

@@ -32,7 +32,7 @@ class LabelChange:
     sums: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """cores: matrix -> (R, R) float64, what was added; gram (F, F) int64; labels by key, in the order they were taught;
     spare, tasks and fusion (8, 7) int64 (`edge_nusa.knowledge.fusion`): what was added; forgets: (label key, tasks
@@ -64,7 +64,7 @@ class Change:
 
 def nothing_changed(feature_count: int) -> Change:
     """A change that changes nothing."""
-    return Change({}, np.zeros((feature_count, feature_count), np.int64))
+    return Change(cores={}, gram=np.zeros((feature_count, feature_count), np.int64))
 
 
 def without_anchors(knowledge: Knowledge) -> Knowledge:
@@ -92,13 +92,13 @@ def difference(now: Knowledge, before: Knowledge, done: Collection[tuple[str, in
     cores = {name: core - before.cores[name] for name, core in now.cores.items()}
     spare, tasks = now.head.spare - before.head.spare, now.tasks - before.tasks
     return Change(
-        cores,
-        now.head.gram - before.head.gram,
-        _label_changes(now, before),
-        spare,
-        tasks,
-        now.fusion - before.fusion,
-        forgets,
+        cores=cores,
+        gram=now.head.gram - before.head.gram,
+        labels=_label_changes(now, before),
+        spare=spare,
+        tasks=tasks,
+        fusion=now.fusion - before.fusion,
+        forgets=forgets,
     )
 
 

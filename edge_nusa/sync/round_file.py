@@ -52,7 +52,7 @@ class Received:
         return sequence <= self.through and sequence not in self.refused
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Round:
     """number from 1 up (0: before the first); knowledge without anchors; forgotten: label key -> the last round that
     took it
@@ -71,7 +71,19 @@ def nothing(fleet: str, layout: Layout) -> Round:
     """The round before the first."""
     none = np.zeros((0, 0), np.float32)
     cores = {name: np.zeros((rank, rank)) for name, rank in layout.ranks.items()}
-    return Round(fleet, 0, layout.basis_hash, Knowledge(DEVICE, (), none, none, cores, Head.empty(layout.features)))
+    return Round(
+        fleet=fleet,
+        number=0,
+        basis_hash=layout.basis_hash,
+        knowledge=Knowledge(
+            recipe=DEVICE,
+            labels=(),
+            frozen_anchors=none,
+            adapted_anchors=none,
+            cores=cores,
+            head=Head.empty(layout.features),
+        ),
+    )
 
 
 def encode(one: Round) -> bytes:
@@ -143,7 +155,18 @@ def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMa
     head = Head(gram, np.ascontiguousarray(sums.T), counts, int(record["spare"]))
     losses = fusion.check(np.array(record["fusion"], np.int64).reshape(fusion.SHAPE))
     cores = packed.cores_of(tensors, layout, ("float32",), where)
-    knowledge = Knowledge(DEVICE, labels, none, none, cores, head, int(record["tasks"]), losses, {}, mark)
+    knowledge = Knowledge(
+        recipe=DEVICE,
+        labels=labels,
+        frozen_anchors=none,
+        adapted_anchors=none,
+        cores=cores,
+        head=head,
+        tasks=int(record["tasks"]),
+        fusion=losses,
+        report={},
+        round=mark,
+    )
     received = {
         str(device): Received(
             int(entry["through"]),
@@ -156,5 +179,11 @@ def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMa
         {str(key): int(number) for key, number in record[name].items()} for name in ("forgotten", "withdrawn")
     )
     return Round(
-        str(record["fleet"]), mark.number, str(record["basis_hash"]), knowledge, forgotten, received, withdrawn
+        fleet=str(record["fleet"]),
+        number=mark.number,
+        basis_hash=str(record["basis_hash"]),
+        knowledge=knowledge,
+        forgotten=forgotten,
+        received=received,
+        withdrawn=withdrawn,
     )

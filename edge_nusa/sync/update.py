@@ -30,7 +30,7 @@ MOST_LABELS = 2000
 LARGEST_STATEMENT_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """Where an update belongs: the fleet, the basis, the device's key, its number from 1 up, the round it is based
     on, and
@@ -44,7 +44,7 @@ class Place:
     refused_rounds: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Statement:
     """place; sha256 and size (bytes) of the packed numbers; precision of the cores; gram_sha256 of G's triangle;
     labels, spare, tasks, fusion (row by row) and forgets: `Change`."""
@@ -99,23 +99,23 @@ def _statement(record: dict[str, Any]) -> Statement:
     if len(labels) > MOST_LABELS or len(record["forgets"]) > MOST_LABELS or len(place["refused_rounds"]) > MOST_LABELS:
         raise ValueError(f"over {MOST_LABELS} entries")
     return Statement(
-        Place(
-            str(place["fleet"]),
-            str(place["basis_hash"]),
-            str(place["device"]),
-            _count(place["sequence"]),
-            RoundMark(_count(place["round"]["number"]), str(place["round"]["sha256"])),
-            tuple(str(one) for one in place["refused_rounds"]),
+        place=Place(
+            fleet=str(place["fleet"]),
+            basis_hash=str(place["basis_hash"]),
+            device=str(place["device"]),
+            sequence=_count(place["sequence"]),
+            round=RoundMark(_count(place["round"]["number"]), str(place["round"]["sha256"])),
+            refused_rounds=tuple(str(one) for one in place["refused_rounds"]),
         ),
-        str(record["sha256"]),
-        _count(record["size"]),
-        record["precision"],
-        str(record["gram_sha256"]),
-        labels,
-        _whole(record["spare"]),
-        _whole(record["tasks"]),
-        _losses(record["fusion"]),
-        tuple((str(key), _count(at)) for key, at in record["forgets"]),
+        sha256=str(record["sha256"]),
+        size=_count(record["size"]),
+        precision=record["precision"],
+        gram_sha256=str(record["gram_sha256"]),
+        labels=labels,
+        spare=_whole(record["spare"]),
+        tasks=_whole(record["tasks"]),
+        fusion=_losses(record["fusion"]),
+        forgets=tuple((str(key), _count(at)) for key, at in record["forgets"]),
     )
 
 
@@ -165,9 +165,17 @@ def encode(change: Change, place: Place, precision: Precision) -> tuple[Statemen
     numbers = packed.pack(tensors)
     labels = tuple(Label(row.label.name, 0, row.label.template, float(row.label.novelty)) for row in rows)
     return Statement(
-        place, sha256_hex(numbers), len(numbers), precision, gram_sha256(change.gram),
-        labels, change.spare, change.tasks, tuple(change.fusion.ravel().tolist()), change.forgets,
-    ), numbers  # fmt: skip
+        place=place,
+        sha256=sha256_hex(numbers),
+        size=len(numbers),
+        precision=precision,
+        gram_sha256=gram_sha256(change.gram),
+        labels=labels,
+        spare=change.spare,
+        tasks=change.tasks,
+        fusion=tuple(change.fusion.ravel().tolist()),
+        forgets=change.forgets,
+    ), numbers
 
 
 def decode(statement: Statement, numbers: bytes, layout: Layout, where: str) -> Change:
@@ -190,11 +198,11 @@ def decode(statement: Statement, numbers: bytes, layout: Layout, where: str) -> 
         for label, count, row in zip(statement.labels, counts, sums, strict=True)
     }
     return Change(
-        cores,
-        gram,
-        labels,
-        statement.spare,
-        statement.tasks,
-        np.array(statement.fusion, np.int64).reshape(fusion.SHAPE),
-        statement.forgets,
+        cores=cores,
+        gram=gram,
+        labels=labels,
+        spare=statement.spare,
+        tasks=statement.tasks,
+        fusion=np.array(statement.fusion, np.int64).reshape(fusion.SHAPE),
+        forgets=statement.forgets,
     )

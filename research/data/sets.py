@@ -32,7 +32,7 @@ Picture = Path | np.ndarray
 packs them."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class DataSet:
     """labels: the classes' names for prompts; templates: prompts with one {} each; pictures: B of them;
 
@@ -97,7 +97,14 @@ def assembled(
     column = {key: index for index, key in enumerate(keys)}
     classes = np.array([column[example.key] for example in examples], np.int64)
     is_test = np.array([example.is_test for example in examples], bool)
-    return DataSet(name, labels, tuple(templates), [example.picture for example in examples], classes, is_test)
+    return DataSet(
+        name=name,
+        labels=labels,
+        templates=tuple(templates),
+        pictures=[example.picture for example in examples],
+        classes=classes,
+        is_test=is_test,
+    )
 
 
 def open_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -29,7 +29,7 @@ CHUNK = 32
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class View:
     """One task as the frozen model sees it.
 
@@ -124,15 +124,15 @@ class Viewer:
         anchors = (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
         tokens = store.read("tokens") if self.image_blocks else None
         return View(
-            dataset.name,
-            dataset.labels,
-            dataset.classes,
-            place,
-            store.read("embedding"),
-            store.read("taps"),
-            tokens,
-            anchors,
-            hidden,
+            name=dataset.name,
+            labels=dataset.labels,
+            classes=dataset.classes,
+            place=place,
+            embedding=store.read("embedding"),
+            taps=store.read("taps"),
+            tokens=tokens,
+            anchors=anchors,
+            hidden=hidden,
         )
 
     def _store(self, name: str) -> RowStore:

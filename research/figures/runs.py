@@ -17,7 +17,7 @@ Suite = Literal["mtil", "cil"]
 Row = tuple[float | None, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """learner: its name; shots: pictures a class that it was taught (0: all of the training split); seed: of shots
     and training;

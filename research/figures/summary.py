@@ -49,7 +49,7 @@ class Group:
     learner: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Spread:
     """Median, quartiles (linear interpolation) and extremes of one figure; count: how many values there were."""
 
@@ -61,7 +61,7 @@ class Spread:
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """One group's figures. figures: a spread for each of METRICS, None where no run has that figure.
 
@@ -156,7 +156,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     if not there:
         return None
     low, middle, high = (float(q) for q in np.quantile(there, [0.25, 0.5, 0.75]))
-    return Spread(middle, low, high, min(there), max(there), len(there))
+    return Spread(median=middle, q25=low, q75=high, lowest=min(there), highest=max(there), count=len(there))
 
 
 def paired(runs: Sequence[Run], learner_a: str, learner_b: str, metric: str) -> Spread | None:
@@ -186,13 +186,13 @@ def _summary(group: Group, runs: Sequence[Run]) -> Summary:
         if (value := each["last"]) is not None
     }
     return Summary(
-        group,
-        len(runs),
-        tuple(sorted({run.seed for run in runs})),
-        tuple(name for name, _ in sorted({order_of(run) for run in runs})),
-        {metric: spread(each[metric] for each in found) for metric in METRICS},
-        _range_of_medians(lasts, lambda key: key[1], lambda key: key[0]),
-        _range_of_medians(lasts, lambda key: key[0], lambda key: key[1]),
+        group=group,
+        runs=len(runs),
+        seeds=tuple(sorted({run.seed for run in runs})),
+        orders=tuple(name for name, _ in sorted({order_of(run) for run in runs})),
+        figures={metric: spread(each[metric] for each in found) for metric in METRICS},
+        last_over_orders=_range_of_medians(lasts, lambda key: key[1], lambda key: key[0]),
+        last_over_seeds=_range_of_medians(lasts, lambda key: key[0], lambda key: key[1]),
     )
 
 

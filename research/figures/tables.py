@@ -33,7 +33,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Column:
     """A metric as a column. digits: after the point; better: max or min, what picks the best.
 
@@ -48,22 +48,22 @@ class Column:
 
 
 _ACCURACY = (
-    Column("Transfer, %", "transfer", 1, max, needs_learning=True),
-    Column("Average, %", "average", 1, max),
-    Column("Last, %", "last", 1, max),
+    Column(title="Transfer, %", metric="transfer", digits=1, better=max, needs_learning=True),
+    Column(title="Average, %", metric="average", digits=1, better=max),
+    Column(title="Last, %", metric="last", digits=1, better=max),
 )
 _BESIDE = (
-    Column("Forgetting, %", "forgetting", 1, min, needs_learning=True),
-    Column("Retention, %", "retention", 1, max, needs_learning=True),
-    Column("ECE, %", "ece", 1, min),
-    Column("AUROC, %", "auroc", 1, max),
+    Column(title="Forgetting, %", metric="forgetting", digits=1, better=min, needs_learning=True),
+    Column(title="Retention, %", metric="retention", digits=1, better=max, needs_learning=True),
+    Column(title="ECE, %", metric="ece", digits=1, better=min),
+    Column(title="AUROC, %", metric="auroc", digits=1, better=max),
 )
 _COSTS = (
-    Column("Trained numbers", "trained_numbers", 0, min, needs_learning=True),
-    Column("Seconds a task", "seconds_per_task", 1, min, needs_learning=True),
-    Column("Peak RSS, MiB", "peak_rss_mib", 0, min, needs_learning=True),
-    Column("State, KiB", "state_kib", 1, min, needs_learning=True),
-    Column("Growth, KiB a task", "state_growth_kib", 1, min, needs_learning=True),
+    Column(title="Trained numbers", metric="trained_numbers", digits=0, better=min, needs_learning=True),
+    Column(title="Seconds a task", metric="seconds_per_task", digits=1, better=min, needs_learning=True),
+    Column(title="Peak RSS, MiB", metric="peak_rss_mib", digits=0, better=min, needs_learning=True),
+    Column(title="State, KiB", metric="state_kib", digits=1, better=min, needs_learning=True),
+    Column(title="Growth, KiB a task", metric="state_growth_kib", digits=1, better=min, needs_learning=True),
 )
 
 

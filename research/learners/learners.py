@@ -113,15 +113,15 @@ class Gradient:
         )
         nothing = np.zeros(0, np.int64)
         return TaskData(
-            view.embeddings(pictures),
-            tokens,
-            view.classes[pictures],
-            np.zeros(len(pictures), bool),
-            hidden,
-            last,
-            hidden[:0],
-            nothing,
-            view.anchors[:0],
+            embedding=view.embeddings(pictures),
+            tokens=tokens,
+            classes=view.classes[pictures],
+            held_out=np.zeros(len(pictures), bool),
+            class_hidden=hidden,
+            class_last=last,
+            noun_hidden=hidden[:0],
+            noun_last=nothing,
+            noun_anchors=view.anchors[:0],
         )
 
     def adopt(self, cores: Mapping[str, np.ndarray]) -> None:

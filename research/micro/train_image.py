@@ -21,7 +21,7 @@ from edge_nusa.export.micro import configuration
 from edge_nusa.research.micro import pictures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How long and how hard the image tower is trained. The cosine is made for `cosine_passes`; the passes after
     `passes`,

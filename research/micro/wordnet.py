@@ -66,7 +66,7 @@ SPACE_COST = 0.8
 """What a space takes off a lemma's Zipf frequency: wordfreq guesses a phrase from its words, too high."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Synset:
     """One meaning: its lemmas (spaces, not underscores), gloss, lexicographer file and first hypernym's offset."""
 
@@ -88,7 +88,11 @@ def read_synsets(folder: Path = DEFAULT_FOLDER) -> dict[int, Synset]:
         count = int(fields[3], 16)
         lemmas = tuple(fields[4 + 2 * i].replace("_", " ") for i in range(count))
         synsets[int(fields[0])] = Synset(
-            int(fields[0]), lemmas, gloss.strip(), int(fields[1]), _first_hypernym(fields, 4 + 2 * count)
+            offset=int(fields[0]),
+            lemmas=lemmas,
+            gloss=gloss.strip(),
+            lexicographer_file=int(fields[1]),
+            hypernym=_first_hypernym(fields, 4 + 2 * count),
         )
     return synsets
 

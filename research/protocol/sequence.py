@@ -27,7 +27,7 @@ from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.learners.learners import Answer, Learner, state_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is run: `order` are the tasks' names, in order."""
 
@@ -59,7 +59,7 @@ class Material:
     never: tuple[View, np.ndarray] | None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Measured:
     """Rows so far; each list has one entry a row (`Run` says what they are)."""
 
@@ -94,21 +94,21 @@ def run(plan: Plan, material: Material, learner: Learner, part: Path) -> Run:
         _measure(measured, plan, material, learner, done)
         _save(part, plan, measured, learner)
     return Run(
-        plan.suite,
-        plan.learner,
-        plan.shots,
-        plan.seed,
-        plan.order_name,
-        plan.order,
-        tuple(tuple(row) for row in measured.accuracy),
-        tuple(measured.joint),
-        tuple(measured.retention),
-        tuple(measured.ece),
-        tuple(measured.auroc),
-        tuple(measured.seconds),
-        tuple(measured.state_bytes),
-        memory.peak_bytes(),
-        measured.trained_numbers,
+        suite=plan.suite,
+        learner=plan.learner,
+        shots=plan.shots,
+        seed=plan.seed,
+        order_name=plan.order_name,
+        order=plan.order,
+        accuracy=tuple(tuple(row) for row in measured.accuracy),
+        joint=tuple(measured.joint),
+        retention=tuple(measured.retention),
+        ece=tuple(measured.ece),
+        auroc=tuple(measured.auroc),
+        seconds=tuple(measured.seconds),
+        state_bytes=tuple(measured.state_bytes),
+        peak_rss_bytes=memory.peak_bytes(),
+        trained_numbers=measured.trained_numbers,
     )
 
 

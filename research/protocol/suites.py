@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 TEST_SEED = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """One command. sets: names, () for all; never: a set that is never learned, or ""; steps_of_classes: for `cil`,
     into how many
@@ -159,7 +159,7 @@ def _sources(settings: Settings) -> Sources:
 def _plans(settings: Settings, sources: Sources) -> list[Plan]:
     """Seeds in front, so that a run that is cut short has every learner with some seeds."""
     return [
-        Plan(settings.suite, learner, shots, seed, name, order)
+        Plan(suite=settings.suite, learner=learner, shots=shots, seed=seed, order_name=name, order=order)
         for seed in range(settings.first_seed, settings.first_seed + settings.seeds)
         for name, order in _orders(settings, sources)
         for shots in settings.shots

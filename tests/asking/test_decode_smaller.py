@@ -12,7 +12,9 @@ from edge_nusa.errors import InputError
 from edge_nusa.model.preprocessing import Preprocessing, crop_grey
 from edge_nusa.pictures import decode
 
-SPEC = Preprocessing(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bicubic", "shortest")
+SPEC = Preprocessing(
+    size=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), interpolation="bicubic", resize_mode="shortest"
+)
 
 
 def photograph(path: Path, width: int, height: int, orientation: int | None = None, mode: str = "RGB") -> Path:

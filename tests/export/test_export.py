@@ -44,7 +44,9 @@ def tiny_name(tmp_path_factory: pytest.TempPathFactory) -> str:
 def tiny_bundle(tiny_name: str, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The tiny model with its last image block and last two text blocks as tails."""
     source = models.load(tiny_name, None, None, False)
-    settings = writer.ExportSettings(tmp_path_factory.mktemp("bundles") / "tiny", 1, 2, nouns=50)
+    settings = writer.ExportSettings(
+        out=tmp_path_factory.mktemp("bundles") / "tiny", tail_blocks=1, text_blocks=2, nouns=50
+    )
     return writer.export_bundle(source, settings, lambda part, done, total: None)
 
 
@@ -71,7 +73,9 @@ def test_all_depths_and_quick_gelu_export(tiny_name: str, tmp_path: Path) -> Non
     source = models.load("tiny-quick-vit", None, None, False)
     for index, (image, text) in enumerate([(0, 0), (None, None)]):
         bundle = writer.export_bundle(
-            source, writer.ExportSettings(tmp_path / str(index), image, text, nouns=5), lambda part, done, total: None
+            source,
+            writer.ExportSettings(out=tmp_path / str(index), tail_blocks=image, text_blocks=text, nouns=5),
+            lambda part, done, total: None,
         )
         assert bundle.manifest.image.quick_gelu
         assert (bundle.folder / "image_tail.onnx").exists() == (image is None)
@@ -82,7 +86,9 @@ def test_a_checkpoint_file_gives_the_same_bundle_as_the_model_it_came_from(
 ) -> None:
     source = models.load(tiny_name, None, tiny_bundle.folder / "weights.safetensors", False)
     again = writer.export_bundle(
-        source, writer.ExportSettings(tmp_path / "again", 1, 2, nouns=50), lambda part, done, total: None
+        source,
+        writer.ExportSettings(out=tmp_path / "again", tail_blocks=1, text_blocks=2, nouns=50),
+        lambda part, done, total: None,
     )
     for name in ("weights.safetensors", "basis.safetensors", "tokenizer.json", "image_trunk.onnx"):
         assert again.manifest.files[name] == tiny_bundle.manifest.files[name], name
@@ -166,7 +172,9 @@ def test_a_failed_proof_writes_no_bundle(tiny_name: str, tmp_path: Path, monkeyp
     source = models.load(tiny_name, None, None, False)
     with pytest.raises(EdgeNusaError, match="differs from open_clip by .* no bundle was written"):
         writer.export_bundle(
-            source, writer.ExportSettings(tmp_path / "bad", 0, 1, nouns=5), lambda part, done, total: None
+            source,
+            writer.ExportSettings(out=tmp_path / "bad", tail_blocks=0, text_blocks=1, nouns=5),
+            lambda part, done, total: None,
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -183,12 +191,21 @@ def test_a_tokenizer_with_a_wrong_merge_is_caught(tiny_bundle: Bundle, tiny_name
 def test_settings_that_cannot_be_served_are_usage_errors(tiny_name: str, tmp_path: Path) -> None:
     source = models.load(tiny_name, None, None, False)
     for settings, message in [
-        (writer.ExportSettings(tmp_path / "a", 9, 1), "--tail-blocks: expected 0 .. 3"),
-        (writer.ExportSettings(tmp_path / "a", 0, 1, max_rank=40, pool_rank=20), "--rank 40 and --pool 20"),
-        (writer.ExportSettings(tmp_path / "a", 0, 1, energy_threshold=1.5), "--energy"),
-        (writer.ExportSettings(tmp_path, 0, 1), "exists already"),
-        (writer.ExportSettings(Path(__file__).parent, 0, 1, overwrite=True), "is not a bundle .* left alone"),
-        (writer.ExportSettings(tmp_path / "a", 0, 1, precision="int8"), "needs --calibration"),
+        (writer.ExportSettings(out=tmp_path / "a", tail_blocks=9, text_blocks=1), "--tail-blocks: expected 0 .. 3"),
+        (
+            writer.ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, max_rank=40, pool_rank=20),
+            "--rank 40 and --pool 20",
+        ),
+        (writer.ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, energy_threshold=1.5), "--energy"),
+        (writer.ExportSettings(out=tmp_path, tail_blocks=0, text_blocks=1), "exists already"),
+        (
+            writer.ExportSettings(out=Path(__file__).parent, tail_blocks=0, text_blocks=1, overwrite=True),
+            "is not a bundle .* left alone",
+        ),
+        (
+            writer.ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, precision="int8"),
+            "needs --calibration",
+        ),
     ]:
         with pytest.raises(UsageError, match=message):
             writer.export_bundle(source, settings, lambda part, done, total: None)
@@ -197,7 +214,7 @@ def test_settings_that_cannot_be_served_are_usage_errors(tiny_name: str, tmp_pat
 
 def test_a_precision_or_weights_that_are_not_offered_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--precision: expected fp32, fp16, int8 or auto, got 'fp8'"):
-        writer.ExportSettings(tmp_path / "a", precision="fp8")
+        writer.ExportSettings(out=tmp_path / "a", precision="fp8")
     models.check_weights("ViT-B-32", None, None, True)
     models.check_weights("micro", None, None, False)
     for pretrained, is_random in ((None, False), ("openai", True)):
@@ -209,7 +226,7 @@ def test_micro_is_exported_as_it_ships_and_others_by_the_general_defaults(tmp_pa
     micro, shipped = writer.default_settings("micro", tmp_path), Bundle.open(embedded_bundle()).manifest
     assert (micro.tail_blocks, micro.text_blocks, micro.precision) == (None, None, shipped.precision)
     assert (micro.max_rank, micro.pool_rank) == (shipped.method.max_rank["text"], shipped.method.pool_rank["text"])
-    assert writer.default_settings("ViT-B-32", tmp_path) == writer.ExportSettings(tmp_path)
+    assert writer.default_settings("ViT-B-32", tmp_path) == writer.ExportSettings(out=tmp_path)
 
 
 def test_a_flipped_bit_in_any_file_is_found(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -232,7 +249,7 @@ def test_int8_is_taken_or_refused_by_its_measured_loss(tiny_name: str, tmp_path:
     common: dict[str, Any] = {"tail_blocks": 0, "text_blocks": 1, "nouns": 5, "calibration": tmp_path / "calibration"}
     taken = writer.export_bundle(
         source,
-        writer.ExportSettings(tmp_path / "int8", precision="int8", max_loss=100, **common),
+        writer.ExportSettings(out=tmp_path / "int8", precision="int8", max_loss=100, **common),
         lambda part, done, total: None,
     )
     assert taken.manifest.precision == "int8"
@@ -240,12 +257,12 @@ def test_int8_is_taken_or_refused_by_its_measured_loss(tiny_name: str, tmp_path:
     with pytest.raises(RefusedError, match=r"an int8 trunk loses .* no bundle was written"):
         writer.export_bundle(
             source,
-            writer.ExportSettings(tmp_path / "no", precision="int8", max_loss=-1, **common),
+            writer.ExportSettings(out=tmp_path / "no", precision="int8", max_loss=-1, **common),
             lambda part, done, total: None,
         )
     auto = writer.export_bundle(
         source,
-        writer.ExportSettings(tmp_path / "auto", precision="auto", max_loss=-1, **common),
+        writer.ExportSettings(out=tmp_path / "auto", precision="auto", max_loss=-1, **common),
         lambda part, done, total: None,
     )
     assert auto.manifest.precision == "fp32"
@@ -286,7 +303,9 @@ def test_the_embedded_model_is_rebuilt_by_its_own_command(tmp_path: Path) -> Non
 def test_real_architectures_export_with_random_weights(name: str, tmp_path: Path) -> None:
     source = models.load(name, None, None, False)
     bundle = writer.export_bundle(
-        source, writer.ExportSettings(tmp_path / "b", 1, 1, nouns=5), lambda part, done, total: None
+        source,
+        writer.ExportSettings(out=tmp_path / "b", tail_blocks=1, text_blocks=1, nouns=5),
+        lambda part, done, total: None,
     )
     assert bundle.manifest.measured["largest_difference_image_trunk"] <= verify.TOLERANCE
     assert bundle.manifest.measured["largest_difference_text_tail"] <= verify.TOLERANCE

@@ -52,9 +52,9 @@ def lesson(layout: Layout, count: int, seed: int = 0) -> Change:
     cores = {name: 0.02 * rng.normal(size=(rank, rank)) for name, rank in layout.ranks.items()}
     losses = rng.integers(0, count * fusion.LARGEST // 4, fusion.SHAPE)
     return Change(
-        cores,
-        (wide.T @ wide).astype(np.int64),
-        {"cup": LabelChange(Label("cup", 0), count, found.sum(axis=0))},
+        cores=cores,
+        gram=(wide.T @ wide).astype(np.int64),
+        labels={"cup": LabelChange(Label("cup", 0), count, found.sum(axis=0))},
         tasks=1,
         fusion=losses,
     )
@@ -70,7 +70,7 @@ def base32() -> Layout:
 
 
 def sizes() -> None:
-    place = Place("f" * 32, "b" * 64, "d" * 64, 1, RoundMark(1, "a" * 64))
+    place = Place(fleet="f" * 32, basis_hash="b" * 64, device="d" * 64, sequence=1, round=RoundMark(1, "a" * 64))
     print("model | pictures | cores | update bytes | of which head | seconds to make, to read")
     for name, layout in (("micro", Layout(bundle())), ("ViT-B/32", base32())):
         for count in (8, 16, 64):
@@ -91,7 +91,15 @@ def sizes() -> None:
         sums = np.stack([one.labels["cup"].sums for one in found]).T
         head_sums = Head(sum(one.gram for one in found), sums, np.full(100, 8))
         labels = tuple(Label(f"label {i}", 8) for i in range(100))
-        knowledge = Knowledge(DEVICE, labels, none, none, found[0].cores, head_sums, 100)
+        knowledge = Knowledge(
+            recipe=DEVICE,
+            labels=labels,
+            frozen_anchors=none,
+            adapted_anchors=none,
+            cores=found[0].cores,
+            head=head_sums,
+            tasks=100,
+        )
         data = round_file.encode(replace(round_file.nothing("f" * 32, layout), number=1, knowledge=knowledge))
         print(f"{name} | a round of 100 labels, 800 pictures | float32 | {len(data)}")
 
@@ -149,7 +157,13 @@ def filled(folder: Path, devices: int) -> Hub:
         hub.enrolled._write(
             Device(signer.public_key, f"device {number}")
         )  # `add` looks at all the others first, each time
-        place = Place(hub.settings.fleet, hub.settings.basis_hash, signer.public_key.keyid, 1, RoundMark())
+        place = Place(
+            fleet=hub.settings.fleet,
+            basis_hash=hub.settings.basis_hash,
+            device=signer.public_key.keyid,
+            sequence=1,
+            round=RoundMark(),
+        )
         labels = {f"label {number // 5}": replace(change.labels["cup"], label=Label(f"label {number // 5}", 0))}
         if number == 0:
             statement, numbers = update.encode(replace(change, labels=labels), place, "float16")

@@ -84,7 +84,14 @@ def facts(knowledge: Knowledge) -> dict[str, Any]:
 
 def joint(lessons: Mapping[str, list[np.ndarray]]) -> dict[str, Any]:
     """The facts of one device that saw all the pictures."""
-    knowledge = Knowledge(DEVICE, (), np.zeros((0, 0)), np.zeros((0, 0)), {}, Head.empty(FEATURES))
+    knowledge = Knowledge(
+        recipe=DEVICE,
+        labels=(),
+        frozen_anchors=np.zeros((0, 0)),
+        adapted_anchors=np.zeros((0, 0)),
+        cores={},
+        head=Head.empty(FEATURES),
+    )
     for name, parts in lessons.items():
         for rows in parts:
             knowledge = taught(knowledge, name, rows)

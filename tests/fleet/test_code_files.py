@@ -61,7 +61,9 @@ FORMS: dict[str, Callable[[Bomb], bytes]] = {
 def as_update(data: bytes) -> None:
     """Numbers that a device signed."""
     gained = difference(taught(first().knowledge, "cat", pictures(1, 3)), first().knowledge, set())
-    statement, _ = update.encode(gained, Place(FLEET, BASIS, "d" * 64, 1, RoundMark()), "float16")
+    statement, _ = update.encode(
+        gained, Place(fleet=FLEET, basis_hash=BASIS, device="d" * 64, sequence=1, round=RoundMark()), "float16"
+    )
     update.decode(replace(statement, sha256=sha256_hex(data), size=len(data)), data, small_layout(), "here")
 
 

@@ -44,7 +44,13 @@ class Sender:
     def __init__(self, hub: Hub, member: Member) -> None:
         self.hub, self.member = hub, member
         self.signer = keys.load_key(member.workplace.state.folder / "sync" / "key.pem")
-        self.place = Place(hub.settings.fleet, hub.settings.basis_hash, member.key, 1, RoundMark())
+        self.place = Place(
+            fleet=hub.settings.fleet,
+            basis_hash=hub.settings.basis_hash,
+            device=member.key,
+            sequence=1,
+            round=RoundMark(),
+        )
 
     def change(self, count: int = 6) -> Change:
         rows = digits(3, 0, count)
@@ -53,9 +59,9 @@ class Sender:
         wide = rows.astype(np.float64)
         cores = {name: np.full((rank, rank), 1e-3) for name, rank in self.hub.layout.ranks.items()}
         return Change(
-            cores,
-            (wide.T @ wide).astype(np.int64),
-            {"three": LabelChange(Label("three", 0), count, rows.sum(axis=0))},
+            cores=cores,
+            gram=(wide.T @ wide).astype(np.int64),
+            labels={"three": LabelChange(Label("three", 0), count, rows.sum(axis=0))},
             tasks=1,
         )
 

@@ -25,7 +25,9 @@ from edge_nusa.sync.round_file import Forgot, Received
 from edge_nusa.sync.update import Place, Statement
 
 LAYOUT = small_layout()
-PLACE = Place(FLEET, BASIS, "d" * 64, 7, RoundMark(3, "a" * 64), ("e" * 64,))
+PLACE = Place(
+    fleet=FLEET, basis_hash=BASIS, device="d" * 64, sequence=7, round=RoundMark(3, "a" * 64), refused_rounds=("e" * 64,)
+)
 
 
 def gained(seed: int = 1, count: int = 5) -> Change:

@@ -20,7 +20,19 @@ from edge_nusa.model.text_encoder import TextEncoder
 def tail_of(blocks: int) -> towers.TextTail:
     """A random text tail whose projections all carry an adapter with a core that is not zero."""
     torch.manual_seed(blocks)
-    tail = towers.TextTail(TowerShape(16, blocks, 2, 32, 8, blocks, True, 12, 0))
+    tail = towers.TextTail(
+        TowerShape(
+            width=16,
+            layers=blocks,
+            heads=2,
+            mlp_width=32,
+            embed_dim=8,
+            tail_blocks=blocks,
+            quick_gelu=True,
+            size=12,
+            patch=0,
+        )
+    )
     torch.nn.init.normal_(tail.text_projection)
     tail.requires_grad_(False)
     for block in tail.blocks.values():
@@ -74,14 +86,14 @@ def test_what_texts_have_in_common_is_found_from_their_hidden_states(texts: list
     ids, ends = encoder.tokenizer([*texts, *nouns])
     same = (ids == ids[0]).all(axis=0)[: ends.min()]
     data = TaskData(
-        np.zeros((0, 1)),
-        None,
-        np.zeros(0, int),
-        np.zeros(0, bool),
-        hidden,
-        last,
-        noun_hidden,
-        noun_last,
-        np.zeros((len(nouns), 1)),
+        embedding=np.zeros((0, 1)),
+        tokens=None,
+        classes=np.zeros(0, int),
+        held_out=np.zeros(0, bool),
+        class_hidden=hidden,
+        class_last=last,
+        noun_hidden=noun_hidden,
+        noun_last=noun_last,
+        noun_anchors=np.zeros((len(nouns), 1)),
     )
     assert shared_prefix(data) == (len(same) if same.all() else int(same.argmin()))

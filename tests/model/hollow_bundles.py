@@ -16,8 +16,12 @@ WIDTH, EMBED, POOL = 8, 4, 3
 
 def hollow_manifest() -> manifests.Manifest:
     """The manifest of a model of one tail block a tower, whose files are each their own name."""
-    image = TowerShape(WIDTH, 1, 2, 16, EMBED, 1, False, 16, 8)
-    text = TowerShape(WIDTH, 1, 2, 16, EMBED, 1, False, 8, 0)
+    image = TowerShape(
+        width=WIDTH, layers=1, heads=2, mlp_width=16, embed_dim=EMBED, tail_blocks=1, quick_gelu=False, size=16, patch=8
+    )
+    text = TowerShape(
+        width=WIDTH, layers=1, heads=2, mlp_width=16, embed_dim=EMBED, tail_blocks=1, quick_gelu=False, size=8, patch=0
+    )
     records = {
         name: FileRecord(hashlib.sha256(name.encode()).hexdigest(), len(name)) for name in (*FILES, "image_tail.onnx")
     }
@@ -27,7 +31,9 @@ def hollow_manifest() -> manifests.Manifest:
         image=image,
         text=text,
         vocab_size=10,
-        preprocessing=Preprocessing(16, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), "bicubic", "shortest"),
+        preprocessing=Preprocessing(
+            size=16, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), interpolation="bicubic", resize_mode="shortest"
+        ),
         templates=("a photo of a {}.",),
         method=manifests.Method(0.95, {"image": 2, "text": 2}, {"image": POOL, "text": POOL}, 2.0),
         logit_scale=100.0,

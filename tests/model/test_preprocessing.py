@@ -15,7 +15,11 @@ from edge_nusa.errors import DamagedError
 from edge_nusa.model.preprocessing import Preprocessing, crop_grey, crop_offset, pixels, resized_size
 
 CLIP = Preprocessing(
-    224, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "bicubic", "shortest"
+    size=224,
+    mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711),
+    interpolation="bicubic",
+    resize_mode="shortest",
 )
 SQUASH = replace(CLIP, resize_mode="squash")
 
@@ -123,7 +127,7 @@ def test_the_crop_equals_open_clips_bit_for_bit(
 ) -> None:
     pytest.importorskip("torchvision")
     open_clip: Any = pytest.importorskip("open_clip.transform")
-    spec = Preprocessing(side, CLIP.mean, CLIP.std, interpolation, mode)
+    spec = Preprocessing(size=side, mean=CLIP.mean, std=CLIP.std, interpolation=interpolation, resize_mode=mode)
     transform = open_clip.image_transform(
         side, is_train=False, mean=spec.mean, std=spec.std, interpolation=interpolation, resize_mode=mode
     )

@@ -240,7 +240,12 @@ def hundred() -> DataSet:
     never opens."""
     classes = np.repeat([0, 1, 2], [40, 30, 30])
     return DataSet(
-        "set", ("a", "b", "c"), ("{}",), [Path(str(i)) for i in range(100)], classes, np.arange(100) % 2 == 1
+        name="set",
+        labels=("a", "b", "c"),
+        templates=("{}",),
+        pictures=[Path(str(i)) for i in range(100)],
+        classes=classes,
+        is_test=np.arange(100) % 2 == 1,
     )
 
 

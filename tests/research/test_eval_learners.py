@@ -96,15 +96,15 @@ def test_paper_merges_the_matrices_that_the_products_trainer_merges(scene: Scene
         assert view.tokens is not None
         hidden, last = text.hidden([scene.bundle.manifest.templates[0].replace("{}", label) for label in view.labels])
         data = TaskData(
-            view.embeddings(pictures),
-            view.tokens[view.place[pictures]],
-            view.classes[pictures],
-            np.zeros(len(pictures), bool),
-            hidden,
-            last,
-            hidden[:0],
-            last[:0],
-            view.anchors[:0],
+            embedding=view.embeddings(pictures),
+            tokens=view.tokens[view.place[pictures]],
+            classes=view.classes[pictures],
+            held_out=np.zeros(len(pictures), bool),
+            class_hidden=hidden,
+            class_last=last,
+            noun_hidden=hidden[:0],
+            noun_last=last[:0],
+            noun_anchors=view.anchors[:0],
         )
         trained = Trainer(scene.bundle, known, data, recipe, SEED).run(lambda done, total: None)
         known = replace(known, cores=trained.cores)

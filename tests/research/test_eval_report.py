@@ -115,11 +115,14 @@ def test_the_best_of_a_column_is_bold_by_what_is_shown() -> None:
     ("spread", "text"),
     [
         (None, "–"),
-        (Spread(75.06, 74.0, 76.0, 70.0, 80.0, 3), "75.1 (74.0–76.0)"),
-        (Spread(75.06, 75.06, 75.06, 75.06, 75.06, 3), "75.1"),
-        (Spread(-1.0, -2.0, 3.0, -9.0, 9.0, 3), "-1.0 (-2.0 to 3.0)"),
-        (Spread(-0.04, -0.04, -0.04, -0.04, -0.04, 1), "0.0"),
-        (Spread(1234567.0, 1234567.0, 1234567.0, 1234567.0, 1234567.0, 1), "1,234,567.0"),
+        (Spread(median=75.06, q25=74.0, q75=76.0, lowest=70.0, highest=80.0, count=3), "75.1 (74.0–76.0)"),
+        (Spread(median=75.06, q25=75.06, q75=75.06, lowest=75.06, highest=75.06, count=3), "75.1"),
+        (Spread(median=-1.0, q25=-2.0, q75=3.0, lowest=-9.0, highest=9.0, count=3), "-1.0 (-2.0 to 3.0)"),
+        (Spread(median=-0.04, q25=-0.04, q75=-0.04, lowest=-0.04, highest=-0.04, count=1), "0.0"),
+        (
+            Spread(median=1234567.0, q25=1234567.0, q75=1234567.0, lowest=1234567.0, highest=1234567.0, count=1),
+            "1,234,567.0",
+        ),
     ],
 )
 def test_a_cell_says_median_and_quartiles(spread: Spread | None, text: str) -> None:

@@ -67,7 +67,7 @@ class Oracle:
 
 
 def plan_of(suite: Suite = "mtil", learner: str = "oracle", order: tuple[str, ...] = ORDER) -> Plan:
-    return Plan(suite, learner, 4, 0, "given", order)
+    return Plan(suite=suite, learner=learner, shots=4, seed=0, order_name="given", order=order)
 
 
 def made(scene: Scene, name: str) -> Learner:
@@ -255,7 +255,7 @@ def test_a_task_without_a_picture_to_learn_from_is_refused(scene: Scene, tmp_pat
 
 def test_every_plan_of_a_folder_has_a_file_name_of_its_own() -> None:
     plans = [
-        Plan(suite, learner, shots, seed, name, order)  # type: ignore[arg-type]
+        Plan(suite=suite, learner=learner, shots=shots, seed=seed, order_name=name, order=order)  # type: ignore[arg-type]
         for suite in ("mtil", "cil")
         for learner in ("lora", "lora-matched")
         for shots in (1, 11)

@@ -41,12 +41,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(data: Path, tmp_path: Path) -> Settings:
     """Two learned sets and one that never is, with the two quickest learners."""
     return Settings(
-        "mtil",
-        data,
-        tmp_path / "out",
-        ("frozen", "ridge"),
-        (2,),
-        1,
+        suite="mtil",
+        data=data,
+        out=tmp_path / "out",
+        learners=("frozen", "ridge"),
+        shots=(2,),
+        seeds=1,
         sets=("stone", "cloth"),
         never="sky",
         steps=2,
@@ -356,7 +356,15 @@ def test_default_beats_ridge_on_real_pictures_and_keeps_what_the_untouched_model
 ) -> None:
     sets = ("caltech101", "mnist", "rsscn7")
     asked = Settings(
-        "mtil", data_folder, tmp_path, ("frozen", "ridge", "default"), (16,), 1, sets=sets, steps=20, test_limit=50
+        suite="mtil",
+        data=data_folder,
+        out=tmp_path,
+        learners=("frozen", "ridge", "default"),
+        shots=(16,),
+        seeds=1,
+        sets=sets,
+        steps=20,
+        test_limit=50,
     )
     evaluate(asked, lambda what, count, total: None)
     accuracy = {found.learner: matrix_of(found.accuracy) for found in read_runs(tmp_path / "runs")}

@@ -21,7 +21,18 @@ def mtil(learner: str = "ours", seed: int = 0, order_name: str = "I", last: floa
     order = ("birds", "cars") if order_name == "I" else ("cars", "birds")
     curves = {"retention": (60.0, 59.0, 58.0), "ece": (None, 4.0, 6.0), "auroc": (None, 70.0, 75.0)}
     costs = {"seconds": (2.0, 4.0), "state_bytes": (1024, 3072), "peak_rss_bytes": 2**20 * 300, "trained_numbers": 640}
-    return Run("mtil", learner, shots, seed, order_name, order, accuracy, (None,) * 3, **curves, **costs)  # type: ignore[arg-type]
+    return Run(
+        suite="mtil",
+        learner=learner,
+        shots=shots,
+        seed=seed,
+        order_name=order_name,
+        order=order,
+        accuracy=accuracy,
+        joint=(None,) * 3,
+        **curves,
+        **costs,
+    )  # type: ignore[arg-type]
 
 
 def cil(steps: int, learner: str = "ours", seed: int = 0) -> Run:
@@ -31,21 +42,21 @@ def cil(steps: int, learner: str = "ours", seed: int = 0) -> Run:
     blank = (None,) * (steps + 1)
     order = tuple(f"step {number}" for number in range(steps))
     return Run(
-        "cil",
-        learner,
-        0,
-        seed,
-        "given",
-        order,
-        accuracy,
-        joint,
-        blank,
-        blank,
-        blank,
-        (1.0,) * steps,
-        (8,) * steps,
-        2**20,
-        7,
+        suite="cil",
+        learner=learner,
+        shots=0,
+        seed=seed,
+        order_name="given",
+        order=order,
+        accuracy=accuracy,
+        joint=joint,
+        retention=blank,
+        ece=blank,
+        auroc=blank,
+        seconds=(1.0,) * steps,
+        state_bytes=(8,) * steps,
+        peak_rss_bytes=2**20,
+        trained_numbers=7,
     )
 
 
@@ -85,7 +96,7 @@ def test_every_figure_is_declared_and_a_run_of_one_task_has_no_growth() -> None:
 def test_medians_and_quartiles_are_over_the_runs_of_one_learner() -> None:
     runs = [mtil(seed=seed, last=last) for seed, last in enumerate((70.0, 72.0, 80.0, 90.0, 99.0))]
     (summary,) = summarised(runs)
-    assert summary.figures["last"] == Spread(80.0, 72.0, 90.0, 70.0, 99.0, 5)
+    assert summary.figures["last"] == Spread(median=80.0, q25=72.0, q75=90.0, lowest=70.0, highest=99.0, count=5)
     assert (summary.runs, summary.seeds, summary.orders) == (5, (0, 1, 2, 3, 4), ("I",))
     assert summary.median("last") == 80
 
@@ -142,8 +153,12 @@ def test_runs_over_other_tasks_are_refused() -> None:
 def test_differences_are_over_the_pairs_that_both_have() -> None:
     ours = [mtil(seed=seed, last=last) for seed, last in ((0, 80.0), (1, 85.0), (2, 99.0))]
     theirs = [mtil("theirs", seed=seed, last=last) for seed, last in ((0, 70.0), (1, 79.0), (3, 1.0))]
-    assert paired([*ours, *theirs], "ours", "theirs", "last") == Spread(8.0, 7.0, 9.0, 6.0, 10.0, 2)
-    assert paired([*ours, *theirs], "ours", "theirs", "transfer") == Spread(0.0, 0.0, 0.0, 0.0, 0.0, 2)
+    assert paired([*ours, *theirs], "ours", "theirs", "last") == Spread(
+        median=8.0, q25=7.0, q75=9.0, lowest=6.0, highest=10.0, count=2
+    )
+    assert paired([*ours, *theirs], "ours", "theirs", "transfer") == Spread(
+        median=0.0, q25=0.0, q75=0.0, lowest=0.0, highest=0.0, count=2
+    )
     assert paired(ours, "ours", "theirs", "last") is None
     assert paired([mtil(), mtil("theirs", order_name="II"), mtil("theirs", shots=16)], "ours", "theirs", "last") is None
 

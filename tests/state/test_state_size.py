@@ -42,13 +42,13 @@ def taught_more(knowledge: Knowledge, generator: np.random.Generator) -> Knowled
         {"label": f"label {known + i}", "images": 9, "accuracy_before": 50.0, "accuracy_after": 100.0} for i in range(2)
     ]
     return Knowledge(
-        knowledge.recipe,
-        (*knowledge.labels, Label(f"label {known}", 10), Label(f"label {known + 1}", 9)),
-        anchors,
-        anchors,
-        {name: core + generator.standard_normal(core.shape) for name, core in knowledge.cores.items()},
-        knowledge.head.added(features(taps), columns, known + 2),
-        knowledge.tasks + 1,
+        recipe=knowledge.recipe,
+        labels=(*knowledge.labels, Label(f"label {known}", 10), Label(f"label {known + 1}", 9)),
+        frozen_anchors=anchors,
+        adapted_anchors=anchors,
+        cores={name: core + generator.standard_normal(core.shape) for name, core in knowledge.cores.items()},
+        head=knowledge.head.added(features(taps), columns, known + 2),
+        tasks=knowledge.tasks + 1,
         report={"labels": rows, "seconds": 1.0, "quarantined": []},
     )
 
@@ -87,7 +87,12 @@ def test_the_size_does_not_depend_on_the_number_of_pictures(bundle: Bundle) -> N
         knowledge = taught_more(nothing(bundle, DEVICE), np.random.default_rng(0))
         head = knowledge.head.added(features(taps), np.zeros(pictures, np.int64), 2)
         kept = Knowledge(
-            DEVICE, knowledge.labels, knowledge.frozen_anchors, knowledge.adapted_anchors, knowledge.cores, head
+            recipe=DEVICE,
+            labels=knowledge.labels,
+            frozen_anchors=knowledge.frozen_anchors,
+            adapted_anchors=knowledge.adapted_anchors,
+            cores=knowledge.cores,
+            head=head,
         )
         return {name: len(data) for name, data in to_files(kept).items()}
 

@@ -58,7 +58,11 @@ def watched(
 ) -> Watch:
     workplace = Workplace.open(None, state, threads=1)
     return Watch(
-        workplace, WatchSettings(folder, seconds=0.01, **settings), Ledger(state / "ledger.sqlite"), sink, uncertain
+        workplace,
+        WatchSettings(folder=folder, seconds=0.01, **settings),
+        Ledger(state / "ledger.sqlite"),
+        sink,
+        uncertain,
     )
 
 

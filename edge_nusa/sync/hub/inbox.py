@@ -47,7 +47,7 @@ class Accepted:
     pictures: Mapping[str, int]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Mail:
     """What came from one device. accepted: oldest first; refused: number -> reason, for good; notes: what was passed
     over
@@ -78,7 +78,7 @@ def seal(statement: Statement, signer: CryptoSigner) -> bytes:
 def collect(store: Store, device: SSlibKey, now: Round, layout: Layout, limits: Limits) -> Mail:
     """Everything new of one device. Raises StoreError where the store does not answer."""
     earlier = now.received.get(device.keyid, Received())
-    mail = Mail(device.keyid, through=earlier.through)
+    mail = Mail(device=device.keyid, through=earlier.through)
     listed = sorted(_numbered(store.list(f"updates/{device.keyid}"), mail))
     while candidates := [key for sequence, key in listed if sequence == mail.through + 1]:
         if not _take(store, candidates, device, _Judge(now, layout, limits), mail):
