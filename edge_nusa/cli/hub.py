@@ -119,15 +119,12 @@ class RuleChoice(StrEnum):
     """`--rule`: how the cores of many devices become one."""
 
     MEAN = "mean"
-    CLIP = "clip"
-    MEDIAN = "median"
     TRIMMED = "trimmed"
-    KRUM = "krum"
 
 
 def merge(
     rule: Annotated[
-        RuleChoice, typer.Option(help="`mean` where all devices are yours; the others bear --malicious bad ones.")
+        RuleChoice, typer.Option(help="`mean` where all devices are yours; `trimmed` bears --malicious bad ones.")
     ] = RuleChoice.MEAN,
     malicious: Annotated[float, typer.Option(min=0.0, max=0.49, help="The share of devices that may be bad.")] = 0.2,
     most_pictures: Annotated[

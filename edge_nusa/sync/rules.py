@@ -1,11 +1,8 @@
 """How the cores of many devices become one: a weighted mean, or a rule that some bad devices cannot bend.
 
-mean: weights are pictures. clip: the same, after every device's cores were scaled down to the median norm (Sun et al.
-2019,
-arXiv 1911.07963). median and trimmed: of each number alone (Yin et al. 2018, arXiv 1803.01498). krum: the mean of the
-devices whose nearest others are nearest (multi-Krum, Blanchard et al. 2017). All but mean count devices alike or cap
-them.
-The robust rules keep one row a device in a temporary file, so memory does not grow with the number of devices.
+mean: weights are pictures. trimmed: of each number alone, without its largest and smallest (Yin et al. 2018,
+arXiv 1803.01498); devices count alike. It keeps one row a device in a temporary file, so memory does not grow with the
+number of devices. Clipped norms, the median and multi-Krum gave the same figures (SECURITY.md) and are not here.
 Letters: n devices, d numbers of all cores together.
 """
 
@@ -20,7 +17,7 @@ import numpy as np
 
 from edge_nusa.files import durable
 
-RuleName = Literal["mean", "clip", "median", "trimmed", "krum"]
+RuleName = Literal["mean", "trimmed"]
 RULES: tuple[RuleName, ...] = get_args(RuleName)
 CHUNK_NUMBERS = 1 << 22
 Cores = Mapping[str, np.ndarray]
@@ -55,15 +52,16 @@ class Mean:
         return {name: core / self._weight for name, core in self._total.items()}
 
 
-class Robust:
-    """A rule that bears `bad` devices, with its rows in a temporary file under `folder`."""
+class Trimmed:
+    """The mean of each number without its `bad` largest and smallest, with its rows in a temporary file under
+    `folder`."""
 
-    def __init__(self, name: RuleName, bad: int, folder: Path) -> None:
-        self.name, self.bad = name, bad
+    def __init__(self, bad: int, folder: Path) -> None:
+        self.bad = bad
         with durable.explained(f"make a temporary file in {folder}"):
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (it lives as long as the rule)
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._pictures: list[int] = []
+        self._devices = 0
 
     def add(self, cores: Cores, pictures: int) -> None:
         """`Rule.add`."""
@@ -72,16 +70,16 @@ class Robust:
         row = np.concatenate([cores[name].reshape(-1) for name in names]).astype(np.float32)
         with durable.explained("keep a device's cores in a temporary file"):
             self._file.write(row.tobytes())
-        self._pictures.append(max(pictures, 1))
+        self._devices += 1
 
     def result(self) -> dict[str, np.ndarray]:
         """`Rule.result`."""
-        if not self._pictures:
+        if not self._devices:
             return {}
         with durable.explained("read the devices' cores from a temporary file"):
             self._file.flush()
             size = sum(int(np.prod(shape)) for shape in self._shapes.values())
-            rows = np.memmap(self._file, np.float32, "r", shape=(len(self._pictures), size))
+            rows = np.memmap(self._file, np.float32, "r", shape=(self._devices, size))
             flat = self._combined(rows)
         found, start = {}, 0
         for name, shape in self._shapes.items():
@@ -90,14 +88,8 @@ class Robust:
         return found
 
     def _combined(self, rows: np.ndarray) -> np.ndarray:
-        if self.name == "clip":
-            return _weighted(rows, np.array(self._pictures) / sum(self._pictures) * clipping(rows))
-        if self.name == "krum":
-            chosen = multi_krum(rows, self.bad)
-            return _weighted(rows, np.isin(np.arange(len(rows)), chosen) / len(chosen))
         step = max(CHUNK_NUMBERS // len(rows), 1)
-        cut = len(rows) if self.name == "median" else self.bad
-        return np.concatenate([trimmed_mean(rows[:, i : i + step], cut) for i in range(0, rows.shape[1], step)])
+        return np.concatenate([trimmed_mean(rows[:, i : i + step], self.bad) for i in range(0, rows.shape[1], step)])
 
 
 def trimmed_mean(rows: np.ndarray, cut: int) -> np.ndarray:
@@ -106,32 +98,3 @@ def trimmed_mean(rows: np.ndarray, cut: int) -> np.ndarray:
     ordered = np.sort(rows.astype(np.float64), axis=0)
     gone = min(cut, (len(ordered) - 1) // 2)
     return np.asarray(ordered[gone : len(ordered) - gone].mean(axis=0))
-
-
-def clipping(rows: np.ndarray) -> np.ndarray:
-    """(n,) factors in (0, 1] that bring every row of (n, d) down to the median norm."""
-    norms = np.array([float(np.linalg.norm(row.astype(np.float64))) for row in rows])
-    return np.minimum(1.0, float(np.median(norms)) / np.maximum(norms, 1e-300))
-
-
-def multi_krum(rows: np.ndarray, bad: int) -> np.ndarray:
-    """The indices of the n - bad rows of (n, d) with the least sum of squared distances to their n - bad - 2
-    nearest."""
-    count = len(rows)
-    products = np.zeros((count, count))
-    step = max(CHUNK_NUMBERS // count, 1)
-    for start in range(0, rows.shape[1], step):
-        part = rows[:, start : start + step].astype(np.float64)
-        products += part @ part.T
-    squares = products.diagonal()
-    distances = np.maximum(squares[:, None] + squares - 2 * products, 0.0)
-    nearest = np.sort(distances, axis=1)[:, 1 : max(count - bad - 1, 2)]
-    return np.sort(np.argsort(nearest.sum(axis=1), kind="stable")[: max(count - bad, 1)])
-
-
-def _weighted(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    total = np.zeros(rows.shape[1])
-    for row, weight in zip(rows, weights, strict=True):
-        if weight:
-            total += float(weight) * row.astype(np.float64)
-    return total

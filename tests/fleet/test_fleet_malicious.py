@@ -1,4 +1,4 @@
-"""Twenty devices, some of which lie together within every bound of size: what the robust rules lose, and what the
+"""Twenty devices, some of which lie together within every bound of size: what the trimmed mean loses, and what the
 mean loses.
 
 Run it to print the table of SECURITY.md: python tests/fleet/test_fleet_malicious.py

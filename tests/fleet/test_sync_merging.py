@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_fleets import FEATURES, RANK, facts, first, joint, pictures, taught
 
+from edge_nusa.cli.hub import RuleChoice
 from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import PAPER
@@ -21,7 +22,7 @@ from edge_nusa.sync import change, merging
 from edge_nusa.sync.change import applied, difference
 from edge_nusa.sync.merging import Contribution, Step, rebased, wanted_forgets
 from edge_nusa.sync.round_file import Round
-from edge_nusa.sync.rules import RULES, Mean, Robust, clipping, multi_krum, trimmed_mean
+from edge_nusa.sync.rules import RULES, Mean, Trimmed, trimmed_mean
 
 few = settings(max_examples=60)
 
@@ -373,34 +374,50 @@ def test_a_state_of_another_recipe_cannot_be_merged() -> None:
 
 @few
 @given(st.integers(1, 9), st.integers(0, 4), st.integers(0, 100), st.floats(10, 1e6))
-def test_a_trimmed_mean_and_a_median_stay_among_the_good_however_large_the_bad_are(
+def test_a_trimmed_mean_stays_among_the_good_however_large_the_bad_are(
     good: int, bad: int, seed: int, size: float
 ) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(good, 5))
     if bad >= good:
         return
-    all_rows = np.concatenate([rows, size * rng.normal(size=(bad, 5))])
-    for cut in (bad, len(all_rows)):
-        found = trimmed_mean(all_rows, cut)
-        assert (found >= rows.min(axis=0) - 1e-9).all() and (found <= rows.max(axis=0) + 1e-9).all()
+    found = trimmed_mean(np.concatenate([rows, size * rng.normal(size=(bad, 5))]), bad)
+    assert (found >= rows.min(axis=0) - 1e-9).all() and (found <= rows.max(axis=0) + 1e-9).all()
 
 
-def test_krum_leaves_out_the_bad_and_clipping_brings_them_down_to_the_median() -> None:
-    rng = np.random.default_rng(0)
-    rows = np.concatenate([rng.normal(size=(8, 30)), rng.normal(size=(2, 30)) * 1000])
-    assert multi_krum(rows, 2).tolist() == list(range(8))
-    norms = np.linalg.norm(rows * clipping(rows)[:, None], axis=1)
-    assert norms.max() <= np.median(np.linalg.norm(rows, axis=1)) * (1 + 1e-12)
+@pytest.mark.parametrize(("cut", "expected"), [(0, 22.0), (1, 3.0), (2, 3.0), (9, 3.0)])
+def test_a_trimmed_mean_cuts_as_many_of_each_end_as_are_bad_and_leaves_the_middle(cut: int, expected: float) -> None:
+    assert trimmed_mean(np.array([[100.0], [1.0], [2.0], [3.0], [4.0]]), cut).tolist() == [expected]
+    assert trimmed_mean(np.array([[7.0], [1.0], [2.0], [3.0]]), cut).tolist() == [3.25 if cut == 0 else 2.5]
 
 
-@pytest.mark.parametrize("name", [rule for rule in RULES if rule != "mean"])
-def test_a_robust_rule_of_equal_devices_gives_what_they_all_gave(name: str, tmp_path: Path) -> None:
-    cores = {"text.0.v": np.arange(9.0).reshape(3, 3), "text.0.q": -np.ones((3, 3))}
-    rule = Robust(name, 1, tmp_path)
-    for _ in range(5):
-        rule.add(cores, 3)
+def test_the_trimmed_rule_cuts_each_number_of_each_core_by_its_bad_devices_whatever_their_pictures(
+    tmp_path: Path,
+) -> None:
+    rule = Trimmed(1, tmp_path)
+    for value, pictures_of in ((1.0, 1), (2.0, 1), (3.0, 90), (-500.0, 1), (500.0, 1)):
+        rule.add({"text.0.v": np.full((2, 2), value), "text.0.q": np.array([[-value]])}, pictures_of)
     found = rule.result()
-    assert set(found) == set(cores)
-    assert all(np.allclose(found[matrix], cores[matrix], atol=1e-6) for matrix in cores)
+    assert set(found) == {"text.0.v", "text.0.q"}
+    assert np.array_equal(found["text.0.v"], np.full((2, 2), 2.0))
+    assert found["text.0.q"].tolist() == [[-2.0]]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_trimmed_rule_of_columns_in_pieces_is_that_of_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_nusa.sync.rules.CHUNK_NUMBERS", 7)
+    rows = np.random.default_rng(0).normal(size=(3, 4, 4)).astype(np.float32)
+    rule = Trimmed(1, tmp_path)
+    for row in rows:
+        rule.add({"text.0.v": row}, 3)
+    assert np.array_equal(rule.result()["text.0.v"], np.median(rows.astype(np.float64), axis=0))
+
+
+def test_a_trimmed_rule_of_nothing_gives_nothing(tmp_path: Path) -> None:
+    assert Trimmed(1, tmp_path).result() == {}
+
+
+def test_the_command_line_offers_the_rules_that_there_are() -> None:
+    assert [choice.value for choice in RuleChoice] == list(RULES) == ["mean", "trimmed"]

@@ -26,7 +26,7 @@ from edge_nusa.sync.hub.suspects import Means
 from edge_nusa.sync.merging import Contribution, Step
 from edge_nusa.sync.packed import Layout
 from edge_nusa.sync.round_file import Received, Round
-from edge_nusa.sync.rules import Mean, Robust, Rule, RuleName
+from edge_nusa.sync.rules import Mean, Rule, RuleName, Trimmed
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import Store, copy_new
@@ -39,8 +39,7 @@ LARGEST_MIRRORED_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """rule: for the cores; malicious: the share of enrolled devices that a robust rule bears, under which a device
-    whose
+    """rule: for the cores; malicious: the share of enrolled devices that `trimmed` bears, under which a device whose
     pictures are unlike the others' is refused and a label is taken back only where more devices want it; limits: of
     one update."""
 
@@ -166,7 +165,7 @@ class Hub:
         return total
 
     def _check_suspects(self, mails: list[Mail], bad: int) -> None:
-        """Under a robust rule, refuse this round's updates of devices whose pictures are unlike the others'."""
+        """Under `trimmed`, refuse this round's updates of devices whose pictures are unlike the others'."""
         if not bad:
             return
         means = Means(bad)
@@ -184,7 +183,7 @@ class Hub:
             for one in mail.accepted
         ]
         forgets = merging.wanted_forgets(before, told, settings.bad(devices) + 1)
-        rule: Rule = Mean() if settings.rule == "mean" else Robust(settings.rule, settings.bad(devices), self.folder)
+        rule: Rule = Mean() if settings.rule == "mean" else Trimmed(settings.bad(devices), self.folder)
         made = merging.merged(before, _Contributions(self, mails), rule, forgets)
         received = dict(made.received)
         for mail in mails:
