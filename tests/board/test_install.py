@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +16,8 @@ import pytest
 from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from edge_nusa.errors import RefusedError, StoreError
 
 INSTALL = ROOT / "device" / "install"
 SCRIPT = INSTALL / "install.sh"
@@ -170,15 +173,47 @@ def test_systemd_accepts_the_units_and_finds_them_closed(tmp_path: Path) -> None
         assert subprocess.run(words, env=variables, capture_output=True).returncode == 0, name
 
 
-def test_the_units_run_the_commands_that_exist() -> None:
-    watch = (INSTALL / "edge-nusa-watch.service").read_text()
-    options = re.findall(r"ExecStart=.*/edge-nusa watch (.+)", watch)[0]
+def test_there_is_one_set_of_units() -> None:
+    found = sorted(
+        path.relative_to(ROOT).as_posix()
+        for kind in ("service", "timer")
+        for path in (ROOT / "device").rglob(f"*.{kind}")
+    )
+    assert found == [
+        f"device/install/{name}"
+        for name in ("edge-nusa-sync.service", "edge-nusa-sync.timer", "edge-nusa-watch.service")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unit", "command"), [("edge-nusa-watch.service", ["watch"]), ("edge-nusa-sync.service", ["sync", "run"])]
+)
+def test_a_unit_runs_a_command_that_exists_with_options_that_it_has(unit: str, command: list[str]) -> None:
+    options = re.findall(rf"ExecStart=.*/edge-nusa {' '.join(command)} (.+)", (INSTALL / unit).read_text())[0]
     listed = subprocess.run(
-        [sys.executable, "-m", "edge_nusa.cli.main", "watch", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "edge_nusa.cli.main", *command, "--help"], capture_output=True, text=True, check=True
     ).stdout
     for word in re.findall(r"--[a-z-]+", options):
-        assert word in listed
-    assert "RestartPreventExitStatus=2 4" in watch
+        assert f"{word} " in listed
+
+
+def test_the_hours_that_the_guide_gives_to_the_timer_are_an_option_of_what_it_starts() -> None:
+    words = re.findall(r'install.sh --sync "([^"]+)"', (ROOT / "docs" / "fleet.md").read_text())
+    assert words == ["--between 00:00-06:00"]
+    listed = subprocess.run(
+        [sys.executable, "-m", "edge_nusa.cli.main", "sync", "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"{words[0].split()[0]} " in listed
+
+
+def test_what_starting_again_does_not_heal_is_not_started_again_and_what_a_later_try_heals_is_no_failure() -> None:
+    assert "RestartPreventExitStatus=2 4\n" in (INSTALL / "edge-nusa-watch.service").read_text()
+    codes = re.findall(r"SuccessExitStatus=(.+)", (INSTALL / "edge-nusa-sync.service").read_text())[0].split()
+    assert codes == [str(128 + signal.SIGTERM), str(RefusedError.exit_code), str(StoreError.exit_code)]
+    assert "RandomizedDelaySec=" in (INSTALL / "edge-nusa-sync.timer").read_text()
 
 
 @pytest.mark.parametrize("name", ["predict", "learn"])

@@ -1,4 +1,4 @@
-"""Hours in which a device may sync, sizes that it may not exceed, and the units that start it at night."""
+"""Hours in which a device may sync, and sizes that it may not exceed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_cli
+from conftest import run_cli
 
 from edge_nusa.device.fleet.hours import is_within
 from edge_nusa.errors import UsageError
@@ -44,13 +44,3 @@ def test_a_state_of_no_fleet_says_how_to_join_one(tmp_path: Path) -> None:
     done = run_cli("sync", "status", "--state", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "run `edge-nusa sync init STORE --root root.json`" in done.stderr
-
-
-def test_the_timer_starts_a_command_that_there_is_with_options_that_it_has() -> None:
-    service = (ROOT / "device" / "systemd" / "edge-nusa-sync.service").read_text()
-    words = (
-        next(line for line in service.splitlines() if line.startswith("ExecStart=")).split("edge-nusa ", 1)[1].split()
-    )
-    text = run_cli(*words[:2], "--help").stdout
-    assert all(f"{word} " in text for word in words if word.startswith("--"))
-    assert "RandomizedDelaySec=" in (ROOT / "device" / "systemd" / "edge-nusa-sync.timer").read_text()
