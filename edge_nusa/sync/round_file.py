@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError, EdgeNusaError
+from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import labels as label_names
@@ -27,6 +27,8 @@ from edge_nusa.sync.packed import Layout
 
 FORMAT_VERSION = 1
 LARGEST_LINE_BYTES = 8 << 20
+"""Of the first line, which is parsed before anything of it can be checked; ten thousand labels have about one
+million."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def nothing(fleet: str, layout: Layout) -> Round:
 
 
 def encode(one: Round) -> bytes:
-    """The file."""
+    """The file. Raises ResourceError where its first line would be longer than `decode` reads."""
     knowledge, head = one.knowledge, one.knowledge.head
     tensors = {
         "gram.upper": gram_form.planes(head.gram[np.triu_indices(len(head.gram))]),
@@ -112,14 +114,27 @@ def encode(one: Round) -> bytes:
         "sha256": sha256_hex(numbers),
         "bytes": len(numbers),
     }
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n" + numbers
+    line = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    if len(line) > LARGEST_LINE_BYTES:
+        found = (
+            f"expected labels and devices of at most {LARGEST_LINE_BYTES} bytes, found {len(line)} for "
+            f"{len(knowledge.labels)} labels"
+        )
+        raise ResourceError(f"round {one.number}: {found}; forget labels that nobody needs, or begin a second fleet")
+    return line + b"\n" + numbers
 
 
 def decode(data: bytes, layout: Layout, where: str) -> Round:
     """The inverse of `encode`; the knowledge's mark is this very round. Raises DamagedError naming `where`."""
-    line, _, numbers = data.partition(b"\n")
+    end = data.find(b"\n", 0, LARGEST_LINE_BYTES + 1)
+    if end < 0:
+        raise DamagedError(
+            f"{where}: expected a round whose first line has at most {LARGEST_LINE_BYTES} bytes, found none such; pull "
+            "it again"
+        )
+    numbers = data[end + 1 :]
     try:
-        record = json.loads(line)
+        record = json.loads(data[:end])
         if record["format_version"] != FORMAT_VERSION or record["recipe"] != DEVICE.name:
             raise DamagedError(
                 f"{where}: expected a round of format {FORMAT_VERSION}, found another; use the same edge-nusa on hub "

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_fleets import BASIS, FEATURES, FLEET, RANK, facts, first, pictures, small_layout, taught
 
-from edge_nusa.errors import DamagedError
+from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files import tensor_file
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import RoundMark
@@ -171,6 +171,31 @@ def test_a_round_comes_back_exactly() -> None:
     assert all(
         np.array_equal(found.knowledge.cores[name], core.astype(np.float32)) for name, core in knowledge.cores.items()
     )
+
+
+def test_a_round_whose_first_line_is_too_long_is_refused_before_it_is_parsed() -> None:
+    line, _, numbers = round_file.encode(replace(first(), number=1)).partition(b"\n")
+    longest = line + b" " * ((8 << 20) - len(line))
+    assert round_file.decode(longest + b"\n" + numbers, LAYOUT, "here").number == 1
+    for data in (longest + b" \n" + numbers, b"[" * (9 << 20), b""):
+        with pytest.raises(
+            DamagedError,
+            match="here: expected a round whose first line has at most 8388608 bytes, found none such; pull it again",
+        ):
+            round_file.decode(data, LAYOUT, "here")
+
+
+def test_a_round_that_could_not_be_read_again_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(first(), number=3)
+    length = len(round_file.encode(one).partition(b"\n")[0])
+    monkeypatch.setattr(round_file, "LARGEST_LINE_BYTES", length)
+    assert round_file.decode(round_file.encode(one), LAYOUT, "here").number == 3
+    monkeypatch.setattr(round_file, "LARGEST_LINE_BYTES", length - 1)
+    with pytest.raises(
+        ResourceError,
+        match=rf"round 3: expected .* at most {length - 1} bytes, found {length} for 0 labels; forget labels",
+    ):
+        round_file.encode(one)
 
 
 def repacked(change: Change, **tensors: np.ndarray | None) -> tuple[Statement, bytes]:

@@ -83,7 +83,9 @@ class Hub:
     def merge(self, settings: MergeSettings) -> dict[str, Any]:
         """Merge everything new into the next round; returns the report that `hub merge --format json` prints.
 
-        Raises StoreError, RefusedError where the merged head could not be solved; the hub is then as it was.
+        Raises StoreError, RefusedError where the merged head could not be solved, ResourceError where the round would
+        have too
+        many labels; the hub is then as it was.
         """
         began = time.monotonic()
         with self.state.writer():
