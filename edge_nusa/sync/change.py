@@ -62,11 +62,6 @@ class Change:
         return {key for key, _ in self.forgets}
 
 
-def nothing_changed(feature_count: int) -> Change:
-    """A change that changes nothing."""
-    return Change(cores={}, gram=np.zeros((feature_count, feature_count), np.int64))
-
-
 def without_anchors(knowledge: Knowledge) -> Knowledge:
     """The same without its anchors, which follow from labels and cores and are made anew by
     `edge_nusa.model.text_encoder`."""

@@ -82,7 +82,7 @@ def evaluate(settings: Settings, progress: Progress) -> list[Path]:
     wanted = _plans(settings, sources)
     _same_settings(settings, sources)
     plans = [plan for plan in wanted if not _is_done(settings, plan)]
-    _warm_cache(settings, sources, plans, progress)
+    _warm_cache(sources, plans, progress)
     if settings.jobs == 1:
         for count, plan in enumerate(plans):
             progress("running", count, len(plans))
@@ -215,7 +215,7 @@ def _view(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[View,
     return sources.views[dataset.name]
 
 
-def _warm_cache(settings: Settings, sources: Sources, plans: list[Plan], progress: Progress) -> None:
+def _warm_cache(sources: Sources, plans: list[Plan], progress: Progress) -> None:
     for dataset in [*sources.learned.values(), *([sources.never] if sources.never else [])]:
         if plans:
             _view(sources, dataset, progress)
