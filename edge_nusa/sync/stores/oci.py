@@ -60,7 +60,9 @@ class OciStore:
         for prefix in ("https://", "http://"):
             self._registry.session.mount(prefix, self._adapter)
         self._registry.session.headers["Accept-Encoding"] = "identity"
-        # oras tries five times over two minutes, whatever the error is, and hides it; a sync is run again anyway
+        # oras tries five times over two minutes, whatever the error is, and hides it; a sync is run again anyway. Why,
+        # and that
+        # it is still there to be replaced, is tested: tests/test_oras_inside.py
         self._registry.do_request = functools.partial(inspect.unwrap(Registry.do_request), self._registry)
 
     def list(self, prefix: str) -> list[str]:
