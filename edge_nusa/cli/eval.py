@@ -29,12 +29,7 @@ def evaluate(
             help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten orders)."
         ),
     ],
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", help="The folder of data sets: a folder for each class in each, or torchvision's layouts."
-        ),
-    ],
+    data: Annotated[Path, typer.Option("--data", help="The folder of data sets: a folder for each class in each.")],
     out: Annotated[
         Path, typer.Option("--out", help="Where runs and report go; the same command goes on after a kill.")
     ],

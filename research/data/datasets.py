@@ -1,10 +1,9 @@
-"""The data sets below one root: plain folders `<set>/<class>/<picture>` beside torchvision's own layouts; nothing is
-decoded.
+"""The data sets below one root: folders `<set>/<class>/<picture>`; nothing is decoded.
 
-`classes.json` beside the sets gives a plain set its names: {"<set>": {"template": "a photo of a {}.", "classes":
-{"<folder>": "<name>"}}},
-or `templates`, a list of them. A plain set is split by its folders train and test (or val), else by the prefixes train_
-and test_
+`classes.json` beside the sets gives a set its names: {"<set>": {"template": "a photo of a {}.", "classes": {"<folder>":
+"<name>"}}},
+or `templates`, a list of them. A set is split by its folders train and test (or val), else by the prefixes train_ and
+test_
 of its files' names (val_ and the folder val beside test are left out of both), else by lot.
 """
 
@@ -18,7 +17,6 @@ from typing import Any
 
 from edge_nusa.errors import InputError, UsageError
 from edge_nusa.pictures import find_pictures, printable
-from edge_nusa.research.data.layouts import present_layouts, read_layout
 from edge_nusa.research.data.sets import (
     DataSet,
     Example,
@@ -55,23 +53,14 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 def find_sets(root: Path, names: Sequence[str] | None) -> list[DataSet]:
     """The named sets below `root` in this order, or all by name where `names` is None. Loose files are no sets.
 
-    Raises InputError where `root` holds no set, or none of that name, for two folders of one set, and for a set that is
-    not whole.
+    Raises InputError where `root` holds no set, or none of that name, and for a set that is not whole.
     """
     if not root.is_dir():
         raise InputError(
             f"{printable(root)}: expected a folder with a sub-folder for each data set, found none; check the path"
         )
-    layouts = present_layouts(root)
-    plain = {folder.name: folder for folder in folders(root) if folder not in layouts.values() and folders(folder)}
-    twins = sorted(set(layouts) & set(plain))
-    if twins:
-        first = twins[0]
-        raise InputError(
-            f"{printable(root)}: expected one folder of the set {first}, found {layouts[first].name} and "
-            f"{plain[first].name}; move one elsewhere"
-        )
-    present = sorted([*layouts, *plain])
+    found = {folder.name: folder for folder in folders(root) if folders(folder)}
+    present = sorted(found)
     wanted = present if names is None else list(dict.fromkeys(names))
     strange = [name for name in wanted if name not in present]
     if strange or not present:
@@ -80,10 +69,7 @@ def find_sets(root: Path, names: Sequence[str] | None) -> list[DataSet]:
             "folder"
         )
     entries = _entries(root / NAMES_FILE)
-    return [
-        read_layout(name, layouts[name]) if name in layouts else _plain(plain[name], entries.get(name))
-        for name in wanted
-    ]
+    return [_read(found[name], entries.get(name)) for name in wanted]
 
 
 def named(dataset: DataSet, naming: str) -> DataSet:
@@ -118,7 +104,7 @@ def _entries(file: Path) -> dict[str, Any]:
     return content
 
 
-def _plain(folder: Path, entry: Any) -> DataSet:
+def _read(folder: Path, entry: Any) -> DataSet:
     """The set in `folder`. entry: its part of classes.json, None where it has none. Raises InputError as `find_sets`
     does."""
     pictures = _by_folders(folder) or _by_class(folder)
