@@ -104,10 +104,14 @@ if [ -n "$wheel" ]; then [ -f "$wheel" ] || fail "$wheel: expected a wheel of ed
 locked="$here/$learn-aarch64.lock"
 [ -n "$lock" ] && [ "$(uname -m)" = aarch64 ] && [ -f "$locked" ] || locked=""
 
+# A sync timer, asked for now or before, needs the packages of the extra `sync`, which the lock files do not hold.
+with_sync="$has_sync"
+if grep -qs '^EDGE_NUSA_SYNC_OPTIONS=' "$settings/environment"; then with_sync=yes; fi
+
 # The environment's name says what is in it, so the same call finds it whole and another call makes another.
 fingerprint() {
     "$python" --version
-    echo "$learn ${locked:+locked}"
+    echo "$learn ${locked:+locked}${with_sync:+ sync}"
     if [ -n "$locked" ]; then sha256sum <"$locked"; fi
     if [ -n "$wheel" ]; then sha256sum <"$wheel"; else
         cd "$source_root"
@@ -126,7 +130,8 @@ else
     trap 'rm -rf "$venv"' EXIT
     "$python" -m venv "$venv"
     pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
-    extras=$([ "$learn" = learn ] && echo "[learn]" || true)
+    extras=$([ "$learn" = learn ] && echo "learn" || true)${with_sync:+,sync}
+    extras="${extras#,}"
     say "installing packages${locked:+ of $(basename "$locked")}; this takes minutes on a slow card"
     if [ -n "$locked" ]; then "${pip[@]}" install --require-hashes --only-binary=:all: -r "$locked"; fi
     what="${wheel:-}"
@@ -136,7 +141,10 @@ else
         "${pip[@]}" wheel --no-deps -w "$build/wheels" "$build"
         what="$(echo "$build"/wheels/*.whl)"
     fi
-    if [ -n "$locked" ]; then "${pip[@]}" install --no-deps "$what"; else "${pip[@]}" install "$what$extras"; fi
+    if [ -z "$locked" ]; then "${pip[@]}" install "$what${extras:+[$extras]}"; else
+        "${pip[@]}" install --no-deps "$what"
+        if [ -n "$with_sync" ]; then "${pip[@]}" install "$what[sync]"; fi
+    fi
     if [ -n "${build:-}" ]; then rm -rf "$build"; fi
     "$venv/bin/edge-nusa" --help >/dev/null
     touch "$venv/complete"

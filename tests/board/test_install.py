@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -45,6 +46,8 @@ class Home:
         self.root = folder / ".local/share/edge-nusa"
         self.units = folder / ".config/systemd/user"
         self.settings = folder / ".config/edge-nusa/environment"
+        self.report = folder.with_suffix(".report")
+        """What pip last installed."""
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         kept = {
@@ -52,6 +55,7 @@ class Home:
             "HOME": str(self.folder),
             "PIP_NO_DEPS": "1",
             "PYTHONPATH": sysconfig.get_path("purelib"),
+            "PIP_REPORT": str(self.report),
         }
         return subprocess.run(["bash", SCRIPT, *map(str, words)], env=kept, capture_output=True, text=True, timeout=300)
 
@@ -59,6 +63,10 @@ class Home:
         done = self.run("--predict-only", "--wheel", wheel, "--python", sys.executable, *words)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def extras(self) -> list[str]:
+        """The extras that edge-nusa was last installed with."""
+        return list(json.loads(self.report.read_text())["install"][0].get("requested_extras", []))
 
     def files(self) -> dict[str, str]:
         """Everything but the inside of the environment: names, and contents or where a link goes."""
@@ -77,6 +85,7 @@ def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_le
         wheel, "--watch", camera, "--watch-options", "--labels cat,dog", "--writable", unsure, "--sync", "--quiet"
     )
     first = home.files()
+    assert home.extras() == ["sync"]
     assert "the environment is there already" in home.install(wheel).stdout
     assert home.files() == first
     settings = home.settings.read_text()
@@ -111,6 +120,7 @@ def test_a_failed_upgrade_leaves_the_old_environment_and_a_changed_option_only_i
     camera.mkdir()
     home.install(wheel, "--watch", camera)
     home.settings.write_text(home.settings.read_text() + "EDGE_NUSA_THREADS=2\n")
+    assert home.extras() == []
     before = os.readlink(home.root / "venv")
     broken = tmp_path / "edge_nusa-9.9.9-py3-none-any.whl"
     broken.write_bytes(b"no wheel")
