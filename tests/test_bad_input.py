@@ -136,7 +136,7 @@ def test_a_folder_with_nothing_in_it_or_none_at_all_is_refused(taught: Path, tmp
 @pytest.mark.parametrize(
     ("label", "says"),
     [
-        ("../../x", "found the character U+002F"),
+        ("\u00ad\u200bx", "found the character U+00AD"),
         ("", "expected a name, found nothing"),
         ("a" * 200, "at most 100 characters, found 200"),
         ("\x1b[31mred", "found the character U+001B"),

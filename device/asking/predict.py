@@ -38,7 +38,7 @@ class Predictor:
         self.names = [*self.knowledge.names, *(name for name in others if label_names.key(name) not in known)]
         if not self.names:
             raise InputError(
-                "nothing was learned yet and no labels were offered; pass --labels a,b,c or teach one with `edge-nusa "
+                "nothing was learned yet and no labels were offered; pass --label NAME, or teach one with `edge-nusa "
                 "learn`"
             )
         self.workplace = workplace

@@ -17,6 +17,7 @@ from edge_nusa.device.report.page import html_report
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import UsageError
 from edge_nusa.files.durable import replace_file
+from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.memory import peak_bytes
 from edge_nusa.pictures import find_pictures
@@ -100,7 +101,7 @@ def _teach(workplace: Workplace, label: str, folder: Path, progress: Progress, s
     report = workplace.teach(one_label(folder, label), LearnSettings(recipe=DEVICE), progress)
     kept = report.retention.vocabulary_agreement
     say(
-        f"taught {label!r} from {report.labels[0].images} pictures in {report.seconds:.1f} s; {kept:.1f} % of "
+        f"taught {quoted(label)} from {report.labels[0].images} pictures in {report.seconds:.1f} s; {kept:.1f} % of "
         "the vocabulary means what it meant"
     )
     return report.peak_rss_bytes

@@ -48,7 +48,7 @@ def check(before: Knowledge, after: Knowledge, kept: judge.Retention, taken_back
     known = {label_names.key(name) for name in after.names}
     lost = [name for name in before.names if label_names.key(name) not in known | taken_back]
     if lost:
-        found = f"the round does not know {', '.join(lost[:5])} and does not say that it was forgotten"
+        found = f"the round does not know {label_names.listed(lost[:5])} and does not say that it was forgotten"
         raise RefusedError(f"refused: {found}; the state is unchanged: ask the hub's user, or use --force")
     if after.labels:
         try:

@@ -10,6 +10,7 @@ import numpy as np
 from edge_nusa.device.asking.answer import Answers
 from edge_nusa.errors import RefusedError
 from edge_nusa.knowledge.head import Solved
+from edge_nusa.knowledge.labels import quoted
 
 DISTRACTORS = 20
 """Vocabulary nouns offered beside the labels while judging where fewer than two labels are known."""
@@ -99,8 +100,8 @@ def check_apart(apart: Mapping[int, Apart], names: Sequence[str]) -> None:
         return
     column, worst = min(apart.items(), key=lambda item: item[1].errors)
     raise RefusedError(
-        f"refused: the pictures look as if labels were mixed up ({names[column]!r} is told apart from "
-        f"{names[worst.closest]!r} by {worst.errors:.1f} standard errors, "
+        f"refused: the pictures look as if labels were mixed up ({quoted(names[column])} is told apart from "
+        f"{quoted(names[worst.closest])} by {worst.errors:.1f} standard errors, "
         f"the median label must reach {LEAST_APART}); the state is unchanged: check which picture lies under which "
         "label, or use --force"
     )

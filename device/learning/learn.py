@@ -26,6 +26,7 @@ from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, MissingPackageError, UsageError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.knowledge import Knowledge, from_files, load, to_files
+from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import Recipe, check_fits
 from edge_nusa.memory import give_back, peak_bytes
 from edge_nusa.model import sessions
@@ -124,7 +125,8 @@ def look(opened: Opened, task: Task, recipe: Recipe, progress: Progress) -> Feat
         if index not in present:
             reasons = "; ".join(sorted({q.reason for q in features.quarantined})[:3])
             raise InputError(
-                f"no readable picture of {label!r} ({reasons}); nothing was learned: give at least one sound picture"
+                f"no readable picture of {quoted(label)} ({reasons}); nothing was learned: give at least one sound "
+                "picture"
             )
     return features
 

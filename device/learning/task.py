@@ -36,14 +36,14 @@ def one_label(folder: Path, label: str) -> Task:
     paths, quarantined = find_pictures(folder)
     if not paths:
         raise InputError(
-            f"{printable(folder)}: no pictures for the label {name!r} (.jpg, .png, .webp, .bmp, .gif); "
-            f"{len(quarantined)} other entries were found"
+            f"{printable(folder)}: no pictures for the label {label_names.quoted(name)} (.jpg, .png, .webp, .bmp, "
+            f".gif); {len(quarantined)} other entries were found"
         )
     return Task([name], paths, np.zeros(len(paths), np.int64), quarantined)
 
 
 def folder_per_label(folder: Path) -> Task:
-    """`--dataset DIR`: each sub-folder is a label, its name with spaces for underscores."""
+    """`--dataset DIR`: each sub-folder is a label, named by `edge_nusa.knowledge.labels.of_folder`."""
     if not folder.is_dir():
         raise InputError(f"{printable(folder)}: expected a folder with a sub-folder of pictures for each label")
     names: list[str] = []
@@ -61,12 +61,12 @@ def folder_per_label(folder: Path) -> Task:
         if not find_pictures(entry)[0]:
             quarantined.append(Quarantined(printable(entry), "the folder has no pictures; its label is left out"))
             continue
-        part = one_label(entry, entry.name.replace("_", " "))
+        part = one_label(entry, label_names.of_folder(entry.name))
         twin = next((n for n in names if label_names.key(n) == label_names.key(part.labels[0])), None)
         if twin is not None:
             raise InputError(
-                f"{printable(entry)}: its label is the same as that of the folder for {twin!r}; rename or merge one of "
-                "them"
+                f"{printable(entry)}: its label is the same as that of the folder for {label_names.quoted(twin)}; "
+                "rename or merge one of them"
             )
         classes += [len(names)] * len(part.paths)
         names += part.labels

@@ -101,7 +101,7 @@ class Watch:
         """Look twice, answer what is complete, and return. Raises what `run` raises, and InputError where nothing
         can be answered."""
         if not self._is_able():
-            raise InputError(f"{NOTHING}; pass --labels a,b,c or teach one with `edge-nusa learn`")
+            raise InputError(f"{NOTHING}; pass --label NAME, or teach one with `edge-nusa learn`")
         ready, _ = self._look()
         self._growing |= ready
         time.sleep(self.settings.seconds)

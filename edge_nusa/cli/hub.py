@@ -10,6 +10,7 @@ import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption
+from edge_nusa.knowledge.labels import in_list, listed
 
 HubOption = Annotated[
     Optional[Path],
@@ -152,9 +153,9 @@ def _print_merge(done: dict[str, Any]) -> None:
         for note in row["notes"]:
             output.emit(f"passed over: {row['device'][:16]}: {note}")
     for entry in done.get("spellings", []):
-        output.emit(f"one label: {entry['label']}, also sent as {', '.join(entry['also'])}")
+        output.emit(f"one label: {in_list(entry['label'])}, also sent as {listed(entry['also'])}")
     for group in done.get("alike", []):
-        output.emit(f"perhaps one thing under two names: {', '.join(group)}")
+        output.emit(f"perhaps one thing under two names: {listed(group)}")
     updates = sum(row["updates"] for row in done["devices"])
     merged = (
         f"round {done['round']} from {updates} updates, {len(done.get('labels', []))} labels; publish it with "
@@ -230,7 +231,7 @@ def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOpt
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(found)
         return
-    output.emit(f"fleet {found['fleet'][:16]}, round {found['round']}, labels: {', '.join(found['labels']) or 'none'}")
+    output.emit(f"fleet {found['fleet'][:16]}, round {found['round']}, labels: {listed(found['labels']) or 'none'}")
     rows = [
         [
             row["device"][:16],

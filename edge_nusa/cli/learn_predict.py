@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from edge_nusa.cli import output
-from edge_nusa.cli.options import BundleOption, FormatOption, MemoryOption, QuietOption, StateOption, ThreadsOption
+from edge_nusa.cli.options import (
+    BundleOption,
+    FormatOption,
+    LabelsOption,
+    MemoryOption,
+    OfferedOption,
+    QuietOption,
+    StateOption,
+    ThreadsOption,
+)
 from edge_nusa.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +48,9 @@ def learn(
     dataset: Annotated[
         Optional[Path],
         typer.Option(
-            "--dataset", help="Instead of both: a folder with a sub-folder for each label.", show_default=False
+            "--dataset",
+            help="Instead of both: a folder with a sub-folder for each label; %2F in its name is a slash.",
+            show_default=False,
         ),
     ] = None,
     bundle: BundleOption = None,
@@ -91,6 +102,7 @@ def learn(
 
 def _print_report(report: LearnReport) -> None:
     from edge_nusa.device.learning.judge import LITTLE_APART
+    from edge_nusa.knowledge.labels import listed, quoted
 
     rows = [
         [row.label, str(row.images), output.percent(row.accuracy_before), output.percent(row.accuracy_after)]
@@ -106,12 +118,12 @@ def _print_report(report: LearnReport) -> None:
     for row in report.labels:
         if row.told_apart_errors is not None and row.told_apart_errors < LITTLE_APART:
             output.emit(
-                f"{row.label!r} is hardly told apart from {row.closest!r}: more pictures, or is it one thing under two "
-                "names?"
+                f"{quoted(row.label)} is hardly told apart from {quoted(row.closest or '')}: more pictures, or is it "
+                "one thing under two names?"
             )
     few = [row.label for row in report.labels if row.images < 10]
     if few:
-        output.emit(f"more pictures would help: {', '.join(few)} (10 to 20 are a good number)")
+        output.emit(f"more pictures would help: {listed(few)} (10 to 20 are a good number)")
     done = "dry run, nothing was changed" if report.dry_run else f"generation {report.generation}"
     memory = f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB"
     output.emit(f"{done}; {report.seconds:.1f} s, {memory}, judged by {report.judged_by}")
@@ -121,10 +133,8 @@ def predict(
     images: Annotated[
         list[str], typer.Argument(help="Pictures, folders or patterns; `-` reads paths from stdin, one a line.")
     ],
-    labels: Annotated[
-        Optional[str],
-        typer.Option("--labels", help="Offer these labels too, taught or not: a,b,c.", show_default=False),
-    ] = None,
+    labels: LabelsOption = None,
+    label: OfferedOption = None,
     top: Annotated[
         Optional[int], typer.Option(min=1, help="Only so many labels a picture.", show_default=False)
     ] = None,
@@ -135,13 +145,13 @@ def predict(
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what pictures show: what was taught, and with --labels anything that has a name."""
+    """Say what pictures show: what was taught, and with --label or --labels anything that has a name."""
     from edge_nusa.device.asking.predict import Predictor
     from edge_nusa.device.workplace import Workplace
-    from edge_nusa.knowledge.labels import split_list
+    from edge_nusa.knowledge.labels import offered
     from edge_nusa.pictures import Quarantined, printable
 
-    others = split_list(labels) if labels is not None else []
+    others = offered(labels, label or [])
     predictor = Predictor(Workplace.opening(bundle, state, threads, memory_bytes(max_memory)), others)
     paths, set_aside = _paths(images)
     is_json, count = output.chosen(format) is output.Format.JSON, 0
@@ -153,9 +163,7 @@ def predict(
         if is_json:
             output.emit_json({**result, "image": printable(result["image"])})
         else:
-            best = ", ".join(
-                f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in result["labels"][: top or 3]
-            )
+            best = output.answers(result["labels"][: top or 3])
             output.emit(
                 f"{printable(result['image'])}: {best}" + (" (unlike anything taught)" if result["unknown"] else "")
             )

@@ -46,4 +46,16 @@ MemoryOption = Annotated[
         "--max-memory", envvar="EDGE_NUSA_MAX_MEMORY", help="Bound of memory, such as 512M or 1G.", show_default=False
     ),
 ]
+LabelsOption = Annotated[
+    Optional[str], typer.Option("--labels", help="Offer these labels too, taught or not: a,b,c.", show_default=False)
+]
+OfferedOption = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--label",
+        metavar="NAME",
+        help='Offer this label too, whatever is in it, such as "Paris, France"; may be repeated.',
+        show_default=False,
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]

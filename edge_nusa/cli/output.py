@@ -9,6 +9,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
+from edge_nusa.knowledge.labels import in_list
+
 
 class Format(StrEnum):
     """`--format`: `human` on a terminal, `json` elsewhere unless asked."""
@@ -76,6 +78,11 @@ def table(rows: list[list[str]], header: list[str]) -> str:
         for row in [header, *rows]
     ]
     return "\n".join(lines)
+
+
+def answers(labels: list[dict[str, Any]]) -> str:
+    """Labels of a prediction with their probabilities, as people read them."""
+    return ", ".join(f"{in_list(entry['label'])} {100 * entry['probability']:.1f} %" for entry in labels)
 
 
 def percent(value: float | None) -> str:

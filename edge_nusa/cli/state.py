@@ -9,6 +9,7 @@ import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, StateOption
+from edge_nusa.knowledge.labels import listed, quoted
 
 
 def labels(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
@@ -40,7 +41,7 @@ def forget(
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"generation": number, "forgotten": name})
     else:
-        output.emit(f"forgot {name}; generation {number} (`edge-nusa undo` brings it back)")
+        output.emit(f"forgot {quoted(name)}; generation {number} (`edge-nusa undo` brings it back)")
 
 
 def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
@@ -63,7 +64,7 @@ def history(bundle: BundleOption = None, state: StateOption = None, format: Form
         output.emit_json({"generations": [row.to_json() for row in rows]})
         return
     lines = [
-        ["*" if row.current else "", str(row.generation), row.operation, row.created, ", ".join(row.labels)]
+        ["*" if row.current else "", str(row.generation), row.operation, row.created, listed(row.labels)]
         for row in rows
     ]
     output.emit(

@@ -11,6 +11,7 @@ import typer
 from edge_nusa.cli import output
 from edge_nusa.cli.learn_predict import memory_bytes
 from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
+from edge_nusa.knowledge.labels import in_list, listed
 
 
 class Payload(StrEnum):
@@ -142,18 +143,18 @@ def _pushed(done: dict[str, Any]) -> str:
         return "nothing new to push" + (
             f"; put again what may be missing: {_words(done['sent'])}" if done["sent"] else ""
         )
-    gained = ", ".join([*done["labels"], *(f"{key} forgotten" for key in done["forgets"])])
+    gained = ", ".join([*map(in_list, done["labels"]), *(f"{in_list(key)} forgotten" for key in done["forgets"])])
     return f"pushed update {done['update']}: {gained}; {done['pictures']} pictures, {done['bytes']} bytes"
 
 
 def _pulled(done: dict[str, Any]) -> str:
     if done["generation"] is None:
         return f"round {done['round']} is known already"
-    gone = f"; forgotten: {', '.join(done['forgotten'])}" if done["forgotten"] else ""
+    gone = f"; forgotten: {listed(done['forgotten'])}" if done["forgotten"] else ""
     kept = f"{done['retention']['vocabulary_agreement']:.1f} % of the vocabulary means what it meant"
     return (
         f"took round {done['round']} as generation {done['generation']}; new: "
-        f"{', '.join(done['new']) or 'no label'}{gone}; {kept} (judged by {done['judged_by']})"
+        f"{listed(done['new']) or 'no label'}{gone}; {kept} (judged by {done['judged_by']})"
     )
 
 

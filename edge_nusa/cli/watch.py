@@ -8,7 +8,16 @@ from typing import Annotated, Any, Optional
 import typer
 
 from edge_nusa.cli import output
-from edge_nusa.cli.options import BundleOption, FormatOption, MemoryOption, QuietOption, StateOption, ThreadsOption
+from edge_nusa.cli.options import (
+    BundleOption,
+    FormatOption,
+    LabelsOption,
+    MemoryOption,
+    OfferedOption,
+    QuietOption,
+    StateOption,
+    ThreadsOption,
+)
 from edge_nusa.errors import UsageError
 
 
@@ -22,10 +31,8 @@ def watch(
     ] = None,
     every: Annotated[float, typer.Option(min=0.05, max=86400, help="Seconds between two looks.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Answer what is there and end.")] = False,
-    labels: Annotated[
-        Optional[str],
-        typer.Option("--labels", help="Offer these labels too, taught or not: a,b,c.", show_default=False),
-    ] = None,
+    labels: LabelsOption = None,
+    label: OfferedOption = None,
     top: Annotated[
         Optional[int], typer.Option(min=1, help="Only so many labels a picture.", show_default=False)
     ] = None,
@@ -70,7 +77,7 @@ def watch(
     from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.line_file import LineFile
-    from edge_nusa.knowledge.labels import split_list
+    from edge_nusa.knowledge.labels import offered
 
     if keep is not None and keep.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
@@ -78,7 +85,7 @@ def watch(
         )
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
     settings = watching.WatchSettings(
-        folder=folder, others=split_list(labels) if labels is not None else [], top=top, seconds=every, deletes=delete
+        folder=folder, others=offered(labels, label or []), top=top, seconds=every, deletes=delete
     )
     uncertain = (
         UncertainFolder(KeepSettings(keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below))
@@ -107,7 +114,7 @@ class _Printed:
         elif "reason" in line:
             output.emit(f"{line['image']}: set aside: {line['reason']}")
         else:
-            best = ", ".join(f"{entry['label']} {100 * entry['probability']:.1f} %" for entry in line["labels"][:3])
+            best = output.answers(line["labels"][:3])
             output.emit(
                 f"{line['image']}: {best}"
                 + (" (unlike anything taught)" if line["unknown"] else "")

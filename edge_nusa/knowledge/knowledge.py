@@ -95,8 +95,10 @@ class Knowledge:
         for index, label in enumerate(self.labels):
             if label_names.key(label.name) == wanted:
                 return index
-        known = ", ".join(self.names[:10]) or "nothing yet"
-        raise InputError(f"the label {name!r} was never taught; known: {known}")
+        known = label_names.listed(self.names[:10]) or "nothing yet"
+        raise InputError(
+            f"the label {label_names.quoted(label_names.normalise(name))} was never taught; known: {known}"
+        )
 
     def merged(self, bundle: Bundle, towers: tuple[Tower, ...] = ("image", "text")) -> dict[str, np.ndarray]:
         """W_now (out, in) float32 of every matrix of `towers` that differs from W_0; formed on copies, checked

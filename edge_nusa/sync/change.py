@@ -176,7 +176,7 @@ def _is_left(name: str, count: int, sums: np.ndarray) -> bool:
         return True
     if count < 0 or sums.any():
         raise DamagedError(
-            f"the label {name!r}: expected at least one picture left or nothing of it, found {count}; the change takes "
-            "back what was never given"
+            f"the label {label_names.quoted(name)}: expected at least one picture left or nothing of it, found "
+            f"{count}; the change takes back what was never given"
         )
     return False

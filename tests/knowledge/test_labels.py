@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import unicodedata
 
 import pytest
+from awkward_labels import AWKWARD
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_nusa.errors import InputError
-from edge_nusa.knowledge.labels import MAX_CHARACTERS, key, normalise, split_list
+from edge_nusa.knowledge.labels import MAX_CHARACTERS, key, listed, normalise, of_folder, offered, quoted, split_list
 
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 
-@pytest.mark.parametrize(
-    "label",
-    [
-        "",
-        " ",
-        "\t\n",
-        "\u00a0",
-        "../../x",
-        "a/b",
-        "a\\b",
-        ".",
-        "..",
-        " .. ",
-        "a\0b",
-        "\x1b[31mred",
-        "a\x1cb",
-        "a\x7f",
-        "a\x85b",
-    ],
-)
-def test_a_label_without_a_name_or_with_controls_or_paths_is_refused(label: str) -> None:
+@pytest.mark.parametrize("label", ["", " ", "\t\n", "\u00a0", "a\0b", "\x1b[31mred", "a\x1cb", "a\x7f", "a\x85b"])
+def test_a_label_without_a_name_or_with_controls_is_refused(label: str) -> None:
     with pytest.raises(InputError, match="label '.*': expected .*, found .*; choose another name"):
         normalise(label)
 
@@ -50,7 +33,13 @@ def test_bidirectional_invisible_private_and_unassigned_characters_are_refused(c
 @pytest.mark.parametrize(
     "label",
     [
+        *AWKWARD,
         "CON",
+        "../../x",
+        ".",
+        "..",
+        "-x",
+        "--help",
         "<script>alert(1)<",
         "=cmd()",
         "a" * MAX_CHARACTERS,
@@ -125,6 +114,38 @@ def test_an_empty_list_or_entry_is_refused(text: str) -> None:
         split_list(text)
 
 
+def test_labels_of_a_list_and_single_ones_are_offered_together_each_once() -> None:
+    assert offered(" cat,dog", ["Paris, France", "CAT", "30 km/h"]) == ["cat", "dog", "Paris, France", "30 km/h"]
+    assert offered(None, ["Paris, France"]) == ["Paris, France"]
+    assert offered(None, []) == []
+    with pytest.raises(InputError, match="expected a name, found nothing"):
+        offered("cat", [" "])
+
+
+def test_a_folders_name_gives_its_label_with_a_slash_for_percent_2f_and_no_other_escape() -> None:
+    assert of_folder("30_km%2Fh") == of_folder("30 km%2fh") == "30 km/h"
+    assert of_folder("AC%2FDC%2FAC") == "AC/DC/AC"
+    assert of_folder("100%") == "100%"
+    assert of_folder("%41") == "%41"
+    assert of_folder("%252F") == "%252F"
+
+
+def test_labels_in_a_list_for_people_are_quoted_as_in_csv_where_they_would_read_as_several() -> None:
+    assert (
+        listed(["cat", "Paris, France", '5" disk', "it's", "30 km/h"])
+        == """cat, "Paris, France", "5"" disk", it's, 30 km/h"""
+    )
+    assert next(csv.reader([listed(AWKWARD)], skipinitialspace=True)) == list(AWKWARD)
+
+
+def test_a_label_in_a_sentence_stands_in_quotes_that_it_does_not_hold() -> None:
+    assert quoted("cat") == "'cat'"
+    assert quoted("it's") == '"it\'s"'
+    assert quoted("a\\b") == "'a\\b'"
+    assert quoted('"quoted"') == "'\"quoted\"'"
+    assert quoted("""it's "x\"""") == """'it's "x"'"""
+
+
 @given(st.text(max_size=130) | st.text(alphabet="a\u0301e/ .\u0327\t\u1f82\u3164", max_size=130))
 def test_normalising_is_idempotent_and_leaves_no_control_character(text: str) -> None:
     try:
@@ -135,5 +156,4 @@ def test_normalising_is_idempotent_and_leaves_no_control_character(text: str) ->
     assert normalise(label) == label
     assert 1 <= len(label) <= MAX_CHARACTERS
     assert not any(unicodedata.category(character).startswith("C") for character in label)
-    assert not set(label) & set("/\\")
     assert key(label) == key(text)

@@ -173,7 +173,7 @@ def test_it_waits_for_the_first_lesson_and_takes_up_what_is_learned(taught: Path
 def test_without_anything_learned_once_says_what_to_do(camera: Path, tmp_path: Path) -> None:
     done = run_cli("watch", camera, "--once", "--state", tmp_path / "empty")
     assert done.returncode == 1
-    assert "pass --labels a,b,c or teach one" in done.stderr
+    assert "pass --label NAME, or teach one" in done.stderr
 
 
 def test_hostile_entries_are_said_once_and_end_nothing(taught: Path, camera: Path, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ class Hub:
             short = sorted(key for key, pictures in after.items() if pictures < 0 and key in one.pictures)
             if short:
                 mail.refused[one.statement.place.sequence] = (
-                    f"it takes back more pictures of {short[0]!r} than the device gave"
+                    f"it takes back more pictures of {label_names.quoted(short[0])} than the device gave"
                 )
             else:
                 total, kept = after, [*kept, one]

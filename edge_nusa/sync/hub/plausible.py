@@ -17,6 +17,7 @@ import numpy as np
 from edge_nusa.errors import DamagedError
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.labels import quoted
 from edge_nusa.sync.change import Change
 
 BIAS = int(UNIT)
@@ -48,12 +49,12 @@ def check(change: Change) -> None:
     for key, label in change.labels.items():
         if label.sums[-1] != BIAS * label.pictures:
             raise DamagedError(
-                f"the label {key!r}: expected sums of {label.pictures} pictures, found those of another number; "
+                f"the label {quoted(key)}: expected sums of {label.pictures} pictures, found those of another number; "
                 f"{_NO_PICTURES}"
             )
         if float(np.square(label.sums.astype(np.float64)).sum()) > most * label.pictures**2:
             raise DamagedError(
-                f"the label {key!r}: expected features of a mean square of 1, found larger ones; {_NO_PICTURES}"
+                f"the label {quoted(key)}: expected features of a mean square of 1, found larger ones; {_NO_PICTURES}"
             )
         total += label.sums
     if not np.array_equal(change.gram[-1], BIAS * total):
