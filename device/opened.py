@@ -41,4 +41,4 @@ class Opened:
     ) -> Self:
         """The same, with the bundle's files verified beside what the caller goes on to do (`Bundle.opening`)."""
         opened = Bundle.opening(bundle or embedded_bundle())
-        return cls(opened, State(state or default_state(), opened.manifest.basis_hash), threads, max_memory_bytes)
+        return cls(opened, State(state or default_state(), opened.manifest.identity), threads, max_memory_bytes)

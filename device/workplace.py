@@ -47,7 +47,7 @@ class Status:
     """Numbers that a fleet's monitoring wants."""
 
     bundle: str
-    basis_hash: str
+    identity: str
     generation: int
     labels: int
     tasks: int
@@ -126,7 +126,7 @@ class Workplace(Opened):
         generation = self.state.current()
         return Status(
             bundle=self.bundle.manifest.model,
-            basis_hash=self.bundle.manifest.basis_hash,
+            identity=self.bundle.manifest.identity.sha256,
             generation=number,
             labels=len(knowledge.labels),
             tasks=knowledge.tasks,

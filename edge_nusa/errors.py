@@ -47,6 +47,10 @@ class DamagedError(EdgeNusaError):
     exit_code = 4
 
 
+class OtherFormatError(DamagedError):
+    """A file of a state is whole, but in a format that this version does not read."""
+
+
 class ResourceError(EdgeNusaError):
     """The work does not fit into the memory budget or the disk."""
 

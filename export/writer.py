@@ -17,7 +17,7 @@ from edge_nusa.export.source import Source, checkpoint_tensors
 from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256
 from edge_nusa.model import manifest as manifests
-from edge_nusa.model.bundle import EMBEDDED_POOL, EMBEDDED_RANK, Bundle, basis_hash
+from edge_nusa.model.bundle import EMBEDDED_POOL, EMBEDDED_RANK, Bundle
 from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.text_encoder import TextEncoder
 
@@ -178,7 +178,6 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
         method=settings_of_method,
         logit_scale=scale,
         precision=precision,
-        basis_hash="",
         files={},
         measured={},
     )
@@ -234,5 +233,5 @@ def _finish(folder: Path, manifest: manifests.Manifest, origin: str) -> None:
     (folder / "README.md").write_text(model_card.model_card(manifest, origin), encoding="utf-8")
     files = [path for path in sorted(folder.iterdir()) if path.name != "manifest.json"]
     records = {path.name: FileRecord(file_sha256(path), path.stat().st_size) for path in files}
-    full = replace(manifest, files=records, basis_hash=basis_hash(records))
+    full = replace(manifest, files=records)
     (folder / "manifest.json").write_bytes(manifests.encode(full))

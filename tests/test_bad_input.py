@@ -11,6 +11,7 @@ import struct
 import subprocess
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from PIL import Image
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
 from edge_nusa.files import tensor_file
-from edge_nusa.model.bundle import embedded_bundle
+from edge_nusa.files.identity import Identity
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.state.state import State
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
@@ -245,7 +247,9 @@ def test_one_flipped_bit_in_a_file_of_the_bundle_is_found(name: str, taught: Pat
 
 
 def test_a_state_of_another_bundle_is_refused(taught: Path, tmp_path: Path) -> None:
-    other = State(tmp_path / "other", "0" * 64)
+    other = State(
+        tmp_path / "other", replace(Bundle.open(embedded_bundle()).manifest.identity, precision="int8", graphs="0" * 64)
+    )
     with other.writer():
         other.commit(
             {
@@ -256,12 +260,14 @@ def test_a_state_of_another_bundle_is_refused(taught: Path, tmp_path: Path) -> N
             "learn",
         )
     for words in (("labels",), ("status",), ("forget", "gravel")):
-        refused(other.folder, 4, *words, says="this state belongs to another bundle")
+        refused(
+            other.folder, 4, *words, says="the same weights at another precision: int8, not fp16; pass the --bundle"
+        )
 
 
 def test_nan_in_a_core_is_refused_however_right_the_hashes_are(taught: Path) -> None:
     files = {p.name: p.read_bytes() for p in (taught / "generations" / "000001").iterdir()}
-    basis = json.loads(files.pop("manifest.json"))["basis_hash"]
+    basis = Identity.from_record(json.loads(files.pop("manifest.json"))["identity"])
     cores = tensor_file.decode(files["core.safetensors"], "core.safetensors")
     name = sorted(cores)[0]
     cores[name] = cores[name].copy()

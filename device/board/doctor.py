@@ -181,7 +181,7 @@ def _bundle(folder: Path) -> tuple[Bundle | None, Finding]:
 
 
 def _state(folder: Path, bundle: Bundle | None) -> Iterator[Finding]:
-    state = StateReader(folder, bundle.manifest.basis_hash if bundle else "")
+    state = StateReader(folder, bundle.manifest.identity if bundle else None)
     try:
         sound, bad = state.history(), state.damaged()
         yield _history(len(sound), bad)

@@ -28,6 +28,7 @@ from edge_nusa.knowledge.recipes import RECIPES, Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.null_space import merge
 from edge_nusa.model.parameters import Tower
+from edge_nusa.state.generation import other_format
 from edge_nusa.state.reader import StateReader
 
 FORMAT_VERSION = 3
@@ -191,9 +192,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     try:
         content = json.loads(files["labels.json"])
         if content["format_version"] != FORMAT_VERSION:
-            raise DamagedError(
-                f"labels.json: expected format {FORMAT_VERSION}, found {content['format_version']!r}; update edge-nusa"
-            )
+            raise other_format("labels.json", FORMAT_VERSION, content["format_version"])
         recipe = RECIPES[content["recipe"]]
         found = tuple(
             Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"]))

@@ -191,8 +191,3 @@ def verify_file(folder: Path, name: str, record: FileRecord) -> None:
         raise DamagedError(
             f"{path}: expected SHA-256 {record.sha256[:16]}..., found {found[:16]}...; copy the bundle again"
         )
-
-
-def basis_hash(files: dict[str, FileRecord]) -> str:
-    """What a state is bound to: the basis and the weights that it was learned over."""
-    return sha256_hex(f"{files['basis.safetensors'].sha256}:{files['weights.safetensors'].sha256}".encode())

@@ -9,10 +9,11 @@ from typing import Any
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files.file_record import FileRecord, sha256_hex
+from edge_nusa.files.identity import Identity, digest
 from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.preprocessing import Preprocessing
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,22 @@ class Manifest:
     method: Method
     logit_scale: float
     precision: str
-    basis_hash: str
     files: Mapping[str, FileRecord]
     measured: dict[str, Any]
+
+    @property
+    def identity(self) -> Identity:
+        """What anything learned with this bundle depends on."""
+        graphs = {name: record.sha256 for name, record in self.files.items() if name.endswith(".onnx")}
+        return Identity(
+            model=self.model,
+            precision=self.precision,
+            weights=self.files["weights.safetensors"].sha256,
+            basis=self.files["basis.safetensors"].sha256,
+            graphs=digest(graphs),
+            text=digest([self.files["tokenizer.json"].sha256, list(self.templates)]),
+            preprocessing=digest(self.preprocessing.to_dict()),
+        )
 
 
 def checksum(content: Mapping[str, Any]) -> str:
@@ -59,8 +73,9 @@ def checksum(content: Mapping[str, Any]) -> str:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """The manifest as indented JSON with format version and checksum."""
+    """The manifest as indented JSON with format version, identity and checksum."""
     content = {**asdict(manifest), "format_version": FORMAT_VERSION, "preprocessing": manifest.preprocessing.to_dict()}
+    content["identity"] = manifest.identity.sha256
     content["templates"] = list(manifest.templates)
     content = json.loads(json.dumps(content))
     return json.dumps({**content, "checksum": checksum(content)}, indent=1, sort_keys=True).encode() + b"\n"
@@ -83,11 +98,19 @@ def decode(data: bytes, where: str) -> Manifest:
             f"{where}: its checksum does not fit its content, so it was changed or damaged; copy the bundle again"
         )
     try:
-        return _from_content(content, where)
+        manifest = _from_content(content, where)
+        identity = manifest.identity.sha256
+        is_own = content["identity"] == identity
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(
             f"{where}: a field is missing or of the wrong kind ({error}); export the bundle again"
         ) from error
+    if not is_own:
+        raise DamagedError(
+            f"{where}: expected the identity {identity[:16]}... of its files, found "
+            f"{str(content['identity'])[:16]}...; export the bundle again"
+        )
+    return manifest
 
 
 def _from_content(content: dict[str, Any], where: str) -> Manifest:
@@ -108,7 +131,6 @@ def _from_content(content: dict[str, Any], where: str) -> Manifest:
         ),
         logit_scale=float(content["logit_scale"]),
         precision=str(content["precision"]),
-        basis_hash=str(content["basis_hash"]),
         files={
             str(name): FileRecord(str(entry["sha256"]), int(entry["bytes"])) for name, entry in content["files"].items()
         },

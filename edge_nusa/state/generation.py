@@ -2,7 +2,8 @@
 
 manifest.json: canonical JSON (sorted keys, no spaces, one line) of format_version, generation, parent, operation,
 created,
-basis_hash, files {name: {sha256, bytes}} and sha256, which is the SHA-256 of the same line without that entry.
+identity (of the bundle: `edge_nusa.files.identity`), files {name: {sha256, bytes}} and sha256, which is the SHA-256 of
+the same line without that entry.
 CURRENT: canonical JSON of format_version, generation and sha256, the SHA-256 of that generation's manifest.json.
 Neither holds an absolute path or a host name.
 """
@@ -16,11 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.errors import DamagedError, InputError, OtherFormatError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import FileRecord, sha256_hex
+from edge_nusa.files.identity import Identity
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
 _MANIFEST_LIMIT_BYTES = 1 << 20
@@ -33,12 +35,24 @@ def damaged(where: Path, expected: str, found: str) -> DamagedError:
     return DamagedError(f"{where}: expected {expected}, found {found}; {_NEXT_STEP}")
 
 
+def other_format(where: Path | str, expected: int, found: object) -> OtherFormatError:
+    """The error for a file of the state that another version of edge-nusa wrote, which is whole and stays as it is."""
+    if type(found) is int and found < expected:
+        told = (
+            "an earlier edge-nusa wrote it and this one cannot go on with it; teach again into another --state, or use "
+            "the edge-nusa that wrote it"
+        )
+    else:
+        told = "a later edge-nusa wrote it; use that one, or another --state"
+    return OtherFormatError(f"{where}: expected a state of format {expected}, found {found!r}: {told}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Generation:
     """One committed state.
 
     number: from 1 up, the only order there is; parent: the number it was made from, 0 for the empty state;
-    created: ISO 8601 UTC, for people only; basis_hash: of the bundle it belongs to.
+    created: ISO 8601 UTC, for people only; identity: of the bundle it belongs to.
     """
 
     number: int
@@ -46,7 +60,7 @@ class Generation:
     parent: int
     operation: str
     created: str
-    basis_hash: str
+    identity: Identity
     files: Mapping[str, FileRecord]
 
     def read(self, name: str) -> bytes:
@@ -77,7 +91,7 @@ class Generation:
             "parent": self.parent,
             "operation": self.operation,
             "created": self.created,
-            "basis_hash": self.basis_hash,
+            "identity": asdict(self.identity),
             "files": {name: asdict(file) for name, file in self.files.items()},
         }
         return _canonical({**record, "sha256": sha256_hex(_canonical(record))})
@@ -96,11 +110,14 @@ class Pointer:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: Path) -> Pointer:
-        """Checked reading of CURRENT. Raises DamagedError naming `where`."""
+        """Checked reading of CURRENT. Raises DamagedError naming `where`, OtherFormatError."""
         record = _parse(data, where)
+        version = record.get("format_version")
+        if type(version) is int and version != FORMAT_VERSION:
+            raise other_format(where, FORMAT_VERSION, version)
         pointer = cls(record.get("generation", -1), record.get("sha256", ""))
         if type(pointer.generation) is not int or pointer.generation < 0 or pointer.to_bytes() != data:
-            raise damaged(where, "a pointer in format_version 1", repr(data[:160]))
+            raise damaged(where, f"a pointer in format_version {FORMAT_VERSION}", repr(data[:160]))
         if pointer.generation == 0 and pointer != EMPTY_POINTER:
             raise damaged(where, f"SHA-256 {EMPTY_POINTER.sha256} for generation 0", str(pointer.sha256))
         return pointer
@@ -129,7 +146,7 @@ def describe(files: Mapping[str, bytes]) -> dict[str, FileRecord]:
 
 
 def load_generation(folder: Path) -> Generation:
-    """Reads and checks a generation's manifest, not its files. Raises DamagedError."""
+    """Reads and checks a generation's manifest, not its files. Raises DamagedError, OtherFormatError."""
     where = folder / MANIFEST_NAME
     data = _read(where, _MANIFEST_LIMIT_BYTES)
     record = _parse(data, where)
@@ -137,10 +154,7 @@ def load_generation(folder: Path) -> Generation:
     if seal != sha256_hex(_canonical(record)):
         raise damaged(where, f"content with the SHA-256 {seal}", "other content")
     if record.get("format_version") != FORMAT_VERSION:
-        found = record.get("format_version")
-        raise DamagedError(
-            f"{where}: expected format_version {FORMAT_VERSION}, found {found}; use the edge-nusa that wrote it"
-        )
+        raise other_format(where, FORMAT_VERSION, record.get("format_version"))
     generation = _from_record(folder, record, where)
     if generation.manifest() != data or not 0 <= generation.parent < generation.number:
         raise damaged(where, "a canonical manifest with its parent before it", "another form")
@@ -157,7 +171,7 @@ def _from_record(folder: Path, record: dict[str, Any], where: Path) -> Generatio
             parent=int(record["parent"]),
             operation=record["operation"],
             created=record["created"],
-            basis_hash=record["basis_hash"],
+            identity=Identity.from_record(record["identity"]),
             files={name: FileRecord(entry["sha256"], int(entry["bytes"])) for name, entry in record["files"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

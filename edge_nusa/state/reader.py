@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from edge_nusa.errors import DamagedError, ResourceError
+from edge_nusa.errors import DamagedError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
+from edge_nusa.files.identity import Identity, mismatch
 from edge_nusa.state.generation import (
     MANIFEST_NAME,
     Generation,
@@ -26,11 +27,11 @@ _Answer = TypeVar("_Answer")
 
 
 class StateReader:
-    """The generations in `folder`, all made with the bundle whose basis has the hash `basis_hash`."""
+    """The generations in `folder`, all made with a bundle of this identity (None: whichever it is)."""
 
-    def __init__(self, folder: Path, basis_hash: str) -> None:
+    def __init__(self, folder: Path, identity: Identity | None) -> None:
         self.folder = Path(folder)
-        self.basis_hash = basis_hash
+        self.identity = identity
         self._generations = self.folder / "generations"
         self._pointer_path = self.folder / "CURRENT"
 
@@ -48,8 +49,8 @@ class StateReader:
         return [generation for number in self._numbers() if (generation := self._readable(number))]
 
     def damaged(self) -> list[str]:
-        """The folder names of the generations that cannot be read."""
-        bad = [number for number in self._numbers() if self._readable(number) is None]
+        """The folder names of the damaged generations."""
+        bad = [number for number in self._numbers() if self._is_damaged(number)]
         still_there = set(self._numbers())
         return [folder_name(number) for number in bad if number in still_there]
 
@@ -60,7 +61,7 @@ class StateReader:
                 generation = self._load(before)
                 if generation is None:
                     return None
-                self._check_basis(generation)
+                self._check_identity(generation)
                 return read(generation)
             except DamagedError:
                 # A generation is pruned only when the pointer has left it: an unchanged pointer means real damage.
@@ -83,11 +84,12 @@ class StateReader:
             raise damaged(generation.folder / MANIFEST_NAME, f"SHA-256 {pointer.sha256}", pointer_to(generation).sha256)
         return generation
 
-    def _check_basis(self, generation: Generation) -> None:
-        if generation.basis_hash != self.basis_hash:
-            found = f"expected basis {self.basis_hash}, found {generation.basis_hash} in {generation.folder}"
+    def _check_identity(self, generation: Generation) -> None:
+        if self.identity is not None and generation.identity != self.identity:
+            found = mismatch(self.identity, generation.identity)
             raise DamagedError(
-                f"this state belongs to another bundle: {found}; pass the --bundle it was made with or another --state"
+                f"this state belongs to another bundle: {generation.folder}: {found}; pass the --bundle it was made "
+                "with, or another --state"
             )
 
     def _pointer_bytes(self) -> bytes | None:
@@ -97,6 +99,16 @@ class StateReader:
             return None
         except OSError as error:
             raise durable.storage_error(error, f"read {self._pointer_path}") from error
+
+    def _is_damaged(self, number: int) -> bool:
+        """Not so for a generation of another format, which is whole."""
+        try:
+            load_generation(self._generations / folder_name(number)).verify()
+        except OtherFormatError:
+            return False
+        except DamagedError:
+            return True
+        return False
 
     def _numbers(self) -> list[int]:
         try:

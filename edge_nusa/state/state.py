@@ -22,8 +22,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
+from edge_nusa.files.identity import Identity
 from edge_nusa.state.generation import (
     EMPTY_POINTER,
     FORMAT_VERSION,
@@ -46,8 +47,9 @@ _log = logging.getLogger(__name__)
 class State(StateReader):
     """A state that can also be written: take `writer()`, then `commit` or `undo`."""
 
-    def __init__(self, folder: Path, basis_hash: str) -> None:
-        super().__init__(folder, basis_hash)
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        super().__init__(folder, identity)
+        self.identity: Identity = identity
         self._writer_thread: int | None = None
 
     @contextmanager
@@ -88,7 +90,7 @@ class State(StateReader):
             parent=parent,
             operation=operation,
             created=created,
-            basis_hash=self.basis_hash,
+            identity=self.identity,
             files=records,
         )
         with durable.explained(f"commit generation {number}"):
@@ -100,7 +102,8 @@ class State(StateReader):
         """Goes back to the parent of the current generation; None is the empty state. Call it inside writer().
 
         Where the current generation is damaged, goes to the newest readable older one and logs a warning that says so.
-        Raises InputError (nothing to undo, or the parent is gone), DamagedError (another bundle), ResourceError.
+        Raises InputError (nothing to undo, or the parent is gone), DamagedError (another bundle),
+        OtherFormatError (another edge-nusa's state, which stays), ResourceError.
         """
         self._require_writer("undo")
         damage = None
@@ -111,10 +114,12 @@ class State(StateReader):
         except DamagedError as error:
             damage = error
             target = self._newest_readable()
+            if target is None and isinstance(error, OtherFormatError):
+                raise  # nothing is damaged: another edge-nusa reads it all
         else:
             target = self._parent(current)
         if target is not None:
-            self._check_basis(target)
+            self._check_identity(target)
         with durable.explained(f"undo in {self.folder}"):
             self._point_to(pointer_to(target) if target else EMPTY_POINTER)
         if damage is not None:

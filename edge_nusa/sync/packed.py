@@ -39,7 +39,7 @@ class Layout:
     what one update may add to its core."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.basis_hash = bundle.manifest.basis_hash
+        self.identity = bundle.manifest.identity
         self.features = feature_count(bundle)
         self.ranks = {
             name: bundle.manifest.method.pool_rank[tower] for tower in DEVICE.towers for name in bundle.matrices(tower)

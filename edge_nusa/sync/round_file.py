@@ -1,6 +1,6 @@
 """A round: what a fleet knows together, as the hub publishes it; packed numbers after one line of JSON.
 
-Line 1 is canonical JSON (format_version, fleet, number, basis_hash, recipe, tasks, answer, labels, spare, forgotten,
+Line 1 is canonical JSON (format_version, fleet, number, identity, recipe, tasks, answer, labels, spare, forgotten,
 received, and the SHA-256 of what follows); then come the packed numbers with float32 cores. A device trusts a round by
 the
 hub's TUF metadata, which holds the SHA-256 of the whole file.
@@ -17,6 +17,7 @@ import numpy as np
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.identity import Identity, mismatch
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
@@ -25,7 +26,7 @@ from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.packed import Layout
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LARGEST_LINE_BYTES = 8 << 20
 """Of the first line, which is parsed before anything of it can be checked; ten thousand labels have about one
 million."""
@@ -62,7 +63,7 @@ class Round:
 
     fleet: str
     number: int
-    basis_hash: str
+    identity: Identity
     knowledge: Knowledge
     forgotten: Mapping[str, int] = field(default_factory=dict)
     received: Mapping[str, Received] = field(default_factory=dict)
@@ -76,7 +77,7 @@ def nothing(fleet: str, layout: Layout) -> Round:
     return Round(
         fleet=fleet,
         number=0,
-        basis_hash=layout.basis_hash,
+        identity=layout.identity,
         knowledge=Knowledge(
             recipe=DEVICE,
             labels=(),
@@ -102,7 +103,7 @@ def encode(one: Round) -> bytes:
         "format_version": FORMAT_VERSION,
         "fleet": one.fleet,
         "number": one.number,
-        "basis_hash": one.basis_hash,
+        "identity": asdict(one.identity),
         "tasks": knowledge.tasks,
         "fusion": knowledge.fusion.ravel().tolist(),
         "labels": [asdict(label) for label in knowledge.labels],
@@ -142,12 +143,12 @@ def decode(data: bytes, layout: Layout, where: str) -> Round:
             )
         if (len(numbers), sha256_hex(numbers)) != (record["bytes"], record["sha256"]):
             raise DamagedError(f"{where}: expected {record['bytes']} bytes of numbers, found others; pull it again")
-        if record["basis_hash"] != layout.basis_hash:
-            found = (
-                f"expected a round over the basis {layout.basis_hash[:16]}..., found "
-                f"{str(record['basis_hash'])[:16]}..."
+        identity = Identity.from_record(record["identity"])
+        if identity != layout.identity:
+            raise DamagedError(
+                f"{where}: a round of another bundle: {mismatch(layout.identity, identity)}; use the bundle that the "
+                "fleet was made with"
             )
-            raise DamagedError(f"{where}: {found}; use the bundle that the fleet was made with")
         found_round = _round(record, numbers, layout, RoundMark(int(record["number"]), sha256_hex(data)), where)
     except DamagedError:
         raise
@@ -196,7 +197,7 @@ def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMa
     return Round(
         fleet=str(record["fleet"]),
         number=mark.number,
-        basis_hash=str(record["basis_hash"]),
+        identity=layout.identity,
         knowledge=knowledge,
         forgotten=forgotten,
         received=received,

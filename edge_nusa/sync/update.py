@@ -17,6 +17,7 @@ import numpy as np
 
 from edge_nusa.errors import DamagedError, EdgeNusaError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.identity import Identity
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Label, RoundMark
@@ -24,7 +25,7 @@ from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.packed import Layout, Precision
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PAYLOAD_TYPE = "application/vnd.edge-nusa.update+json"
 MOST_LABELS = 2000
 LARGEST_STATEMENT_BYTES = 1 << 20
@@ -32,12 +33,12 @@ LARGEST_STATEMENT_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where an update belongs: the fleet, the basis, the device's key, its number from 1 up, the round it is based
+    """Where an update belongs: the fleet, the bundle, the device's key, its number from 1 up, the round it is based
     on, and
     the rounds that this device refused."""
 
     fleet: str
-    basis_hash: str
+    identity: Identity
     device: str
     sequence: int
     round: RoundMark
@@ -101,7 +102,7 @@ def _statement(record: dict[str, Any]) -> Statement:
     return Statement(
         place=Place(
             fleet=str(place["fleet"]),
-            basis_hash=str(place["basis_hash"]),
+            identity=Identity.from_record(place["identity"]),
             device=str(place["device"]),
             sequence=_count(place["sequence"]),
             round=RoundMark(_count(place["round"]["number"]), str(place["round"]["sha256"])),

@@ -115,7 +115,7 @@ def _same_settings(settings: Settings, sources: Sources) -> None:
         name: getattr(settings, name)
         for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks", "naming")
     }
-    shared = {"basis": opened.manifest.basis_hash, "sets": sorted(sources.learned), **values}
+    shared = {"basis": opened.manifest.identity.sha256, "sets": sorted(sources.learned), **values}
     path = settings.out / "settings.json"
     if not path.exists():
         durable.replace_file(path, json.dumps(shared, sort_keys=True).encode())

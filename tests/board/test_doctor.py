@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hollow_bundles import hollow_bundle
+from identities import identity
 
 from edge_nusa.device.board import doctor, footprint, torch_check
 from edge_nusa.device.board import linux as board
@@ -83,7 +84,7 @@ def learn(state: State, number: int) -> None:
 
 def test_a_sound_board_has_nothing_but_ok(pi: Board) -> None:
     bundle = hollow_bundle(pi.bundle)
-    learn(State(pi.state, bundle.manifest.basis_hash), 1)
+    learn(State(pi.state, bundle.manifest.identity), 1)
     found = pi.examined()
     assert {finding.status for finding in found.values()} == {"ok"}
     assert found["processor"].found == "Raspberry Pi 5 Model B Rev 1.0"
@@ -260,7 +261,7 @@ def test_a_missing_bundle_and_a_changed_file_are_errors(pi: Board) -> None:
 
 
 def test_a_damaged_current_generation_is_an_error_and_an_older_one_a_warning(pi: Board) -> None:
-    state = State(pi.state, hollow_bundle(pi.bundle).manifest.basis_hash)
+    state = State(pi.state, hollow_bundle(pi.bundle).manifest.identity)
     for number in (1, 2, 3):
         learn(state, number)
     (pi.state / "generations/000002/labels.json").write_bytes(b"9")
@@ -274,7 +275,7 @@ def test_a_damaged_current_generation_is_an_error_and_an_older_one_a_warning(pi:
 
 def test_the_state_of_another_bundle_is_an_error(pi: Board) -> None:
     hollow_bundle(pi.bundle)
-    learn(State(pi.state, "f" * 64), 1)
+    learn(State(pi.state, identity()), 1)
     found = pi.examined()["state's current generation"]
     assert found.status == "error"
     assert "belongs to another bundle" in found.found

@@ -60,7 +60,7 @@ class Member:
 
     def __init__(self, folder: Path, hub: Hub, name: str) -> None:
         self.name = name
-        self.workplace = Workplace(bundle(), State(folder / name, bundle().manifest.basis_hash), threads=1)
+        self.workplace = Workplace(bundle(), State(folder / name, bundle().manifest.identity), threads=1)
         made = fleets.join(self.workplace, hub.settings.store, hub.folder / "root.json")
         hub.enrolled.add(Path(made["public_key"]).read_bytes(), name, name)
         self.key = made["device"]

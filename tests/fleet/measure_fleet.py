@@ -64,13 +64,13 @@ def base32() -> Layout:
     """The sizes of ViT-B/32 as `edge-nusa export` makes it: 2 x 768 + 256 taps and a bias, 16 text matrices with R =
     256."""
     layout = object.__new__(Layout)
-    layout.basis_hash, layout.features = "b" * 64, 2 * 768 + 256 + 1
+    layout.identity, layout.features = bundle().manifest.identity, 2 * 768 + 256 + 1
     layout.ranks = {f"text.{block}.{projection}": 256 for block in range(8, 12) for projection in "qkvo"}
     return layout
 
 
 def sizes() -> None:
-    place = Place(fleet="f" * 32, basis_hash="b" * 64, device="d" * 64, sequence=1, round=RoundMark(1, "a" * 64))
+    place = Place(fleet="f" * 32, identity="b" * 64, device="d" * 64, sequence=1, round=RoundMark(1, "a" * 64))
     print("model | pictures | cores | update bytes | of which head | seconds to make, to read")
     for name, layout in (("micro", Layout(bundle())), ("ViT-B/32", base32())):
         for count in (8, 16, 64):
@@ -105,7 +105,7 @@ def sizes() -> None:
 
 
 def payload(folder: str, pictures: str | None = None) -> None:
-    state = State(Path(folder), bundle().manifest.basis_hash)
+    state = State(Path(folder), bundle().manifest.identity)
     knowledge = load(bundle(), state, DEVICE)[1]
     exact, _ = uptake.with_anchors(bundle(), knowledge, 1)
     layout = Layout(bundle())
@@ -159,7 +159,7 @@ def filled(folder: Path, devices: int) -> Hub:
         )  # `add` looks at all the others first, each time
         place = Place(
             fleet=hub.settings.fleet,
-            basis_hash=hub.settings.basis_hash,
+            identity=hub.settings.identity,
             device=signer.public_key.keyid,
             sequence=1,
             round=RoundMark(),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from identities import identity
 
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge import labels as label_names
@@ -18,13 +19,13 @@ from edge_nusa.sync.packed import Layout
 from edge_nusa.sync.round_file import Round
 
 FEATURES, RANK = 40, 3
-FLEET, BASIS = "f" * 32, "b" * 64
+FLEET, BASIS = "f" * 32, identity()
 
 
 def small_layout() -> Layout:
     """The sizes of a model with 40 features and two adapted matrices of rank 3."""
     layout = object.__new__(Layout)
-    layout.basis_hash, layout.features = BASIS, FEATURES
+    layout.identity, layout.features = BASIS, FEATURES
     layout.ranks = {"text.0.q": RANK, "text.0.v": RANK}
     layout.largest_cores = dict.fromkeys(layout.ranks, 10.0)
     return layout

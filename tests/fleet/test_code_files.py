@@ -62,7 +62,7 @@ def as_update(data: bytes) -> None:
     """Numbers that a device signed."""
     gained = difference(taught(first().knowledge, "cat", pictures(1, 3)), first().knowledge, set())
     statement, _ = update.encode(
-        gained, Place(fleet=FLEET, basis_hash=BASIS, device="d" * 64, sequence=1, round=RoundMark()), "float16"
+        gained, Place(fleet=FLEET, identity=BASIS, device="d" * 64, sequence=1, round=RoundMark()), "float16"
     )
     update.decode(replace(statement, sha256=sha256_hex(data), size=len(data)), data, small_layout(), "here")
 

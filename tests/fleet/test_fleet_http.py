@@ -80,7 +80,7 @@ def place(
 def device(served: tuple[Wicked, Path, Path], place: str, name: str) -> Workplace:
     """A device of the fleet whose store is at this place."""
     workplace = Workplace(
-        bundle(), State(served[2] / "devices" / name.replace("/", "-"), bundle().manifest.basis_hash), threads=1
+        bundle(), State(served[2] / "devices" / name.replace("/", "-"), bundle().manifest.identity), threads=1
     )
     fleets.join(workplace, place, served[1])
     return workplace

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from identities import identity
 from small_fleets import BASIS, FEATURES, FLEET, RANK, facts, first, pictures, small_layout, taught
 
 from edge_nusa.errors import DamagedError, ResourceError
@@ -26,7 +28,7 @@ from edge_nusa.sync.update import Place, Statement
 
 LAYOUT = small_layout()
 PLACE = Place(
-    fleet=FLEET, basis_hash=BASIS, device="d" * 64, sequence=7, round=RoundMark(3, "a" * 64), refused_rounds=("e" * 64,)
+    fleet=FLEET, identity=BASIS, device="d" * 64, sequence=7, round=RoundMark(3, "a" * 64), refused_rounds=("e" * 64,)
 )
 
 
@@ -116,21 +118,20 @@ def test_an_update_comes_back_exactly_but_for_the_precision_of_its_cores(precisi
 
 def test_a_statement_reads_the_same_for_ever() -> None:
     statement = update.encode(gained(), PLACE, "float16")[0]
+    bundle = json.dumps(asdict(BASIS), sort_keys=True, separators=(",", ":")).encode()
     golden = re.sub(rb'"(sha256|gram_sha256)":"(?!aaaa)[0-9a-f]{64}"', rb'"\1":"-"', statement.to_bytes()).replace(
         b'"size":%d' % statement.size, b'"size":0'
     )
     assert golden == (
-        b'{"forgets":[["old",1]],"format_version":1,"fusion":['
+        b'{"forgets":[["old",1]],"format_version":2,"fusion":['
         + b",".join([b"0"] * 56)
         + b'],"gram_sha256":"-","labels":[{"name":"cat","novelty":0.0,"template":null},'
-        b'{"name":"Dog","novelty":0.0,"template":null}],"place":{"basis_hash":"'
-        + BASIS.encode()
-        + b'","device":"'
-        + b"d" * 64
-        + b'",'
+        b'{"name":"Dog","novelty":0.0,"template":null}],"place":{"device":"' + b"d" * 64 + b'",'
         b'"fleet":"'
         + FLEET.encode()
-        + b'","refused_rounds":["'
+        + b'","identity":'
+        + bundle
+        + b',"refused_rounds":["'
         + b"e" * 64
         + b'"],"round":{"number":3,"sha256":"'
         + b"a" * 64
@@ -265,12 +266,13 @@ def test_a_header_that_announces_too_much_is_refused_unread(header: int) -> None
 @pytest.mark.parametrize(
     "entry",
     [
-        b'"format_version":2',
+        b'"format_version":3',
+        b'"precision":5',
+        b'"weights":null',
         b'"sequence":-1',
         b'"sequence":true',
         b'"fusion":[1e999]',
         b'"fusion":[0,0]',
-        b'"precision":"float64"',
         b'"name":"\\u200b"',
         b'"name":"cat\\u0000"',
         b'"forgets":{}',
@@ -290,6 +292,22 @@ def test_a_statement_with_a_field_of_the_wrong_kind_is_refused(entry: bytes) -> 
     assert entry in data
     with pytest.raises(DamagedError, match="here: "):
         Statement.from_bytes(data, "here")
+
+
+def test_a_statement_of_an_unknown_precision_is_refused() -> None:
+    data = replace(update.encode(gained(), PLACE, "float16")[0], precision="float64").to_bytes()
+    with pytest.raises(DamagedError, match="here: .*precision or template"):
+        Statement.from_bytes(data, "here")
+
+
+def test_a_round_of_another_bundle_is_refused_with_both_named() -> None:
+    data = round_file.encode(replace(first(), number=1, identity=identity(precision="int8", graphs="a" * 64)))
+    words = (
+        "a round of another bundle: expected none fp32 .*, found none int8 .*, the same weights at another precision: "
+        "int8, not fp32; use the"
+    )
+    with pytest.raises(DamagedError, match=words):
+        round_file.decode(data, LAYOUT, "here")
 
 
 def lied(change: Change, **values: object) -> Change:

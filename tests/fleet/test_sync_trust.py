@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
+from identities import identity
 
 from edge_nusa.errors import EdgeNusaError, StoreError, TrustError
 from edge_nusa.sync.hub import folder as hub_folder
@@ -34,7 +35,13 @@ class World:
         self.root = roots.new_root(signers, threshold, new_online_keys(self.hub))
         self.repository = Repository(self.store, self.hub)
         self.repository.publish_root(self.root)
-        settings = {"format_version": 1, "fleet": "f", "store": str(folder / "store"), "basis_hash": "b", "expiry": {}}
+        settings = {
+            "format_version": 2,
+            "fleet": "f",
+            "store": str(folder / "store"),
+            "identity": asdict(identity()),
+            "expiry": {},
+        }
         (self.hub / "settings.json").write_text(json.dumps(settings))
 
     def publish(self, number: int) -> None:

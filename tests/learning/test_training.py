@@ -36,7 +36,7 @@ MEMORY_GROUPS = Path("/sys/fs/cgroup")
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     bundle = Bundle.open(embedded_bundle())
-    return Workplace(bundle, State(tmp_path_factory.mktemp("state"), bundle.manifest.basis_hash), 1)
+    return Workplace(bundle, State(tmp_path_factory.mktemp("state"), bundle.manifest.identity), 1)
 
 
 def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> training.Training:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_nusa.files.file_record import FileRecord
 from edge_nusa.model import manifest as manifests
-from edge_nusa.model.bundle import FILES, Bundle, basis_hash
+from edge_nusa.model.bundle import FILES, Bundle
 from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.preprocessing import Preprocessing
 
@@ -38,7 +38,6 @@ def hollow_manifest() -> manifests.Manifest:
         method=manifests.Method(0.95, {"image": 2, "text": 2}, {"image": POOL, "text": POOL}, 2.0),
         logit_scale=100.0,
         precision="fp32",
-        basis_hash=basis_hash(records),
         files=records,
         measured={},
     )

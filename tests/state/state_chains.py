@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from identities import identity
+
 from edge_nusa.state.state import Generation, State
 
-BASIS = "b" * 64
+BASIS = identity()
 Contents = tuple[int, dict[str, bytes]] | None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from identities import identity
 from state_chains import BASIS, chain, commit, files_of
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
@@ -33,7 +34,7 @@ def test_what_is_committed_is_what_current_reads_back(tmp_path: Path) -> None:
     current = State(state.folder, BASIS).current()
     assert current == made
     assert current is not None
-    assert (current.number, current.parent, current.operation, current.basis_hash) == (1, 0, "learn 1", BASIS)
+    assert (current.number, current.parent, current.operation, current.identity) == (1, 0, "learn 1", BASIS)
     assert {name: current.read(name) for name in current.files} == files_of(1)
     assert state.snapshot(files_of(1)) == (made, files_of(1))
     with pytest.raises(InputError, match=r"expected one of the files .*labels\.json.*found '\.\./CURRENT'"):
@@ -122,8 +123,12 @@ def test_undo_of_a_single_lost_generation_goes_to_the_empty_state(tmp_path: Path
 
 def test_a_state_of_another_bundle_is_refused_and_left_alone(tmp_path: Path) -> None:
     state = chain(tmp_path, 2)
-    other = State(tmp_path, "c" * 64)
-    with pytest.raises(DamagedError, match="belongs to another bundle: expected basis ccc.*, found bbb.*--bundle"):
+    other = State(tmp_path, identity(precision="int8", graphs="c" * 64))
+    words = (
+        "another bundle: .*000002: expected none int8 .*, found none fp32 .*, the same weights at another precision: "
+        "fp32, not int8; .*--bundle"
+    )
+    with pytest.raises(DamagedError, match=words):
         other.current()
     with other.writer():
         with pytest.raises(DamagedError, match="another bundle"):

@@ -80,10 +80,12 @@ def test_a_pointer_to_the_empty_state_with_another_hash_is_damage(tmp_path: Path
 
 
 def test_a_newer_format_is_named_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_nusa.state.generation.FORMAT_VERSION", 2)
+    monkeypatch.setattr("edge_nusa.state.generation.FORMAT_VERSION", 3)
     state = chain(tmp_path, 1)
     pointer = (tmp_path / "CURRENT").read_bytes()
     monkeypatch.undo()
-    (tmp_path / "CURRENT").write_bytes(pointer.replace(b'"format_version":2', b'"format_version":1'))
-    with pytest.raises(DamagedError, match="expected format_version 1, found 2; use the edge-nusa that wrote it"):
+    (tmp_path / "CURRENT").write_bytes(pointer.replace(b'"format_version":3', b'"format_version":2'))
+    with pytest.raises(
+        DamagedError, match="expected a state of format 2, found 3: a later edge-nusa wrote it; use that one"
+    ):
         state.current()

@@ -56,7 +56,7 @@ def taught_more(knowledge: Knowledge, generator: np.random.Generator) -> Knowled
 @pytest.fixture(scope="module")
 def chain(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[State, dict[int, dict[str, int]]]:
     """A state after 50 tasks of two labels, and the bytes of each file of the current generation after 1, 10 and 50."""
-    state = State(tmp_path_factory.mktemp("chain") / "state", bundle.manifest.basis_hash)
+    state = State(tmp_path_factory.mktemp("chain") / "state", bundle.manifest.identity)
     generator, knowledge, sizes = np.random.default_rng(5), nothing(bundle, DEVICE), {}
     for task in range(1, 51):
         knowledge = taught_more(knowledge, generator)

@@ -1,6 +1,6 @@
 """A hub's own folder: made once with its keys and the fleet's root, read at every command.
 
-    HUB/settings.json   fleet, store, basis hash        HUB/devices/   `edge_nusa.sync.hub.enrolled`
+    HUB/settings.json   fleet, store, identity          HUB/devices/   `edge_nusa.sync.hub.enrolled`
     HUB/root.json       to be given to every device     HUB/keys/      keys of the online roles (0600)
     HUB/state/          generations, each a round and what the hub knows of the devices (`edge_nusa.state.state`)
 
@@ -16,13 +16,14 @@ from pathlib import Path
 from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.identity import Identity
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.trust import keys, roots
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
 
 
@@ -41,7 +42,7 @@ class HubSettings:
 
     fleet: str
     store: str
-    basis_hash: str
+    identity: Identity
     expiry: Expiry = Expiry()
 
 
@@ -57,7 +58,7 @@ def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry
         opened.create()
     root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
     root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder))
-    settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.basis_hash, expiry)
+    settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.identity, expiry)
     Repository(opened, folder, expiry).publish_root(root)
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / ROOT_NAME, root)
@@ -75,12 +76,15 @@ def read_settings(folder: Path) -> HubSettings:
     try:
         record = json.loads(durable.read_at_most(path, 1 << 16))
         if record["format_version"] != FORMAT_VERSION:
+            found = f"expected format {FORMAT_VERSION}, found {record['format_version']!r}"
             raise DamagedError(
-                f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa that "
-                "wrote it"
+                f"{path}: {found}; use the edge-nusa that wrote it, or begin a fleet anew with another --hub"
             )
         return HubSettings(
-            str(record["fleet"]), str(record["store"]), str(record["basis_hash"]), Expiry(**record["expiry"])
+            str(record["fleet"]),
+            str(record["store"]),
+            Identity.from_record(record["identity"]),
+            Expiry(**record["expiry"]),
         )
     except FileNotFoundError as error:
         raise InputError(f"{folder}: expected a hub, found none; make one with `edge-nusa hub init STORE`") from error

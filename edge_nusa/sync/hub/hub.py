@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.errors import InputError, RefusedError, UsageError
+from edge_nusa.errors import DamagedError, InputError, RefusedError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.identity import mismatch
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
@@ -56,19 +57,19 @@ class Hub:
     """An opened hub. Its ledger holds of each device {"round", "seen", "refused_rounds", "given": label key ->
     pictures}.
 
-    Raises what `read_settings` does, and UsageError for another bundle than the fleet's.
+    Raises what `read_settings` does, and DamagedError for another bundle than the fleet's.
     """
 
     def __init__(self, folder: Path, bundle: Bundle) -> None:
         keys.require_packages()
         self.folder, self.settings, self.layout = folder, read_settings(folder), Layout(bundle)
-        if self.settings.basis_hash != self.layout.basis_hash:
-            raise UsageError(
-                f"{folder}: expected the bundle with the basis {self.settings.basis_hash[:16]}..., found "
-                f"{self.layout.basis_hash[:16]}...; pass the fleet's --bundle"
+        if self.settings.identity != self.layout.identity:
+            raise DamagedError(
+                f"{folder}: this hub belongs to another bundle: "
+                f"{mismatch(self.settings.identity, self.layout.identity)}; pass the fleet's --bundle"
             )
         self.store: Store = open_store(self.settings.store)
-        self.state = State(folder / "state", self.layout.basis_hash)
+        self.state = State(folder / "state", self.layout.identity)
         self.enrolled = Enrolled(folder / "devices")
 
     def current(self) -> tuple[Round, dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, StoreError, TrustError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.identity import mismatch
 from edge_nusa.sync import update
 from edge_nusa.sync.hub import plausible
 from edge_nusa.sync.packed import Layout
@@ -175,8 +176,8 @@ def misplaced(place: update.Place, sequence: int, device: str, now: Round) -> st
     """Why a verified update does not belong here; empty where it does."""
     if place.fleet != now.fleet:
         return "it is of another fleet"
-    if place.basis_hash != now.basis_hash:
-        return "it was learned over another bundle's basis"
+    if place.identity != now.identity:
+        return f"it was learned with another bundle: {mismatch(now.identity, place.identity)}"
     if (place.device, place.sequence) != (device, sequence):
         return f"it says that it is update {place.sequence} of {place.device[:16]}: an old one under a new name"
     if place.round.number > now.number:

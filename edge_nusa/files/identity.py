@@ -1,0 +1,84 @@
+"""What learned numbers depend on: two bundles with one identity give every picture and text the same features, and
+no others do.
+
+A state, an update, a round and a hub carry the identity of the bundle that they were made with, and go with no other.
+The
+weights alone would not do: an int8 and an fp32 export of one model share weights and basis, and differ in every
+feature.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+
+from edge_nusa.files.file_record import sha256_hex
+
+PROVIDER = "cpu"
+"""The class of onnxruntime's providers that sessions use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """model: its name, for people only. weights, basis: SHA-256 of these files; graphs: of the names and SHA-256 of all
+    graphs; text: of tokenizer and templates; preprocessing: of its canonical JSON. All SHA-256 are lower-case hex."""
+
+    model: str = field(compare=False)
+    precision: str
+    weights: str
+    basis: str
+    graphs: str
+    text: str
+    preprocessing: str
+    provider: str = PROVIDER
+
+    @property
+    def sha256(self) -> str:
+        """The identity in one word: SHA-256 of the canonical JSON of all but the model's name."""
+        return digest({name: value for name, value in asdict(self).items() if name != "model"})
+
+    @classmethod
+    def from_record(cls, record: object) -> Identity:
+        """The inverse of `dataclasses.asdict`. Raises ValueError for anything else."""
+        names = {one.name for one in fields(cls)}
+        if (
+            not isinstance(record, Mapping)
+            or set(record) != names
+            or not all(isinstance(value, str) for value in record.values())
+        ):
+            raise ValueError(f"expected an identity of the texts {sorted(names)}, found {str(record)[:100]!r}")
+        return cls(**record)
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.precision} ({self.sha256[:12]})"
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the value's canonical JSON."""
+    return sha256_hex(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def mismatch(expected: Identity, found: Identity) -> str:
+    """Words for an error: both, and what sets them apart."""
+    return f"expected {expected}, found {found}, {difference(expected, found)}"
+
+
+def difference(expected: Identity, found: Identity) -> str:
+    """What `found` is beside `expected`, such as "the same weights at another precision: int8, not fp32"."""
+    is_same = found.weights == expected.weights
+    is_as_precise = found.precision == expected.precision
+    words = []
+    if not is_as_precise:
+        words.append(f"at another precision: {found.precision}, not {expected.precision}")
+    if found.provider != expected.provider:
+        words.append(f"by another provider: {found.provider}, not {expected.provider}")
+    if is_same and found.basis != expected.basis:
+        words.append("over another basis")
+    if found.preprocessing != expected.preprocessing:
+        words.append("with another preprocessing")
+    if is_same and is_as_precise and found.graphs != expected.graphs:
+        words.append("with other graphs")
+    if found.text != expected.text:
+        words.append("with another tokenizer or other templates")
+    return " ".join(["the same weights" if is_same else "other weights", " and ".join(words)]).strip()
