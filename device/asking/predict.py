@@ -34,7 +34,7 @@ class Predictor:
     def __init__(self, workplace: Opened, others: Sequence[str] = ()) -> None:
         """others: labels offered beside the learned ones. Raises InputError where there is nothing to choose from."""
         self.generation, self.knowledge = load(workplace.bundle, workplace.state, DEVICE)
-        known = {label_names.key(name) for name in self.knowledge.names}
+        known = self.knowledge.columns
         self.names = [*self.knowledge.names, *(name for name in others if label_names.key(name) not in known)]
         if not self.names:
             raise InputError(

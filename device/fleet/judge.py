@@ -45,8 +45,7 @@ def check(before: Knowledge, after: Knowledge, kept: judge.Retention, taken_back
     """Raises RefusedError where the round loses more than a learn may. taken_back: keys of labels that it says were
     forgotten."""
     judge.check(kept, [], [], [])
-    known = {label_names.key(name) for name in after.names}
-    lost = [name for name in before.names if label_names.key(name) not in known | taken_back]
+    lost = [label.name for label in before.labels if label.key not in taken_back.union(after.columns)]
     if lost:
         found = f"the round does not know {label_names.listed(lost[:5])} and does not say that it was forgotten"
         raise RefusedError(f"refused: {found}; the state is unchanged: ask the hub's user, or use --force")
@@ -66,10 +65,7 @@ def check(before: Knowledge, after: Knowledge, kept: judge.Retention, taken_back
 def old_labels_cosine(before: Knowledge, after: Knowledge) -> float | None:
     """The least cosine of an adapted anchor before and after, of the labels known in both; None where there are
     none."""
-    columns = {label_names.key(name): i for i, name in enumerate(after.names)}
-    pairs = [
-        (i, columns[label_names.key(name)]) for i, name in enumerate(before.names) if label_names.key(name) in columns
-    ]
+    pairs = [(column, after.columns[key]) for key, column in before.columns.items() if key in after.columns]
     if not pairs:
         return None
     old, new = zip(*pairs, strict=True)

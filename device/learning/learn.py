@@ -69,7 +69,7 @@ def _learn(opened: Opened, task: Task, settings: LearnSettings, progress: Progre
     began, neighbours = time.monotonic(), linux.Neighbours()
     number, before = load(opened.bundle, opened.state, settings.recipe)
     lessons.check_goes_on(before, settings.recipe)
-    names, columns = joined(before.names, task)
+    names, columns = joined(before, task)
     pictures, budget = len(task.paths), opened.max_memory_bytes
     footprint.check_learn(opened.bundle.manifest, settings.recipe, pictures, len(names), budget)
     features = look(opened, task, settings.recipe, progress)

@@ -3,7 +3,6 @@ split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import labels as label_names
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.pictures import Quarantined, find_pictures, printable
 
 FEWEST_TO_HOLD_OUT = 10
@@ -91,11 +91,10 @@ def held_out(classes: np.ndarray, seed: int) -> np.ndarray:
     return chosen
 
 
-def joined(before: Sequence[str], task: Task) -> tuple[list[str], np.ndarray]:
+def joined(before: Knowledge, task: Task) -> tuple[list[str], np.ndarray]:
     """All label names after the task, and the column of each of the task's labels; a label known already is taught
     on."""
-    names = list(before)
-    keys = {label_names.key(name): index for index, name in enumerate(names)}
+    names, keys = before.names, dict(before.columns)
     columns = []
     for label in task.labels:
         index = keys.setdefault(label_names.key(label), len(names))

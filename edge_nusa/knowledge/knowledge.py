@@ -49,6 +49,11 @@ class Label:
     template: str | None = None
     novelty: float = 0.0
 
+    @cached_property
+    def key(self) -> str:
+        """What it is compared by (`edge_nusa.knowledge.labels.key`)."""
+        return label_names.key(self.name)
+
 
 @dataclass(frozen=True)
 class RoundMark:
@@ -90,12 +95,16 @@ class Knowledge:
         """The labels' names in the order they were taught."""
         return [label.name for label in self.labels]
 
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """The column of each label by its key, in the order they were taught. Not to be changed."""
+        return {label.key: column for column, label in enumerate(self.labels)}
+
     def column(self, name: str) -> int:
         """The index of a label, case and compatibility forms aside. Raises InputError naming what is known."""
-        wanted = label_names.key(name)
-        for index, label in enumerate(self.labels):
-            if label_names.key(label.name) == wanted:
-                return index
+        column = self.columns.get(label_names.key(name))
+        if column is not None:
+            return column
         known = label_names.listed(self.names[:10]) or "nothing yet"
         raise InputError(
             f"the label {label_names.quoted(label_names.normalise(name))} was never taught; known: {known}"
@@ -121,7 +130,7 @@ class Knowledge:
             frozen_anchors=self.frozen_anchors[kept],
             adapted_anchors=self.adapted_anchors[kept],
             head=self.head.without(column) if self.recipe.has_head else self.head,
-            forgotten=(*self.forgotten, (label_names.key(name), self.tasks)),
+            forgotten=(*self.forgotten, (self.labels[column].key, self.tasks)),
         )
 
 

@@ -81,8 +81,7 @@ def check_shared(knowledge: Knowledge) -> None:
 
 def difference(now: Knowledge, before: Knowledge, done: Collection[tuple[str, int]]) -> Change:
     """D = X - E of the module docstring. now: X; before: E; done: the forgettings that E has already been told of."""
-    known = {label_names.key(name) for name in before.names}
-    forgets = tuple(pair for pair in now.forgotten if pair not in done and pair[0] in known)
+    forgets = tuple(pair for pair in now.forgotten if pair not in done and pair[0] in before.columns)
     before = forget(before, [key for key, _ in forgets])
     cores = {name: core - before.cores[name] for name, core in now.cores.items()}
     spare, tasks = now.head.spare - before.head.spare, now.tasks - before.tasks
@@ -98,20 +97,17 @@ def difference(now: Knowledge, before: Knowledge, done: Collection[tuple[str, in
 
 
 def _label_changes(now: Knowledge, before: Knowledge) -> dict[str, LabelChange]:
-    columns = {
-        label_names.key(name): (knowledge, i) for knowledge in (before, now) for i, name in enumerate(knowledge.names)
-    }
-    old = {label_names.key(name): i for i, name in enumerate(before.names)}
-    new = {label_names.key(name): i for i, name in enumerate(now.names)}
+    labels = {key: knowledge.labels[column] for knowledge in (before, now) for key, column in knowledge.columns.items()}
+    old, new = before.columns, now.columns
     empty = np.zeros(len(now.head.gram), np.int64)
     found: dict[str, LabelChange] = {}
-    for key, (knowledge, column) in columns.items():
+    for key, label in labels.items():
         after_sums, after_count = (
             (now.head.sums[:, new[key]], int(now.head.counts[new[key]])) if key in new else (empty, 0)
         )
         sums, count = (before.head.sums[:, old[key]], int(before.head.counts[old[key]])) if key in old else (empty, 0)
         if after_count != count or (after_sums != sums).any():
-            found[key] = LabelChange(knowledge.labels[column], after_count - count, after_sums - sums)
+            found[key] = LabelChange(label, after_count - count, after_sums - sums)
     return found
 
 
@@ -124,7 +120,7 @@ def applied(knowledge: Knowledge, change: Change, void: Collection[str] = ()) ->
     base = forget(without_anchors(knowledge), [key for key, _ in change.forgets])
     labels, sums, counts = list(base.labels), list(base.head.sums.T), base.head.counts.tolist()
     gram, spare = base.head.gram + change.gram, base.head.spare + change.spare
-    columns = {label_names.key(name): i for i, name in enumerate(base.names)}
+    columns = dict(base.columns)
     for key, one in change.labels.items():
         if key in void:
             gram = gram - mean_part(one.sums, one.pictures)
@@ -157,9 +153,9 @@ def applied(knowledge: Knowledge, change: Change, void: Collection[str] = ()) ->
 def forget(knowledge: Knowledge, keys: Iterable[str]) -> Knowledge:
     """Without the labels of these keys; those that it does not know are passed over."""
     for key in keys:
-        name = next((name for name in knowledge.names if label_names.key(name) == key), None)
-        if name is not None:
-            knowledge = replace(knowledge.without(name), forgotten=knowledge.forgotten)
+        column = knowledge.columns.get(key)
+        if column is not None:
+            knowledge = replace(knowledge.without(knowledge.names[column]), forgotten=knowledge.forgotten)
     return knowledge
 
 

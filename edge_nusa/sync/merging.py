@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.sync.change import Change, applied, forget
 from edge_nusa.sync.round_file import Forgot, Received, Round
@@ -89,7 +88,7 @@ def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, for
         rule.add(one.cores, one.pictures)
     added = rule.result()
     cores = {name: core + added[name] if name in added else core for name, core in before.knowledge.cores.items()}
-    gone = label_keys(before.knowledge) - label_keys(knowledge) - set(forgets)
+    gone = set(before.knowledge.columns) - set(knowledge.columns) - set(forgets)
     withdrawn = {**before.withdrawn, **dict.fromkeys(gone, number)}
     return replace(
         before,
@@ -99,11 +98,6 @@ def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, for
         received=received,
         withdrawn=withdrawn,
     )
-
-
-def label_keys(knowledge: Knowledge) -> set[str]:
-    """The keys of its labels."""
-    return {label_names.key(name) for name in knowledge.names}
 
 
 def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]], quorum: int) -> list[str]:

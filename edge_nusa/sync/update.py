@@ -83,7 +83,7 @@ class Statement:
             raise
         except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise DamagedError(f"{where}: a field of the update is missing or of the wrong kind ({error})") from error
-        if not same or len({label_names.key(label.name) for label in statement.labels}) != len(statement.labels):
+        if not same or len({label.key for label in statement.labels}) != len(statement.labels):
             raise DamagedError(f"{where}: expected a canonical statement with each label once, found another form")
         return statement
 
@@ -195,7 +195,7 @@ def decode(statement: Statement, numbers: bytes, layout: Layout, where: str) -> 
         )
     cores = packed.cores_of(tensors, layout, (statement.precision,), where)
     labels = {
-        label_names.key(label.name): LabelChange(label, int(count), row)
+        label.key: LabelChange(label, int(count), row)
         for label, count, row in zip(statement.labels, counts, sums, strict=True)
     }
     return Change(

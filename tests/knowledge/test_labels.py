@@ -9,6 +9,7 @@ import pytest
 from awkward_labels import AWKWARD
 from hypothesis import given
 from hypothesis import strategies as st
+from small_fleets import first, pictures, taught
 
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge.labels import MAX_CHARACTERS, key, listed, normalise, of_folder, offered, quoted, split_list
@@ -157,3 +158,13 @@ def test_normalising_is_idempotent_and_leaves_no_control_character(text: str) ->
     assert 1 <= len(label) <= MAX_CHARACTERS
     assert not any(unicodedata.category(character).startswith("C") for character in label)
     assert key(label) == key(text)
+
+
+def test_a_knowledge_finds_a_label_in_any_spelling_and_computes_each_key_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    knowledge = taught(taught(first().knowledge, "30 km/h", pictures(1, 2)), "Paris, France", pictures(2, 2))
+    assert knowledge.columns == {"30 km/h": 0, "paris, france": 1}
+    assert [knowledge.column(name) for name in ("30 KM/H", " paris,  FRANCE")] == [0, 1]
+    with pytest.raises(InputError, match="the label 'Rome' was never taught; known: 30 km/h, \"Paris, France\""):
+        knowledge.column("Rome")
+    monkeypatch.setattr("edge_nusa.knowledge.labels.key", lambda label: pytest.fail("the key was computed before"))
+    assert [label.key for label in knowledge.labels] == list(knowledge.columns)

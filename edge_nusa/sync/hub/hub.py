@@ -206,10 +206,10 @@ class Hub:
 
     def _said(self, before: Round, made: Round, mails: list[Mail]) -> dict[str, Any]:
         """What the hub's user should know of labels: new, taken back, and spelled in more than one way."""
-        old, new = ({label_names.key(name) for name in one.knowledge.names} for one in (before, made))
+        old, new = before.knowledge.columns, made.knowledge.columns
         sent = [label.name for mail in mails for one in mail.accepted for label in one.statement.labels]
         return {
-            "new": [name for name in made.knowledge.names if label_names.key(name) not in old],
+            "new": [label.name for label in made.knowledge.labels if label.key not in old],
             "forgotten": sorted(
                 key for key, number in made.forgotten.items() if number == made.number and key not in new
             ),
