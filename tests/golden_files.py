@@ -1,0 +1,197 @@
+"""The golden files: one small file of every format that the project writes and reads. `python tests/golden_files.py`
+writes them anew."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from fleet_world import bundle as real_bundle
+from hollow_bundles import hollow_manifest
+from small_fleets import BASIS, FLEET, first, pictures, taught
+
+from edge_nusa.device.fleet import membership as fleet
+from edge_nusa.device.fleet import sync
+from edge_nusa.device.watching.ledger import Ledger, Stamp
+from edge_nusa.device.workplace import Workplace
+from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.model import manifest
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.research.figures.results import results_json
+from edge_nusa.research.figures.summary import summarised
+from edge_nusa.research.protocol.runs import Run
+from edge_nusa.state import generation
+from edge_nusa.state.generation import Generation
+from edge_nusa.state.state import State
+from edge_nusa.sync import round_file, update
+from edge_nusa.sync.change import Change, difference
+from edge_nusa.sync.hub import folder as hub_folder
+from edge_nusa.sync.hub import inbox
+from edge_nusa.sync.hub.enrolled import Enrolled
+from edge_nusa.sync.hub.folder import RootKeys
+from edge_nusa.sync.round_file import Forgot, Received, Round
+from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust.repository import Expiry
+from edge_nusa.sync.update import Place
+
+FOLDER = Path(__file__).parent / "golden"
+ANSWERED = {Path("/camera/one.jpg"): Stamp(4711, 1_790_000_000_000_000_001)}
+PLACE = "/fleet/store"
+"""Stands for the folder that hub and device name in their settings."""
+RUN = Run(
+    suite="mtil",
+    learner="default",
+    shots=16,
+    seed=3,
+    order_name="given",
+    order=("digits", "flowers"),
+    accuracy=((50.0, 25.5), (90.0, 25.5), (89.0, 75.25)),
+    joint=(None,) * 3,
+    retention=(80.0, 79.5, None),
+    ece=(None, 1.5, 2.5),
+    auroc=(None, None, 66.0),
+    seconds=(1.25, 2.5),
+    state_bytes=(1000, 2000),
+    peak_rss_bytes=1 << 20,
+    trained_numbers=12,
+)
+
+
+def hollow() -> Bundle:
+    """A bundle of sizes without files, which is enough to read a state."""
+    return Bundle(Path("hollow"), hollow_manifest())
+
+
+def known() -> Knowledge:
+    """Two labels of a state, one forgotten; every number in it is exact in its format."""
+    empty = knowledge.nothing(hollow(), DEVICE)
+    count = len(empty.head.gram)
+    rows = np.arange(5 * count).reshape(5, count) % 7
+    anchors = np.array([[1, 0, 0, 0], [0, 0, 1, 0]], np.float32)
+    cores = {name: core + np.arange(core.size).reshape(core.shape) / 8 for name, core in empty.cores.items()}
+    labels = (Label("30 km/h", 3, None, 1.5), Label("Paris, France", 2, "a map of {}.", 0.0))
+    return replace(
+        empty,
+        labels=labels,
+        frozen_anchors=anchors,
+        adapted_anchors=anchors[:, ::-1].copy(),
+        cores=cores,
+        tasks=2,
+        report={"seconds": 1.5},
+        head=empty.head.added(rows, np.array([0, 0, 0, 1, 1]), 2),
+        fusion=empty.fusion + 3,
+        round=RoundMark(4, "a" * 64),
+        forgotten=(("old", 1),),
+    )
+
+
+def change() -> Change:
+    """What a device gained that was taught two labels and forgot one."""
+    before = taught(first().knowledge, "old", pictures(100, 3))
+    now = taught(taught(before.without("old"), "AC/DC", pictures(1, 5), 0.0625), "日本", pictures(2, 2), 0.125)
+    return difference(now, before, set())
+
+
+def place(device: str) -> Place:
+    """Where the update belongs."""
+    return Place(
+        fleet=FLEET, identity=BASIS, device=device, sequence=7, round=RoundMark(3, "a" * 64), refused_rounds=("e" * 64,)
+    )
+
+
+def a_round() -> Round:
+    """A round of two labels with something in every field."""
+    found = taught(taught(first().knowledge, "AC/DC", pictures(1, 5), 0.0625), "日本", pictures(2, 2), 0.125)
+    received = {"d" * 64: Received(7, {3: "for the test"}, {"cup": Forgot(4, 1)})}
+    return replace(first(), number=4, knowledge=found, forgotten={"cup": 2}, withdrawn={"plate": 3}, received=received)
+
+
+def state_files() -> dict[str, bytes]:
+    """CURRENT and one generation."""
+    files = knowledge.to_files(known())
+    made = Generation(
+        number=1,
+        folder=Path("000001"),
+        parent=0,
+        operation="learn",
+        created="2026-11-26T08:00:00+00:00",
+        identity=hollow_manifest().identity,
+        files=generation.describe(files),
+    )
+    inside = {**files, "manifest.json": made.manifest()}
+    return {
+        "state/CURRENT": generation.pointer_to(made).to_bytes(),
+        **{f"state/generations/000001/{name}": data for name, data in inside.items()},
+    }
+
+
+def update_files(folder: Path) -> dict[str, bytes]:
+    """An update signed by a new key, which is not kept."""
+    signer = keys.new_key(folder / "key.pem")
+    statement, numbers = update.encode(change(), place(signer.public_key.keyid), "float16")
+    return {
+        "update/envelope.json": inbox.seal(statement, signer),
+        "update/numbers": numbers,
+        "update/device.pub": keys.public_bytes(signer.public_key),
+    }
+
+
+def fleet_files(folder: Path) -> dict[str, bytes]:
+    """A hub's folder and a member's, with keys that are not kept; `PLACE` stands for their store."""
+    hub_folder.create(folder / "hub", str(folder / "store"), real_bundle(), RootKeys(folder / "roots"), Expiry())
+    workplace = Workplace(real_bundle(), State(folder / "member", real_bundle().manifest.identity), threads=1)
+    made = fleet.join(workplace, str(folder / "store"), folder / "hub" / "root.json")
+    sync.remember(fleet.Fleet(workplace), "c" * 64, "refused", 5, "for the test")
+    device = Enrolled(folder / "hub" / "devices").add(Path(made["public_key"]).read_bytes(), "kitchen", "device.pub")
+    found = {
+        "hub/settings.json": folder / "hub" / "settings.json",
+        f"hub/devices/{device.key.keyid}.json": next((folder / "hub" / "devices").iterdir()),
+        "member/sync/settings.json": folder / "member" / "sync" / "settings.json",
+        "member/sync/rounds.json": folder / "member" / "sync" / "rounds.json",
+        "member/sync/root.json": folder / "hub" / "root.json",
+    }
+    return {
+        name: path.read_bytes().replace(str(folder / "store").encode(), PLACE.encode()) for name, path in found.items()
+    }
+
+
+def ledger_file(folder: Path) -> bytes:
+    """What a watch has answered."""
+    ledger = Ledger(folder / "ledger.sqlite")
+    ledger.add(ANSWERED)
+    ledger.close()
+    return (folder / "ledger.sqlite").read_bytes()
+
+
+def contents(folder: Path) -> Mapping[str, bytes]:
+    """Every golden file by its name below `golden`, made by today's code. folder: an empty one, for what is made on
+    the way."""
+    return {
+        "bundle/manifest.json": manifest.encode(hollow_manifest()),
+        **state_files(),
+        **update_files(folder / "update"),
+        "current.round": round_file.encode(a_round()),
+        **fleet_files(folder),
+        "ledger.sqlite": ledger_file(folder),
+        "run.json": RUN.to_json().encode(),
+        "results.json": results_json([RUN], summarised([RUN]), {"suite": "mtil"}).encode(),
+    }
+
+
+if __name__ == "__main__":
+    import shutil
+
+    for path in FOLDER.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    with tempfile.TemporaryDirectory() as made_in:
+        for name, data in contents(Path(made_in)).items():
+            (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+            (FOLDER / name).write_bytes(data)
+            sys.stdout.write(f"{name}: {len(data)} bytes\n")
