@@ -24,8 +24,8 @@ from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.model import manifest
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.figures.results import results_json
+from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import summarised
-from edge_nusa.research.protocol.runs import Run
 from edge_nusa.state import generation
 from edge_nusa.state.generation import Generation
 from edge_nusa.state.state import State

@@ -28,7 +28,7 @@ from edge_nusa.knowledge import knowledge
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model import manifest
 from edge_nusa.research.data.datasets import find_sets
-from edge_nusa.research.protocol.runs import Run
+from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.state import State
 from edge_nusa.sync import round_file, update
 from edge_nusa.sync.hub import folder as hub_folder
