@@ -29,7 +29,7 @@ from PIL import Image
 
 from edge_nusa.errors import EdgeNusaError, InputError, MissingPackageError
 from edge_nusa.files import durable
-from edge_nusa.pictures import printable
+from edge_nusa.pictures.pictures import printable
 
 PUBLISHED = Path(__file__).parent / "published"
 NAMES_FILE = "classes.json"

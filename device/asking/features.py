@@ -19,7 +19,7 @@ from edge_nusa.files import durable
 from edge_nusa.memory import used_bytes
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import pixels
-from edge_nusa.pictures import MAX_PIXELS, Quarantined, decode, printable
+from edge_nusa.pictures.pictures import MAX_PIXELS, Quarantined, decode, printable
 
 Progress = Callable[[int, int], None]
 Prepared = np.ndarray | Quarantined

@@ -21,7 +21,7 @@ from edge_nusa.memory import give_back
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
-from edge_nusa.pictures import Quarantined
+from edge_nusa.pictures.pictures import Quarantined
 
 Prediction = dict[str, Any]
 """`{"image": str, "labels": [{"label": str, "probability": float}, ...], "unknown": bool}`, labels most probable

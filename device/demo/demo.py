@@ -20,7 +20,7 @@ from edge_nusa.files.durable import replace_file
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.memory import peak_bytes
-from edge_nusa.pictures import find_pictures
+from edge_nusa.pictures.pictures import find_pictures
 
 MARKER = ".edge-nusa-demo"
 """Says that a folder was made by the demonstration, so that a second run may clear it."""

@@ -9,7 +9,7 @@ from typing import Any
 from edge_nusa.device.learning.judge import Apart, Retention
 from edge_nusa.device.learning.lesson import Judgement, Lesson
 from edge_nusa.device.learning.task_data import Trained
-from edge_nusa.pictures import Quarantined
+from edge_nusa.pictures.pictures import Quarantined
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge
-from edge_nusa.pictures import Quarantined, find_pictures, printable
+from edge_nusa.pictures.pictures import Quarantined, find_pictures, printable
 
 FEWEST_TO_HOLD_OUT = 10
 """A label with fewer readable pictures is judged by leave-one-out instead of held-out pictures."""

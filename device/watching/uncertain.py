@@ -16,7 +16,7 @@ from typing import Any
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.pictures import MAX_BYTES, SUFFIXES, printable
+from edge_nusa.pictures.pictures import MAX_BYTES, SUFFIXES, printable
 
 _KEPT_NAME = re.compile(r"[0-9a-f]{16}\.[a-z]{3,4}")
 

@@ -149,7 +149,7 @@ def predict(
     from edge_nusa.device.asking.predict import Predictor
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.knowledge.labels import offered
-    from edge_nusa.pictures import Quarantined, printable
+    from edge_nusa.pictures.pictures import Quarantined, printable
 
     others = offered(labels, label or [])
     predictor = Predictor(Workplace.opening(bundle, state, threads, memory_bytes(max_memory)), others)
@@ -177,7 +177,7 @@ def predict(
 
 def _paths(arguments: list[str]) -> tuple[list[Path], list[Any]]:
     """Files of all arguments in order; folders and patterns are expanded, `-` reads stdin."""
-    from edge_nusa.pictures import Quarantined, find_pictures, printable
+    from edge_nusa.pictures.pictures import Quarantined, find_pictures, printable
 
     names = [name for a in arguments for name in (_stdin_lines() if a == "-" else [a])]
     paths: list[Path] = []

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.errors import InputError, UsageError
-from edge_nusa.pictures import find_pictures, printable
+from edge_nusa.pictures.pictures import find_pictures, printable
 from edge_nusa.research.data.sets import (
     DataSet,
     Example,

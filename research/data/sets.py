@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from edge_nusa.errors import InputError
-from edge_nusa.pictures import MAX_PIXELS, decode, printable
+from edge_nusa.pictures.pictures import MAX_PIXELS, decode, printable
 
 TEST_SHARE = 0.4
 """Of each class's pictures, where the set has no split of its own."""

@@ -19,7 +19,7 @@ from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.null_space import principal_rank
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.text_encoder import TextEncoder
-from edge_nusa.pictures import decode, find_pictures
+from edge_nusa.pictures.pictures import decode, find_pictures
 
 SETS = ("tin100", "caltech101", "cifar10")
 

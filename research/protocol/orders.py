@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edge_nusa.errors import UsageError
-from edge_nusa.pictures import printable
+from edge_nusa.pictures.pictures import printable
 
 ORDER_I = (
     "aircraft",

@@ -33,7 +33,7 @@ from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.text_encoder import TextEncoder
-from edge_nusa.pictures import decode, find_pictures
+from edge_nusa.pictures.pictures import decode, find_pictures
 
 A_CLASS = 20
 CALIBRATION = 64

@@ -14,7 +14,7 @@ from edge_nusa.device.asking.features import Prepared, _ahead, extract, extracte
 from edge_nusa.device.board.measure import write_pictures
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.pictures import Quarantined
+from edge_nusa.pictures.pictures import Quarantined
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 40])

@@ -16,7 +16,7 @@ from edge_nusa.device.learning.report import LearnReport
 from edge_nusa.device.learning.task import one_label
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.pictures import find_pictures
+from edge_nusa.pictures.pictures import find_pictures
 
 QUICK = LearnSettings(recipe=replace(DEVICE, steps=3), is_forced=True)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from edge_nusa.errors import InputError
 from edge_nusa.model.preprocessing import Preprocessing, crop_grey
-from edge_nusa.pictures import decode
+from edge_nusa.pictures.pictures import decode
 
 SPEC = Preprocessing(
     size=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), interpolation="bicubic", resize_mode="shortest"

@@ -18,7 +18,7 @@ from edge_nusa.knowledge import head as heads
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.stores import check as checks
-from edge_nusa.sync.stores import store as stores
+from edge_nusa.sync.stores import open as stores
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.store import MissingObjectError, Store
 

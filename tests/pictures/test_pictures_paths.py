@@ -1,4 +1,4 @@
-"""edge_nusa.pictures against hostile paths (row I2 of the fault list): links, special files, names, permissions."""
+"""edge_nusa.pictures.pictures against hostile paths (row I2 of the fault list): links, special files, names, permissions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edge_nusa.errors import InputError
-from edge_nusa.pictures import WRONG_NAME, Quarantined, decode, find_pictures, printable
+from edge_nusa.pictures.pictures import WRONG_NAME, Quarantined, decode, find_pictures, printable
 
 needs_a_plain_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 

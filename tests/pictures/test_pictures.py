@@ -1,4 +1,4 @@
-"""edge_nusa.pictures.decode against hostile files (row I1 of the fault list); hostile paths are in
+"""edge_nusa.pictures.pictures.decode against hostile files (row I1 of the fault list); hostile paths are in
 test_pictures_paths.py."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edge_nusa.errors import InputError
-from edge_nusa.pictures import MAX_BYTES, decode
+from edge_nusa.pictures.pictures import MAX_BYTES, decode
 
 SECONDS = 5.0
 GREY = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)

@@ -1,0 +1,1 @@
+"""Pictures: finding them, saying what they are by their content, and decoding each one safely."""
