@@ -2,10 +2,10 @@
 
 import os
 
-# The head's matrices and the pools are too small to share: with every core's thread in OpenBLAS, one busy core beside
-# them makes a Cholesky of 1793 x 1793 take 2.3 s instead of 0.07 s (docs/performance.md). Read when numpy is first
-# imported.
+# Neither changes what is computed (`edge_nusa.threads` sees to that), so it does not matter where a library was loaded
+# before.
+# Numpy's products take one thread here: what OpenBLAS would start beside it when it is loaded would only wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# The same for torch: threads that wait asleep instead of spinning cost nothing on a quiet board and save half on a busy
-# one.
+# torch's threads that wait asleep instead of spinning cost nothing on a quiet board and save half on a busy one
+# (docs/performance.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -15,6 +15,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.pictures.pictures import decode, find_pictures
+from edge_nusa.threads import one_blas_thread
 
 
 class Loss(NamedTuple):
@@ -61,9 +62,10 @@ def measure(float_bundle: Bundle, int8_model: onnx.ModelProto, calibration: Path
     session: Any = onnxruntime.InferenceSession(int8_model.SerializeToString(), providers=["CPUExecutionProvider"])
     found = sessions.run(session, {"pixels": images})[0]
     cosines = (reference * found).sum(axis=1)
-    float_accuracy, int8_accuracy = (
-        100 * float(((rows @ anchors.T).argmax(axis=1) == labels).mean()) for rows in (reference, found)
-    )
+    with one_blas_thread:
+        float_accuracy, int8_accuracy = (
+            100 * float(((rows @ anchors.T).argmax(axis=1) == labels).mean()) for rows in (reference, found)
+        )
     return Loss(float(cosines.mean()), float(cosines.min()), float_accuracy, int8_accuracy)
 
 

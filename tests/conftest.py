@@ -25,9 +25,10 @@ THREE = ("brick wall", "gravel", "lawn grass")
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without the user's edge-nusa settings, on one thread, and `extra`."""
+    """This process's environment without the user's edge-nusa settings, on one thread unless told otherwise, and
+    `extra`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")}
-    return {**kept, "OMP_NUM_THREADS": "1", "EDGE_NUSA_THREADS": "1", **(extra or {})}
+    return {**kept, "EDGE_NUSA_THREADS": "1", **(extra or {})}
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.threads import one_blas_thread
 
 Floats = np.ndarray
 NOVELTY_CAP = 0.25
@@ -78,6 +79,7 @@ class Answerer:
         cap = NOVELTY_CAP * len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
         self.novelty_limit = min(cap, max((knowledge.labels[i].novelty for i in chosen), default=0.0))
 
+    @one_blas_thread
     def __call__(self, views: Views, left_out: tuple[Floats, Floats] | None = None) -> Answers:
         """Probabilities over learned labels, then others, in that order.
 
@@ -99,6 +101,7 @@ class Answerer:
         probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned), zero_shot)
         return Answers(probabilities, is_open & ~is_near, distance)
 
+    @one_blas_thread
     def among_learned(self, views: Views, head_scores: Floats) -> Floats:
         """(B, L) probabilities of the learned labels alone: head and adapted anchors as `edge_nusa.knowledge.fusion`
         mixes them."""

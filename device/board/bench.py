@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from edge_nusa.device.board.measure import child, edge_nusa_words, in_turn, medi
 from edge_nusa.device.opened import Opened
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.threads import available
 
 LABELS = ("ash", "birch")
 PICTURES_EACH = 8
@@ -97,7 +97,7 @@ def _warm(predictor: Predictor, paths: list[Path]) -> dict[str, float]:
 
 def _by_threads(bundle: Bundle) -> dict[str, float]:
     """Milliseconds of one picture in the trunk with 1, 2, 4 ... threads."""
-    cores = len(os.sched_getaffinity(0))
+    cores = available()
     shape = bundle.manifest.image
     pixels = np.zeros((1, 3, shape.size, shape.size), np.float32)
     found = {}

@@ -11,6 +11,7 @@ from edge_nusa.device.asking.answer import Answers
 from edge_nusa.errors import RefusedError
 from edge_nusa.knowledge.head import Solved
 from edge_nusa.knowledge.labels import quoted
+from edge_nusa.threads import one_blas_thread
 
 DISTRACTORS = 20
 """Vocabulary nouns offered beside the labels while judging where fewer than two labels are known."""
@@ -42,6 +43,7 @@ class Retention:
     old_labels_cosine: float | None
 
 
+@one_blas_thread
 def retention(frozen: np.ndarray, adapted: np.ndarray, old_before: np.ndarray, old_after: np.ndarray) -> Retention:
     """frozen, adapted (V, D): vocabulary anchors; old_before, old_after (L, D): anchors of labels known before."""
     agreement = 100 * float(((adapted @ frozen.T).argmax(axis=1) == np.arange(len(frozen))).mean())

@@ -25,6 +25,7 @@ from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.threads import one_blas_thread
 
 NOUNS = 256
 """Vocabulary nouns that a lesson draws wrong answers from."""
@@ -120,7 +121,8 @@ def teach(bundle: Bundle, lesson: Lesson, words: Words, called: Sequence[str], t
     if not lesson.recipe.has_head:
         return Taught(candidate, candidate, trained)
     seen = lesson.seen
-    text_logits = bundle.manifest.logit_scale * seen.embedding @ frozen.T
+    with one_blas_thread:
+        text_logits = bundle.manifest.logit_scale * seen.embedding @ frozen.T
     part, whole = with_head(candidate, lesson.before.head, seen.rows, text_logits, lesson.goals, seen.held_out)
     return Taught(part, whole, trained)
 

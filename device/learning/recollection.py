@@ -22,6 +22,7 @@ from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.head import Head
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import region
+from edge_nusa.threads import one_blas_thread
 
 SMALLEST_VARIANCE = 1e-6
 """Added to the scatter, so that one picture alone has one too."""
@@ -45,17 +46,20 @@ class Recollection:
         """(K, D) float32 unit norm: one drawn picture of each of the old labels (K,), counted from 0."""
         return self._drawn(self.means[labels], generator)
 
+    @one_blas_thread
     def _drawn(self, tokens: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         moved = tokens + generator.standard_normal(tokens.shape, np.float32) @ self.scatter.T
         return projected(moved, self.projection)
 
 
+@one_blas_thread
 def projected(tokens: np.ndarray, projection: np.ndarray) -> np.ndarray:
     """(B, D) unit-norm embeddings of class tokens (B, E) after the last norm, whatever their length."""
     rows = tokens @ projection
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
+@one_blas_thread
 def recollection(
     bundle: Bundle, before: Head, old: np.ndarray, feature_rows: np.ndarray, classes: np.ndarray, trained: np.ndarray
 ) -> Recollection:

@@ -7,12 +7,14 @@ grey thumbnail, before the model is asked (measured on fourteen real sets: docs/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from edge_nusa.files.file_record import file_sha256
+from edge_nusa.threads import one_blas_thread
 
 SIDE = 64
 """Pixels a side of the thumbnail that noise is looked for on."""
@@ -44,7 +46,7 @@ class Screen:
         if neighbour_correlation(grey) < NOISE_CORRELATION:
             return "it looks like noise: its neighbouring pixels are unrelated"
         small, known = thumbnail(grey), self._thumbnails.setdefault(int(self._classes[index]), [])
-        if known and float((np.stack(known) @ small).max()) >= COPY_CORRELATION:
+        if known and largest_correlation(known, small) >= COPY_CORRELATION:
             return "it is nearly the same picture as another one of its label; it counts once"
         known.append(small)
         return None
@@ -61,6 +63,12 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     one, other = one - one.mean(), other - other.mean()
     length = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float((one * other).sum()) / length if length > 1e-6 else 1.0
+
+
+@one_blas_thread
+def largest_correlation(known: Sequence[np.ndarray], small: np.ndarray) -> float:
+    """Of a `thumbnail` (256,) with any of the known ones."""
+    return float((np.stack(known) @ small).max())
 
 
 def thumbnail(grey: Image.Image) -> np.ndarray:

@@ -16,6 +16,7 @@ from edge_nusa.model import blocks, null_space, towers
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.null_space import Directions
 from edge_nusa.model.parameters import Tower, region
+from edge_nusa.threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def attach_adapters(tail: nn.Module, tower: Tower, bundle: Bundle, knowledge: Kn
     return adapted
 
 
+@one_blas_thread
 def _pool_directions(
     pool: null_space.Pool, core: np.ndarray, energy_threshold: float, max_rank: int
 ) -> tuple[Directions, np.ndarray, np.ndarray]:

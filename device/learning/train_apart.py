@@ -34,6 +34,7 @@ from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.memory import peak_bytes, used_bytes
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.threads import available
 
 NARROW = 256
 """A text tower of at most this width trains on one thread: more only wait for each other (README, what is measured)."""
@@ -45,6 +46,8 @@ GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 things that stay."""
 QUIET = 0.25
 """Cores that other programs keep busy, below which a board is quiet."""
+SLEEPS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Torch's threads wait asleep: given here, since this process may have been told before it knew of edge_nusa."""
 SPINS = {"GOMP_SPINCOUNT": "10000"}
 """Torch's threads look so often for the next piece of work before they sleep: faster on a quiet board, slower on a
 busy one (docs/performance.md)."""
@@ -117,7 +120,7 @@ def _child(folder: Path, spool: IO[bytes] | None, variables: Mapping[str, str]) 
             stderr=said,
             pass_fds=kept,
             text=True,
-            env={**GIVES_BACK, **variables, **os.environ},
+            env={**GIVES_BACK, **SLEEPS, **variables, **os.environ},
         )
         try:
             yield _lines(process, said)
@@ -146,6 +149,11 @@ def _lines(process: subprocess.Popen[str], said: IO[bytes]) -> Iterator[dict[str
     )
 
 
+def thread_count(asked: int, text_width: int) -> int:
+    """Threads of torch: as many as asked for; for 0 one for a narrow text tower, else what this process may use."""
+    return asked or (1 if text_width <= NARROW else available())
+
+
 def main() -> None:
     """The child: train what lies in the folder given."""
     # should memory run out, this process goes first, and its parent can say so
@@ -171,9 +179,7 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     # its parent has proved the bundle whole, and its files are not written while it learns
     place = Path(settings["bundle"])
     bundle = Bundle(place, manifests.decode((place / "manifest.json").read_bytes(), str(place)))
-    torch.set_num_threads(
-        settings["threads"] or (1 if bundle.manifest.text.width <= NARROW else torch.get_num_threads())
-    )
+    torch.set_num_threads(thread_count(settings["threads"], bundle.manifest.text.width))
     recipe = Recipe(**{**settings["recipe"], "towers": tuple(settings["recipe"]["towers"])})
     before = replace(nothing(bundle, recipe), cores=tensor_file.decode((folder / CORES).read_bytes(), CORES))
     arrays = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in FIELDS}

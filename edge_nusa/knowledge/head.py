@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.threads import one_blas_thread
 
 BINARY_PLACES = 10
 UNIT = 2.0**BINARY_PLACES
@@ -77,6 +78,7 @@ class Solved:
         """(B, F) float64 rows whose plain products are products under P. feature_rows (B, F) int64."""
         return times_lower(feature_rows / UNIT, self.whitening)
 
+    @one_blas_thread
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """(B, L) float64: log-likelihood of each label up to a constant of the picture. rows (B, F) `whitened`."""
         scores = rows @ self.means.T - np.square(self.means).sum(axis=1) / 2
@@ -86,6 +88,7 @@ class Solved:
         """(B,) float64 squared Mahalanobis distance to the nearest label mean. rows (B, F) `whitened`."""
         return np.maximum(np.square(rows).sum(axis=1) - 2 * self.scores(rows).max(axis=1), 0.0)
 
+    @one_blas_thread
     def leave_one_out(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores (B, L) and the distance (B,) to its own label's mean of pictures that are in the sums, each as if
         it alone
@@ -129,6 +132,7 @@ class Head:
             np.zeros(0, np.int64),
         )
 
+    @one_blas_thread
     def added(self, feature_rows: np.ndarray, columns: np.ndarray, label_count: int) -> Head:
         """A new head that has also seen feature_rows (B, F) int64 of the labels `columns` (B,), out of
         `label_count`."""
@@ -159,6 +163,7 @@ class Head:
         """The head of the first `count` features alone."""
         return Head(self.gram[:count, :count], self.sums[:count], self.counts, self.spare)
 
+    @one_blas_thread
     def moments(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Label means (L, F) and the covariance within labels (F, F), both float64, with its degrees of freedom f,
         at least 1."""
@@ -167,6 +172,7 @@ class Head:
         freedom = max(int(np.maximum(self.counts - 1, 0).sum()) + self.spare, 1)
         return means, scatter / freedom, freedom
 
+    @one_blas_thread
     def solve(self) -> Solved:
         """Fit in float64. Raises InputError when nothing was learned."""
         if self.sums.shape[1] == 0:
@@ -187,6 +193,7 @@ class Head:
         )
 
 
+@one_blas_thread
 def times_lower(rows: np.ndarray, triangle: np.ndarray) -> np.ndarray:
     """(B, F) float64: rows (B, F) times the transpose of a lower triangular (F, F), in the triangle's precision and
     in strips that
@@ -199,6 +206,7 @@ def times_lower(rows: np.ndarray, triangle: np.ndarray) -> np.ndarray:
     return product
 
 
+@one_blas_thread
 def inverse_of_lower(triangle: np.ndarray) -> np.ndarray:
     """The inverse of a lower triangular (F, F) float64, by halves; numpy has none that leaves the zeros alone."""
     half = len(triangle) // 2

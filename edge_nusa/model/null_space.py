@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_nusa.errors import InputError
+from edge_nusa.threads import one_blas_thread
 
 Array = NDArray[np.floating]
 
@@ -69,6 +70,7 @@ def trained_rank(singular_values: Array, energy_threshold: float, max_rank: int)
     return min(len(singular_values) - principal_rank(singular_values, energy_threshold), max_rank)
 
 
+@one_blas_thread
 def split(weight: Array, pool_rank: int) -> Pool:
     """One full SVD in float64 of W (out, in), cut before its last `pool_rank` directions; float64 results."""
     if not np.isfinite(weight).all():
@@ -80,6 +82,7 @@ def split(weight: Array, pool_rank: int) -> Pool:
     return Pool(left[:, kept:], right_rows[kept:].T, values[kept:], values[:kept])
 
 
+@one_blas_thread
 def delta_weight(left_basis: Array, core: Array, right_basis: Array, scale: float = 1.0) -> Array:
     """scale * U M V^T (paper, eq. 3), shape (out, in); the only place in numpy where a delta is formed."""
     return np.asarray(scale * (left_basis @ core) @ right_basis.T)
@@ -98,6 +101,7 @@ def merge(weight: Array, pool: Pool, core: Array) -> Array:
     return merged
 
 
+@one_blas_thread
 def directions(pool: Pool, core: Array, rank: int) -> Directions:
     """The r smallest singular directions of W_now inside the pool, by one exact R x R SVD.
 
@@ -117,6 +121,7 @@ def fold(core: Array, trained: Directions, small_core: Array, scale: float) -> A
     )
 
 
+@one_blas_thread
 def interference_bound(null_values: Array, small_core: Array) -> tuple[float, float]:
     """Two true bounds of |<W, Delta W>| for Delta W = U_n M V_n^T: ||S_n||_F ||M||_F and s_{k+1} ||M||_*.
 

@@ -10,6 +10,7 @@ import numpy as np
 from edge_nusa.errors import DamagedError
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
+from edge_nusa.threads import available
 
 REFUSALS = (
     "Fail",
@@ -26,7 +27,7 @@ REFUSALS = (
 
 
 def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[str, np.ndarray] | None = None) -> Any:
-    """An onnxruntime session of `name` ("image_trunk" ...). threads 0 = all cores.
+    """An onnxruntime session of `name` ("image_trunk" ...). threads 0 = all that this process may use.
 
     injected: initializer name -> float32 array, for graphs whose adapted weights the caller gives.
     Raises DamagedError when onnxruntime refuses the graph.
@@ -35,7 +36,10 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = threads
+    # never 0: onnxruntime would take the machine's cores, whatever this process may use, tie a thread to each, and
+    # write a
+    # red line where a container refuses that
+    options.intra_op_num_threads = threads or available()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in (injected or {}).items()}

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge_nusa.errors import DamagedError
+from edge_nusa.threads import one_blas_thread
 
 MOST_COLUMNS_SHARE = 4
 """More than F / 4 columns save nothing over the packed triangle."""
@@ -38,6 +39,7 @@ def compact(gram: np.ndarray) -> dict[str, np.ndarray]:
     return {"upper": planes(gram[np.triu_indices(len(gram))])}
 
 
+@one_blas_thread
 def restored(form: Mapping[str, np.ndarray], size: int, where: str) -> np.ndarray:
     """The inverse of `compact`: (F, F) int64, F = size. Raises DamagedError naming `where` for what cannot have come
     from it."""

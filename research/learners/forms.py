@@ -21,6 +21,7 @@ from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model import blocks, null_space
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
+from edge_nusa.threads import one_blas_thread
 
 Bases = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 """(W, r, random numbers) -> frozen left (out, r) and right (in, r) orthonormal bases."""
@@ -168,6 +169,7 @@ def top(weight: np.ndarray, rank: int, random: np.random.Generator) -> tuple[np.
     return whole.left_basis[:, :rank], whole.right_basis[:, :rank]
 
 
+@one_blas_thread
 def at_random(weight: np.ndarray, rank: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Random orthonormal directions."""
     left, right = (np.linalg.qr(random.normal(size=(side, rank)))[0] for side in weight.shape)

@@ -24,6 +24,7 @@ from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import ridge, subspaces
+from edge_nusa.threads import one_blas_thread
 
 CHUNK = 64
 Arrays = dict[str, np.ndarray]
@@ -74,7 +75,8 @@ class Frozen:
 
     def answer(self, offered: Sequence[View], asked: View, pictures: np.ndarray) -> Answer:
         """softmax(logit_scale * cos)."""
-        probabilities = softmax(self.scale * asked.embeddings(pictures) @ anchors_of(offered).T)
+        with one_blas_thread:
+            probabilities = softmax(self.scale * asked.embeddings(pictures) @ anchors_of(offered).T)
         return Answer(probabilities, 1 - probabilities.max(axis=1))
 
     def arrays(self) -> Arrays:
@@ -165,7 +167,9 @@ class Gradient:
     def answer(self, offered: Sequence[View], asked: View, pictures: np.ndarray) -> Answer:
         """softmax(logit_scale * cos) of the adapted towers."""
         anchors = np.concatenate([self.adapted_anchors(view) for view in offered])
-        probabilities = softmax(self.bundle.manifest.logit_scale * self.embeddings(asked, pictures) @ anchors.T)
+        embeddings = self.embeddings(asked, pictures)
+        with one_blas_thread:
+            probabilities = softmax(self.bundle.manifest.logit_scale * embeddings @ anchors.T)
         return Answer(probabilities, 1 - probabilities.max(axis=1))
 
     def arrays(self) -> Arrays:
@@ -239,6 +243,7 @@ class RidgeHead:
         self.head: head.Head | None = None
         self._fitted: ridge.Ridge | None = None
 
+    @one_blas_thread
     def _features(self, view: View, pictures: np.ndarray) -> np.ndarray:
         if self.kind == "taps":
             return view.features(pictures)

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge.head import UNIT, Head
+from edge_nusa.threads import one_blas_thread
 
 STRENGTHS = tuple(10.0**e for e in np.arange(-3.0, 2.01, 0.25))
 """Candidates of lambda, in multiples of the mean eigenvalue of G."""
@@ -28,15 +29,18 @@ class Ridge:
     strength: float
     score: float
 
+    @one_blas_thread
     def scores(self, feature_rows: np.ndarray) -> np.ndarray:
         """(B, L) float64: about 1 for the label, about 0 for the others. feature_rows (B, F) int64."""
         return np.asarray((feature_rows / UNIT) @ self.weights)
 
+    @one_blas_thread
     def novelty(self, feature_rows: np.ndarray) -> np.ndarray:
         """(B,) lambda z^T (G + lambda I)^-1 z: near 0 for what was taught, near z^T z for what is unlike it."""
         return np.asarray(self.strength * np.square((feature_rows / UNIT) @ self.inverse_root).sum(axis=1))
 
 
+@one_blas_thread
 def solve(head: Head) -> Ridge:
     """Fit with the strength of least score; float64 throughout. Raises InputError when nothing was learned."""
     if head.sums.shape[1] == 0:

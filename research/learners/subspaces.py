@@ -24,6 +24,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.learners import forms
+from edge_nusa.threads import one_blas_thread
 
 Bases = dict[str, tuple[np.ndarray, np.ndarray]]
 """Matrix -> left (out, r) and right (in, r), orthonormal columns."""
@@ -75,6 +76,7 @@ def of_last_blocks(count: int) -> Callable[[nn.Module, Bundle, Mapping[str, np.n
     return choose
 
 
+@one_blas_thread
 def by_room(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndarray], rank: int) -> Bases:
     """Ranks in proportion to each matrix's null rank d - k, as many trained numbers in all as with rank r
     everywhere."""
@@ -118,6 +120,7 @@ def by_covariance(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndar
     }
 
 
+@one_blas_thread
 def _between(weight: np.ndarray, covariance: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 1e-4 * values.max())
@@ -132,6 +135,7 @@ def by_gradient(
     """Of `wide` bases (rank 2 r) the r directions each side that carry most of the gradient (2 r, 2 r) of their
     core."""
 
+    @one_blas_thread
     def choose(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndarray], rank: int) -> Bases:
         found: Bases = {}
         for matrix, (left, right) in wide.items():

@@ -319,12 +319,24 @@ def test_threads_spin_only_where_the_board_is_known_to_be_quiet(
         raise OSError("seen")
 
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setattr(training.subprocess, "Popen", started)
     with pytest.raises(OSError, match="seen"):
         training.train_apart(
             workplace, replace(training_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None
         )
     assert ("GOMP_SPINCOUNT" in seen) == spins
+    assert seen["OMP_WAIT_POLICY"] == "PASSIVE", "given whatever was imported before"
+
+
+@pytest.mark.parametrize(
+    ("asked", "width", "expected"), [(0, 256, 1), (0, 257, 5), (0, 512, 5), (1, 512, 1), (3, 256, 3)]
+)
+def test_a_narrow_text_tower_trains_on_one_thread_a_wide_one_on_what_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, asked: int, width: int, expected: int
+) -> None:
+    monkeypatch.setattr(training, "available", lambda: 5)
+    assert training.thread_count(asked, width) == expected
 
 
 def test_a_trainer_passes_what_texts_share_once_and_finds_the_same_anchors(workplace: Workplace) -> None:

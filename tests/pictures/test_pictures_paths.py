@@ -1,4 +1,4 @@
-"""edge_nusa.pictures.pictures against hostile paths (row I2 of the fault list): links, special files, names, permissions."""
+"""Awkward paths: what a folder may hold, what is looked at, and that a name never breaks a line."""
 
 from __future__ import annotations
 

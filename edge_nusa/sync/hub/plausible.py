@@ -19,6 +19,7 @@ from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.head import UNIT
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.sync.change import Change
+from edge_nusa.threads import one_blas_thread
 
 BIAS = int(UNIT)
 LABELS_A_TASK = 100
@@ -75,6 +76,7 @@ def check(change: Change) -> None:
         _check_scatter(change)
 
 
+@one_blas_thread
 def _check_scatter(change: Change) -> None:
     scatter = change.gram.astype(np.float64)
     for label in change.labels.values():
