@@ -12,7 +12,7 @@ QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory'
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 
-.PHONY: demo test test-board test-export servers lint micro clean
+.PHONY: demo test test-board test-export test-kernels servers lint micro clean
 .DELETE_ON_ERROR:
 
 demo: $(BOARD)/ready
@@ -25,6 +25,10 @@ test-board: $(BOARD)/ready
 
 test-export: $(EXPORT)/ready
 	$(EXPORT)/bin/python -m pytest -q -m "export" tests
+
+# The tests that promise bits, under other kernels of numpy and torch and with other threads (docs/performance.md); about five minutes.
+test-kernels: $(BOARD)/ready
+	$(BOARD)/bin/python tests/kernels.py
 
 # Debian's servers that tests/fleet/test_fleet_servers.py starts on loopback, as root; where they are missing, its tests are skipped.
 servers:

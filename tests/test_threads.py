@@ -296,6 +296,7 @@ def test_a_container_that_refuses_thread_affinity_gives_no_red_line(tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.kernels
 def test_what_numpy_computes_does_not_depend_on_the_environment_or_on_what_was_imported_first() -> None:
     code = (
         "import hashlib, numpy as np\nfrom edge_nusa import null_space\nfrom edge_nusa.knowledge.head import Head\n"

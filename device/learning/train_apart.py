@@ -113,14 +113,9 @@ def _child(folder: Path, spool: IO[bytes] | None, variables: Mapping[str, str]) 
     words = [sys.executable, "-P", "-m", "edge_nusa.device.learning.train_apart", str(folder)]
     kept = [spool.fileno()] if spool is not None else []
     with tempfile.TemporaryFile() as said:
+        env = {**GIVES_BACK, **SLEEPS, **variables, **os.environ}
         process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            pass_fds=kept,
-            text=True,
-            env={**GIVES_BACK, **SLEEPS, **variables, **os.environ},
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, pass_fds=kept, text=True, env=env
         )
         try:
             yield _lines(process, said)

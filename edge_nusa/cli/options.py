@@ -38,7 +38,10 @@ FormatOption = Annotated[
     ),
 ]
 ThreadsOption = Annotated[
-    int, typer.Option("--threads", envvar="EDGE_NUSA_THREADS", min=0, max=1024, help="Processor threads; 0 means all.")
+    int,
+    typer.Option(
+        "--threads", envvar="EDGE_NUSA_THREADS", min=0, max=1024, help="Processor threads; 0 means all it may use."
+    ),
 ]
 MemoryOption = Annotated[
     Optional[str],

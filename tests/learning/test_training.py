@@ -73,6 +73,7 @@ def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> trai
     return training.Training(before=replace(before, cores=cores), data=data, spool=spool, recipe=recipe, seed=3)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("recipe", [DEVICE, PAPER], ids=lambda recipe: recipe.name)
 def test_a_process_apart_learns_what_this_one_would(workplace: Workplace, recipe: Recipe, tmp_path: Path) -> None:
     import torch

@@ -211,6 +211,7 @@ def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:
     return knowledge.load(scene.bundle, workplace.state, DEVICE)[1]
 
 
+@pytest.mark.kernels
 def test_default_learns_what_edge_nusa_learn_learns_from_the_same_files(scene: Scene, tmp_path: Path) -> None:
     product = products(scene, 2, tmp_path)
     learner = scene.learner("default")

@@ -228,6 +228,7 @@ def test_cil_cuts_one_set_into_steps_of_all_its_classes(settings: Settings) -> N
     assert len({run.joint[-1] for run in found}) == 1
 
 
+@pytest.mark.kernels
 def test_runs_side_by_side_say_what_runs_one_by_one_say(settings: Settings) -> None:
     asked = replace(settings, learners=("text-only", "ridge", "default"))
     alone = done(asked)
