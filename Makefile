@@ -26,7 +26,7 @@ test-board: $(BOARD)/ready
 test-export: $(EXPORT)/ready
 	$(EXPORT)/bin/python -m pytest -q -m "export" tests
 
-# The tests that promise bits, under other kernels of numpy and torch and with other threads (docs/performance.md); about five minutes.
+# The tests that promise bits, under other kernels of numpy and torch and with other threads (docs/performance.md).
 test-kernels: $(BOARD)/ready
 	$(BOARD)/bin/python tests/kernels.py
 
