@@ -6,15 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from edge_nusa.errors import UsageError
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.state.state import State
 
 
 def default_state() -> Path:
     """The state's folder where none is given: the user's data folder of this operating system."""
+    return data_folder("--state") / "state"
+
+
+def data_folder(option: str) -> Path:
+    """This user's data folder. Raises UsageError that asks for `option` where the system knows no home of the user."""
     import platformdirs
 
-    return Path(platformdirs.user_data_dir("edge-nusa")) / "state"
+    try:
+        return Path(platformdirs.user_data_dir("edge-nusa"))
+    except (RuntimeError, KeyError) as error:
+        raise UsageError(
+            "expected a home folder for the state, found none: HOME is not an absolute path, and the system does not "
+            f"know this user; pass {option} DIR"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -99,12 +99,13 @@ def extract(
     session: an onnxruntime session of `image_trunk`. Memory does not grow with the number of pictures but for their
     embeddings and taps (a few KB each); tokens go to a temporary file that vanishes with the result.
     """
-    spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
+    with durable.explained("make a temporary file (TMPDIR chooses where)"):
+        spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
     chunks: list[Features] = []
     with closing(extracted(session, bundle, paths, bounds, with_tokens, progress, screen=screen)) as coming:
         for chunk in coming:
             if spool is not None and chunk.tokens is not None:
-                with durable.explained("spool features to the temporary folder"):
+                with durable.explained("spool features to the temporary folder (TMPDIR chooses another)"):
                     spool.write(chunk.tokens.tobytes())
             chunks.append(replace(chunk, tokens=None))
     shape = bundle.manifest.image
@@ -199,7 +200,7 @@ def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:
     if spool is None or count == 0:
         return None
     shape = bundle.manifest.image
-    with durable.explained("spool features to the temporary folder"):
+    with durable.explained("spool features to the temporary folder (TMPDIR chooses another)"):
         spool.flush()
     return np.memmap(
         spool, dtype=np.float16, mode="r", shape=(count, (shape.size // shape.patch) ** 2 + 1, shape.width)

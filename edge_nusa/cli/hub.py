@@ -24,9 +24,9 @@ HubOption = Annotated[
 
 
 def _folder(hub: Path | None) -> Path:
-    import platformdirs
+    from edge_nusa.device.opened import data_folder
 
-    return hub or Path(platformdirs.user_data_dir("edge-nusa")) / "hub"
+    return hub or data_folder("--hub") / "hub"
 
 
 def _open(hub: Path | None, bundle: Path | None) -> Any:

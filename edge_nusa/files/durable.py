@@ -13,40 +13,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
+from edge_nusa.errors import EdgeNusaError, InputError
+from edge_nusa.files import os_errors
 
 TEMPORARY_PREFIX = ".tmp-"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+ASKED_FOLDER_MODE, ASKED_FILE_MODE = 0o777, 0o666
+"""Of what a user asked for by `--out`: the system takes away what the umask says. State and keys are this user's
+alone."""
 
 _READ_BYTES = 1 << 20
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
-_ADVICE: list[tuple[set[int], type[EdgeNusaError], str]] = [
-    ({errno.ENOSPC, errno.EDQUOT}, ResourceError, "free some disk space and run it again"),
-    (
-        {errno.EROFS, errno.EACCES, errno.EPERM},
-        ResourceError,
-        "check the folder's owner, its permissions and the mount, or choose another",
-    ),
-    (
-        {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN},
-        ResourceError,
-        "end other programs and run it again",
-    ),
-    ({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}, InputError, "choose another folder"),
-]
 
 
 def storage_error(error: OSError, doing: str) -> EdgeNusaError:
-    """The error of ours that says what the disk refused while `doing`, and what to do next."""
-    found = f"{doing}: expected the disk to do it, found {error.strerror or error!s}"
-    where = f" at {error.filename}" if error.filename else ""
-    for codes, kind, advice in _ADVICE:
-        if error.errno in codes:
-            return kind(f"{found}{where}; {advice}")
-    return DamagedError(
-        f"{found}{where}; check the card or disk (its errors are in `dmesg`) and run `edge-nusa doctor`"
-    )
+    """The error of ours that says what the system refused while `doing`, and what to do next (`os_errors`)."""
+    return os_errors.explain(error, doing)
 
 
 @contextmanager
@@ -76,14 +59,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make_folder(folder: Path) -> None:
-    """Creates `folder` and its missing parents for this user only, each synced into its parent."""
+def make_folder(folder: Path, mode: int = FOLDER_MODE) -> None:
+    """Creates `folder` and its missing parents, by itself for this user only, each synced into its parent."""
     if folder.is_dir():
         return
     if folder.parent != folder:
-        make_folder(folder.parent)
+        make_folder(folder.parent, mode)
     try:
-        os.mkdir(folder, FOLDER_MODE)
+        os.mkdir(folder, mode)
     except FileExistsError:
         if not folder.is_dir():
             raise
@@ -123,17 +106,37 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     sync_folder(folder)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     """Replaces `path`: whoever reads it, even after a power cut, finds the old bytes or the new ones."""
     temporary = path.parent / temporary_name()
     try:
-        write_file(temporary, data)
+        write_file(temporary, data, mode)
         os.replace(temporary, path)
     except OSError:
         with suppress(OSError):
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+def write_asked(path: Path, data: bytes) -> None:
+    """Writes the file that a user asked for: by the umask, through a link, and straight into what is no plain file
+    (`/dev/stdout`).
+
+    Raises InputError where its folder is missing or may not be written, ResourceError or DamagedError where the disk
+    refuses.
+    """
+    with explained(f"write {path}"):
+        target = Path(os.path.realpath(path))
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        if not target.parent.is_dir():
+            raise InputError(
+                f"write {path}: expected its folder to be there, found none; make it with `mkdir -p`, or choose "
+                "another place"
+            )
+        replace_file(target, data, ASKED_FILE_MODE)
 
 
 def discard(folder: Path) -> None:
