@@ -8,13 +8,18 @@ EXIT_CODES = {
     2: "usage: an option or argument is wrong",
     3: "refused by the judge; the state is unchanged",
     4: "damaged or mismatched bundle or state",
-    5: "out of the memory budget or of disk space",
+    5: "a resource ran out: memory, disk space, files, threads, a lock",
     6: "store or trust failure",
+    7: "done and kept, but what came after failed, such as printing the answer; do not run it again",
+    70: "an error that nobody foresaw; its line asks to report it",
     129: "hung up (SIGHUP)",
     130: "interrupted (SIGINT)",
     143: "terminated (SIGTERM)",
 }
 """What the command line's exit codes mean; the README's table is tested against it."""
+
+KEPT = 7
+UNFORESEEN = 70
 
 
 class EdgeNusaError(Exception):
@@ -52,7 +57,7 @@ class OtherFormatError(DamagedError):
 
 
 class ResourceError(EdgeNusaError):
-    """The work does not fit into the memory budget or the disk."""
+    """The work does not fit into the memory budget or the disk, or the system gives no more of something else."""
 
     exit_code = 5
 
@@ -67,6 +72,18 @@ class TrustError(EdgeNusaError):
     """What a store gave is not signed by whom it must be, is too old, or belongs to another fleet."""
 
     exit_code = 6
+
+
+class OutputError(EdgeNusaError):
+    """The answer cannot be printed; where something was kept before, the command line answers with KEPT instead."""
+
+    exit_code = 5
+
+
+class UnforeseenError(EdgeNusaError):
+    """Another process of ours ended in a way that nobody foresaw."""
+
+    exit_code = UNFORESEEN
 
 
 class MissingPackageError(EdgeNusaError):

@@ -178,7 +178,8 @@ def test_threads_0_is_what_this_process_may_use() -> None:
     first = min(os.sched_getaffinity(0))
     code = (
         f"import os; os.sched_setaffinity(0, {{{first}}})\n"
-        "from edge_nusa import threads; from edge_nusa.model import sessions\nfrom edge_nusa.model.bundle import Bundle, embedded_bundle\n"
+        "from edge_nusa import threads; from edge_nusa.model import sessions\n"
+        "from edge_nusa.model.bundle import Bundle, embedded_bundle\n"
         "before = len(os.listdir('/proc/self/task'))\n"
         "session = sessions.open_session(Bundle.open(embedded_bundle()), 'image_trunk')\n"
         "print(threads.available(), session.get_session_options().intra_op_num_threads, "
@@ -283,7 +284,8 @@ def test_a_container_that_refuses_thread_affinity_gives_no_red_line(tmp_path: Pa
     library = tmp_path / "refuses.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "refuses.c"], check=True)
     ours = (
-        "from edge_nusa import threads; from edge_nusa.model import sessions\nfrom edge_nusa.model.bundle import Bundle, embedded_bundle\nbundle = "
+        "from edge_nusa import threads; from edge_nusa.model import sessions\n"
+        "from edge_nusa.model.bundle import Bundle, embedded_bundle\nbundle = "
         "Bundle.open(embedded_bundle())\n"
     )
     ours += (
@@ -299,7 +301,8 @@ def test_a_container_that_refuses_thread_affinity_gives_no_red_line(tmp_path: Pa
 @pytest.mark.kernels
 def test_what_numpy_computes_does_not_depend_on_the_environment_or_on_what_was_imported_first() -> None:
     code = (
-        "import hashlib, numpy as np\nfrom edge_nusa.model import null_space\nfrom edge_nusa.knowledge.head import Head\n"
+        "import hashlib, numpy as np\nfrom edge_nusa.model import null_space\n"
+        "from edge_nusa.knowledge.head import Head\n"
         "random = np.random.default_rng(0)\nrows = random.integers(-2000, 2000, (400, 600))\n"
         "solved = Head.empty(600).added(rows, np.arange(400) % 4, 4).solve()\n"
         "parts = [solved.whitening, solved.means, solved.whitened(rows), *null_space.split(random.normal(size=(300, "

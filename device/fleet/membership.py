@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from edge_nusa import kept
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, InputError, ResourceError, TrustError
 from edge_nusa.files import durable
@@ -239,6 +240,7 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
             folder / "settings.json",
             json.dumps({**settings, "format_version": FORMAT_VERSION}, sort_keys=True).encode() + b"\n",
         )
+    kept.done(f"this device is {signer.public_key.keyid[:16]} of the fleet {settings['fleet'][:16]}")
     return {"device": signer.public_key.keyid, "public_key": str(folder / "device.pub"), "fleet": settings["fleet"]}
 
 

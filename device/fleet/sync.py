@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
+from edge_nusa import kept
 from edge_nusa.device.fleet import judge as uptake
 from edge_nusa.device.fleet.membership import Fleet, Sent
 from edge_nusa.device.opened import Opened
@@ -62,6 +63,7 @@ def push(workplace: Opened, precision: Precision = PRECISION, most_bytes: int | 
         store = Timed(open_store(fleet.store_place), LONGEST_SECONDS)
         for one in waiting:
             inbox.send(store, one.envelope, one.statement, one.numbers)
+            kept.part(f"update {one.statement.place.sequence} is sent")
         return {
             "update": made.statement.place.sequence if made else None,
             "sent": [one.statement.place.sequence for one in waiting],
@@ -135,7 +137,8 @@ def pull(workplace: Opened, is_forced: bool = False, most_bytes: int | None = No
         with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
             remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report['generation']}")
         download.discard(fleet.folder / "metadata" / trusted.PARTS)
-        fleet.prune({_mark_of(generation) for generation in workplace.state.history()})
+        with suppress(EdgeNusaError):  # what is damaged beside it is told by whoever needs it
+            fleet.prune({_mark_of(generation) for generation in workplace.state.history()})
         return report
 
 

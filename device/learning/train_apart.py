@@ -27,8 +27,9 @@ from edge_nusa import errors
 from edge_nusa.device.learning.recollection import Recollection
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.opened import Opened
-from edge_nusa.errors import EdgeNusaError, ResourceError
+from edge_nusa.errors import EdgeNusaError, ResourceError, UnforeseenError
 from edge_nusa.files import durable, tensor_file
+from edge_nusa.files.os_errors import NO_ROOM
 from edge_nusa.knowledge.knowledge import Knowledge, nothing
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.memory import peak_bytes, used_bytes
@@ -52,8 +53,6 @@ SPINS = {"GOMP_SPINCOUNT": "10000"}
 """Torch's threads look so often for the next piece of work before they sleep: faster on a quiet board, slower on a
 busy one (docs/performance.md)."""
 CORES = "cores.safetensors"
-NO_ROOM = ("can't allocate memory", "Cannot allocate memory", "MemoryError", "failed to map segment", "bad_alloc")
-"""Words by which torch, Python, the loader and C++ say that memory ran out."""
 Progress = Callable[[int, int], None]
 
 
@@ -79,9 +78,9 @@ def train_apart(workplace: Opened, training: Training, progress: Progress) -> tu
 
     Raises what `Trainer` raises, and ResourceError where the system took the child's memory away.
     """
-    with tempfile.TemporaryDirectory(prefix="edge-nusa-") as name:
-        folder, tokens = Path(name), training.data.tokens
-        with durable.explained("hand the task over in the temporary folder"):
+    with _temporary_folder() as folder:
+        tokens = training.data.tokens
+        with durable.explained(f"hand the task over in the temporary folder {folder} (TMPDIR chooses another)"):
             for field in FIELDS:
                 np.save(folder / f"{field}.npy", getattr(training.data, field))
             for field in RECALLED if training.data.recollection is not None else ():
@@ -94,7 +93,8 @@ def train_apart(workplace: Opened, training: Training, progress: Progress) -> tu
             "threads": workplace.threads,
             "tokens": None if tokens is None or training.spool is None else [training.spool.fileno(), *tokens.shape],
         }
-        (folder / "settings.json").write_text(json.dumps(settings))
+        with durable.explained(f"hand the settings over in the temporary folder {folder} (TMPDIR chooses another)"):
+            (folder / "settings.json").write_text(json.dumps(settings))
         is_quiet = training.busy_cores is not None and training.busy_cores < QUIET
         with _child(folder, training.spool, SPINS if is_quiet else {}) as lines:
             for line in lines:
@@ -108,15 +108,25 @@ def train_apart(workplace: Opened, training: Training, progress: Progress) -> tu
 
 
 @contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with durable.explained("make a temporary folder (TMPDIR chooses where)"):
+        made = tempfile.TemporaryDirectory(prefix="edge-nusa-", ignore_cleanup_errors=True)
+    with made as name:
+        yield Path(name)
+
+
+@contextmanager
 def _child(folder: Path, spool: IO[bytes] | None, variables: Mapping[str, str]) -> Iterator[Iterator[dict[str, Any]]]:
     """The lines of the training process, which ends with the block whatever happens."""
     words = [sys.executable, "-P", "-m", "edge_nusa.device.learning.train_apart", str(folder)]
     kept = [spool.fileno()] if spool is not None else []
-    with tempfile.TemporaryFile() as said:
-        env = {**GIVES_BACK, **SLEEPS, **variables, **os.environ}
+    env = {**GIVES_BACK, **SLEEPS, **variables, **os.environ}
+    with durable.explained("start the training process"):
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, pass_fds=kept, text=True, env=env
         )
+    with said:
         try:
             yield _lines(process, said)
         finally:
@@ -132,16 +142,19 @@ def _lines(process: subprocess.Popen[str], said: IO[bytes]) -> Iterator[dict[str
         yield json.loads(line)
     code = process.wait()
     said.seek(0)
-    last = (said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-    if code in (-9, 137) or any(words in last for words in NO_ROOM):
+    words = said.read().decode(errors="replace").strip()
+    last = (words.splitlines() or ["it said nothing"])[-1]
+    if code in (-9, 137) or any(sign in last for sign in NO_ROOM):
         raise ResourceError(
             f"memory ran out while training ({'the system killed it' if code < 0 else last}); the state is unchanged: "
             "end other programs, "
             "or pass --max-memory, which says beforehand how much is needed"
         )
-    raise EdgeNusaError(
+    error = UnforeseenError(
         f"training ended with {code} and no result ({last}); the state is unchanged: see `edge-nusa doctor`"
     )
+    error.add_note(words)  # the child's traceback, which EDGE_NUSA_DEBUG=1 shows
+    raise error
 
 
 def thread_count(asked: int, text_width: int) -> int:
@@ -160,6 +173,11 @@ def main() -> None:
             answer = _trained(folder, json.loads((folder / "settings.json").read_text()))
         except EdgeNusaError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            told = durable.storage_error(error, "train in the temporary folder (TMPDIR chooses another)")
+            answer = {"error": type(told).__name__, "message": str(told)}
         _say({**answer, "peak_bytes": peak_bytes()})
     except BrokenPipeError:  # its parent was killed: nothing of the pictures stays behind
         shutil.rmtree(folder, ignore_errors=True)

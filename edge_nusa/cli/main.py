@@ -1,59 +1,53 @@
-"""The entry point: the commands, their errors as one line with a documented exit code, and signals."""
+"""The entry point: signals and missing streams are seen to before anything large is imported; then the commands run.
+
+Only the smallest modules are imported above, so that Ctrl-C is answered from the first moment on.
+"""
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
-from types import FrameType
-from typing import Any
 
-import typer
-
-from edge_nusa.cli import commands, output
-from edge_nusa.errors import EXIT_CODES, EdgeNusaError
-from edge_nusa.files import durable
-
-app = typer.Typer(
-    name="edge-nusa",
-    help="Teach CLIP new things on a small board: no forgetting, no kept images, no cloud.",
-    epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-commands.register(app)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    output.note("edge-nusa: stopped by a signal; the state is whole: what was committed stays, what was not is gone")
-    raise SystemExit(128 + number)
-
-
-ClickException: Any = typer.BadParameter.__mro__[2]
-"""The parent of all usage errors; newer typer carries its own click, so it is reached through typer's public child."""
+from edge_nusa.cli import signals
 
 
 def run() -> None:
-    """Run the command line; every expected failure is one line on stderr and an exit code of `errors.EXIT_CODES`."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+    """Run the command line; every failure is one line on stderr and an exit code of `errors.EXIT_CODES`."""
+    signals.listen()
+    try:
+        _settle_streams()
+        from edge_nusa.cli import ending
+
+        code = ending.code_of(_commands)
+    except signals.Stopped as stopped:  # before `ending` could tell it
+        os.write(2, b"edge-nusa: stopped by a signal\n")
+        code = int(str(stopped.code))
+    signals.let_go()
+    raise SystemExit(code)
+
+
+def _commands() -> int:
+    from edge_nusa.cli import output
+    from edge_nusa.cli.app import app
+
     if len(sys.argv) == 1:
         sys.argv.append("--help")
-    try:
-        raise SystemExit(app(standalone_mode=False) or 0)
-    except ClickException as error:
-        output.note("edge-nusa: " + " ".join(error.format_message().split()) + "; see --help")
-        raise SystemExit(2) from None
-    except EdgeNusaError as error:
-        output.note(f"edge-nusa: {error}")
-        raise SystemExit(error.exit_code) from None
-    except MemoryError:
-        output.note("edge-nusa: out of memory; the state is unchanged: pass --max-memory, or close other programs")
-        raise SystemExit(5) from None
-    except OSError as error:
-        known = durable.storage_error(error, "edge-nusa")
-        output.note(f"edge-nusa: {known}")
-        raise SystemExit(known.exit_code) from None
+    output.listen()
+    return app(standalone_mode=False) or 0
+
+
+def _settle_streams() -> None:
+    """Put /dev/null where stdin, stdout or stderr is closed, or the next file opened would take its number and get
+    what is
+    written to it; and let a stream show as an escape what its encoding lacks."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

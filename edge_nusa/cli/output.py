@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
+
+from edge_nusa import kept
+from edge_nusa.errors import OutputError
+
+LIBRARY = "edge_nusa"
+"""The name above those of all the library's loggers."""
 
 from edge_nusa.knowledge.labels import in_list
 
@@ -21,7 +29,7 @@ class Format(StrEnum):
 
 def chosen(asked: Format | None) -> Format:
     """The format asked for, else by whether stdout is a terminal."""
-    return asked or (Format.HUMAN if sys.stdout.isatty() else Format.JSON)
+    return asked or (Format.HUMAN if sys.stdout is not None and sys.stdout.isatty() else Format.JSON)
 
 
 def emit_json(value: Any) -> None:
@@ -29,30 +37,109 @@ def emit_json(value: Any) -> None:
     _write(json.dumps(value, ensure_ascii=True) + "\n")
 
 
-def emit(text: str) -> None:
-    """A line for people, control characters shown as escapes."""
-    _write("".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text) + "\n")
+COLOURS = {"ok": 32, "warning": 33, "error": 31}
+"""Of the three words that a finding begins with, as terminals number them: green, yellow, red."""
+
+
+def emit(text: str, status: str | None = None) -> None:
+    """A line for people, control characters shown as escapes; status: one of COLOURS' words to begin with, coloured
+    on a terminal."""
+    first = "" if status is None else f"{status:<8}"
+    if first and sys.stdout is not None and sys.stdout.isatty():
+        first = f"\x1b[{COLOURS[status or '']}m{first}\x1b[0m"
+    _write(first + _printable(text, "\n\t") + "\n")
 
 
 def _write(text: str) -> None:
-    """Write and flush; a reader that has gone (`| head`) ends the program quietly, as it is not our error."""
+    """Write and flush. A reader that has gone (`| head`) ends the program, as it is not our error; what was kept is
+    said.
+
+    Raises OutputError where stdout is closed or refuses.
+    """
+    if sys.stdout is None:
+        raise OutputError(
+            "print the answer: expected stdout to be open, found it closed; send it to a file, or to /dev/null"
+        )
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
+        if clauses := kept.so_far().clauses:
+            note(f"edge-nusa: {'; '.join(clauses)}; nobody read the answer to its end")
         raise SystemExit(0) from None
+    except OSError as error:
+        _silence(sys.stdout)
+        raise OutputError(
+            f"print the answer: expected stdout to take it, found {error.strerror}; send it elsewhere, or make room "
+            "there"
+        ) from error
+
+
+def _silence(stream: TextIO) -> None:
+    """What is left in the stream, which could not be written, goes nowhere; otherwise the interpreter complains at
+    its end."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def finish() -> None:
+    """Let go of what others (typer's help) left in the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except OSError:
+                _silence(stream)
 
 
 def note(text: str) -> None:
     """A line on stderr."""
-    sys.stderr.write("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text) + "\n")
-    sys.stderr.flush()
+    _say(_printable(text, "") + "\n")
+
+
+def note_lines(text: str) -> None:
+    """Lines on stderr."""
+    _say(_printable(text, "\n\t") + "\n")
+
+
+def _say(text: str) -> None:
+    """On stderr; where that is closed or refuses, nothing can be said, and the exit code says it alone."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        _silence(sys.stderr)
+
+
+def _printable(text: str, allowed: str) -> str:
+    return "".join(c if c in allowed or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+class _Notes(logging.Handler):
+    """The library's warnings as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"edge-nusa: {record.getMessage()}")
+
+
+def listen() -> None:
+    """Show the library's warnings, such as what it waits for, as lines on stderr."""
+    logger = logging.getLogger(LIBRARY)
+    logger.propagate = False
+    logger.addHandler(_Notes(logging.WARNING))
+
+
+def hush(is_quiet: bool) -> None:
+    """Where the user wants no notes, the library's warnings are none either."""
+    logging.getLogger(LIBRARY).setLevel(logging.ERROR if is_quiet else logging.NOTSET)
 
 
 def progress_bar(is_quiet: bool) -> Callable[[str, int, int], None]:
     """A callback (what, done, total) that draws one bar a phase on a terminal's stderr, and nothing elsewhere."""
-    if is_quiet or not sys.stderr.isatty():
+    if is_quiet or sys.stderr is None or not sys.stderr.isatty():
         return lambda what, done, total: None
     shown: dict[str, int] = {}
 
@@ -62,10 +149,7 @@ def progress_bar(is_quiet: bool) -> Callable[[str, int, int], None]:
             return
         shown[what] = percent
         filled = percent * 30 // 100
-        sys.stderr.write(
-            f"\r{what:<9} [{'#' * filled}{'.' * (30 - filled)}] {percent:3d} %" + ("\n" if done >= total else "")
-        )
-        sys.stderr.flush()
+        _say(f"\r{what:<9} [{'#' * filled}{'.' * (30 - filled)}] {percent:3d} %" + ("\n" if done >= total else ""))
 
     return draw
 

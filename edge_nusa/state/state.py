@@ -22,6 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from edge_nusa import kept
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity
@@ -95,6 +96,7 @@ class State(StateReader):
         )
         with durable.explained(f"commit generation {number}"):
             self._install(generation, files)
+            kept.done(f"the {operation} is kept as generation {number}: do not run it again")
         self._prune(number)
         return generation
 
@@ -122,6 +124,7 @@ class State(StateReader):
             self._check_identity(target)
         with durable.explained(f"undo in {self.folder}"):
             self._point_to(pointer_to(target) if target else EMPTY_POINTER)
+            kept.done(f"the undo is kept, generation {target.number if target else 0} is current: do not run it again")
         if damage is not None:
             _log.warning(
                 "%s; undo went to generation %d, the newest readable one", damage, target.number if target else 0
@@ -157,9 +160,15 @@ class State(StateReader):
             )
 
     def _lock(self, timeout_seconds: float) -> FileLock:
-        lock = FileLock(self.folder / "lock", timeout=timeout_seconds, mode=durable.FILE_MODE)
+        lock = FileLock(self.folder / "lock", mode=durable.FILE_MODE)
+        with suppress(Timeout):
+            lock.acquire(timeout=0)
+            return lock
+        _log.warning(
+            "another process holds %s; waiting for it, for at most %g s", self.folder / "lock", timeout_seconds
+        )
         try:
-            lock.acquire()
+            lock.acquire(timeout=timeout_seconds)
         except Timeout as error:
             found = f"expected to write within {timeout_seconds:g} s, found another process writing"
             raise ResourceError(f"{self.folder}: {found}; wait for it to end and run it again") from error

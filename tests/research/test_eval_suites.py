@@ -18,7 +18,7 @@ import torch
 from conftest import command, environment, run_cli
 from eval_pictures import SETS, draw_sets
 
-from edge_nusa.cli.main import app
+from edge_nusa.cli.app import app
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, UsageError
 from edge_nusa.research.figures.metrics import frozen_transfer, last, matrix_of, transfer
 from edge_nusa.research.figures.runs import Run, read_runs

@@ -12,7 +12,7 @@ import pytest
 from conftest import answer_of
 from state_chains import exit_status, in_child
 
-from edge_nusa.cli.main import app
+from edge_nusa.cli.app import app
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge.knowledge import FILES, load

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_nusa import kept
 from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.files import durable
 from edge_nusa.sync.trust import keys
@@ -75,6 +76,7 @@ class Enrolled:
             durable.replace_file(
                 self.folder / f"{device.key.keyid}.json", json.dumps(record, sort_keys=True, indent=1).encode() + b"\n"
             )
+        kept.done(f"{device.key.keyid[:16]} {device.name} is {'revoked' if device.is_revoked else 'enrolled'}")
         return device
 
     def _read(self, path: Path) -> Device:

@@ -13,6 +13,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edge_nusa import kept
 from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
@@ -67,6 +68,7 @@ def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry
             json.dumps({**asdict(settings), "format_version": FORMAT_VERSION}, sort_keys=True, indent=1).encode()
             + b"\n",
         )
+    kept.done(f"the hub of the fleet {settings.fleet[:16]} is made")
     return settings
 
 

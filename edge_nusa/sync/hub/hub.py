@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_nusa import kept
 from edge_nusa.errors import DamagedError, InputError, RefusedError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
@@ -117,6 +118,7 @@ class Hub:
         found, data = self.current()[0], self._round_bytes()
         with durable.explained(f"publish round {found.number} from {self.folder}"):
             version = Repository(self.store, self.folder, self.settings.expiry).publish(found.number, data)
+        kept.part(f"round {found.number} is published")
         if mirror is not None:
             target = open_store(mirror)
             if isinstance(target, FolderStore):

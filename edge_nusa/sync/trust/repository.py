@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_nusa import kept
 from edge_nusa.errors import DamagedError, StoreError, TrustError
 from edge_nusa.files import durable
 from edge_nusa.sync.stores.store import Store, put
@@ -69,7 +70,9 @@ class Repository:
 
     def publish_root(self, data: bytes) -> None:
         """Puts root metadata under its version, then keeps it here. Raises StoreError where another one is there."""
-        put(self.store, f"metadata/{roots.read_root(data, 'root.json').signed.version}.root.json", data)
+        version = roots.read_root(data, "root.json").signed.version
+        put(self.store, f"metadata/{version}.root.json", data)
+        kept.part(f"root {version} is in the store")
         durable.replace_file(self.folder / CURRENT_ROOT_NAME, data)
 
     def publish(self, number: int, data: bytes) -> int:
