@@ -16,7 +16,7 @@ from edge_nusa.device.learning.task import one_label
 from edge_nusa.device.report.page import html_report
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import UsageError
-from edge_nusa.files.durable import replace_file
+from edge_nusa.files.durable import write_asked
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.memory import peak_bytes
@@ -63,7 +63,7 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
         + ", ".join(f"{label} {score:.0f} %" for label, score in digit_scores.items())
     )
     report = out / "report.html"
-    replace_file(
+    write_asked(
         report,
         html_report(
             workplace.known()[1], [row.to_json() for row in workplace.history()], workplace.bundle.manifest.model

@@ -92,9 +92,12 @@ class Ledger:
         try:
             yield
         except sqlite3.OperationalError as error:
-            rule = f"{self.path}: expected to write the ledger of answered pictures, found {error}"
+            rule = (
+                f"{self.path}: expected to write the ledger of answered pictures, found {error}; the newest answers "
+                "may come a second time"
+            )
             raise ResourceError(
-                f"{rule}; end the other `edge-nusa watch` of this folder, or free some space and check the folder's "
+                f"{rule}: end the other `edge-nusa watch` of this folder, or free some space and check the folder's "
                 "permissions"
             ) from error
         except sqlite3.DatabaseError as error:

@@ -7,9 +7,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from edge_nusa import kept
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption
-from edge_nusa.errors import UsageError
+from edge_nusa.errors import MissingPackageError, UsageError
 
 SUITES = ("mtil", "cil", "orders")
 
@@ -101,8 +102,13 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Compare learners over sequences of data sets, with every baseline side by side."""
-    from edge_nusa.research.learners import catalogue
-    from edge_nusa.research.protocol import suites
+    try:
+        from edge_nusa.research.learners import catalogue
+        from edge_nusa.research.protocol import suites
+    except ImportError as error:
+        raise MissingPackageError(
+            f'eval needs packages that are missing here ({error}); install them with `pip install "edge-nusa[eval]"`'
+        ) from error
 
     if suite not in SUITES:
         raise UsageError(f"eval: there is no suite {suite!r}; expected {', '.join(SUITES)}")
@@ -130,7 +136,8 @@ def evaluate(
         naming=naming,
     )
     files = suites.evaluate(settings, output.progress_bar(quiet))
+    kept.part(f"the results are in {out}")
     if output.chosen(format) is output.Format.JSON:
-        output.emit((out / "results.json").read_text())
+        output.emit((out / "results.json").read_text("utf-8"))
     else:
-        output.emit((out / "results.md").read_text() + f"\n{', '.join(str(path) for path in files)}")
+        output.emit((out / "results.md").read_text("utf-8") + f"\n{', '.join(str(path) for path in files)}")

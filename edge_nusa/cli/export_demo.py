@@ -10,6 +10,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from edge_nusa import kept
 from edge_nusa.cli import output
 from edge_nusa.cli.options import FormatOption, QuietOption
 from edge_nusa.errors import MissingPackageError, UsageError
@@ -107,6 +108,7 @@ def export(
     began = time.monotonic()
     say = (lambda part, done, total: None) if quiet else _step_printer(began)
     bundle = writer.export_bundle(models.load(model, pretrained, checkpoint, allow_pt), settings, say)
+    kept.done(f"the bundle is in {out}")
     _print_export(out, bundle.manifest.measured, began, output.chosen(format))
 
 
@@ -172,5 +174,6 @@ def demo(
         output.progress_bar(quiet),
         (lambda line: None) if output.chosen(format) is output.Format.JSON else output.emit,
     )
+    kept.part(f"the demonstration is in {out}")
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(result)

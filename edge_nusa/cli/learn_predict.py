@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from edge_nusa.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from edge_nusa.device.learning.report import LearnReport
+LONGEST_PATH = 4095
+"""Bytes of a path that Linux takes (PATH_MAX, less the end)."""
 
 
 def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:
@@ -81,6 +84,7 @@ def learn(
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.knowledge.recipes import recipe_named
 
+    output.hush(quiet)
     chosen = recipe_named(recipe)
     settings = LearnSettings(
         recipe=replace(chosen, steps=steps or chosen.steps),
@@ -183,8 +187,7 @@ def _paths(arguments: list[str]) -> tuple[list[Path], list[Any]]:
     paths: list[Path] = []
     set_aside: list[Any] = []
     for name in filter(None, names):
-        path = Path(name)
-        matches = [path] if path.exists() or not glob.has_magic(name) else [Path(m) for m in sorted(glob.glob(name))]
+        matches = _matches(name)
         if not matches:
             set_aside.append(Quarantined(printable(name), "the pattern matches no file"))
         for match in matches:
@@ -197,6 +200,28 @@ def _paths(arguments: list[str]) -> tuple[list[Path], list[Any]]:
     return paths, set_aside
 
 
+def _matches(name: str) -> list[Path]:
+    """The path itself, or what a pattern matches."""
+    if not glob.has_magic(name) or os.path.lexists(name):
+        return [Path(name)]
+    try:
+        return [Path(match) for match in sorted(glob.glob(name))]
+    except (ValueError, re.error, RecursionError) as error:
+        raise InputError(f"{name[:200]!r}: expected a path or a pattern, found {error}; check it") from error
+
+
 def _stdin_lines() -> list[str]:
-    """File names on stdin, one a line, in any bytes that a file name may have."""
-    return [os.fsdecode(line.rstrip(b"\n")) for line in sys.stdin.buffer]
+    """File names on stdin, one a line, in any bytes that a file name may have. Raises InputError where they are
+    none, as pictures."""
+    if sys.stdin is None:
+        raise InputError("-: expected paths on stdin, found it closed; name the pictures instead")
+    names = []
+    while line := sys.stdin.buffer.readline(LONGEST_PATH + 2):
+        name = line.rstrip(b"\n")
+        if b"\0" in name or len(name) > LONGEST_PATH:
+            raise InputError(
+                "-: expected paths on stdin, one a line, found something else; give a picture by its path: edge-nusa "
+                "predict picture.jpg"
+            )
+        names.append(os.fsdecode(name))
+    return names

@@ -13,11 +13,10 @@ from typing import Any, TextIO
 
 from edge_nusa import kept
 from edge_nusa.errors import OutputError
+from edge_nusa.knowledge.labels import in_list
 
 LIBRARY = "edge_nusa"
 """The name above those of all the library's loggers."""
-
-from edge_nusa.knowledge.labels import in_list
 
 
 class Format(StrEnum):

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from edge_nusa import kept
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, StateOption
 from edge_nusa.knowledge.labels import listed, quoted
@@ -84,7 +85,7 @@ def report(
     """Write an HTML page with plots of what was learned and kept, or print the same as JSON."""
     from edge_nusa.device.report.page import html_report
     from edge_nusa.device.workplace import Workplace
-    from edge_nusa.files.durable import replace_file
+    from edge_nusa.files.durable import write_asked
 
     workplace = Workplace.open(bundle, state)
     rows = [row.to_json() for row in workplace.history()]
@@ -92,7 +93,8 @@ def report(
         output.emit_json({**workplace.status().to_json(), "generations": rows})
         return
     out = out or Path("edge-nusa-report.html")
-    replace_file(out, html_report(workplace.known()[1], rows, workplace.bundle.manifest.model).encode())
+    write_asked(out, html_report(workplace.known()[1], rows, workplace.bundle.manifest.model).encode())
+    kept.part(f"the report is in {out}")
     output.emit(f"the report is in {out}")
 
 
@@ -120,10 +122,9 @@ def doctor(bundle: BundleOption = None, state: StateOption = None, format: Forma
         output.emit_json({"findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            colour = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "error": typer.colors.RED}[
-                finding.status
-            ]
-            typer.secho(f"{finding.status:<8}", fg=colour, nl=False)
-            output.emit(f"{finding.name}: {finding.found}" + (f"; {finding.next_step}" if finding.next_step else ""))
+            output.emit(
+                f"{finding.name}: {finding.found}" + (f"; {finding.next_step}" if finding.next_step else ""),
+                finding.status,
+            )
     if any(finding.status == "error" for finding in findings):
         raise typer.Exit(4)

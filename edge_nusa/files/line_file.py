@@ -15,20 +15,25 @@ _BLOCK_BYTES = 1 << 16
 
 class LineFile:
     """Adds JSON objects to `path`, one a line, ASCII. The file is opened for every line, so it may be moved away at
-    any time."""
+    any time.
+
+    The file and the folders that it lacks follow the umask, as its user asked for them.
+    """
 
     def __init__(self, path: Path) -> None:
         """Cuts off a last line without its end. Raises ResourceError or InputError where the disk refuses."""
         self.path = path
         with durable.explained(f"write {path}"):
-            durable.make_folder(path.absolute().parent)
+            durable.make_folder(path.absolute().parent, durable.ASKED_FOLDER_MODE)
             _cut_last_line(path)
 
     def write(self, line: dict[str, Any]) -> None:
         """Add one. Raises ResourceError or InputError where the disk refuses."""
         left = memoryview((json.dumps(line, ensure_ascii=True) + "\n").encode())
         with durable.explained(f"write {self.path}"):
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, durable.FILE_MODE)
+            descriptor = os.open(
+                self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, durable.ASKED_FILE_MODE
+            )
             try:
                 while left:
                     left = left[os.write(descriptor, left) :]
@@ -38,7 +43,7 @@ class LineFile:
     def sync(self) -> None:
         """What was written survives a power cut. Raises as `write`."""
         with durable.explained(f"write {self.path}"):
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, durable.FILE_MODE)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, durable.ASKED_FILE_MODE)
             try:
                 os.fsync(descriptor)
             finally:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
 from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256, sha256_hex
 from edge_nusa.model import manifest as manifests
@@ -51,20 +51,24 @@ def embedded_bundle() -> Path:
 
 class Proof(threading.Thread):
     """Compares every file with its record; error is what `verify_file` raised, or the error that kept it from
-    reading."""
+    reading; None once all are proved."""
 
     def __init__(self, folder: Path, records: Mapping[str, FileRecord]) -> None:
         super().__init__(name="edge-nusa-proof", daemon=True)
         self.folder, self.records = folder, records
-        self.error: Exception | None = None
+        self.error: Exception | None = ResourceError(
+            f"{folder}: expected to compare every file with the manifest, found no end of it; end other programs"
+        )
 
     def run(self) -> None:
         """In the thread."""
         try:
             for name, record in self.records.items():
                 verify_file(self.folder, name, record)
-        except (EdgeNusaError, OSError) as error:
+        except (EdgeNusaError, OSError, MemoryError) as error:
             self.error = error
+        else:
+            self.error = None
 
 
 class Bundle:
@@ -92,6 +96,11 @@ class Bundle:
         Raises what `open` raises for the manifest; `path` and what uses it raise DamagedError for the files.
         """
         path = folder / "manifest.json"
+        if path.is_symlink():
+            raise InputError(
+                f"{path}: expected a plain file inside the bundle, found a link; copy the bundle with `cp -rL`, which "
+                "copies what links point to"
+            )
         if not path.is_file():
             raise InputError(
                 f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL "
@@ -182,7 +191,12 @@ class Bundle:
 def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     """Compare a file's size, then its SHA-256, with its record. Raises DamagedError naming the file."""
     path = folder / name
-    if Path(name).name != name or path.is_symlink() or not path.is_file():
+    if path.is_symlink():
+        raise InputError(
+            f"{path}: expected a plain file inside the bundle, found a link; copy the bundle with `cp -rL`, which "
+            "copies what links point to"
+        )
+    if Path(name).name != name or not path.is_file():
         raise DamagedError(f"{path}: expected a plain file inside the bundle, found none; copy the bundle again")
     if path.stat().st_size != record.bytes:
         raise DamagedError(f"{path}: expected {record.bytes} bytes, found {path.stat().st_size}; copy the bundle again")

@@ -58,7 +58,7 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
     refusals = tuple(kind for name in REFUSALS if (kind := getattr(state, name, None)))
     try:
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled, enable_fallback=0
         )
     except refusals as error:
         raise DamagedError(

@@ -55,10 +55,9 @@ class Tokenizer:
         Longer texts are cut so that the last id is the end of text. Positions after the end hold 0; attention is
         causal, so they do not matter and T need not be the whole context.
         """
-        rows = [
-            [self._start, *encoding.ids, self._end]
-            for encoding in self._encoder.encode_batch([clean(t) for t in texts])
-        ]
+        # one by one: a batch would start a pool of threads for microseconds of work, and panic where there are none to
+        # have
+        rows = [[self._start, *self._encoder.encode(clean(text)).ids, self._end] for text in texts]
         rows = [row if len(row) <= self._context else [*row[: self._context - 1], self._end] for row in rows]
         ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
         for index, row in enumerate(rows):

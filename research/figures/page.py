@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_nusa.device.report import page as report
 from edge_nusa.errors import InputError
-from edge_nusa.files.durable import explained, make_folder, replace_file
+from edge_nusa.files.durable import ASKED_FILE_MODE, ASKED_FOLDER_MODE, explained, make_folder, replace_file
 from edge_nusa.research.figures import drawing, plots
 from edge_nusa.research.figures.results import results_csv, results_json, results_md
 from edge_nusa.research.figures.runs import Run, Suite
@@ -66,10 +66,10 @@ def write_report(runs: Sequence[Run], settings: Mapping[str, str], out: Path) ->
         "results.html": results_html(runs, summaries, shown, settings),
     }
     with explained(f"writing the report into {out}"):
-        make_folder(out)
+        make_folder(out, ASKED_FOLDER_MODE)
         for name, text in texts.items():
             # a lone surrogate in a name, which no file name can show, must not lose the report
-            replace_file(out / name, text.encode(errors="backslashreplace"))
+            replace_file(out / name, text.encode(errors="backslashreplace"), ASKED_FILE_MODE)
     return [out / name for name in texts]
 
 
@@ -140,7 +140,7 @@ def _write_png(runs: Sequence[Run], section: tuple[Suite, int], name: str, path:
         )
     picture = drawing.png(plot.draw, plot.inches)
     with explained(f"writing {path}"):
-        replace_file(path, picture)
+        replace_file(path, picture, ASKED_FILE_MODE)
 
 
 def _figures(shown: Mapping[str, plots.Plot], prefix: str) -> str:

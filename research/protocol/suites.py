@@ -76,6 +76,7 @@ def evaluate(settings: Settings, progress: Progress) -> list[Path]:
 
     Raises InputError and UsageError for what does not fit; finished runs stay, and the same command goes on.
     """
+    durable.make_folder(settings.out, durable.ASKED_FOLDER_MODE)
     durable.make_folder(settings.out / "runs")
     durable.make_folder(settings.out / "parts")
     sources = _sources(settings)
