@@ -85,3 +85,19 @@ def test_a_memory_budget_sets_a_picture_aside_that_would_break_it(
     assert done.returncode == 0, done.stderr
     assert "huge.png: expected 1 to" in done.stderr
     assert int(done.stderr.splitlines()[-1]) < 300 << 20
+
+
+def test_a_bundle_of_links_says_how_to_copy_it(taught: Path, tmp_path: Path) -> None:
+    subprocess.run(["cp", "-rs", embedded_bundle(), tmp_path / "links"], check=True)
+    for name in ("manifest.json", "README.md"):
+        done = run_cli("labels", "--bundle", tmp_path / "links", "--state", taught)
+        assert done.returncode == 1
+        assert (
+            f"{name}: expected a plain file inside the bundle, found a link; copy the bundle with `cp -rL`"
+            in done.stderr
+        )
+        assert done.stderr.count("\n") == 1
+        (tmp_path / "links" / name).unlink()
+        shutil.copy(embedded_bundle() / name, tmp_path / "links" / name)
+    shutil.copytree(tmp_path / "links", tmp_path / "copied")
+    assert run_cli("labels", "--bundle", tmp_path / "copied", "--state", taught).returncode == 0

@@ -169,11 +169,12 @@ def demo(
     """Teach the embedded model three labels from real pictures, and show what it kept."""
     from edge_nusa.device.demo.demo import run_demo
 
-    result = run_demo(
-        out,
-        output.progress_bar(quiet),
-        (lambda line: None) if output.chosen(format) is output.Format.JSON else output.emit,
-    )
+    with kept.collected():  # what it commits to its own state is nobody's, and made anew by the next run
+        result = run_demo(
+            out,
+            output.progress_bar(quiet),
+            (lambda line: None) if output.chosen(format) is output.Format.JSON else output.emit,
+        )
     kept.part(f"the demonstration is in {out}")
     if output.chosen(format) is output.Format.JSON:
         output.emit_json(result)

@@ -1,0 +1,93 @@
+"""Files that a user asks for by `--out` follow the umask; what is edge-nusa's own is this user's alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import run_cli
+from processes import run_shell
+
+from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.errors import InputError
+from edge_nusa.files import durable
+from edge_nusa.files.line_file import LineFile
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@contextmanager
+def umask(taken: int) -> Iterator[None]:
+    before = os.umask(taken)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("taken", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0o002, 0o664, 0o775)]
+)
+def test_report_and_lines_follow_the_umask(
+    taken: int, file: int, folder: int, taught: Path, pictures: DemoPictures, tmp_path: Path
+) -> None:
+    first = f"umask {taken:03o}; "
+    done = run_shell("", "report", "--out", tmp_path / "page.html", "--state", taught, first=first)
+    assert done.returncode == 0, done.stderr
+    assert mode(tmp_path / "page.html") == file
+    lines = tmp_path / "new" / "answers.jsonl"
+    done = run_shell(
+        "",
+        "watch",
+        pictures.asked["gravel"],
+        "--once",
+        "--every",
+        "0.05",
+        "--out",
+        lines,
+        "--state",
+        taught,
+        first=first,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (mode(lines), mode(lines.parent)) == (file, folder)
+    assert lines.read_text().count("\n") == 8
+
+
+def test_state_and_ledger_stay_this_users_alone(taught: Path, pictures: DemoPictures) -> None:
+    words = ("watch", pictures.asked["gravel"], "--once", "--every", "0.05", "--state", taught)
+    assert run_shell("", *words, first="umask 000; ").returncode == 0
+    assert run_shell("", "forget", "gravel", "--state", taught, first="umask 000; ").returncode == 0
+    assert {mode(path) for path in taught.rglob("*") if path.is_file()} == {0o600}
+
+
+def test_a_page_is_written_through_a_link_and_straight_into_what_is_no_file(taught: Path, tmp_path: Path) -> None:
+    (tmp_path / "real.html").write_text("old")
+    (tmp_path / "page.html").symlink_to("real.html")
+    durable.write_asked(tmp_path / "page.html", b"new")
+    assert (tmp_path / "page.html").is_symlink()
+    assert (tmp_path / "real.html").read_bytes() == b"new"
+    done = run_cli("report", "--out", "/dev/stdout", "--state", taught)
+    assert done.stdout.startswith("<!DOCTYPE html>")
+    durable.write_asked(Path(os.devnull), b"gone")
+    assert not Path(os.devnull).is_file()
+
+
+def test_a_folder_that_is_missing_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="page: expected its folder to be there, found none; make it with `mkdir -p`"):
+        durable.write_asked(tmp_path / "no" / "page", b"")
+    with pytest.raises(InputError, match="expected the system to do it, found Is a directory"):
+        durable.write_asked(tmp_path, b"")
+
+
+def test_a_line_and_its_sync_make_the_same_file(tmp_path: Path) -> None:
+    with umask(0o027):
+        LineFile(tmp_path / "a").sync()
+        LineFile(tmp_path / "b").write({})
+    assert mode(tmp_path / "a") == mode(tmp_path / "b") == 0o640
