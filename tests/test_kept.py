@@ -100,6 +100,15 @@ def test_an_error_that_nobody_foresaw_after_a_commit_asks_for_no_second_run(taug
     assert line.endswith("please report this line")
 
 
+def test_a_signal_after_a_commit_says_what_is_kept(taught: Path) -> None:
+    stopped = (
+        "import os, signal\nimport edge_nusa.cli.output as o\no.emit_json = lambda value: os.kill(os.getpid(), "
+        "signal.SIGTERM)"
+    )
+    line = one_line(run_patched(stopped, "forget", "gravel", "--state", taught), 143)
+    assert line == "edge-nusa: the forget is kept as generation 2: do not run it again; stopped by a signal"
+
+
 def test_an_error_before_the_commit_says_nothing_of_the_kind(taught: Path) -> None:
     assert "kept" not in one_line(run_cli("forget", "unicorn", "--state", taught), 1)
 

@@ -171,6 +171,26 @@ def test_a_signal_while_the_program_is_still_being_loaded_is_one_line(
     assert err.startswith("edge-nusa: stopped by a signal") and err.count("\n") == 1
 
 
+def test_where_not_even_the_program_can_be_loaded_it_is_one_line() -> None:
+    line = one_line(run_patched("import sys\nsys.modules['edge_nusa.cli.ending'] = None", "labels"), 5)
+    assert "expected to load the program, found import of edge_nusa.cli.ending halted" in line
+    assert line.endswith("end other programs (see `ulimit -a`), or install it again")
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "says"),
+    [("std::bad_alloc", 5, "found too few (std::bad_alloc)"), ("this is no graph", 4, "refuses it (this is no graph)")],
+)
+def test_a_runtime_without_memory_is_told_from_a_damaged_graph(
+    said: str, code: int, says: str, taught: Path, pictures: DemoPictures
+) -> None:
+    patch = (
+        "import onnxruntime\nfrom onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException\n"
+        f"def refuse(*words, **options):\n    raise RuntimeException({said!r})\nonnxruntime.InferenceSession = refuse"
+    )
+    assert says in one_line(run_patched(patch, "predict", pictures.others["cat"], "--state", taught), code)
+
+
 @pytest.mark.skipif(
     not IS_ROOT or shutil.which("setpriv") is None, reason="needs root and setpriv to become a user that nobody knows"
 )

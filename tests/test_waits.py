@@ -104,12 +104,13 @@ def test_the_wait_ends_when_it_was_said_to(tmp_path: Path, caplog: pytest.LogCap
     state = State(tmp_path / "state", "0" * 64)
     with state.writer():
         pass
-    with FileLock(tmp_path / "state" / "lock"):
-        with (
-            pytest.raises(ResourceError, match="expected to write within 0.2 s, found another process writing"),
-            State(tmp_path / "state", "0" * 64).writer(0.2),
-        ):
-            pass
+    says = "expected to write within 0.2 s, found another process writing"
+    with (
+        FileLock(tmp_path / "state" / "lock"),
+        pytest.raises(ResourceError, match=says),
+        State(tmp_path / "state", "0" * 64).writer(0.2),
+    ):
+        pass
     assert "waiting for it, for at most 0.2 s" in caplog.text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from edge_nusa.cli import options as commands
+from edge_nusa.cli import commands
 from edge_nusa.errors import EXIT_CODES
 
 app = typer.Typer(

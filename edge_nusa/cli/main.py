@@ -15,15 +15,27 @@ def run() -> None:
     """Run the command line; every failure is one line on stderr and an exit code of `errors.EXIT_CODES`."""
     signals.listen()
     try:
-        _settle_streams()
-        from edge_nusa.cli import ending
-
-        code = ending.code_of(_commands)
+        code = _ended()
     except signals.Stopped as stopped:  # before `ending` could tell it
         os.write(2, b"edge-nusa: stopped by a signal\n")
         code = int(str(stopped.code))
     signals.let_go()
     raise SystemExit(code)
+
+
+def _ended() -> int:
+    """The exit code of the command, told by `ending`; where not even that can be loaded, by one line here."""
+    try:
+        _settle_streams()
+        from edge_nusa.cli import ending
+    except (ImportError, OSError, MemoryError) as error:
+        found = str(error) or type(error).__name__
+        os.write(
+            2,
+            f"edge-nusa: expected to load the program, found {found}; end other programs (see `ulimit -a`), or install it again\n".encode(),
+        )
+        return 5
+    return ending.code_of(_commands)
 
 
 def _commands() -> int:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError
+from edge_nusa.errors import DamagedError, ResourceError
+from edge_nusa.files.os_errors import NO_ROOM, NO_THREAD
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 from edge_nusa.threads import available
@@ -30,7 +31,7 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
     """An onnxruntime session of `name` ("image_trunk" ...). threads 0 = all that this process may use.
 
     injected: initializer name -> float32 array, for graphs whose adapted weights the caller gives.
-    Raises DamagedError when onnxruntime refuses the graph.
+    Raises DamagedError when onnxruntime refuses the graph, ResourceError where it lacks memory or threads for it.
     """
     import onnxruntime
 
@@ -61,6 +62,11 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled, enable_fallback=0
         )
     except refusals as error:
+        if any(words in str(error) for words in (*NO_ROOM, *NO_THREAD)):
+            raise ResourceError(
+                f"open {path}: expected memory and threads for it, found too few ({_first_line(error)}); end other "
+                "programs"
+            ) from error
         raise DamagedError(
             f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({_first_line(error)}); export it again or "
             "update onnxruntime"
