@@ -23,7 +23,7 @@ from edge_nusa.device.learning import train_apart as training
 from edge_nusa.device.learning.recollection import Recollection
 from edge_nusa.device.learning.task_data import TaskData
 from edge_nusa.device.workplace import Workplace
-from edge_nusa.errors import EdgeNusaError, InputError, ResourceError
+from edge_nusa.errors import EdgeNusaError, InputError, ResourceError, UnforeseenError
 from edge_nusa.knowledge.knowledge import nothing
 from edge_nusa.knowledge.recipes import DEVICE, PAPER, Recipe
 from edge_nusa.model.bundle import Bundle, embedded_bundle
@@ -128,12 +128,12 @@ def child_that(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
         ),
         (
             "import os; os.kill(os.getpid(), 4)",
-            EdgeNusaError,
+            UnforeseenError,
             r"training ended with -4 and no result \(it said nothing\)",
         ),
         (
             "print('{\"done\": 1, \"total\": 2}'); raise SystemExit('broken')",
-            EdgeNusaError,
+            UnforeseenError,
             r"training ended with 1 and no result \(broken\)",
         ),
     ],
@@ -146,6 +146,8 @@ def test_a_process_that_ends_early_is_explained(
     with pytest.raises(EdgeNusaError, match=says) as error:
         training.train_apart(workplace, lesson, lambda done, total: None)
     assert type(error.value) is kind
+    if program.endswith("('broken')"):
+        assert error.value.__notes__ == ["broken"], "EDGE_NUSA_DEBUG=1 shows all that the process said"
 
 
 def test_a_learn_that_is_stopped_takes_its_training_process_with_it(workplace: Workplace) -> None:
