@@ -25,7 +25,7 @@ NO_LOCKS = "import fcntl\ndef flock(descriptor, how):\n    raise OSError({}, 're
 
 def raising(error: str) -> str:
     """A patch by which reading the state raises this."""
-    return f"import edge_nusa.device.manage as m\ndef known(workplace):\n    raise {error}\nm.known = known"
+    return f"import edge_nusa.device.workplace as m\ndef known(self):\n    raise {error}\nm.Workplace.known = known"
 
 
 @pytest.mark.parametrize(

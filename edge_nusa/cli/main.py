@@ -30,10 +30,8 @@ def _ended() -> int:
         from edge_nusa.cli import ending
     except (ImportError, OSError, MemoryError) as error:
         found = str(error) or type(error).__name__
-        os.write(
-            2,
-            f"edge-nusa: expected to load the program, found {found}; end other programs (see `ulimit -a`), or install it again\n".encode(),
-        )
+        next_step = "end other programs (see `ulimit -a`), or install it again"
+        os.write(2, f"edge-nusa: expected to load the program, found {found}; {next_step}\n".encode())
         return 5
     return ending.code_of(_commands)
 
