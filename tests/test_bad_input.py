@@ -78,7 +78,11 @@ def cut_jpeg(folder: Path) -> bytes:
         ("cut.jpg", None, "expected a whole picture, found it cut or damaged"),
         ("text.jpg", b"this is text", "found something else or a damaged header"),
         ("bomb.png", bomb(), "expected 1 to 50000000 pixels"),
-        ("drawing.jpg", EPS, "expected the content of a JPEG, PNG, WebP, BMP or GIF"),
+        (
+            "drawing.jpg",
+            EPS,
+            "expected the content of a JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF or PNM, found PostScript",
+        ),
         ("empty.png", b"", "expected 1 to 67108864 bytes, found 0"),
     ],
 )

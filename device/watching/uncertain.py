@@ -16,9 +16,10 @@ from typing import Any
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.pictures.pictures import MAX_BYTES, SUFFIXES, printable
+from edge_nusa.pictures.names import SUFFIXES
+from edge_nusa.pictures.pictures import MAX_BYTES, printable
 
-_KEPT_NAME = re.compile(r"[0-9a-f]{16}\.[a-z]{3,4}")
+_KEPT_NAME = re.compile(rf"[0-9a-f]{{16}}({'|'.join(map(re.escape, sorted(SUFFIXES)))})")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.uncertain import UncertainFolder
 from edge_nusa.errors import InputError
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.pictures.pictures import WRONG_NAME, Quarantined, find_pictures, printable
+from edge_nusa.pictures.names import WRONG_NAME
+from edge_nusa.pictures.pictures import Quarantined, find_pictures, printable
 from edge_nusa.state.generation import Generation
 
 PAUSE_A_LOOK = 9

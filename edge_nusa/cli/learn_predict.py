@@ -153,6 +153,7 @@ def predict(
     from edge_nusa.device.asking.predict import Predictor
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.knowledge.labels import offered
+    from edge_nusa.pictures.names import ENDINGS
     from edge_nusa.pictures.pictures import Quarantined, printable
 
     others = offered(labels, label or [])
@@ -173,7 +174,7 @@ def predict(
             )
     if count == 0:
         why = "; ".join(f"{entry.image}: {entry.reason}" for entry in set_aside[:3]) or "nothing was given"
-        raise InputError(f"no readable picture ({why}); expected .jpg, .png, .webp, .bmp or .gif files")
+        raise InputError(f"no readable picture ({why}); expected {ENDINGS} files")
     for entry in set_aside:
         if not quiet:
             output.note(f"set aside: {entry.image}: {entry.reason}")

@@ -76,7 +76,7 @@ def _decodable() -> dict[str, bytes]:
     modes = {mode: _saved(PHOTO.convert(mode), "PNG") for mode in ("1", "L", "LA", "P", "RGBA")}
     shapes = {f"{w}x{h}": _saved(Image.new("RGB", (w, h)), "PNG") for w, h in ((1, 1), (50, 1), (1, 50), (64, 64))}
     animations = {name: _saved(_frames(300)[0], name, **many) for name in ("GIF", "WEBP", "PNG")}
-    plain = {name: _saved(PHOTO, name) for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF")}
+    plain = {name: _saved(PHOTO, name) for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")}
     return {
         **{f"mode {name}": data for name, data in modes.items()},
         **{f"black {name}": data for name, data in shapes.items()},
@@ -97,13 +97,16 @@ def _decodable() -> dict[str, bytes]:
 def _refusable() -> dict[str, bytes]:
     """Files that are no picture, not a whole one, or too much of one."""
     jpeg, progressive = _saved(PHOTO), _saved(PHOTO, progressive=True)
-    renamed = {name: _saved(PHOTO, name) for name in ("EPS", "TIFF", "PDF", "ICO", "PPM", "TGA", "JPEG2000")}
+    renamed = {name: _saved(PHOTO, name) for name in ("EPS", "PDF", "ICO", "TGA", "JPEG2000")}
     last_scan = progressive[progressive.rindex(b"\xff\xda") : -2]
     frame = jpeg.index(b"\xff\xc0") + 5
     return {
         **{f"renamed {name}": data for name, data in renamed.items()},
         **{f"JPEG cut at {percent} %": _cut(jpeg, percent) for percent in (1, 10, 50, 90)},
-        **{f"{name} cut in half": _cut(_saved(PHOTO, name), 50) for name in ("PNG", "WEBP", "BMP", "GIF")},
+        **{
+            f"{name} cut in half": _cut(_saved(PHOTO, name), 50)
+            for name in ("PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+        },
         "nothing": b"",
         "text": b"this is not a picture\n" * 100,
         "script": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from edge_nusa.errors import InputError
-from edge_nusa.pictures.pictures import WRONG_NAME, Quarantined, decode, find_pictures, printable
+from edge_nusa.pictures.names import BIN, RAW, VIDEO, WRONG_NAME
+from edge_nusa.pictures.pictures import Quarantined, decode, find_pictures, newest_pictures, printable
 
 needs_a_plain_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 
@@ -41,12 +43,49 @@ def test_one_file_is_a_list_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Thumbs.db", "desktop.ini", "labels.json", "notes.txt", "photo", "photo.tiff", "a.jpg.exe", "x.jpg\n"]
+    ("name", "reason"),
+    [
+        *((name, WRONG_NAME) for name in ("desktop.ini", "labels.json", "notes.txt", "photo", "a.jpg.exe", "x.jpg\n")),
+        *(("a.CR2", RAW), ("a.dng", RAW), ("a.mov", VIDEO), ("Thumbs.db", BIN)),
+    ],
 )
-def test_a_file_that_is_no_picture_by_its_name_is_left_out(name: str, tmp_path: Path) -> None:
-    _picture(tmp_path / name)
-    assert _only_fault(tmp_path) == Quarantined(printable(tmp_path / name), WRONG_NAME)
-    assert find_pictures(tmp_path / name) == find_pictures(tmp_path)
+def test_a_file_that_is_no_picture_by_its_name_is_left_out_of_a_folder(name: str, reason: str, tmp_path: Path) -> None:
+    picture = _picture(tmp_path / name)
+    assert _only_fault(tmp_path) == Quarantined(printable(picture), reason)
+    assert find_pictures(picture) == ([picture], []), "named by a person it is looked at whatever its name"
+
+
+@pytest.mark.parametrize(
+    "suffix", ["jfif", "JIF", "pjpeg", "mpo", "avif", "tif", "TIFF", "apng", "pnm", "ppm", "pgm", "pbm", "heic", "HEIF"]
+)
+def test_every_ending_that_may_hold_a_picture_is_looked_at(suffix: str, tmp_path: Path) -> None:
+    picture = _picture(tmp_path / f"a.{suffix}")
+    assert find_pictures(tmp_path) == ([picture], [])
+    assert decode(picture).size == (4, 4), "its content is a PNG"
+
+
+BINS = [
+    "#recycle",
+    "$RECYCLE.BIN",
+    "@eaDir",
+    ".Trash-1000",
+    "System Volume Information",
+    "lost+found",
+    "__MACOSX",
+    ".thumbnails",
+    "@Recycle",
+    ".@__thumb",
+]
+
+
+@pytest.mark.parametrize("name", BINS)
+@pytest.mark.parametrize("above", ["", "deep/er/"])
+def test_bins_and_thumbnails_are_left_out_at_any_depth_and_said(name: str, above: str, tmp_path: Path) -> None:
+    _picture(tmp_path / above / name / "x" / "a.jpg")
+    _picture(tmp_path / above / name / "b.jpg")
+    picture = _picture(tmp_path / "c.jpg")
+    assert find_pictures(tmp_path) == ([picture], [Quarantined(printable(tmp_path / above / name), BIN)])
+    assert len(find_pictures(tmp_path / above / name)[0]) == 2, "named by a person it is searched"
 
 
 def test_hidden_names_are_skipped_silently(tmp_path: Path) -> None:
@@ -200,6 +239,24 @@ def test_more_entries_than_the_limit_are_refused_and_exactly_as_many_are_not(tmp
     assert len(find_pictures(tmp_path, limit=10)[0]) == 9  # the folder is an entry too
     with pytest.raises(InputError, match="expected at most 9 entries, found more; name a smaller folder"):
         find_pictures(tmp_path, limit=9)
+
+
+def test_of_more_files_than_a_look_takes_the_newest_are_taken(tmp_path: Path) -> None:
+    for index in range(6):
+        _picture(tmp_path / f"{9 - index}.png")
+        time.sleep(0.02)  # a file's time has the grain of the system's clock
+    os.utime(tmp_path / "4.png", ns=(0, 0))  # a camera's clock may be wrong; when it came is what counts
+    time.sleep(0.02)
+    _picture(tmp_path / "deep" / "1.png")
+    names, faults, is_all = newest_pictures(tmp_path, most=3)
+    assert [path.name for path in names] == ["4.png", "5.png", "1.png"]
+    assert (faults, is_all) == ([], False)
+    assert newest_pictures(tmp_path, most=7) == (*find_pictures(tmp_path), True)
+    assert newest_pictures(tmp_path, most_looked_at=8)[2] is True  # the folder is an entry too
+    assert newest_pictures(tmp_path, most_looked_at=7)[2] is False
+    assert newest_pictures(tmp_path / "9.png") == ([tmp_path / "9.png"], [], True)
+    with pytest.raises(InputError, match="found No such file or directory"):
+        newest_pictures(tmp_path / "gone")
 
 
 def test_an_open_file_is_closed_whatever_becomes_of_it(tmp_path: Path) -> None:

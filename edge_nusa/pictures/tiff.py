@@ -1,0 +1,140 @@
+"""The first page of a TIFF as a file of its own: its tags that give pixels, checked and bounded, and none of the rest.
+
+Other pages, loops of directories, directories inside tags and all metadata are left out before a decoder sees the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+import numpy as np
+
+from edge_nusa.errors import InputError
+
+MOST_ENTRIES = 4096
+"""Tags of one directory: writers use about twenty."""
+MOST_PIECES = 200_000
+"""Strips or tiles: a picture of 50,000 rows that is one row a strip and three planes has 150,000."""
+MOST_VALUES = 65_536
+"""Values of any other tag."""
+COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
+"""None, the three of fax, LZW, JPEG, Deflate (both numbers), PackBits, Zstandard."""
+WIDTH, HEIGHT, BITS, COMPRESSION, OFFSETS, COUNTS = 256, 257, 258, 259, 273, 279
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, SAMPLE_FORMAT = 322, 323, 324, 325, 339
+_KEPT = frozenset(
+    {
+        *(WIDTH, HEIGHT, BITS, COMPRESSION, 262, 266, OFFSETS, 274, 277, 278, COUNTS, 284, 292, 293, 317, 320),
+        *(TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, 338, SAMPLE_FORMAT, 347, 529, 530, 531, 532),
+    }
+)
+_PIECES = frozenset({OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS})
+_TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 16: "Q"}
+"""The type numbers of TIFF 6.0, and BigTIFF's 64 bits."""
+
+
+class _Shape(NamedTuple):
+    """How a file writes: order is struct's sign, offset the struct letter of an offset, counter that of a
+    directory's count."""
+
+    order: str
+    offset: str
+    counter: str
+    header: bytes
+
+    @property
+    def entry_bytes(self) -> int:
+        return 4 + 2 * struct.calcsize("<" + self.offset)
+
+
+class _Entry(NamedTuple):
+    """One tag: its type and number of values, where its values are, and its bytes in the directory."""
+
+    type: int
+    values: int
+    at: int
+    raw: bytes
+
+
+def first_page(data: bytes, max_pixels: int) -> bytes:
+    """A file with the first page of `data` alone. Raises InputError, without the file's name, for a kind that is not
+    read or
+    more than the limits; struct.error, ValueError or IndexError for damage."""
+    shape = _shape_of(data)
+    entries = _directory(data, shape)
+    values = {tag: _values(data, shape, entries[tag]) for tag in entries if tag not in (347, 529, 532)}
+    _check(values, len(data), max_pixels)
+    body = b"".join(entries[tag].raw for tag in sorted(entries))
+    padding = bytes(len(data) % 2)
+    at = struct.pack(shape.order + shape.offset, len(data) + len(padding))
+    start = len(shape.header) + len(at)
+    count = struct.pack(shape.order + shape.counter, len(entries))
+    return b"".join((shape.header, at, data[start:], padding, count, body, bytes(len(at))))
+
+
+def _shape_of(data: bytes) -> _Shape:
+    order = "<" if data[:2] == b"II" else ">"
+    is_big = 43 in (data[2], data[3])
+    return _Shape(order, "Q", "Q", data[:8]) if is_big else _Shape(order, "I", "H", data[:4])
+
+
+def _directory(data: bytes, shape: _Shape) -> dict[int, _Entry]:
+    """The first directory's tags that give pixels, the first of each."""
+    (at,) = struct.unpack_from(shape.order + shape.offset, data, len(shape.header))
+    (count,) = struct.unpack_from(shape.order + shape.counter, data, at)
+    if count > MOST_ENTRIES:
+        raise InputError(f"expected at most {MOST_ENTRIES} tags in a TIFF, found {count}; save the picture again")
+    at += struct.calcsize("<" + shape.counter)
+    found: dict[int, _Entry] = {}
+    for start in range(at, at + count * shape.entry_bytes, shape.entry_bytes):
+        tag, type_, values = struct.unpack_from(f"{shape.order}HH{shape.offset}", data, start)
+        if tag in _KEPT and tag not in found and type_ in _TYPES:
+            found[tag] = _entry(data, shape, start, tag, type_, values)
+    return found
+
+
+def _entry(data: bytes, shape: _Shape, start: int, tag: int, type_: int, count: int) -> _Entry:
+    most = MOST_PIECES if tag in _PIECES else MOST_VALUES
+    if count > most:
+        raise InputError(
+            f"expected at most {most} values in tag {tag} of a TIFF, found {count}; save the picture again"
+        )
+    width = struct.calcsize("<" + shape.offset)
+    at = start + shape.entry_bytes - width
+    size = count * struct.calcsize("<" + _TYPES[type_])
+    if size > width:
+        (at,) = struct.unpack_from(shape.order + shape.offset, data, at)
+    if at + size > len(data):
+        raise ValueError(f"tag {tag} ends behind the file")
+    return _Entry(type_, count, at, data[start : start + shape.entry_bytes])
+
+
+def _values(data: bytes, shape: _Shape, entry: _Entry) -> np.ndarray:
+    """A tag's values (count,); those of a fraction one after the other."""
+    letters = _TYPES[entry.type]
+    return np.frombuffer(data, shape.order + letters[0], entry.values * len(letters), entry.at)
+
+
+def _check(values: dict[int, np.ndarray], size: int, max_pixels: int) -> None:
+    """Raises InputError or ValueError for what a decoder must not be given."""
+    compression = int(values[COMPRESSION][0]) if COMPRESSION in values else 1
+    if compression not in COMPRESSIONS:
+        raise InputError(
+            f"expected a TIFF of a common kind, found compression {compression}, which is not read; convert it to PNG "
+            "or JPEG"
+        )
+    depth, kind = max(values.get(BITS, [1])), max(values.get(SAMPLE_FORMAT, [1]))
+    if depth > 16 or kind not in (1, 4):
+        raise InputError(
+            f"expected a TIFF of whole numbers of up to 16 bits, found {depth} bits of kind {kind}; save it with 8 bits"
+        )
+    if WIDTH not in values or HEIGHT not in values or not ({OFFSETS, TILE_OFFSETS} & values.keys()):
+        raise ValueError("no size or no pixels")
+    tile = int(values.get(TILE_WIDTH, [0])[0]) * int(values.get(TILE_HEIGHT, [0])[0])
+    if tile > max_pixels:
+        raise InputError(
+            f"expected tiles of at most {max_pixels} pixels in a TIFF, found {tile}; save the picture again"
+        )
+    counts = values.get(TILE_COUNTS, values.get(COUNTS))
+    if compression != 1 and counts is not None and int(counts.sum(dtype=np.uint64)) > size:
+        raise ValueError("its parts lie over each other")
