@@ -27,6 +27,11 @@ class Stamp(NamedTuple):
     bytes: int
     changed_ns: int
 
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """The stamp of a file. A time that SQLite's 64 bits do not hold (from the year 2262) is taken modulo 2**64."""
+        return cls(status.st_size, (status.st_mtime_ns + 2**63) % 2**64 - 2**63)
+
 
 LEFT_OUT = Stamp(-1, 0)
 """Stands for an entry that is no picture's file (a link out of the folder, a FIFO): it is said once."""

@@ -2,8 +2,9 @@
 
 The folder is listed again and again rather than watched by inotify: a network share, FUSE or a camera's own mount says
 nothing through inotify, and a picture must be looked at twice anyway to see that the camera has finished writing it.
-A picture is answered when two looks found the same size and time. Its line is written first and the ledger after it, so
-a kill in between repeats a line and never loses one.
+A picture is answered when two looks found the same size and time, or as it is where it changes at every look
+(`unsettled`). Its line is written first and the ledger after it, so a kill in between repeats a line and never loses
+one.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.opened import Opened
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.uncertain import UncertainFolder
+from edge_nusa.device.watching.unknown_endings import UnknownEndings
+from edge_nusa.device.watching.unsettled import CHANGES_TOLD, Unsettled, copied
 from edge_nusa.errors import InputError
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.pictures.names import WRONG_NAME
-from edge_nusa.pictures.pictures import Quarantined, find_pictures, printable
+from edge_nusa.pictures.names import NAME_FAULTS
+from edge_nusa.pictures.pictures import MOST_ENTRIES, Quarantined, newest_pictures, printable
 from edge_nusa.state.generation import Generation
 
 PAUSE_A_LOOK = 9
@@ -31,6 +34,11 @@ PAUSE_A_LOOK = 9
 PICTURES_A_ROUND = 16
 """After so many answers the lines are synced, the ledger is written and the state is looked at again."""
 NOTHING = "nothing was learned yet and no labels were offered"
+_RESTLESS = "it changes at every look and could not be had whole in between"
+_MOVES = "it changed while it was read"
+_RENAME = (
+    "write it under a name that starts with a dot and rename it when it is done; it is answered as soon as it is whole"
+)
 Line = dict[str, Any]
 """`{"image", "labels", "unknown", "generation", "time", "kept"}` or `{"image", "reason", "time"}`; `image` is
 printable."""
@@ -77,7 +85,8 @@ class Watch:
             sink,
             uncertain,
         )
-        self._growing: dict[Path, Stamp] = {}
+        self._unsettled, self._endings = Unsettled(), UnknownEndings()
+        self._is_full_told = False
         self._predictor: Predictor | None = None
         self._current: Generation | None = None
 
@@ -91,8 +100,10 @@ class Watch:
             pause = max(self.settings.seconds, PAUSE_A_LOOK * (time.monotonic() - began))
             if self._is_able():
                 self._answer(ready, left_out)
+                self._take(self._unsettled.due())
             else:
-                self._growing |= ready
+                self._answer({}, left_out)
+                self._unsettled.put_back(ready)
                 if not is_told:
                     note(f"{NOTHING}; waiting for `edge-nusa learn`")
                     is_told = True
@@ -103,25 +114,37 @@ class Watch:
         can be answered."""
         if not self._is_able():
             raise InputError(f"{NOTHING}; pass --label NAME, or teach one with `edge-nusa learn`")
-        ready, _ = self._look()
-        self._growing |= ready
+        ready, left_out = self._look()
+        self._unsettled.put_back(ready)
         time.sleep(self.settings.seconds)
-        self._answer(*self._look())
+        ready, more = self._look()
+        self._answer(ready, list(dict.fromkeys([*left_out, *more])))
+        self._take(self._unsettled.changing(), changes_told=1)
 
     def _look(self) -> tuple[dict[Path, Stamp], list[Quarantined]]:
-        """Complete pictures that were not answered yet with their stamps, and entries that are no picture's file, to
-        be said once."""
-        paths, faults = find_pictures(self.settings.folder)
-        faults = [
-            fault for fault in faults if fault.reason != WRONG_NAME
-        ]  # the camera's own temporary files among them
+        """Complete pictures that were not answered yet with their stamps, and what is left out, to be said once."""
+        paths, faults, is_all = newest_pictures(self.settings.folder, MOST_ENTRIES)
         found = {
             path: stamp for path in paths if (stamp := stamp_of(path)) is not None and not self.ledger.has(path, stamp)
         }
-        ready = {path: stamp for path, stamp in found.items() if self._growing.get(path) == stamp}
-        self._growing = {path: stamp for path, stamp in found.items() if path not in ready}
+        ready = self._unsettled.look(found)
+        said = [fault for fault in faults if fault.reason not in NAME_FAULTS]
+        said += self._endings.look([fault for fault in faults if fault.reason in NAME_FAULTS])
         self.ledger.forget_gone([*paths, *(Path(fault.image) for fault in faults)])
-        return ready, [fault for fault in faults if not self.ledger.has(Path(fault.image), LEFT_OUT)]
+        news = [fault for fault in said if not self.ledger.has(Path(fault.image), LEFT_OUT)]
+        return ready, news if is_all else [*self._full(), *news]
+
+    def _full(self) -> list[Quarantined]:
+        """That the folder has more files than a look takes; once."""
+        if self._is_full_told:
+            return []
+        self._is_full_told = True
+        rule = f"expected at most {MOST_ENTRIES} files, found more; only those that came or changed last are answered"
+        return [
+            Quarantined(
+                printable(self.settings.folder), f"{rule}: move answered pictures elsewhere, or watch with --delete"
+            )
+        ]
 
     def _answer(self, ready: dict[Path, Stamp], left_out: list[Quarantined]) -> None:
         for entry in left_out:
@@ -130,15 +153,35 @@ class Watch:
         names = list(ready)
         for start in range(0, len(names), PICTURES_A_ROUND):
             if not self._is_able():  # all was undone meanwhile
-                self._growing |= {path: ready[path] for path in names[start:]}
+                self._unsettled.put_back({path: ready[path] for path in names[start:]})
                 return
             part = {path: ready[path] for path in names[start : start + PICTURES_A_ROUND]}
             answered = self._round(list(part))
             self._remember(part)
-            if self.settings.deletes:
-                for path in answered:
-                    if stamp_of(path) == part[path]:  # else a new picture has taken its name
-                        path.unlink(missing_ok=True)
+            self._delete({path: part[path] for path in answered})
+
+    def _take(self, paths: list[Path], changes_told: int = CHANGES_TOLD) -> None:
+        """Answer pictures that change at every look from a copy of each, and say of which none could be had."""
+        for path in paths:
+            if not self._is_able():
+                return
+            with copied(path) as found:
+                fault = _MOVES if found is None else self._answer_copy(path, *found)
+            if fault is None:
+                self._unsettled.answered(path)
+            elif self._unsettled.failed(path, changes_told):
+                self.sink.write(_set_aside(Quarantined(printable(path), f"{_RESTLESS} ({fault}); {_RENAME}")))
+
+    def _answer_copy(self, path: Path, copy: Path, stamp: Stamp) -> str | None:
+        """Put a line out for `path` as `copy` shows it; returns why there is none."""
+        assert self._predictor is not None
+        result = next(iter(self._predictor([copy], self.settings.top)))
+        if isinstance(result, Quarantined):
+            return result.reason
+        self._write(path, copy, result)
+        self._remember({path: stamp})
+        self._delete({path: stamp})
+        return None
 
     def _round(self, paths: list[Path]) -> list[Path]:
         """Put a line out for each of these; returns those that got an answer."""
@@ -148,18 +191,23 @@ class Watch:
             if isinstance(result, Quarantined):
                 self.sink.write(_set_aside(result))
                 continue
-            kept = self.uncertain.keep(path) if self.uncertain and self.uncertain.is_unsure(result) else None
-            self.sink.write(
-                {
-                    **result,
-                    "image": printable(path),
-                    "generation": self._predictor.generation,
-                    "time": _now(),
-                    "kept": kept,
-                }
-            )
+            self._write(path, path, result)
             answered.append(path)
         return answered
+
+    def _write(self, path: Path, source: Path, result: Prediction) -> None:
+        """The line of the picture `path`, of which `source` is the file that was answered."""
+        assert self._predictor is not None
+        kept = self.uncertain.keep(source) if self.uncertain and self.uncertain.is_unsure(result) else None
+        self.sink.write(
+            {**result, "image": printable(path), "generation": self._predictor.generation, "time": _now(), "kept": kept}
+        )
+
+    def _delete(self, answered: dict[Path, Stamp]) -> None:
+        """Remove these where that is asked for, but no new picture that has taken the name of one."""
+        for path, stamp in answered.items() if self.settings.deletes else ():
+            if stamp_of(path) == stamp:
+                path.unlink(missing_ok=True)
 
     def _remember(self, files: dict[Path, Stamp]) -> None:
         if files:
@@ -196,7 +244,7 @@ def stamp_of(path: Path) -> Stamp | None:
         status = os.stat(path)
     except OSError:
         return None
-    return Stamp(status.st_size, status.st_mtime_ns)
+    return Stamp.of(status)
 
 
 def _now() -> str:
