@@ -14,12 +14,11 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_nusa.device.watching.ledger import Stamp
-from edge_nusa.files import durable
 from edge_nusa.pictures.pictures import MAX_BYTES
 
 CHANGES = 2
@@ -92,23 +91,23 @@ class Unsettled:
 
 
 @contextmanager
-def copied(path: Path) -> Iterator[tuple[Path, Stamp] | None]:
-    """(a copy that lives as long as the context, the stamp of what was copied); None where the file changed meanwhile.
+def copied(path: Path) -> Iterator[tuple[Path, Stamp] | str]:
+    """(a copy that lives as long as the context, the stamp of what was copied); a reason where there is none.
 
-    A file that was replaced while it was read counts, since what was opened is whole. Raises ResourceError where the
-    temporary folder refuses.
+    A file that was replaced while it was read counts, since what was opened is whole.
     """
-    found = _read_at_rest(path)
-    if found is None:
-        yield None
-        return
-    with durable.explained("copy a picture to the temporary folder"):
-        folder = tempfile.TemporaryDirectory(prefix="edge-nusa-")  # noqa: SIM115 - entered below, its faults explained here
-    with folder as place:
-        copy = Path(place) / f"picture{path.suffix}"
-        with durable.explained("copy a picture to the temporary folder"):
-            copy.write_bytes(found[0])
-        yield copy, found[1]
+    data, stamp = _read_at_rest(path) or (None, None)
+    with ExitStack() as stack:
+        found: tuple[Path, Stamp] | str = "it changed while it was read"
+        if data is not None and stamp is not None:
+            try:
+                place = stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-nusa-"))
+                copy = Path(place) / f"picture{path.suffix}"
+                copy.write_bytes(data)
+                found = copy, stamp
+            except OSError as error:
+                found = f"the temporary folder takes no copy: {error.strerror}; free it or set TMPDIR"
+        yield found
 
 
 def _read_at_rest(path: Path) -> tuple[bytes, Stamp] | None:

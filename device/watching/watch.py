@@ -35,7 +35,6 @@ PICTURES_A_ROUND = 16
 """After so many answers the lines are synced, the ledger is written and the state is looked at again."""
 NOTHING = "nothing was learned yet and no labels were offered"
 _RESTLESS = "it changes at every look and could not be had whole in between"
-_MOVES = "it changed while it was read"
 _RENAME = (
     "write it under a name that starts with a dot and rename it when it is done; it is answered as soon as it is whole"
 )
@@ -166,7 +165,7 @@ class Watch:
             if not self._is_able():
                 return
             with copied(path) as found:
-                fault = _MOVES if found is None else self._answer_copy(path, *found)
+                fault = found if isinstance(found, str) else self._answer_copy(path, *found)
             if fault is None:
                 self._unsettled.answered(path)
             elif self._unsettled.failed(path, changes_told):

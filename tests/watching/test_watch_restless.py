@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from edge_nusa.pictures.names import RAW, WRONG_NAME
 from edge_nusa.pictures.pictures import Quarantined
 
 A, B = Path("a.jpg"), Path("b.jpg")
+MOVED = "it changed while it was read"
 YEAR_2400_NS = 13_569_465_600 * 10**9
 
 
@@ -121,26 +123,33 @@ def test_a_copy_counts_only_where_the_file_rested(folder: Path, monkeypatch: pyt
     path = folder / "a.jpg"
     path.write_bytes(b"one")
     with copied(path) as found:
-        assert found is not None
+        assert not isinstance(found, str)
         assert (found[0].read_bytes(), found[0].suffix, found[1]) == (b"one", ".jpg", watching.stamp_of(path))
     assert not found[0].exists()
 
     def while_it_settles(change: Callable[[], Any]) -> Any:
         monkeypatch.setattr(unsettled.time, "sleep", lambda seconds: change())
         with copied(path) as found:
-            return found and found[0].read_bytes()
+            return found if isinstance(found, str) else found[0].read_bytes()
 
     (folder / "next").write_bytes(b"other")
     assert while_it_settles(lambda: os.replace(folder / "next", path)) == b"one", "what was opened is whole"
-    assert while_it_settles(lambda: path.write_bytes(b"longer than before")) is None
-    assert while_it_settles(lambda: os.utime(path, ns=(5, 5))) is None
+    assert while_it_settles(lambda: path.write_bytes(b"longer than before")) == MOVED
+    assert while_it_settles(lambda: os.utime(path, ns=(5, 5))) == MOVED
     path.unlink()
-    assert while_it_settles(lambda: None) is None
+    assert while_it_settles(lambda: None) == MOVED
     os.mkfifo(path)
-    assert while_it_settles(lambda: None) is None
+    assert while_it_settles(lambda: None) == MOVED
     path.unlink()
     path.touch()
-    assert while_it_settles(lambda: None) is None
+    assert while_it_settles(lambda: None) == MOVED
+
+
+def test_a_temporary_folder_that_takes_no_copy_is_a_reason(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "a.jpg").write_bytes(b"one")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "gone"))
+    with copied(folder / "a.jpg") as found:
+        assert found == "the temporary folder takes no copy: No such file or directory; free it or set TMPDIR"
 
 
 def test_a_file_that_is_replaced_at_every_look_is_answered_every_third(
