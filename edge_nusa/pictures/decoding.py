@@ -167,6 +167,8 @@ def _jpeg(file: BinaryIO, bounds: Bounds) -> Image.Image:
     data = file.read()
     if data.count(b"\xff\xda") > jpeg.MAX_SCANS:  # the count over all bytes is quick and never too low
         jpeg.walk(data)
+    if jpeg.LONG_FILL in data:
+        return _mended_jpeg(data, bounds)
     try:
         image = _jpeg_picture(data, bounds)
     except MemoryError:

@@ -24,6 +24,12 @@ _READ_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 """Inside the pixels' data FF 00 is the byte FF and FF D0 to FF D7 restart the coder: neither is a segment."""
+MOST_OWN_ZEROS = 2
+"""Pixel data may itself end in so many zeros; more are padding."""
+_FILL = re.compile(rb"\xff{2,}")
+LONG_FILL = b"\xff" * 4096
+"""FF may be repeated before any marker. A decoder that is fed in blocks reads a run anew with each: a long one takes
+minutes."""
 _FILLER = bytes((37 * index * index + 11 * index + 85) % 251 for index in range(256))
 """Goes on where pixel data is cut: a whole picture is the same with and without it, since nothing reads it."""
 
@@ -60,20 +66,24 @@ class Segments:
             return f"a JPEG of {frame[0]} bits a sample"
         return None if frame[5] in (0, 1, 3, 4) else f"a JPEG of {frame[5]} channels"
 
-    def endings(self) -> list[bytes]:
+    def endings(self) -> Iterator[bytes]:
         """The file without what a decoder does not need, whole where it ends; else once for each of two continuations.
 
         Zeros behind pixel data that does not end are the room that a recorder set aside, and are dropped.
         """
         if self.ends:
-            return [self.needed]
+            yield self.needed
+            return
         data = self.needed.rstrip(b"\0")
-        data += b"\0" if data.endswith(b"\xff") else b""
+        if len(self.needed) - len(data) <= MOST_OWN_ZEROS:
+            data = self.needed
+        elif data.endswith(b"\xff"):
+            data += b"\0"
         scan = data.rfind(b"\xff\xda")
         last = max((data.rfind(bytes((0xFF, 0xD0 + number)), max(scan, 0)), number) for number in range(8))
         following = last[1] + 1 if last[0] >= 0 else 0  # a decoder that waits for a restart reads nothing before it
         restarts = b"".join(bytes((0xFF, 0xD0 + number % 8)) + _FILLER for number in range(following, following + 8))
-        return [data + filler + b"\xff\xd9" for filler in (_FILLER + restarts, b"")]
+        yield from (data + filler + b"\xff\xd9" for filler in (_FILLER + restarts, b""))
 
 
 def walk(data: bytes) -> Segments:
@@ -84,7 +94,7 @@ def walk(data: bytes) -> Segments:
     first_scan, progress = 0, _Progress()
     for marker, start, end in _segments(data):
         if scans and start > at:
-            needed.append(data[at:start])  # what the scan before holds
+            needed.append(_FILL.sub(b"\xff", data[at:start]))  # what the scan before holds
         at, body = end, data[start + 4 : end]
         if marker == END:
             ends = True
@@ -101,7 +111,7 @@ def walk(data: bytes) -> Segments:
         if _is_needed(marker, body):
             needed.append(data[start:end])
     else:
-        needed.append(data[at:] if scans else b"")
+        needed.append(_FILL.sub(b"\xff", data[at:].rstrip(b"\xff")) if scans else b"")
     missing = progress.is_missing(frame)
     return Segments(
         needed=b"".join(needed), scans=scans, ends=ends, frame=frame, first_scan=first_scan, missing=missing

@@ -65,8 +65,8 @@ def _binary(data: bytes, head: Header, count: int) -> np.ndarray:
 
 def _plain(text: bytes, head: Header, count: int) -> np.ndarray:
     """(count,) whole numbers of digits with blanks and comments between; of a bitmap every digit is a value."""
-    text = _COMMENT.sub(b" ", text)
-    if re.search(rb"[^\s\d]", text):
+    text = _COMMENT.sub(b" ", text) if b"#" in text else text
+    if text.translate(None, b"0123456789 \t\r\n\v\f"):
         raise ValueError("something else than digits")
     digits = np.frombuffer(text.translate(None, b" \t\r\n\v\f"), np.uint8) if head.kind == 1 else None
     values = np.fromstring(text, np.int32, sep=" ") if digits is None else digits.astype(np.uint16) - 48

@@ -88,11 +88,21 @@ def test_the_walk_over_a_jpeg_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         jpeg.walk(many)
 
 
-def test_a_long_run_of_marker_bytes_takes_a_moment(written: Written) -> None:
+@pytest.mark.parametrize("end", [b"\xff\xd9", b"\xff\xd9x", b"", b"\0"])
+def test_a_long_run_of_marker_bytes_takes_a_moment(end: bytes, written: Written) -> None:
     data = KINDS_OF_JPEG["baseline"]
     began = time.monotonic()
-    decode(written(data[:-2] + b"\xff" * 4_000_000 + b"\xff\xd9" + bytes(9)))
-    assert time.monotonic() - began < 2
+    assert same(decode(written(data[:-2] + b"\xff" * 30_000_000 + end)), decode(written(data)))
+    assert time.monotonic() - began < 5
+
+
+def test_pixel_data_that_itself_ends_in_zeros_is_not_taken_for_padding() -> None:
+    found = jpeg.walk(KINDS_OF_JPEG["baseline"][:-2] + b"\0\0")
+    assert list(found.endings())[1].endswith(b"\0\0\xff\xd9")
+    found = jpeg.walk(KINDS_OF_JPEG["baseline"][:-2] + b"\0\0\0")
+    assert not list(found.endings())[1].endswith(b"\0\xff\xd9")
+    found = jpeg.walk(KINDS_OF_JPEG["baseline"][:-2] + b"\xff\0\0\0")
+    assert list(found.endings())[1].endswith(b"\xff\0\xff\xd9")
 
 
 @pytest.mark.parametrize(
