@@ -20,7 +20,7 @@ MOST_VALUES = 65_536
 """Values of any other tag."""
 COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
 """None, the three of fax, LZW, JPEG, Deflate (both numbers), PackBits, Zstandard."""
-WIDTH, HEIGHT, BITS, COMPRESSION, OFFSETS, COUNTS = 256, 257, 258, 259, 273, 279
+WIDTH, HEIGHT, BITS, COMPRESSION, OFFSETS, SAMPLES, ROWS, COUNTS, PLANES = 256, 257, 258, 259, 273, 277, 278, 279, 284
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, SAMPLE_FORMAT = 322, 323, 324, 325, 339
 _KEPT = frozenset(
     {
@@ -138,3 +138,22 @@ def _check(values: dict[int, np.ndarray], size: int, max_pixels: int) -> None:
     counts = values.get(TILE_COUNTS, values.get(COUNTS))
     if compression != 1 and counts is not None and int(counts.sum(dtype=np.uint64)) > size:
         raise ValueError("its parts lie over each other")
+    if int(values[WIDTH][0]) * int(values[HEIGHT][0]) > max_pixels:
+        return  # refused for its size as every other picture is
+    offsets = values[TILE_OFFSETS] if TILE_OFFSETS in values else values[OFFSETS]
+    needed = _raw_strips(values, len(offsets)) if compression == 1 and TILE_OFFSETS not in values else counts
+    if needed is not None and np.any(offsets[: len(needed)].astype(np.float64) + needed[: len(offsets)] > size):
+        raise ValueError("its pixels end behind the file")
+
+
+def _raw_strips(values: dict[int, np.ndarray], strips: int) -> np.ndarray:
+    """How many bytes each strip of an uncompressed picture has; what a file says of that is often wrong, and not
+    read."""
+    width, height = int(values[WIDTH][0]), int(values[HEIGHT][0])
+    bits = [int(bit) for bit in values.get(BITS, np.ones(1))]
+    samples = int(values[SAMPLES][0]) if SAMPLES in values else len(bits)
+    is_planar = PLANES in values and int(values[PLANES][0]) == 2
+    a_row = -(-width * (bits[0] if is_planar else bits[0] * samples) // 8)
+    rows = min(height, int(values[ROWS][0])) if ROWS in values else height
+    a_plane = max(1, -(-height // max(1, rows)))
+    return a_row * np.minimum(rows, height - rows * (np.arange(strips) % a_plane)).astype(np.float64)

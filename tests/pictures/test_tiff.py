@@ -65,8 +65,41 @@ def test_of_many_pages_only_the_first_is_read(written: Written) -> None:
     assert same(decode(written(data)), SOFT)
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("missing", [1, 20, 900])
+def test_a_cut_tiff_is_refused(compression: str, mode: str, missing: int, written: Written) -> None:
+    """Compressed, the library puts the directory last; its last bytes say that there is no other."""
+    data = saved(SOFT.convert(mode), "TIFF", compression=compression)
+    if missing == 1 and data.endswith(bytes(4)):
+        assert same(decode(written(data[:-1])), decode(written(data, "whole.tif")))
+        return
+    with pytest.raises(InputError, match="expected a whole picture, found it cut or damaged"):
+        decode(written(data[:-missing]))
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_the_last_strip_of_bare_pixels_must_be_there(is_behind: bool, written: Written) -> None:
+    data = saved(Image.new("L", (160, 120)), "TIFF", tiffinfo={278: 50})
+    last = len(data) - 20 * 160
+    strips = np.frombuffer(data, "<u4", 3, int(struct.unpack("<I", value_of(data, 273))[0]))
+    assert strips[-1] == last
+    if is_behind:
+        with pytest.raises(InputError, match="its pixels end behind the file"):
+            decode(written(data[:-1]))
+    else:
+        assert decode(written(data)).size == (160, 120)
+
+
 def directory_of(data: bytes) -> int:
     return int(struct.unpack_from("<I", data, 4)[0])
+
+
+def value_of(data: bytes, tag: int) -> bytes:
+    """The four bytes of a tag's value or offset in a little-endian TIFF."""
+    at = directory_of(data)
+    starts = range(at + 2, at + 2 + 12 * struct.unpack_from("<H", data, at)[0], 12)
+    return next(data[start + 8 : start + 12] for start in starts if struct.unpack_from("<H", data, start)[0] == tag)
 
 
 def changed_tag(data: bytes, tag: int, count: int | None, value: int) -> bytes:
