@@ -67,7 +67,8 @@ def find_pictures(root: Path, limit: int = MOST_ENTRIES) -> tuple[list[Path], li
 def newest_pictures(
     root: Path, most: int = MOST_ENTRIES, most_looked_at: int = MOST_LOOKED_AT
 ) -> tuple[list[Path], list[Quarantined], bool]:
-    """What `find_pictures` gives of the folder `root`, of the `most` files that came or changed last; and whether
+    """What `find_pictures` gives of the folder `root`, of the `most` files that came or changed last, pictures
+    before all others; and whether
     that is all.
 
     Memory is bounded by `most`, time by `most_looked_at` entries. Raises InputError where `root` is missing or
@@ -80,7 +81,7 @@ def newest_pictures(
     found = list(islice(shown, most + 1))
     is_all = len(found) <= most
     if not is_all:
-        found = heapq.nlargest(most, chain(found, shown), key=lambda entry: _changed_ns(entry[0]))
+        found = heapq.nlargest(most, chain(found, shown), key=lambda entry: (entry[1] is None, _changed_ns(entry[0])))
     return *_sorted(found), is_all and next(entries, root) is root
 
 

@@ -251,6 +251,9 @@ def test_of_more_files_than_a_look_takes_the_newest_are_taken(tmp_path: Path) ->
     names, faults, is_all = newest_pictures(tmp_path, most=3)
     assert [path.name for path in names] == ["4.png", "5.png", "1.png"]
     assert (faults, is_all) == ([], False)
+    (tmp_path / "log.txt").touch()
+    assert newest_pictures(tmp_path, most=3) == (names, [], False), "what is no picture takes no picture's place"
+    (tmp_path / "log.txt").unlink()
     assert newest_pictures(tmp_path, most=7) == (*find_pictures(tmp_path), True)
     assert newest_pictures(tmp_path, most_looked_at=8)[2] is True  # the folder is an entry too
     assert newest_pictures(tmp_path, most_looked_at=7)[2] is False

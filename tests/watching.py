@@ -1,0 +1,32 @@
+"""A watch inside the test's own process, and a sink that keeps its lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge_nusa.device.watching.ledger import Ledger
+from edge_nusa.device.watching.watch import Watch, WatchSettings
+from edge_nusa.device.workplace import Workplace
+
+
+class Lines(list[dict[str, Any]]):
+    """A sink that keeps lines."""
+
+    def write(self, line: dict[str, Any]) -> None:
+        self.append(line)
+
+    def sync(self) -> None:
+        """Nothing."""
+
+    def reasons(self) -> list[str]:
+        return [line["reason"] for line in self if "reason" in line]
+
+
+def watched(state: Path, folder: Path, lines: Lines, **settings: Any) -> Watch:
+    workplace = Workplace.open(None, state, threads=1)
+    watch = Watch(
+        workplace, WatchSettings(folder=folder, seconds=0.01, **settings), Ledger(state / "ledger.sqlite"), lines
+    )
+    assert watch._is_able()
+    return watch
