@@ -60,6 +60,19 @@ def test_a_jpeg_cut_anywhere_is_refused_or_has_every_pixel(
     assert refused >= 24
 
 
+@pytest.mark.parametrize("height", range(16, 160, 16))
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_jpeg_cut_at_its_last_restart_is_refused(height: int, after: int, written: Written) -> None:
+    """Each row of blocks is an interval here, so that the last restart has every number."""
+    data = saved(SOFT.resize((160, height)), restart_marker_rows=1)
+    if height == 16:
+        assert decode(written(data[:-2])).size == (160, 16)
+        return
+    cut = data.rindex(bytes((0xFF, 0xD0 + (height // 16 - 2) % 8)))
+    with pytest.raises(InputError, match="pixels are missing at its end"):
+        decode(written(data[: cut + after]))
+
+
 def test_a_jpeg_cut_between_two_scans_is_refused_for_the_missing_ones(written: Written) -> None:
     data = KINDS_OF_JPEG["progressive"]
     with pytest.raises(InputError, match="scans are missing at its end"):

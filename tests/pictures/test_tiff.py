@@ -186,3 +186,14 @@ def test_a_directory_of_too_many_tags_is_refused(written: Written) -> None:
         decode(
             written(data[:4] + struct.pack("<I", len(data)) + data[8:] + struct.pack("<H", 4097) + entries + bytes(4))
         )
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(8, 255), (16, 65535)])
+def test_a_big_endian_tiff_is_read(bits: int, largest: int, written: Written) -> None:
+    values = np.arange(64).reshape(8, 8) * (largest // 63)
+    tags = {256: 8, 257: 8, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: values.size * bits // 8}
+    entries = b"".join(struct.pack(">HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    pixels = values.astype(f">u{bits // 8}").tobytes()
+    data = b"MM\0*" + struct.pack(">I", 8 + len(pixels)) + pixels + struct.pack(">H", len(tags)) + entries + bytes(4)
+    found = np.asarray(decode(written(data)))[..., 0].astype(int)
+    assert np.abs(found - values * 255 / largest).max() <= 1
