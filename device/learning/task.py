@@ -57,7 +57,8 @@ def one_label(folder: Path, label: str) -> Task:
     paths, quarantined = find_pictures(folder)
     if not paths:
         raise InputError(
-            f"{printable(folder)}: no pictures for the label {label_names.quoted(name)} ({ENDINGS}); {_left_out(quarantined)}"
+            f"{printable(folder)}: no pictures for the label {label_names.quoted(name)} ({ENDINGS}); "
+            f"{_left_out(quarantined)}"
         )
     return Task([name], paths, np.zeros(len(paths), np.int64), quarantined)
 
@@ -77,7 +78,7 @@ def folder_per_label(folder: Path) -> Task:
         raise InputError(f"{printable(folder)}: {fault}")
     names: list[str] = []
     for part in parts:
-        name = label_names.normalise(label_names.of_folder(part.folder.name))
+        name = label_names.of_folder(part.folder.name)
         twin = next((n for n in names if label_names.key(n) == label_names.key(name)), None)
         if twin is not None:
             raise InputError(

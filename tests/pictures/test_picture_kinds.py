@@ -87,7 +87,8 @@ def test_a_bmp_of_a_kind_that_is_not_read_is_called_that_and_not_damaged(
 ) -> None:
     with pytest.raises(
         InputError,
-        match=r"expected a picture of a common kind, found one that is not read \(Unsupported BMP .*; convert it to JPEG or PNG",
+        match=r"expected a picture of a common kind, found one that is not read \(Unsupported BMP .*; "
+        r"convert it to JPEG or PNG",
     ):
         decode(written(bmp(bits, compression, header)))
 
