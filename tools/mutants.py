@@ -128,36 +128,40 @@ def changes(node: ast.AST) -> Iterator[tuple[object, str | int, Any]]:
             yield node, field, inner.operand
 
 
-def sites(node: ast.AST, function: str = "-") -> Iterator[tuple[ast.AST, str]]:
-    """Each node that may be changed with its function: no annotation, no text, nothing of what an error says."""
+def sites(node: ast.AST, function: str = "-", around: ast.AST | None = None) -> Iterator[tuple[ast.AST, ast.AST, str]]:
+    """Each node that may be changed, what is shown of it and its function: no annotation, no text, nothing of what
+    an error says."""
     if isinstance(node, (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom)):
         return
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         function = node.name
-    yield node, function
+    is_small = isinstance(node, (ast.Constant, ast.Name, ast.Attribute)) and isinstance(
+        around, (ast.expr, ast.Assign, ast.keyword)
+    )
+    yield node, around if is_small and around is not None else node, function
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "decorator_list", "type_params"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
-                yield from sites(child, function)
+                yield from sites(child, function, node)
 
 
 def mutants(name: str, source: str) -> Iterator[Mutant]:
     """Every mutant of a module's source."""
     tree = ast.parse(source)
     line = 1
-    for node, function in list(sites(tree)):
+    for node, shown, function in list(sites(tree)):
         line = getattr(node, "lineno", line)
         for owner, place, new in list(changes(node)):
-            before = ast.unparse(node)
+            before = ast.unparse(shown)
             old = owner[place] if isinstance(owner, list) else getattr(owner, str(place))
             put(owner, place, new)
             yield Mutant(
                 module=name,
                 line=line,
                 function=function,
-                change=f"{short(before)} -> {short(ast.unparse(node))}",
+                change=f"{short(before)} -> {short(ast.unparse(shown))}",
                 source=ast.unparse(ast.fix_missing_locations(tree)),
             )
             put(owner, place, old)
