@@ -12,7 +12,7 @@ QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory'
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 
-.PHONY: demo test test-board test-export test-kernels servers lint micro clean
+.PHONY: demo test test-board test-export test-kernels servers lint mutants micro clean
 .DELETE_ON_ERROR:
 
 demo: $(BOARD)/ready
@@ -37,8 +37,13 @@ servers:
 lint: $(EXPORT)/ready
 	$(EXPORT)/bin/ruff check .
 	$(EXPORT)/bin/ruff format --check --quiet .
-	$(EXPORT)/bin/lint-imports 
+	$(EXPORT)/bin/lint-imports
 	$(EXPORT)/bin/mypy -p edge_nusa
+
+# Changes one decision at a time and runs the tests that hold it: make mutants, or make mutants MODULE="answer judge"
+MODULE ?=
+mutants: $(BOARD)/ready
+	$(BOARD)/bin/python tools/mutants.py $(MODULE)
 
 $(BOARD)/ready: pyproject.toml Makefile
 	$(PYTHON) -m venv $(BOARD)

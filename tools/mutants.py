@@ -177,7 +177,7 @@ def put(owner: Any, place: str | int, value: Any) -> None:
 
 def short(code: str) -> str:
     """Its first line, cut."""
-    return code.splitlines()[0][:110]
+    return code.splitlines()[0][:160]
 
 
 def serve() -> None:

@@ -37,11 +37,11 @@ BIN = "a bin, thumbnails or a system's own folder, which is left out; to use wha
 TEMPORARY = frozenset({".part", ".partial", ".tmp", ".temp", ".crdownload", ".download", ".filepart", ".swp", ".lock"})
 """Endings of files that are still being brought; a watch says nothing of them."""
 _REASONS = {
-    RAW: ".3fr .arw .cr2 .cr3 .crw .dng .erf .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw "
-    ".x3f",
+    RAW: ".3fr .arw .cr2 .cr3 .crw .dng .erf .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf "
+    ".srw .x3f",
     VIDEO: ".3gp .avi .m4v .mkv .mov .mp4 .mpeg .mpg .mts .webm .wmv",
-    CONVERT: ".dcm .dds .djvu .eps .exr .fit .fits .hdr .ico .icns .j2k .jp2 .jpf .jxl .jxr .pcx .pdf .pfm .ps .psb .psd "
-    ".qoi .svg .svgz .tga .wdp .wmf .xcf",
+    CONVERT: ".dcm .dds .djvu .eps .exr .fit .fits .hdr .ico .icns .j2k .jp2 .jpf .jxl .jxr .pcx .pdf .pfm .ps .psb "
+    ".psd .qoi .svg .svgz .tga .wdp .wmf .xcf",
 }
 _REASON_OF = {suffix: reason for reason, suffixes in _REASONS.items() for suffix in suffixes.split()}
 NAME_FAULTS = frozenset({WRONG_NAME, *_REASONS})

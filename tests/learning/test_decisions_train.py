@@ -30,6 +30,8 @@ QUIET = lambda done, total: None  # noqa: E731
         (25, [5, 4, 3, 2, 1, 2, 3, 4, 5, 6, 7, 8], 10),
         (4, [4, 1, 2, 3], 2),
         (1, [4], 1),
+        (5, [4, 3, 2, 1, 5], 4),
+        (30, [9, 8, 7, 3, 4, 5, 6, 7, 8, 9], 12),
     ],
 )
 def test_the_cores_of_the_least_held_out_loss_are_kept(
@@ -118,6 +120,17 @@ def test_a_loss_that_is_no_number_ends_training_and_names_the_step(monkeypatch: 
         InputError, match=r"training diverged at step 3 \(loss nan\); nothing was changed: try fewer --steps"
     ):
         trainer(monkeypatch, task([0, 1, 2])).run(QUIET)
+
+
+def test_one_number_that_is_none_among_sound_ones_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = trainer(monkeypatch, task([0, 1, 2], tokens=True), replace(PLAIN, steps=1, towers=("image", "text")))
+
+    def broken(share: float) -> None:
+        one.adapted["image.0.q"].adapter.core.data[1, 2] = float("nan")
+
+    monkeypatch.setattr(train, "AdamW", lambda parameters, rates, weight_decay: SimpleNamespace(step=broken))
+    with pytest.raises(InputError, match="training diverged in its last step"):
+        one.run(QUIET)
 
 
 def test_cores_that_are_no_numbers_after_the_last_step_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
