@@ -36,19 +36,21 @@ EQUIVALENT = Path(__file__).with_name("mutants_equivalent.tsv")
 MODULES = {
     "answer": ("edge_nusa.device.asking.answer", ["test_decisions_answer"]),
     "fusion": ("edge_nusa.knowledge.fusion", ["test_decisions_fusion", "test_fusion"]),
-    "head": ("edge_nusa.knowledge.head", ["test_decisions_head", "test_head"]),
     "lesson": ("edge_nusa.device.learning.train_head", ["test_decisions_lesson"]),
     "train": ("edge_nusa.device.learning.train_cores", ["test_decisions_train"]),
     "judge": ("edge_nusa.device.learning.judge", ["test_decisions_judge", "test_judge"]),
-    "screen": ("edge_nusa.device.learning.screen", ["test_decisions_screen", "test_screen"]),
-    "task": ("edge_nusa.device.learning.task", ["test_decisions_task"]),
     "uptake": ("edge_nusa.device.fleet.judge", ["test_decisions_uptake"]),
-    "sync": ("edge_nusa.device.fleet.sync", ["test_decisions_sync"]),
     "inbox": ("edge_nusa.sync.hub.inbox", ["test_decisions_inbox"]),
+    "head": ("edge_nusa.knowledge.head", ["test_head"]),
     "plausible": ("edge_nusa.sync.hub.plausible", ["test_decisions_plausible"]),
+    "screen": ("edge_nusa.device.learning.screen", ["test_screen"]),
     "suspects": ("edge_nusa.sync.hub.suspects", ["test_decisions_suspects"]),
+    "sync": ("edge_nusa.device.fleet.sync", ["test_decisions_sync"]),
+    "task": ("edge_nusa.device.learning.task", ["test_decisions_task"]),
 }
 """Name on the command line -> the module, and the test files that hold its decisions, the fastest first."""
+USUAL = ("answer", "fusion", "lesson", "train", "judge", "uptake", "inbox")
+"""What is run where none is named."""
 WORKERS, LONGEST_SECONDS = 2, 60.0
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", "build", "*.egg-info", "demo-out", "docs", "bench"
@@ -265,6 +267,12 @@ def run_all(names: list[str], folder: Path) -> list[dict[str, Any]]:
     workers = [Worker(folder / str(number)) for number in range(WORKERS)]
     passed_over, jobs, found = listed_equivalent(), queue.SimpleQueue[tuple[Mutant, float]](), list[dict[str, Any]]()
     for name in names:
+        missing = [test for test in MODULES[name][1] if not list((ROOT / "tests").rglob(f"{test}.py"))]
+        if missing or not workers[0].path(name).is_file():
+            raise SystemExit(
+                f"mutants: {name}: expected the module {MODULES[name][0]} and the tests {MODULES[name][1]}, found none "
+                f"of one; mend MODULES in {__file__}"
+            )
         source, began = workers[0].path(name).read_text(), time.monotonic()
         code = workers[0].run(name, ast.unparse(ast.parse(source)), 10 * LONGEST_SECONDS)
         if code:
@@ -299,13 +307,15 @@ def run_all(names: list[str], folder: Path) -> list[dict[str, Any]]:
 def main() -> None:
     """Runs, prints a table and the survivors, writes JSON; ends with 1 where fewer than --least percent were killed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"all where none is named: {', '.join(MODULES)}")
+    parser.add_argument(
+        "modules", nargs="*", metavar="MODULE", help=f"of {', '.join(MODULES)}; where none is named: {', '.join(USUAL)}"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants.json")
     parser.add_argument("--least", type=float, default=90.0, help="percent that must be killed over all")
     chosen = parser.parse_args()
     if strange := set(chosen.modules) - set(MODULES):
         parser.error(f"expected modules among {', '.join(MODULES)}, found {', '.join(sorted(strange))}")
-    names, began = chosen.modules or list(MODULES), time.monotonic()
+    names, began = chosen.modules or list(USUAL), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="edge-nusa-mutants-") as folder:
         found = run_all(names, Path(folder))
     chosen.out.parent.mkdir(parents=True, exist_ok=True)

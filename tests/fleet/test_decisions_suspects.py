@@ -1,0 +1,138 @@
+"""Which devices are refused as unlike the others, and how cores become one, on tables by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.knowledge import Label
+from edge_nusa.sync.change import Change, LabelChange
+from edge_nusa.sync.hub.suspects import Means
+from edge_nusa.sync.merging import Contribution, Step
+from edge_nusa.sync.rules import Mean, Robust, trimmed_mean
+
+F = 4
+
+
+def gives(device: str, label: str, value: float, pictures: int = 1) -> Contribution:
+    """A device whose pictures of a label have this value in every feature."""
+    sums = np.full(F, round(value * UNIT) * pictures)
+    change = Change(
+        cores={}, gram=np.zeros((F, F), np.int64), labels={label: LabelChange(Label(label, 0), pictures, sums)}
+    )
+    return Contribution(device, [Step(1, 0, change)])
+
+
+def suspects(given: list[Contribution], bad: int = 1) -> dict[str, str]:
+    means = Means(bad)
+    for one in given:
+        means.add(one)
+    return means.suspects()
+
+
+def around(*values: float, pictures: int = 1) -> list[Contribution]:
+    return [gives(f"device {place}", "cat", value, pictures) for place, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        # the median is 0, the usual distance 1: three times as far is borne, more is not
+        ((0, 1, -1, 1, -1, 3, -3), []), ((0, 1, -1, 1, -1, 3.01, -3), ["device 5"]), ((0, 1, -1, 1, -1, 3, -4), ["device 6"]), ((0, 0, 0, 1), ["device 3"]), ((5, 5, 5), []),
+    ],
+)  # fmt: skip
+def test_a_device_more_than_three_times_as_far_as_usual_is_refused(
+    values: tuple[float, ...], refused: list[str]
+) -> None:
+    assert sorted(suspects(around(*values))) == refused
+
+
+def test_the_reason_names_the_label_and_how_far() -> None:
+    assert suspects(around(0, 1, -1, 1, -1, 1, -6)) == {
+        "device 6": "its pictures of 'cat' are 6.0 times as unlike the other devices' as is usual, the bound is 3"
+    }
+    worst_first = suspects(
+        [
+            *around(0, 1, -1, 1, -1, 1, -6),
+            *(gives(f"device {i}", "dog", value) for i, value in enumerate((0, 1, -1, 1, -1, 1, -9))),
+        ]
+    )
+    assert worst_first["device 6"].startswith("its pictures of 'dog' are 9.0 times")
+
+
+@pytest.mark.parametrize(
+    ("bad", "devices", "compared"),
+    [
+        (0, 2, False),
+        (0, 3, True),
+        (1, 3, True),
+        (1, 2, False),
+        (2, 4, False),
+        (2, 5, True),
+        (3, 6, False),
+        (3, 7, True),
+    ],
+)
+def test_labels_of_fewer_than_twice_the_bad_devices_and_one_more_and_of_fewer_than_three_are_not_compared(
+    bad: int, devices: int, compared: bool
+) -> None:
+    assert bool(suspects(around(*[0.0] * (devices - 1), 50.0), bad)) == compared
+    # one device twice is still one device
+    assert not suspects([gives("a", "cat", 0), gives("a", "cat", 0), gives("b", "cat", 50)], 0)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "times"), [(1, 2.0), (-1, 2.0), (4, 4.0), (8, 2 * 8**0.5), (16, 2 * 8**0.5), (0, 0.0)]
+)
+def test_means_of_more_pictures_must_be_nearer_up_to_eight(pictures: int, times: float) -> None:
+    odd = (
+        gives("odd", "cat", 2.0, pictures)
+        if pictures
+        else Contribution(
+            "odd",
+            [
+                Step(
+                    1,
+                    0,
+                    Change(
+                        cores={}, gram=np.zeros((F, F)), labels={"cat": LabelChange(Label("cat", 0), 0, np.ones(F))}
+                    ),
+                )
+            ],
+        )
+    )
+    found = suspects([*around(0, 0, 1, -1, 1, -1, 1, -1), odd])
+    assert ("odd" in found) == (times > 3)
+    if times > 3:
+        assert f"are {times:.1f} times as unlike" in found["odd"]
+
+
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [(0, [20.0, 4.0]), (1, [3.0, 3.0]), (2, [3.0, 2.0]), (9, [3.0, 2.0])],
+)
+def test_a_trimmed_mean_is_of_each_number_without_its_largest_and_smallest(cut: int, expected: list[float]) -> None:
+    rows = np.array([[1.0, 9.0], [2.0, 2.0], [3.0, 2.0], [4.0, 5.0], [90.0, 2.0]])
+    assert trimmed_mean(rows, cut).tolist() == expected
+    assert trimmed_mean(rows[:4], 9).tolist() == [2.5, 3.5]
+    assert trimmed_mean(rows[:1], 3).tolist() == [1.0, 9.0]
+
+
+def test_a_mean_weighs_by_pictures_and_who_gave_none_as_one() -> None:
+    rule = Mean()
+    for value, pictures in ((1.0, 3), (2.0, 0), (5.0, -4)):
+        rule.add({"q": np.full((2, 2), value)}, pictures)
+    assert rule.result()["q"].tolist() == [[2.0, 2.0], [2.0, 2.0]]
+    assert Mean().result() == {}
+
+
+def test_the_trimmed_rule_bears_so_many_bad_devices(tmp_path: Path) -> None:
+    rule = Robust("trimmed", 1, tmp_path)
+    assert rule.result() == {}
+    for value in (1.0, 2.0, 3.0, 6.0, 500.0):
+        rule.add({"v": np.full((1, 2), value), "q": np.full((2, 2), -value)}, 1)
+    found = rule.result()
+    assert (found["q"].tolist(), found["v"].tolist()) == ([[-11 / 3] * 2] * 2, [[11 / 3] * 2])
