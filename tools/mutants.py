@@ -1,7 +1,7 @@
 """Changes one decision of the code at a time and runs the tests that must notice: `make mutants`, `make mutants
 MODULE=answer`.
 
-Each mutant is one module with one change (`changes`), written into a copy of the tree, never here. Two copies work
+Each mutant is one module with one change (`mutations.py`), written into a copy of the tree, never here. Two copies work
 beside
 each other; each has a warm process that holds the large libraries and forks for every mutant, so that a mutant costs
 what
@@ -26,9 +26,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from mutations import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.tsv")
@@ -55,131 +57,6 @@ WORKERS, LONGEST_SECONDS = 2, 60.0
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", "build", "*.egg-info", "demo-out", "docs", "bench"
 )
-OTHER = {
-    ast.Lt: (ast.LtE, ast.Gt),
-    ast.LtE: (ast.Lt, ast.Gt),
-    ast.Gt: (ast.GtE, ast.Lt),
-    ast.GtE: (ast.Gt, ast.Lt),
-    ast.Eq: (ast.NotEq,),
-    ast.NotEq: (ast.Eq,),
-    ast.In: (ast.NotIn,),
-    ast.NotIn: (ast.In,),
-    ast.Is: (ast.IsNot,),
-    ast.IsNot: (ast.Is,),
-    ast.And: (ast.Or,),
-    ast.Or: (ast.And,),
-    ast.Add: (ast.Sub,),
-    ast.Sub: (ast.Add,),
-    ast.Mult: (ast.Div,),
-    ast.Div: (ast.Mult,),
-    ast.FloorDiv: (ast.Mult,),
-    ast.BitAnd: (ast.BitOr,),
-    ast.BitOr: (ast.BitAnd,),
-}
-PAIRS = (("min", "max"), ("minimum", "maximum"), ("argmin", "argmax"), ("any", "all"), ("zeros", "ones"))
-SWAPPED = {**dict(PAIRS), **{b: a for a, b in PAIRS}}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mutant:
-    """One change: the module's name here, the line and function it is in, what it was and became, the whole new
-    source."""
-
-    module: str
-    line: int
-    function: str
-    change: str
-    source: str
-
-
-def changes(node: ast.AST) -> Iterator[tuple[object, str | int, Any]]:
-    """(object, field or place, new value) of each change of this node alone."""
-    if isinstance(node, ast.Compare):
-        yield from ((node.ops, place, new()) for place, op in enumerate(node.ops) for new in OTHER[type(op)])
-    elif isinstance(node, (ast.BoolOp, ast.BinOp, ast.AugAssign)):
-        yield from ((node, "op", new()) for new in OTHER.get(type(node.op), ()))
-    elif isinstance(node, ast.Constant) and type(node.value) is bool:
-        yield node, "value", not node.value
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        yield from (
-            (node, "value", new) for new in sorted({2 * node.value, node.value + 1, type(node.value)(0)} - {node.value})
-        )
-    elif isinstance(node, ast.Name) and node.id in SWAPPED and isinstance(node.ctx, ast.Load):
-        yield node, "id", SWAPPED[node.id]
-    elif isinstance(node, ast.Attribute) and node.attr in SWAPPED:
-        yield node, "attr", SWAPPED[node.attr]
-    elif isinstance(node, ast.Return) and isinstance(node.value, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
-        yield node, "value", ast.UnaryOp(ast.Not(), node.value)
-    elif (
-        isinstance(node, ast.If)
-        and not node.orelse
-        and isinstance(node.body[-1], (ast.Raise, ast.Return, ast.Continue, ast.Break))
-    ):
-        yield node, "test", ast.Constant(False)
-    for field in (
-        "operand",
-        "value",
-        "test",
-        "left",
-        "right",
-        "elt",
-        "slice",
-    ):  # a `not`, `~` or `-` is left out where it stands
-        inner = getattr(node, field, None)
-        if isinstance(inner, ast.UnaryOp) and not isinstance(inner.operand, ast.Constant):
-            yield node, field, inner.operand
-
-
-def sites(node: ast.AST, function: str = "-", around: ast.AST | None = None) -> Iterator[tuple[ast.AST, ast.AST, str]]:
-    """Each node that may be changed, what is shown of it and its function: no annotation, no text, nothing of what
-    an error says."""
-    if isinstance(node, (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom)):
-        return
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        function = node.name
-    is_small = isinstance(node, (ast.Constant, ast.Name, ast.Attribute)) and isinstance(
-        around, (ast.expr, ast.Assign, ast.keyword)
-    )
-    yield node, around if is_small and around is not None else node, function
-    for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list", "type_params"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield from sites(child, function, node)
-
-
-def mutants(name: str, source: str) -> Iterator[Mutant]:
-    """Every mutant of a module's source."""
-    tree = ast.parse(source)
-    line = 1
-    for node, shown, function in list(sites(tree)):
-        line = getattr(node, "lineno", line)
-        for owner, place, new in list(changes(node)):
-            before = ast.unparse(shown)
-            old = owner[place] if isinstance(owner, list) else getattr(owner, str(place))
-            put(owner, place, new)
-            yield Mutant(
-                module=name,
-                line=line,
-                function=function,
-                change=f"{short(before)} -> {short(ast.unparse(shown))}",
-                source=ast.unparse(ast.fix_missing_locations(tree)),
-            )
-            put(owner, place, old)
-
-
-def put(owner: Any, place: str | int, value: Any) -> None:
-    """Sets a place of a list or a field of a node."""
-    if isinstance(owner, list):
-        owner[int(place)] = value
-    else:
-        setattr(owner, str(place), value)
-
-
-def short(code: str) -> str:
-    """Its first line, cut."""
-    return code.splitlines()[0][:160]
 
 
 def serve() -> None:
@@ -206,7 +83,9 @@ def serve() -> None:
         code = None
         while code is None and time.monotonic() - began < job["seconds"]:
             done, status = os.waitpid(child, os.WNOHANG)
-            code = os.waitstatus_to_exitcode(status) if done else time.sleep(0.01)
+            if done:
+                code = os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
         if code is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
@@ -262,28 +141,36 @@ def listed_equivalent() -> set[tuple[str, str, str]]:
     return {(module, function, change) for module, function, change, _ in rows}
 
 
-def run_all(names: list[str], folder: Path) -> list[dict[str, Any]]:
-    """What became of each mutant of these modules."""
-    workers = [Worker(folder / str(number)) for number in range(WORKERS)]
-    passed_over, jobs, found = listed_equivalent(), queue.SimpleQueue[tuple[Mutant, float]](), list[dict[str, Any]]()
+def jobs_of(names: list[str], worker: Worker) -> Iterator[tuple[Mutant, float]]:
+    """Each mutant of these modules with its seconds, after their tests have passed unchanged. Ends the program where
+    they do not."""
+    passed_over = listed_equivalent()
     for name in names:
         missing = [test for test in MODULES[name][1] if not list((ROOT / "tests").rglob(f"{test}.py"))]
-        if missing or not workers[0].path(name).is_file():
+        if missing or not worker.path(name).is_file():
             raise SystemExit(
-                f"mutants: {name}: expected the module {MODULES[name][0]} and the tests {MODULES[name][1]}, found none "
-                f"of one; mend MODULES in {__file__}"
+                f"mutants: {name}: expected {MODULES[name]}, found {missing or 'no such module'} missing; mend MODULES "
+                f"in {__file__}"
             )
-        source, began = workers[0].path(name).read_text(), time.monotonic()
-        code = workers[0].run(name, ast.unparse(ast.parse(source)), 10 * LONGEST_SECONDS)
+        source, began = worker.path(name).read_text(), time.monotonic()
+        code = worker.run(name, ast.unparse(ast.parse(source)), 10 * LONGEST_SECONDS)
         if code:
             raise SystemExit(
-                f"mutants: expected the tests of {name} to pass before anything is changed, found pytest's exit code "
-                f"{code}; run {MODULES[name][1]}"
+                f"mutants: {name}: expected its tests to pass before a change, found pytest's exit code {code}; run "
+                f"{MODULES[name][1]}"
             )
         seconds = min(LONGEST_SECONDS, 10 + 5 * (time.monotonic() - began))
-        for one in mutants(name, source):
-            if (name, one.function, one.change) not in passed_over:
-                jobs.put((one, seconds))
+        yield from (
+            (one, seconds) for one in mutants(name, source) if (name, one.function, one.change) not in passed_over
+        )
+
+
+def run_all(names: list[str], folder: Path) -> list[dict[str, Any]]:
+    """What became of each mutant of these modules."""
+    workers, found = [Worker(folder / str(number)) for number in range(WORKERS)], list[dict[str, Any]]()
+    jobs: queue.SimpleQueue[tuple[Mutant, float]] = queue.SimpleQueue()
+    for job in jobs_of(names, workers[0]):
+        jobs.put(job)
 
     def work(worker: Worker) -> None:
         with contextlib.suppress(queue.Empty):
@@ -304,6 +191,23 @@ def run_all(names: list[str], folder: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (names.index(row["module"]), row["line"], row["change"]))
 
 
+def tell(found: list[dict[str, Any]], names: list[str], seconds: float) -> float:
+    """Prints the survivors and a table; returns percent killed."""
+    for row in found:
+        if row["result"] == "survived":
+            print(f"survived: {row['module']}:{row['line']} in {row['function']}: {row['change']}")
+    all_of, left = (
+        Counter(row["module"] for row in found),
+        Counter(row["module"] for row in found if row["result"] == "survived"),
+    )
+    print("| module | mutants | killed |\n|---|--:|--:|")
+    for name in names:
+        print(f"| {name} | {all_of[name]} | {100 * (1 - left[name] / max(all_of[name], 1)):.1f} % |")
+    score = 100 * (1 - left.total() / max(len(found), 1))
+    print(f"| all | {len(found)} | {score:.1f} % |\n{seconds:.0f} s")
+    return score
+
+
 def main() -> None:
     """Runs, prints a table and the survivors, writes JSON; ends with 1 where fewer than --least percent were killed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -320,19 +224,7 @@ def main() -> None:
         found = run_all(names, Path(folder))
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps(found, indent=1) + "\n")
-    for row in found:
-        if row["result"] == "survived":
-            print(f"survived: {row['module']}:{row['line']} in {row['function']}: {row['change']}")
-    all_of, left = (
-        Counter(row["module"] for row in found),
-        Counter(row["module"] for row in found if row["result"] == "survived"),
-    )
-    print("| module | mutants | killed |\n|---|--:|--:|")
-    for name in names:
-        print(f"| {name} | {all_of[name]} | {100 * (1 - left[name] / max(all_of[name], 1)):.1f} % |")
-    score = 100 * (1 - left.total() / max(len(found), 1))
-    print(f"| all | {len(found)} | {score:.1f} % |\n{time.monotonic() - began:.0f} s")
-    raise SystemExit(score < chosen.least)
+    raise SystemExit(tell(found, names, time.monotonic() - began) < chosen.least)
 
 
 if __name__ == "__main__":
