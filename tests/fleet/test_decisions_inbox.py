@@ -91,6 +91,7 @@ def facts(mail: inbox.Mail) -> tuple[list[int], list[int], int]:
 
 def test_the_bounds_of_an_update_are_these() -> None:
     assert Limits() == Limits(pictures=1000, size=67_108_864, forgets=20)
+    assert inbox.Mail(device="x") == inbox.Mail(device="x", accepted=[], refused={}, notes=[], through=0)
 
 
 def test_updates_are_taken_in_the_order_of_their_numbers_from_the_first_that_the_round_lacks() -> None:

@@ -287,13 +287,23 @@ def texts(difference: float, at: int) -> train.TaskData:
     data = task([0, 1], names=2, nouns=1)
     classes, nouns = np.full((2, 5, D), 10.0, np.float32), np.full((1, 6, D), 10.0, np.float32)
     classes[:, :, 1] = nouns[:, :, 1] = -9.5
+    classes[1, :, 2] += 0.0007  # the first text is what the others are compared with
     nouns[0, at, 2] += difference
     return replace(data, class_hidden=classes, noun_hidden=nouns, class_last=np.array([4, 3]), noun_last=np.array([5]))
 
 
 @pytest.mark.parametrize(
     ("difference", "at", "prefix"),
-    [(0.0, 0, 3), (1.0, 0, 0), (1.0, 2, 2), (-1.0, 1, 1), (1.0, 3, 3), (0.0009, 1, 3), (0.0012, 1, 1), (-0.0012, 1, 1)],
+    [
+        (0.0, 0, 3),
+        (1.0, 0, 0),
+        (1.0, 2, 2),
+        (-1.0, 1, 1),
+        (1.0, 3, 3),
+        (0.00097, 1, 3),
+        (0.0012, 1, 1),
+        (-0.0012, 1, 1),
+    ],
 )
 def test_texts_share_what_is_the_same_to_a_ten_thousandth_up_to_the_earliest_end(
     monkeypatch: pytest.MonkeyPatch, difference: float, at: int, prefix: int
@@ -313,6 +323,11 @@ def test_texts_share_what_is_the_same_to_a_ten_thousandth_up_to_the_earliest_end
     one = trainer(monkeypatch, data)
     one._loss(np.array([0]))
     assert one.text.calls[0][2] == prefix
+
+
+def test_states_that_are_all_zero_are_the_same() -> None:
+    data = texts(0.0, 0)
+    assert train.shared_prefix(replace(data, class_hidden=0 * data.class_hidden, noun_hidden=0 * data.noun_hidden)) == 3
 
 
 def test_pictures_come_from_the_adapted_image_tower_where_it_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
