@@ -207,3 +207,9 @@ def test_a_loss_of_just_the_bound_is_borne() -> None:
         RefusedError, match="of 200 judged pictures 178 would be answered right, 200 were before; 20 fewer are borne"
     ):
         judge.check(SOUND, [100.0], [89.0], [200])
+
+
+def test_a_label_of_one_picture_is_one_that_others_are_told_apart_from() -> None:
+    rows, goals = clusters(7, [6, 1])
+    solved = Head.empty(7).added(rows, goals, 2).solve()
+    assert [one.closest for one in judge.told_apart(solved, solved.whitened(rows), goals).values()] == [1]
