@@ -49,10 +49,16 @@ def asked(
 @pytest.mark.parametrize(
     ("direction", "distance", "opens", "unknown"),
     [
-        (LIKE_A, 0.0, True, False), (LIKE_A, LIMIT, True, False), (LIKE_A, LIMIT + 1e-9, True, True), (LIKE_A, 50.0, True, True),
-        (LIKE_OTHER, 0.0, True, False), (LIKE_OTHER, LIMIT, True, False), (LIKE_OTHER, LIMIT + 1e-9, False, False), (LIKE_OTHER, 50.0, False, False),
+        (LIKE_A, 0.0, True, False),
+        (LIKE_A, LIMIT, True, False),
+        (LIKE_A, LIMIT + 1e-9, True, True),
+        (LIKE_A, 50.0, True, True),
+        (LIKE_OTHER, 0.0, True, False),
+        (LIKE_OTHER, LIMIT, True, False),
+        (LIKE_OTHER, LIMIT + 1e-9, False, False),
+        (LIKE_OTHER, 50.0, False, False),
     ],
-)  # fmt: skip
+)
 def test_the_gate_opens_for_what_zero_shot_calls_learned_or_what_is_near_and_only_far_learned_answers_are_unknown(
     direction: tuple[float, float, float], distance: float, opens: bool, unknown: bool
 ) -> None:

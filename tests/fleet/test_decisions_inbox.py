@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from identities import identity
 from small_fleets import BASIS, FEATURES, FLEET, first, pictures, small_layout
 
 from edge_nusa.errors import StoreError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.identity import mismatch
 from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.sync import update
 from edge_nusa.sync.change import Change, LabelChange
@@ -69,7 +71,7 @@ def a_change(counts: Mapping[str, int], core: float = 0.01, spare: int = 0, forg
 
 
 def place(sequence: int = 1, **parts: Any) -> Place:
-    return replace(Place(fleet=FLEET, basis_hash=BASIS, device=DEVICE, sequence=sequence, round=RoundMark()), **parts)
+    return replace(Place(fleet=FLEET, identity=BASIS, device=DEVICE, sequence=sequence, round=RoundMark()), **parts)
 
 
 def sent(store: Store, change: Change, where: Place | None = None, signer: Any = SIGNER) -> Statement:
@@ -134,10 +136,16 @@ def test_what_is_not_there_yet_waits_and_later_ones_with_it_without_another_word
 @pytest.mark.parametrize(
     ("name", "is_update", "is_told"),
     [
-        ("00000001-x.json", True, False), ("0000001-x.json", False, True), ("000000001-x.json", False, True), ("0000000a-x.json", False, True),
-        ("00000001-x.txt", False, True), ("00000001x.json", False, True), ("\u0661" * 8 + "-x.json", False, True), ("abc.numbers", False, False),
+        ("00000001-x.json", True, False),
+        ("0000001-x.json", False, True),
+        ("000000001-x.json", False, True),
+        ("0000000a-x.json", False, True),
+        ("00000001-x.txt", False, True),
+        ("00000001x.json", False, True),
+        ("\u0661" * 8 + "-x.json", False, True),
+        ("abc.numbers", False, False),
     ],
-)  # fmt: skip
+)
 def test_only_names_of_updates_are_read_and_others_are_passed_over(name: str, is_update: bool, is_told: bool) -> None:
     store = Store()
     statement, numbers = update.encode(a_change({"cat": 2}), place(), "float16")
@@ -152,7 +160,7 @@ def test_only_names_of_updates_are_read_and_others_are_passed_over(name: str, is
 
 MISPLACED = [
     ({"fleet": "0" * 32}, "it is of another fleet"),
-    ({"basis_hash": "0" * 64}, "it was learned over another bundle's basis"),
+    ({"identity": identity("0")}, f"it was learned with another bundle: {mismatch(BASIS, identity('0'))}"),
     ({"round": RoundMark(4, "1" * 64)}, "it is based on round 4, and the newest is 3"),
     ({"sequence": 2}, f"it says that it is update 2 of {DEVICE[:16]}: an old one under a new name"),
     ({"device": "0" * 64}, f"it says that it is update 1 of {'0' * 16}: an old one under a new name"),
@@ -193,11 +201,22 @@ CAT = {"cat": 6, "dog": 4}
         (a_change(CAT, forgets=20), Limits(), None),
         (a_change(CAT, forgets=21), Limits(), "it takes back 21 labels at once, the bound is 20"),
         (a_change(CAT, core=3.3), Limits(), None),
-        (a_change(CAT, core=3.4), Limits(), "text.0.v: expected cores of a norm up to 10, found 10.2; no lessons give these numbers"),
-        (replace(a_change(CAT), labels={**a_change(CAT).labels, "dog": LabelChange(Label("dog", 0), 5, pictures(1, 4).sum(axis=0))}), Limits(),
-         "the label 'dog': expected sums of 5 pictures, found those of another number; no pictures give these numbers"),
+        (
+            a_change(CAT, core=3.4),
+            Limits(),
+            "text.0.v: expected cores of a norm up to 10, found 10.2; no lessons give these numbers",
+        ),
+        (
+            replace(
+                a_change(CAT),
+                labels={**a_change(CAT).labels, "dog": LabelChange(Label("dog", 0), 5, pictures(1, 4).sum(axis=0))},
+            ),
+            Limits(),
+            "the label 'dog': expected sums of 5 pictures, found those of another number; no pictures "
+            "give these numbers",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_may_not_be_merged_is_refused_for_good_and_the_next_one_is_taken(
     change: Change, limits: Limits, reason: str | None
 ) -> None:

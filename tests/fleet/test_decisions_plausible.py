@@ -68,7 +68,8 @@ def with_sums(one: Change, key: str, place: int, value: int) -> Change:
     (with_sums(HONEST, "cat", -1, 1), "the label 'cat': expected sums of 5 pictures"),
     (with_sums(HONEST, "dog", -1, -1024), "the label 'dog': expected sums of 2 pictures"),
     (with_sums(HONEST, "dog", 3, 20000), "the label 'dog': expected features of a mean square of 1"),
-    (replace(HONEST, gram=HONEST.gram + np.eye(FEATURES, dtype=np.int64)), "expected a G whose last row is that of the labels' sums"),
+    (replace(HONEST, gram=HONEST.gram + np.eye(FEATURES, dtype=np.int64)), "expected a G whose last row "
+    "is that of the labels' sums"),
     (replace(back(HONEST), gram=HONEST.gram), "expected a G whose last row"),
 ])  # fmt: skip
 def test_sums_and_the_last_row_say_the_same_number_of_pictures(one: Change, words: str) -> None:

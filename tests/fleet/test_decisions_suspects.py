@@ -12,7 +12,7 @@ from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub.suspects import Means
 from edge_nusa.sync.merging import Contribution, Step
-from edge_nusa.sync.rules import Mean, Robust, trimmed_mean
+from edge_nusa.sync.rules import Mean, Trimmed, trimmed_mean
 
 F = 4
 
@@ -41,9 +41,13 @@ def around(*values: float, pictures: int = 1) -> list[Contribution]:
     ("values", "refused"),
     [
         # the median is 0, the usual distance 1: three times as far is borne, more is not
-        ((0, 1, -1, 1, -1, 3, -3), []), ((0, 1, -1, 1, -1, 3.01, -3), ["device 5"]), ((0, 1, -1, 1, -1, 3, -4), ["device 6"]), ((0, 0, 0, 1), ["device 3"]), ((5, 5, 5), []),
+        ((0, 1, -1, 1, -1, 3, -3), []),
+        ((0, 1, -1, 1, -1, 3.01, -3), ["device 5"]),
+        ((0, 1, -1, 1, -1, 3, -4), ["device 6"]),
+        ((0, 0, 0, 1), ["device 3"]),
+        ((5, 5, 5), []),
     ],
-)  # fmt: skip
+)
 def test_a_device_more_than_three_times_as_far_as_usual_is_refused(
     values: tuple[float, ...], refused: list[str]
 ) -> None:
@@ -130,7 +134,7 @@ def test_a_mean_weighs_by_pictures_and_who_gave_none_as_one() -> None:
 
 
 def test_the_trimmed_rule_bears_so_many_bad_devices(tmp_path: Path) -> None:
-    rule = Robust("trimmed", 1, tmp_path)
+    rule = Trimmed(1, tmp_path)
     assert rule.result() == {}
     for value in (1.0, 2.0, 3.0, 6.0, 500.0):
         rule.add({"v": np.full((1, 2), value), "q": np.full((2, 2), -value)}, 1)

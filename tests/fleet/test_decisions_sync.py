@@ -49,7 +49,7 @@ class Device:
         monkeypatch.setattr(
             Bundle, "pools", {name: pool for tower in ("image", "text") for name in bundle.matrices(tower)}
         )
-        self.workplace = Workplace(bundle, State(folder / "state", bundle.manifest.basis_hash), 1)
+        self.workplace = Workplace(bundle, State(folder / "state", bundle.manifest.identity), 1)
         self.layout, self.bounds, self.kept = Layout(bundle), list[Bounds](), SOUND
         self.offered: Published | None = None
         root = b"root"
@@ -152,7 +152,8 @@ def test_a_round_older_than_the_states_is_not_taken_but_by_force(device: Device,
         return
     with pytest.raises(
         TrustError,
-        match=rf"the store's newest round is {number}, and this state knows round 3; nothing was taken: ask who writes to this store",
+        match=rf"the store's newest round is {number}, and this state knows round 3; nothing was "
+        rf"taken: ask who writes to this store",
     ):
         device.pull()
     assert device.knows.names == ["cat"]
@@ -167,7 +168,8 @@ def test_a_refused_round_is_remembered_not_fetched_again_and_taken_by_force(devi
     assert device.remembered()[sha256]["kind"] == "refused" and device.remembered()[sha256]["round"] == 1
     with pytest.raises(
         RefusedError,
-        match=r"round 1 was refused here before \(refused: 21.0 % .*\); the state is unchanged: wait for the next round, or use --force",
+        match=r"round 1 was refused here before \(refused: 21.0 % .*\); the state is unchanged: wait "
+        r"for the next round, or use --force",
     ):
         device.pull()
     assert device.bounds[-1].known == {"", sha256}
@@ -266,10 +268,15 @@ def test_no_round_of_more_bytes_than_ten_thousand_labels_of_this_bundle_is_fetch
 @pytest.mark.parametrize(
     ("size", "bounds", "error"),
     [
-        (100, Bounds(100), None), (101, Bounds(100), TrustError), (100, Bounds(1000, 100), None), (101, Bounds(1000, 100), ResourceError),
-        (101, Bounds(100, 50), TrustError), (0, Bounds(100, 0), None), (1, Bounds(100, 0), ResourceError),
+        (100, Bounds(100), None),
+        (101, Bounds(100), TrustError),
+        (100, Bounds(1000, 100), None),
+        (101, Bounds(1000, 100), ResourceError),
+        (101, Bounds(100, 50), TrustError),
+        (0, Bounds(100, 0), None),
+        (1, Bounds(100, 0), ResourceError),
     ],
-)  # fmt: skip
+)
 def test_a_round_is_as_large_as_possible_and_as_allowed_and_no_larger(
     size: int, bounds: Bounds, error: type[Exception] | None
 ) -> None:

@@ -48,7 +48,8 @@ def test_a_round_keeps_every_known_label_or_says_that_it_was_forgotten(
         return
     with pytest.raises(
         RefusedError,
-        match=rf"refused: the round does not know {refused} and does not say that it was forgotten; the state is unchanged: .* --force$",
+        match=rf"refused: the round does not know {refused} and does not say that it was forgotten; "
+        rf"the state is unchanged: .* --force$",
     ):
         uptake.check(knows(*before), knows(*after), SOUND, taken_back)
 
@@ -130,6 +131,7 @@ def test_a_rounds_anchors_are_made_by_its_own_cores_and_its_vocabulary_is_judged
 
     monkeypatch.setattr(uptake, "TextEncoder", Text)
     monkeypatch.setattr(uptake.judge, "retention", retention)
+    monkeypatch.setattr(uptake, "label_anchors", lambda text, tail, labels: text.label_anchors(tail, labels))
     monkeypatch.setattr(
         Knowledge, "merged", lambda self, bundle, towers: moved if towers == ("text",) else {"wrong": 1}
     )

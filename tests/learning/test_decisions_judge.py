@@ -131,7 +131,8 @@ def test_labels_are_mixed_up_where_the_median_one_is_apart_by_less_than_minus_si
     worst = int(np.argmin(errors))
     with pytest.raises(
         RefusedError,
-        match=rf"'{'abc'[worst]}' is told apart from '{'abc'[(worst + 1) % len(errors)]}' by {min(errors):.1f} standard errors, the median .* -0.6\)",
+        match=rf"'{'abc'[worst]}' is told apart from '{'abc'[(worst + 1) % len(errors)]}' by "
+        rf"{min(errors):.1f} standard errors, the median .* -0.6\)",
     ):
         judge.check_apart(apart, "abc")
 
@@ -144,7 +145,8 @@ def test_a_fifth_of_the_vocabulary_may_change_its_meaning_and_no_more(agreement:
         return
     with pytest.raises(
         RefusedError,
-        match=rf"refused: {100 - agreement:.1f} % of the vocabulary changed its meaning, the bound is 20 %; the state is unchanged: .* --force",
+        match=rf"refused: {100 - agreement:.1f} % of the vocabulary changed its meaning, the bound is "
+        rf"20 %; the state is unchanged: .* --force",
     ):
         judge.check(kept, [], [], [])
 
@@ -196,7 +198,8 @@ def test_all_judged_pictures_count_together(
         return
     with pytest.raises(
         RefusedError,
-        match=r"^refused: of 34 judged pictures 30 would be answered right, 34 were before; 3 fewer are borne; the state is unchanged: .* --force$",
+        match=r"^refused: of 34 judged pictures 30 would be answered right, 34 were before; 3 fewer "
+        r"are borne; the state is unchanged: .* --force$",
     ):
         judge.check(SOUND, before, after, asked)
 

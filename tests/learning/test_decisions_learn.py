@@ -43,7 +43,7 @@ def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     names, anchors = Bundle.open(embedded_bundle()).vocabulary
     monkeypatch.setattr(Bundle, "vocabulary", (NOUNS, anchors[: len(NOUNS)]))
     bundle = Bundle.open(embedded_bundle())
-    workplace = Workplace(bundle, State(tmp_path / "state", bundle.manifest.basis_hash), 1)
+    workplace = Workplace(bundle, State(tmp_path / "state", bundle.manifest.identity), 1)
 
     def untrained(workplace: Workplace, lesson: Any, progress: Any) -> tuple[Trained, int]:
         given.append(lesson.data)
@@ -59,7 +59,7 @@ def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             LearnSettings(recipe=DEVICE, is_forced=True),
             lambda what, done, total: None,
         )
-        return report, given[-1]
+        return report.to_json(), given[-1]
 
     return teach
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_by_hand import knowledge, unit
 from PIL import Image
 
 from edge_nusa.device.learning.task import Task, folder_per_label, held_out, joined, one_label
@@ -68,6 +69,6 @@ def test_what_holds_no_label_is_an_error_with_the_next_step(tmp_path: Path) -> N
 
 def test_a_known_label_is_taught_on_and_a_new_one_comes_behind() -> None:
     task = Task(["DOG", "cup", "Cat", "hat"], [], np.zeros(0, np.int64), [])
-    names, columns = joined(["cat", "dog"], task)
+    names, columns = joined(knowledge(["cat", "dog"], unit((1, 0), (0, 1))), task)
     assert (names, columns.tolist()) == (["cat", "dog", "cup", "hat"], [1, 2, 0, 3])
-    assert joined([], task)[1].tolist() == [0, 1, 2, 3]
+    assert joined(knowledge([], unit((1, 0))[:0]), task)[1].tolist() == [0, 1, 2, 3]
