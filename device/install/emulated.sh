@@ -30,7 +30,7 @@ for_board=(--only-binary :all: --python-version 3.11 --platform manylinux2014_aa
 for glibc in 17 24 26 27 28; do for_board+=(--platform "manylinux_2_${glibc}_aarch64"); done
 python3.11 -m pip download --quiet --no-deps "${for_board[@]}" --require-hashes -r "$source_root/device/install/learn-aarch64.lock" -d "$root/wheels"
 python3.11 -m pip download --quiet "${for_board[@]}" -d "$root/wheels" -c <(sed -n 's/^\([a-z0-9_.-]*==[^ ]*\).*/\1/p' "$source_root/device/install/learn-aarch64.lock") \
-    'setuptools>=77' wheel scikit-image scikit-learn pytest hypothesis jaxtyping
+    'setuptools>=77' wheel scikit-image scikit-learn pytest hypothesis
 
 # 3. What the board does when it starts.
 rm -rf "$root/src" && mkdir "$root/src"
@@ -46,7 +46,7 @@ timed() { local began=\$SECONDS code=0; "\$@" || code=\$?; echo "=== ended with 
 here=/root/.local/share/edge-nusa/venv/bin
 cd /src
 timed device/install/install.sh --no-services --python /usr/bin/python3.11
-timed \$here/python -m pip install --quiet scikit-image scikit-learn pytest hypothesis jaxtyping
+timed \$here/python -m pip install --quiet scikit-image scikit-learn pytest hypothesis
 timed \$here/edge-nusa demo --out /out/demo --format human
 timed env PYTHONSAFEPATH=1 \$here/pytest -q -p no:cacheprovider tests/test_{null_space,prefix,head,tails,adamw,tensor_file,fusion,recollection,state,preprocessing,pictures,answer,training}.py
 echo "=== all is done"
