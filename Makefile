@@ -12,7 +12,7 @@ QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory'
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 
-.PHONY: demo test test-board test-export test-kernels servers lint mutants micro clean
+.PHONY: demo test test-board test-export test-kernels servers lint docs mutants micro clean
 .DELETE_ON_ERROR:
 
 demo: $(BOARD)/ready
@@ -39,6 +39,13 @@ lint: $(EXPORT)/ready
 	$(EXPORT)/bin/ruff format --check --quiet .
 	$(EXPORT)/bin/lint-imports
 	$(EXPORT)/bin/mypy -p edge_nusa
+	$(EXPORT)/bin/python tools/commands.py --check
+	$(EXPORT)/bin/python tools/rooms.py --check
+
+# Writes docs/commands.md and the rooms of ARCHITECTURE.md from the source.
+docs: $(EXPORT)/ready
+	$(EXPORT)/bin/python tools/commands.py
+	$(EXPORT)/bin/python tools/rooms.py
 
 # Changes one decision at a time and runs the tests that hold it: make mutants, or make mutants MODULE="answer judge"
 MODULE ?=

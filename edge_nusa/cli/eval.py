@@ -43,7 +43,7 @@ def evaluate(
     ] = "frozen,paper,ridge,default",
     shots: Annotated[str, typer.Option(help="Pictures a class to learn from, with commas; 0 for all.")] = "16",
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from --first-seed on.")] = 1,
-    first_seed: Annotated[int, typer.Option("--first-seed", min=0, max=10**6)] = 0,
+    first_seed: Annotated[int, typer.Option("--first-seed", min=0, max=10**6, help="The first of the seeds.")] = 0,
     order: Annotated[
         Optional[str],
         typer.Option(help="`given`, `I`, `II`, `random:N`, or a text file with one set a line.", show_default=False),
@@ -97,7 +97,7 @@ def evaluate(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=256, help="Runs side by side, each with --threads.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, max=1024)] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Processor threads of one run.")] = 1,
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:

@@ -208,7 +208,7 @@ def rotate(
 
 
 def check(
-    store: Annotated[str, typer.Argument(help="The store: a folder.")],
+    store: Annotated[str, typer.Argument(help="The store: a folder, or s3://BUCKET/PREFIX.")],
     format: FormatOption = None,
 ) -> None:
     """Prove by a race that a store never overwrites, and refuse one that does."""
