@@ -137,7 +137,7 @@ else
     what="${wheel:-}"
     if [ -z "$what" ]; then
         build="$(mktemp -d)"
-        (cd "$source_root" && tar -cf - pyproject.toml README.md LICENSE NOTICE edge_nusa export device) | tar -xf - -C "$build"
+        (cd "$source_root" && tar -cf - pyproject.toml README.md LICENSE NOTICE edge_nusa export device research) | tar -xf - -C "$build"
         "${pip[@]}" wheel --no-deps -w "$build/wheels" "$build"
         what="$(echo "$build"/wheels/*.whl)"
     fi
