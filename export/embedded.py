@@ -10,7 +10,7 @@ from edge_nusa.export.source import Source, preprocessing, shapes
 
 BPE = Path(__file__).parent / "micro" / "bpe.txt.gz"
 ORIGIN = """
-A small CLIP made by this project's own script (`python -m edge_nusa.export.micro`), for the first minute, tests and
+A small CLIP made by this project's own script (`python -m edge_nusa.research.micro`), for the first minute, tests and
 demonstrations. Image tower: trained on 23,000 of the 25,000 pictures of 100 Tiny-ImageNet classes (ImageNet's terms
 of access: non-commercial research and education), against text targets from all-MiniLM-L6-v2 (Apache-2.0) of nouns
 chosen from WordNet 3.0 (its licence is in NOTICE). Text tower: trained to give those targets. Then two passes of both

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 LIST = Path(__file__).parent / "nouns.txt"
-"""Nouns for things that can be seen, one a line, chosen from WordNet 3.0 (NOTICE has its licence) by export.micro."""
+"""Nouns for things that can be seen, one a line, chosen from WordNet 3.0 (NOTICE has its licence) by research.micro."""
 
 
 def nouns() -> list[str]:

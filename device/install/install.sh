@@ -158,7 +158,7 @@ ln -sfn "$root/venv/bin/edge-nusa" "$command_link"
 
 # Settings: made once, then only the lines that an option names are changed.
 environment="$settings/environment"
-[ -f "$environment" ] || printf '%s\n' "# Settings of edge-nusa's services; every EDGE_NUSA_* variable of the README may stand here." "EDGE_NUSA_STATE=$root/state" >"$environment"
+[ -f "$environment" ] || printf '%s\n' "# Settings of edge-nusa's services; every EDGE_NUSA_* variable of docs/commands.md may stand here." "EDGE_NUSA_STATE=$root/state" >"$environment"
 set_line() {
     { grep -v "^$1=" "$environment" || true; printf '%s=%s\n' "$1" "$2"; } >"$environment.new"
     mv "$environment.new" "$environment"

@@ -16,7 +16,7 @@ from edge_nusa.threads import one_blas_thread
 DISTRACTORS = 20
 """Vocabulary nouns offered beside the labels while judging where fewer than two labels are known."""
 LARGEST_AGREEMENT_LOSS = 20.0
-"""Points of vocabulary agreement that a candidate may lose (README, limits: chosen on `micro`, see ARCHITECTURE.md)."""
+"""Points of vocabulary agreement that a candidate may lose (chosen on `micro`: docs/decisions.md)."""
 FEWEST_TO_TELL_APART = 4
 """A label with fewer pictures in one learn says nothing about whether it is told apart."""
 LEAST_APART = -0.6

@@ -184,6 +184,6 @@ def check_torch() -> None:
     """Raises MissingPackageError where torch is not installed, before any picture is looked at."""
     if importlib.util.find_spec("torch") is None:
         raise MissingPackageError(
-            'learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, a real CLIP)'
+            'learning needs torch; install it with `pip install "edge-nusa[learn]"` (README, your own pictures)'
         )
     torch_check.check_processor()

@@ -50,7 +50,7 @@ class LearnReport:
     dry_run: bool
 
     def to_json(self) -> dict[str, Any]:
-        """What `learn --format json` prints (README)."""
+        """What `learn --format json` prints (docs/programs.md)."""
         return {**asdict(self), "labels": [asdict(row) for row in self.labels], "quarantined": self._set_aside()}
 
     def stored(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import available
 
 NARROW = 256
-"""A text tower of at most this width trains on one thread: more only wait for each other (README, what is measured)."""
+"""A text tower of at most this width trains on one thread: more only wait for each other (docs/decisions.md)."""
 FIELDS = ("embedding", "classes", "held_out", "class_hidden", "class_last", "noun_hidden", "noun_last", "noun_anchors")
 RECALLED = ("tokens", "means", "scatter", "projection")
 """The arrays of a `Recollection`, in files `recalled_NAME.npy`; none where nothing is recalled."""

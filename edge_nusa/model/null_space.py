@@ -2,7 +2,7 @@
 
 Letters: W (out, in) a weight matrix, d = min(out, in), R the pool's rank, r the rank that is trained now.
 Source: Jo and Kim, "Memory-Free Continual Learning with Null Space Adaptation for Zero-Shot Vision-Language
-Models" (arXiv 2510.21175), section 3; the fold and the constant core are this project's own (ARCHITECTURE.md).
+Models" (arXiv 2510.21175), section 3; the fold and the constant core are this project's own (docs/decisions.md).
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """A round: what a fleet knows together, as the hub publishes it; packed numbers after one line of JSON.
 
-Line 1 is canonical JSON (format_version, fleet, number, identity, recipe, tasks, answer, labels, spare, forgotten,
-received, and the SHA-256 of what follows); then come the packed numbers with float32 cores. A device trusts a round by
-the
-hub's TUF metadata, which holds the SHA-256 of the whole file.
+Line 1 is canonical JSON (format_version, fleet, number, identity, recipe, tasks, fusion, labels, spare, forgotten,
+withdrawn, received, and the SHA-256 and bytes of what follows); then come the packed numbers with float32 cores. A
+device trusts a round by the hub's TUF metadata, which holds the SHA-256 of the whole file.
 """
 
 from __future__ import annotations

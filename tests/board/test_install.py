@@ -240,3 +240,15 @@ def test_a_lock_file_holds_every_dependency_with_a_hash_and_no_cuda(name: str) -
         assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), line
     assert not [package for package in versions if package.startswith(("nvidia", "triton"))]
     assert ("torch" in versions) is (name == "learn")
+
+
+def test_the_wheel_that_the_installer_makes_has_every_room() -> None:
+    [copied] = re.findall(r"tar -cf - pyproject\.toml (.+?)\) \|", (INSTALL / "install.sh").read_text())
+    links = {path.name for path in (ROOT / "edge_nusa").iterdir() if path.is_symlink()}
+    assert {"edge_nusa", *links} <= set(copied.split())
+
+
+def test_the_tests_of_the_emulated_board_are_there() -> None:
+    [names] = re.findall(r"tests/\*/test_\{([a-z_,]+)\}\.py", (INSTALL / "emulated.sh").read_text())
+    for name in names.split(","):
+        assert len(list((ROOT / "tests").glob(f"*/test_{name}.py"))) == 1, name

@@ -3,159 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
-import shlex
-import sys
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from searches import (
+    ROOMS,
+    broken_links,
+    code_of,
+    exists,
+    missing_files,
+    missing_names,
+    name_of,
+    text_of,
+    unknown_options,
+    wrong_calls,
+)
 
-sys.path.insert(0, str(ROOT / "tools"))
-import commands as command_pages  # noqa: E402 - a folder of scripts, not a package
+from edge_nusa.knowledge import knowledge
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.sync import packed, round_file
 
+ARCHITECTURE = text_of(ROOT / "ARCHITECTURE.md")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "research" / "rivals" / "README.md"])
-ROOMS = ("edge_nusa", "device", "export", "research")
-TOP = (*ROOMS, "tests", "docs", "tools")
-ENDINGS = r"(?:py|md|sh|lock|service|timer|png|toml)"
-A_FILE = re.compile(rf"(?<![\w./*-])(?:[\w.-]+/)*[\w-]+\.{ENDINGS}(?![\w/.]*[\w])")
-A_FOLDER = re.compile(rf"(?<![\w./-])(?:{'|'.join(TOP)})(?:/[\w-]+)*/(?!\w)")
-A_NAME = re.compile(r"\bedge_nusa(?:\.\w+)+")
-NOT_OURS = {"growth.png", "systemd-time-wait-sync.service"}
-"""Files that a shown command writes, or that the system has."""
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def code_of(text: str) -> Iterator[str]:
-    """Every piece of code: the lines of fenced blocks, and what stands between backticks in a line."""
-    for number, block in enumerate(text.split("```")):
-        if number % 2:
-            yield from block.replace("\\\n", " ").splitlines()[1:]
-        else:
-            yield from re.findall(r"`([^`\n]+)`", block)
-
-
-@cache
-def tracked() -> frozenset[str]:
-    """Every file of the source by its path below the root, without what a checkout ignores."""
-    found = [path for top in TOP for path in (ROOT / top).rglob("*") if "__pycache__" not in path.parts]
-    found += [*ROOT.glob("*.*"), *(ROOT / ".ci").glob("*")]
-    return frozenset(name_of(path) for path in found if path.is_file())
-
-
-def missing_files(text: str, folder: Path) -> list[str]:
-    """Files and folders that a text names and that are not there; a bare file name may lie anywhere."""
-    bare = {name.rsplit("/", 1)[-1] for name in tracked()}
-    lost = []
-    for piece in code_of(text):
-        for match in A_FILE.findall(piece):
-            is_there = (ROOT / match).exists() or (folder / match).exists() or ("/" not in match and match in bare)
-            lost += [] if is_there or match in NOT_OURS else [match]
-        lost += [match for match in A_FOLDER.findall(piece) if not (ROOT / match).is_dir()]
-    return lost
-
-
-def missing_names(text: str) -> list[str]:
-    """Dotted names of ours that cannot be imported."""
-    return [name for name in A_NAME.findall(text) if not exists(name)]
-
-
-def exists(name: str) -> bool:
-    """Whether a dotted name is a module, or lies in one."""
-    parts = name.split(".")
-    for cut in range(len(parts), 0, -1):
-        stem = ROOT.joinpath(*parts[:cut])
-        if stem.is_dir() or stem.with_suffix(".py").exists():
-            source = stem.with_suffix(".py") if not stem.is_dir() else stem / "__init__.py"
-            return all(re.search(rf"^\s*(?:def |class )?{part}\b", text_of(source), re.M) for part in parts[cut:])
-    return False
-
-
-def anchors_of(text: str) -> set[str]:
-    """The anchors of a document's headings as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def broken_links(path: Path) -> list[str]:
-    """Links of a document to files or headings that are not there."""
-    broken = []
-    for link in re.findall(r"\]\(((?!http)[^)\s]+)\)", text_of(path)):
-        target, _, anchor = link.partition("#")
-        file = (path.parent / target) if target else path
-        if not file.exists() or (anchor and anchor not in anchors_of(text_of(file))):
-            broken.append(link)
-    return broken
-
-
-@cache
-def flags() -> dict[str, frozenset[str]]:
-    """The options of every command of `edge-nusa`, by the command's words; those of a group are its commands'."""
-    found: dict[str, set[str]] = {}
-    for command in command_pages.commands():
-        own = {"--help", "-h", *(flag for one in command.parameters for flag in one.flags)}
-        found[command.words] = own
-        found.setdefault(command.words.split()[0], set()).update(own)
-    return {words: frozenset(own) for words, own in found.items()}
-
-
-def calls(text: str) -> Iterator[list[str]]:
-    """The words after `edge-nusa` of every command line in a text, up to where the shell ends it."""
-    for piece in code_of(text):
-        if "edge-nusa " not in piece or re.match(r"(pip|python -m pip|git|docker build|scp) ", piece):
-            continue
-        try:
-            words = shlex.split(re.sub(r"[…<>]", "X", piece), comments=True)
-        except ValueError:
-            continue  # prose between backticks with an apostrophe
-        starts = [i for i, word in enumerate(words) if word == "edge-nusa" or word.endswith("/edge-nusa")]
-        for start in starts:
-            rest = words[start + 1 :]
-            yield rest[: next((i for i, word in enumerate(rest) if word in ("&&", ";", "|", "||", "edge-nusa")), None)]
-
-
-def wrong_calls(text: str) -> list[str]:
-    """Command lines of a text whose command or option does not exist."""
-    wrong = []
-    for words in calls(text):
-        if not words or words[0].startswith("-") or words[0].isupper():
-            continue
-        command = " ".join(words[:2]) if " ".join(words[:2]) in flags() else words[0]
-        known = flags().get(command)
-        options = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
-        if known is None or not known.issuperset(options):
-            wrong.append(" ".join(words))
-    return wrong
-
-
-def unknown_options(text: str) -> list[str]:
-    """Options between backticks that neither `edge-nusa` nor a script of this repository has."""
-    ours = frozenset().union(*flags().values())
-    named = {match for piece in code_of(text) for match in re.findall(r"(?<![\w-])--[a-z][a-z-]+", piece)}
-    return sorted(option for option in named - ours - OF_OTHERS if not in_scripts(option))
-
-
-OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network", "--read-only",
-             "--tmpfs", "--build-arg", "--force-reinstall", "--check"}  # fmt: skip
-"""Options of systemctl, docker, pip and make that the documents show."""
-
-
-@cache
-def in_scripts(option: str) -> bool:
-    """Whether a script of ours, or the code that parses for one, names the option."""
-    sources = [
-        name for name in tracked() if name.endswith((".py", ".sh", "Dockerfile")) and "test_documents" not in name
-    ]
-    return any(f'"{option}"' in text_of(ROOT / name) or f"{option})" in text_of(ROOT / name) for name in sources)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
@@ -275,3 +147,39 @@ def test_each_of_the_twelve_questions_is_answered_in_at_most_two_files_that_have
         sources = "\n".join(map(text_of, paths))
         for name in re.findall(r"`([^`]+)`", names):
             assert re.search(rf"^\s*(?:def |class ){name}\b|^{name} = ", sources, re.MULTILINE), f"{question} {name}"
+
+
+def test_the_header_of_a_round_has_the_fields_that_are_said_of_it() -> None:
+    layout = packed.Layout(Bundle.open(embedded_bundle()))
+    header = json.loads(round_file.encode(round_file.nothing("fleet", layout)).partition(b"\n")[0])
+    [sentence] = re.findall(r"^The line of JSON of a round has these fields: (.+)$", ARCHITECTURE, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", sentence)) == set(header)
+    said = (round_file.__doc__ or "").partition("canonical JSON (")[2].partition(")")[0]
+    assert set(re.findall(r"\w+", said)) - {"and", "the", "SHA", "256", "of", "what", "follows"} == set(header) - {
+        "sha256"
+    }
+
+
+def test_the_table_of_a_states_files_has_those_that_a_generation_has() -> None:
+    part = ARCHITECTURE.partition("### State")[2].partition("\n###")[0]
+    assert set(re.findall(r"^\| `(\w+\.\w+)` \|", part, re.MULTILINE)) == set(knowledge.FILES)
+
+
+def test_the_table_of_a_bundles_files_has_those_of_the_embedded_one() -> None:
+    part = ARCHITECTURE.partition("### Bundle")[2].partition("\n###")[0]
+    first = "\n".join(re.findall(r"^\| (.+?) \|", part, re.MULTILINE))
+    assert set(re.findall(r"`(\w+\.\w+)`", first)) == {path.name for path in embedded_bundle().iterdir()}
+
+
+SCRIPTS = sorted(
+    path for top in (*ROOMS, "tools") for path in (ROOT / top).rglob("*.*") if path.suffix in (".py", ".sh")
+)
+
+
+def test_the_source_names_only_documents_and_sections_that_exist() -> None:
+    for path in SCRIPTS:
+        text = text_of(path)
+        for name in re.findall(r"(?<![\w/])(?:docs/\w+|ARCHITECTURE|CONTRIBUTING|SECURITY)\.md", text):
+            assert (ROOT / name).exists(), f"{name_of(path)} names {name}"
+        for section in re.findall(r"\(README, ([a-z ]+)\)", text):
+            assert f"\n## {section.capitalize()}\n" in text_of(ROOT / "README.md"), f"{name_of(path)}: {section}"
