@@ -43,7 +43,7 @@ class UncertainFolder:
             durable.remove_leftovers(settings.folder)
 
     def is_unsure(self, prediction: dict[str, Any]) -> bool:
-        """Whether a prediction (`device.predict.Prediction`) is worth a person's look."""
+        """Whether a prediction (`edge_nusa.device.asking.predict.Prediction`) is worth a person's look."""
         return bool(prediction["unknown"]) or prediction["labels"][0]["probability"] < self.settings.below
 
     def keep(self, picture: Path) -> str | None:

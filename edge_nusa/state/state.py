@@ -1,4 +1,4 @@
-"""The device's folder of generations: committing a new one, going one back; reading it is in `state_reader`.
+"""The device's folder of generations: committing a new one, going one back; reading it is in `reader.py`.
 
     STATE/generations/000001/{files, manifest.json}   written whole under a temporary name, synced, then renamed
     STATE/CURRENT                                     the pointer; a generation is current once this names it

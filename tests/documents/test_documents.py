@@ -183,3 +183,10 @@ def test_the_source_names_only_documents_and_sections_that_exist() -> None:
             assert (ROOT / name).exists(), f"{name_of(path)} names {name}"
         for section in re.findall(r"\(README, ([a-z ]+)\)", text):
             assert f"\n## {section.capitalize()}\n" in text_of(ROOT / "README.md"), f"{name_of(path)}: {section}"
+
+
+@pytest.mark.parametrize("top", [*ROOMS, "tools"])
+def test_the_source_names_only_modules_and_functions_that_exist(top: str) -> None:
+    for path in (path for path in SCRIPTS if path.is_relative_to(ROOT / top)):
+        named = " ".join(re.findall(r"`(edge_nusa(?:\.\w+)+)`", text_of(path)))
+        assert missing_names(named) == [], name_of(path)
