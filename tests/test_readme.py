@@ -51,6 +51,16 @@ def test_the_readme_says_how_much_a_label_adds_to_a_state() -> None:
         assert 50 <= 1000 * float(kilobytes) - numbers <= 250, "with 100 to 200 bytes of text"
 
 
+def test_every_figure_of_the_readme_is_in_the_document_that_measures_it() -> None:
+    part = README.partition("## What is measured")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?:`micro`|ViT-B/32).*? \| (.+?) \|", part, re.MULTILINE)
+    assert len(rows) >= 6
+    measured = "".join((ROOT / "docs" / name).read_text() for name in ("evidence.md", "performance.md"))
+    known = set(re.findall(r"\d+(?:\.\d+)?", measured.replace(",", "")))
+    for figures in rows:
+        assert set(re.findall(r"\d+(?:\.\d+)?", figures.replace(",", ""))) <= known, figures
+
+
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(pictures: DemoPictures, tmp_path: Path) -> None:
     [code] = re.findall(r"```python\n(.+?)```", README, re.DOTALL)

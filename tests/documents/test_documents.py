@@ -23,6 +23,7 @@ from searches import (
 )
 
 from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge.recipes import DEVICE, PAPER
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.sync import packed, round_file
 
@@ -190,3 +191,27 @@ def test_the_source_names_only_modules_and_functions_that_exist(top: str) -> Non
     for path in (path for path in SCRIPTS if path.is_relative_to(ROOT / top)):
         named = " ".join(re.findall(r"`(edge_nusa(?:\.\w+)+)`", text_of(path)))
         assert missing_names(named) == [], name_of(path)
+
+
+def test_the_recipes_are_described_with_their_numbers() -> None:
+    text = text_of(ROOT / "docs" / "decisions.md")
+    assert (
+        f"AdamW at 3e-4, {PAPER.steps:,} steps, batch {PAPER.batch}, label smoothing {PAPER.label_smoothing}, "
+        f"dropout {PAPER.dropout}"
+    ) in text
+    assert (
+        f"trains {DEVICE.steps} steps of {DEVICE.batch} at 2e-2 (less where the rank is above {DEVICE.rate_rank})"
+        in text
+    )
+    assert (PAPER.learning_rate, DEVICE.learning_rate) == (3e-4, 2e-2)
+    assert (
+        f"rate 2e-2, {DEVICE.recalled} old labels and {DEVICE.negatives} nouns a step, weight {DEVICE.staying:g}"
+        in (text_of(ROOT / "docs" / "evidence.md"))
+    )
+
+
+def test_the_glossary_gives_a_word_one_meaning() -> None:
+    words = re.findall(r"^\| ([^|]+?) \| [^|]+ \|$", text_of(ROOT / "docs" / "glossary.md"), re.MULTILINE)
+    entries = [word for entry in words if entry != "word" for word in entry.split(", ")]
+    assert len(entries) > 90
+    assert sorted(set(entries)) == sorted(entries)
