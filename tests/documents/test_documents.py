@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -215,3 +216,10 @@ def test_the_glossary_gives_a_word_one_meaning() -> None:
     entries = [word for entry in words if entry != "word" for word in entry.split(", ")]
     assert len(entries) > 90
     assert sorted(set(entries)) == sorted(entries)
+
+
+def test_the_layers_of_the_document_are_those_of_the_contract() -> None:
+    settings = tomllib.loads(text_of(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"][0]
+    [line] = re.findall(r"^(`cli` > .+)$", ARCHITECTURE, re.MULTILINE)
+    layers = [re.findall(r"`(\w+)`", part) for part in line.split(" > ")]
+    assert layers == [layer.split(" | ") for layer in settings["layers"]]
