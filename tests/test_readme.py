@@ -44,7 +44,17 @@ def test_the_readme_says_how_much_a_label_adds_to_a_state() -> None:
     said = re.search(r"A label adds about ([\d.]+) KB to the state on `micro` and ([\d.]+) KB on ViT-B/32", README)
     assert said, "expected the sentence among the limits"
     bundle = Bundle.open(embedded_bundle())
-    vit_b_32 = TowerShape(768, 12, 12, 3072, 512, 0, False, 224, 32)
+    vit_b_32 = TowerShape(
+        width=768,
+        layers=12,
+        heads=12,
+        mlp_width=3072,
+        embed_dim=512,
+        tail_blocks=0,
+        quick_gelu=False,
+        size=224,
+        patch=32,
+    )
     sizes = (feature_count(bundle), bundle.manifest.text.embed_dim), (vit_b_32.taps + 1, vit_b_32.embed_dim)
     for kilobytes, (features, embedding) in zip(said.groups(), sizes, strict=True):
         numbers = 4 * features + 4 * embedding

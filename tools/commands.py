@@ -17,7 +17,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo, TyperInfo
 
 from edge_nusa.cli.commands import EXAMPLES
-from edge_nusa.cli.main import app
+from edge_nusa.cli.app import app
 
 TARGET = Path(__file__).parents[1] / "docs" / "commands.md"
 HEADER = """# Commands
