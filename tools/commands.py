@@ -16,8 +16,8 @@ from typing import Any, get_type_hints
 import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo, TyperInfo
 
-from edge_nusa.cli.commands import EXAMPLES
 from edge_nusa.cli.app import app
+from edge_nusa.cli.commands import EXAMPLES
 
 TARGET = Path(__file__).parents[1] / "docs" / "commands.md"
 HEADER = """# Commands

@@ -90,12 +90,26 @@ def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
     """Writes and syncs a new file, for this user only by itself. The name is durable once its folder is synced."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
+        _write_all(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def append_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
+    """Adds to the end of a file, which is made where it is not there; not synced."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode)
+    try:
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """A system may take less than it was given at once."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:

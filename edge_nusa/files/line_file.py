@@ -29,16 +29,9 @@ class LineFile:
 
     def write(self, line: dict[str, Any]) -> None:
         """Add one. Raises ResourceError or InputError where the disk refuses."""
-        left = memoryview((json.dumps(line, ensure_ascii=True) + "\n").encode())
+        data = (json.dumps(line, ensure_ascii=True) + "\n").encode()
         with durable.explained(f"write {self.path}"):
-            descriptor = os.open(
-                self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, durable.ASKED_FILE_MODE
-            )
-            try:
-                while left:
-                    left = left[os.write(descriptor, left) :]
-            finally:
-                os.close(descriptor)
+            durable.append_file(self.path, data, durable.ASKED_FILE_MODE)
 
     def sync(self) -> None:
         """What was written survives a power cut. Raises as `write`."""

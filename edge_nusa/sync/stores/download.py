@@ -70,19 +70,9 @@ def _fetched(store: Store, wanted: Wanted, path: Path, kept: bytes) -> bytes:
                 "this store, or it is not synchronised"
             )
         with durable.explained(f"write {path}"):
-            _append(path, part)
+            durable.append_file(path, part)
         parts.append(part)
     return b"".join(parts)
-
-
-def _append(path: Path, part: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, durable.FILE_MODE)
-    try:
-        left = memoryview(part)
-        while left:
-            left = left[os.write(descriptor, left) :]
-    finally:
-        os.close(descriptor)
 
 
 def _kept(path: Path, size: int) -> bytes:
