@@ -1,10 +1,11 @@
-"""Phase one of learning, and the front of predicting: pictures through the trunk, in chunks, into spooled features."""
+"""Phase one of learning, and the front of predicting: pictures through the trunk, in chunks, into spooled features;
+and from features to the views that an answer needs."""
 
 from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,9 +15,12 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from edge_nusa.device.asking.answer import Views
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.files import durable
+from edge_nusa.knowledge import head
 from edge_nusa.memory import used_bytes
+from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.pictures.pictures import MAX_PIXELS, Quarantined, decode, printable
@@ -162,6 +166,26 @@ def extracted(
                 kept=kept,
                 quarantined=quarantined,
             )
+
+
+def image_tail(bundle: Bundle, merged: Mapping[str, np.ndarray], threads: int) -> Any:
+    """A session of the image tail with the merged matrices; None where no image matrix differs from the bundle's."""
+    if not any(name.startswith("image.") for name in merged):
+        return None
+    return sessions.open_session(bundle, "image_tail", threads, sessions.tail_weights(bundle, "image", merged))
+
+
+def views(features: Features, tail: Any, rows: np.ndarray | None = None) -> Views:
+    """The views of extracted pictures (all, or the given rows); `tail` is a session of `image_tail` or None."""
+    chosen = np.arange(len(features.embedding)) if rows is None else rows
+    adapted = features.embedding[chosen]
+    if tail is not None and features.tokens is not None and len(chosen):
+        parts = [
+            tail.run(None, {"tokens": features.tokens[chosen[i : i + 16]].astype(np.float32)})[0]
+            for i in range(0, len(chosen), 16)
+        ]
+        adapted = np.concatenate(parts)
+    return Views(features.embedding[chosen], adapted, head.features(features.taps[chosen]))
 
 
 def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Generator[Prepared, None, None]:

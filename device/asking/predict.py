@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.device.asking import eye
 from edge_nusa.device.asking.answer import Answerer
-from edge_nusa.device.asking.features import Features, extracted, limits
+from edge_nusa.device.asking.features import Features, extracted, image_tail, limits, views
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import labels as label_names
@@ -43,7 +42,7 @@ class Predictor:
             )
         self.workplace = workplace
         self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
-        self._tail = eye.image_tail(
+        self._tail = image_tail(
             workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads
         )
         if self._answerer.solved is not None:
@@ -74,7 +73,7 @@ class Predictor:
         """Predictions of extracted pictures; `images` are their names in the answer."""
         if not len(features.embedding):
             return []
-        answers = self._answerer(eye.views(features, self._tail))
+        answers = self._answerer(views(features, self._tail))
         predictions = []
         for image, row, unknown in zip(images, answers.probabilities, answers.unknown, strict=True):
             order = row.argsort()[::-1][:top]

@@ -20,9 +20,8 @@ import numpy as np
 from fleet_world import bundle, new_hub
 from test_fleet_faults import rows
 
-from edge_nusa.device.asking import eye
 from edge_nusa.device.asking.answer import Views
-from edge_nusa.device.asking.features import extract, limits
+from edge_nusa.device.asking.features import extract, limits, views
 from edge_nusa.device.asking.predict import make_answerer
 from edge_nusa.device.fleet import judge as uptake
 from edge_nusa.device.workplace import Workplace
@@ -140,7 +139,7 @@ def seen(folder: str, names: list[str]) -> tuple[Views, np.ndarray]:
     features = extract(
         trunk, bundle(), [path for path, _ in paths], limits(bundle(), None), False, lambda done, total: None
     )
-    return eye.views(features, None), np.array([paths[i][1] for i in features.kept])
+    return views(features, None), np.array([paths[i][1] for i in features.kept])
 
 
 def filled(folder: Path, devices: int) -> Hub:
