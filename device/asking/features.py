@@ -53,6 +53,13 @@ class Features:
     spool: IO[bytes] | None = None
 
 
+class Trunk(NamedTuple):
+    """session: an onnxruntime session of the bundle's `image_trunk`."""
+
+    session: Any
+    bundle: Bundle
+
+
 class Limits(NamedTuple):
     """What a memory budget allows: pictures a chunk through the trunk, and pixels of one decoded picture."""
 
@@ -88,8 +95,7 @@ def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Limit
 
 
 def extract(
-    session: Any,
-    bundle: Bundle,
+    trunk: Trunk,
     paths: Sequence[Path],
     bounds: Limits,
     with_tokens: bool,
@@ -100,26 +106,26 @@ def extract(
     """Run every readable picture through the trunk. Unreadable ones, and those that `screen` names a reason for, are
     set aside.
 
-    session: an onnxruntime session of `image_trunk`. Memory does not grow with the number of pictures but for their
-    embeddings and taps (a few KB each); tokens go to a temporary file that vanishes with the result.
+    Memory does not grow with the number of pictures but for their embeddings and taps (a few KB each); tokens go to a
+    temporary file that vanishes with the result.
     """
     with durable.explained("make a temporary file (TMPDIR chooses where)"):
         spool = tempfile.TemporaryFile(prefix="edge-nusa-") if with_tokens else None  # noqa: SIM115 - it lives as long as the map below
     chunks: list[Features] = []
-    with closing(extracted(session, bundle, paths, bounds, with_tokens, progress, screen=screen)) as coming:
+    with closing(extracted(trunk, paths, bounds, with_tokens, progress, screen=screen)) as coming:
         for chunk in coming:
             if spool is not None and chunk.tokens is not None:
                 with durable.explained("spool features to the temporary folder (TMPDIR chooses another)"):
                     spool.write(chunk.tokens.tobytes())
             chunks.append(replace(chunk, tokens=None))
-    shape = bundle.manifest.image
+    shape = trunk.bundle.manifest.image
     embedding = np.concatenate([np.zeros((0, shape.embed_dim), np.float32), *(chunk.embedding for chunk in chunks)])
     taps = np.concatenate([np.zeros((0, shape.taps), np.float32), *(chunk.taps for chunk in chunks)])
     kept = [index for chunk in chunks for index in chunk.kept]
     return Features(
         embedding=embedding,
         taps=taps,
-        tokens=_mapped(spool, len(kept), bundle),
+        tokens=_mapped(spool, len(kept), trunk.bundle),
         kept=kept,
         quarantined=[one for chunk in chunks for one in chunk.quarantined],
         spool=spool,
@@ -127,8 +133,7 @@ def extract(
 
 
 def extracted(
-    session: Any,
-    bundle: Bundle,
+    trunk: Trunk,
     paths: Sequence[Path],
     bounds: Limits,
     with_tokens: bool,
@@ -138,7 +143,8 @@ def extracted(
 ) -> Generator[Features, None, None]:
     """What `extract` gives, of the next `bounds.chunk` paths at a time; the pictures after them are decoded while
     the trunk runs."""
-    spec, shape = bundle.manifest.preprocessing, bundle.manifest.image
+    manifest = trunk.bundle.manifest
+    spec, shape = manifest.preprocessing, manifest.image
     decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * spec.size)
 
     def prepared(index: int) -> Prepared:
@@ -156,7 +162,7 @@ def extracted(
                     batch.append(one)
                     kept.append(index)
                 progress(index + 1, len(paths))
-            outputs = session.run(None, {"pixels": np.stack(batch)}) if batch else nothing
+            outputs = trunk.session.run(None, {"pixels": np.stack(batch)}) if batch else nothing
             if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
                 raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
             yield Features(

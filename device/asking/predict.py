@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.device.asking.answer import Answerer
-from edge_nusa.device.asking.features import Features, extracted, image_tail, limits, views
+from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, views
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import labels as label_names
@@ -56,11 +56,8 @@ class Predictor:
     def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
         """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
         done = 0
-        with closing(
-            extracted(
-                self.trunk, self.workplace.bundle, paths, self._limits, self._tail is not None, lambda done, total: None
-            )
-        ) as chunks:
+        trunk = Trunk(self.trunk, self.workplace.bundle)
+        with closing(extracted(trunk, paths, self._limits, self._tail is not None, lambda done, total: None)) as chunks:
             for features in chunks:
                 predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
                 quarantined, kept = iter(features.quarantined), set(features.kept)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_nusa.device.asking.features import Features, extract, limits
+from edge_nusa.device.asking.features import Features, Trunk, extract, limits
 from edge_nusa.device.board import footprint, linux, torch_check
 from edge_nusa.device.learning import lesson as lessons
 from edge_nusa.device.learning.lesson import Lesson, Seen
@@ -110,8 +110,7 @@ def look(opened: Opened, task: Task, recipe: Recipe, progress: Progress) -> Feat
     session = sessions.open_session(opened.bundle, "image_trunk", opened.threads)
     needs_tokens = "image" in recipe.towers and opened.bundle.manifest.image.tail_blocks > 0
     features = extract(
-        session,
-        opened.bundle,
+        Trunk(session, opened.bundle),
         task.paths,
         limits(opened.bundle, opened.max_memory_bytes),
         needs_tokens,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_nusa.device.asking.features import Prepared, _ahead, extract, extracted, limits
+from edge_nusa.device.asking.features import Prepared, Trunk, _ahead, extract, extracted, limits
 from edge_nusa.device.board.measure import write_pictures
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
@@ -65,10 +65,10 @@ def test_a_fault_in_the_trunk_ends_the_thread_while_the_error_is_held(tmp_path: 
 
     def use() -> None:
         if is_streamed:
-            with closing(extracted(Broken(), bundle, paths, bounds, False, lambda done, total: None)) as chunks:
+            with closing(extracted(Trunk(Broken(), bundle), paths, bounds, False, lambda done, total: None)) as chunks:
                 next(chunks)
         else:
-            extract(Broken(), bundle, paths, bounds, False, lambda done, total: None)
+            extract(Trunk(Broken(), bundle), paths, bounds, False, lambda done, total: None)
 
     try:
         use()
@@ -84,9 +84,9 @@ def test_features_are_those_of_pictures_taken_one_by_one(tmp_path: Path) -> None
     bundle = Bundle.open(embedded_bundle())
     paths = sorted(write_pictures(tmp_path / "pictures", ["ash"], 7).rglob("*.jpg"))
     paths[3].write_bytes(b"no picture")
-    trunk, bounds = sessions.open_session(bundle, "image_trunk", 1), limits(bundle, None, 2)
-    together = extract(trunk, bundle, paths, bounds, False, lambda done, total: None)
-    alone = [extract(trunk, bundle, [path], bounds, False, lambda done, total: None) for path in paths]
+    trunk, bounds = Trunk(sessions.open_session(bundle, "image_trunk", 1), bundle), limits(bundle, None, 2)
+    together = extract(trunk, paths, bounds, False, lambda done, total: None)
+    alone = [extract(trunk, [path], bounds, False, lambda done, total: None) for path in paths]
     assert together.kept == [0, 1, 2, 4, 5, 6]
     assert [one.reason for one in together.quarantined] == [alone[3].quarantined[0].reason]
     np.testing.assert_allclose(together.embedding, np.concatenate([one.embedding for one in alone]), atol=1e-5)

@@ -21,7 +21,7 @@ from fleet_world import bundle, new_hub
 from test_fleet_faults import rows
 
 from edge_nusa.device.asking.answer import Views
-from edge_nusa.device.asking.features import extract, limits, views
+from edge_nusa.device.asking.features import Trunk, extract, limits, views
 from edge_nusa.device.asking.predict import make_answerer
 from edge_nusa.device.fleet import judge as uptake
 from edge_nusa.device.workplace import Workplace
@@ -135,10 +135,8 @@ def payload(folder: str, pictures: str | None = None) -> None:
 def seen(folder: str, names: list[str]) -> tuple[Views, np.ndarray]:
     """Views of the pictures under the sub-folders named like labels, and the labels' places."""
     paths = [(path, place) for place, name in enumerate(names) for path in sorted((Path(folder) / name).iterdir())]
-    trunk = sessions.open_session(bundle(), "image_trunk", 1)
-    features = extract(
-        trunk, bundle(), [path for path, _ in paths], limits(bundle(), None), False, lambda done, total: None
-    )
+    trunk = Trunk(sessions.open_session(bundle(), "image_trunk", 1), bundle())
+    features = extract(trunk, [path for path, _ in paths], limits(bundle(), None), False, lambda done, total: None)
     return views(features, None), np.array([paths[i][1] for i in features.kept])
 
 

@@ -13,7 +13,7 @@ import torch
 from eval_pictures import draw, draw_sets
 from PIL import Image
 
-from edge_nusa.device.asking.features import extract, limits
+from edge_nusa.device.asking.features import Trunk, extract, limits
 from edge_nusa.device.learning import tails
 from edge_nusa.errors import InputError
 from edge_nusa.model import sessions
@@ -66,7 +66,9 @@ def test_a_view_holds_what_the_product_extracts_from_the_same_files(
 ) -> None:
     view = made(Viewer(bundle, tmp_path / "cache", 1, 6), dataset)
     session = sessions.open_session(bundle, "image_trunk", 1)
-    expected = extract(session, bundle, paths_of(dataset), limits(bundle, None, 5), True, lambda done, total: None)
+    expected = extract(
+        Trunk(session, bundle), paths_of(dataset), limits(bundle, None, 5), True, lambda done, total: None
+    )
     assert len(expected.kept) == len(dataset.pictures) == 16
     assert np.abs(view.embeddings(np.arange(16)) - expected.embedding).max() < CLOSE
     assert np.abs(view.taps[view.place] - expected.taps).max() < 100 * CLOSE
