@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_nusa.device.asking.predict import Predictor
-from edge_nusa.device.board import linux as board
+from edge_nusa.device.board import linux
 from edge_nusa.device.board.measure import child, edge_nusa_words, in_turn, median, write_pictures
 from edge_nusa.device.opened import Opened
 from edge_nusa.model import sessions
@@ -119,7 +119,7 @@ def advice(found: dict[str, Any], bundle: Bundle, threads: int) -> list[str]:
             f"--threads {best} is faster here: {times[best]:.1f} ms a picture in the trunk instead of "
             f"{times[chosen]:.1f} ms"
         )
-    _, flags = board.processor()
+    _, flags = linux.processor()
     if bundle.manifest.precision != "int8" and flags & {"asimddp", "i8mm", "avx512_vnni", "avx_vnni"}:
         lines.append(
             "this processor has dot products of 8-bit numbers: try an export with `--precision int8 --calibration "
@@ -135,7 +135,7 @@ def advice(found: dict[str, Any], bundle: Bundle, threads: int) -> list[str]:
             f"{bundle.manifest.text.tail_blocks} text blocks learn: --text-blocks 4 at export learns in less time and "
             "memory"
         )
-    memory = board.memory_bytes()
+    memory = linux.memory_bytes()
     if memory is not None and found["learn"]["peak_rss_bytes"] > 0.8 * memory[0]:
         lines.append("learning takes most of this board's memory: --max-memory, or a smaller model")
     return lines

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_nusa import __version__
-from edge_nusa.device.board import findings as board_findings
-from edge_nusa.device.board import linux as board
-from edge_nusa.device.board.finding import Finding
+from edge_nusa.device.board import linux
+from edge_nusa.device.board.findings import Finding, condition, processor, room
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.state.reader import StateReader
 
@@ -62,18 +61,17 @@ def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
     findings = [
         _program(),
         _python(),
-        *board_findings.processor(),
+        *processor(),
         *_memory(),
         _disk(state_folder),
         *(_package(name) for name in PACKAGES),
     ]
-    findings += [*native.values(), _providers(), *board_findings.condition()]
+    findings += [*native.values(), _providers(), *condition()]
     if native["numpy"].status == "error":
         found = "not examined, because numpy cannot be imported"
         return [*findings, Finding("bundle", "error", found, "repair numpy, then run this again")]
     bundle, finding = _bundle(bundle_folder)
-    room = list(board_findings.room(bundle.manifest)) if bundle else []
-    return [*findings, finding, *room, *_state(state_folder, bundle)]
+    return [*findings, finding, *(room(bundle.manifest) if bundle else ()), *_state(state_folder, bundle)]
 
 
 def probe(code: str) -> Probe:
@@ -105,7 +103,7 @@ def _python() -> Finding:
 
 
 def _memory() -> Iterator[Finding]:
-    found = board.memory_bytes()
+    found = linux.memory_bytes()
     if found is None:
         return
     total, available = found

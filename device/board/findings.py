@@ -1,30 +1,40 @@
-"""What the doctor says of the board itself: processor, heat, power, pages, clock, and whether a bundle fits into its
-memory."""
+"""A finding of the doctor, and what it finds of the board itself: processor, heat, power, pages, clock, and whether a
+bundle fits into its memory."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from edge_nusa.device.board import footprint
-from edge_nusa.device.board import linux as board
-from edge_nusa.device.board.finding import Finding
+from edge_nusa.device.board import footprint, linux
 
 if TYPE_CHECKING:
     from edge_nusa.model.manifest import Manifest
 
+Status = Literal["ok", "warning", "error"]
 HOT_CELSIUS = 80.0
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock that is right shows an earlier time."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One examined thing. found: what is there; next_step: what to do, empty where there is nothing to do."""
+
+    name: str
+    status: Status
+    found: str
+    next_step: str
+
+
 def processor() -> Iterator[Finding]:
     """Its model, and the instruction sets that matter."""
-    model, flags = board.processor()
+    model, flags = linux.processor()
     yield Finding("processor", "ok", model, "")
-    known = [flag for flag in board.FAST_FLAGS if flag in flags]
+    known = [flag for flag in linux.FAST_FLAGS if flag in flags]
     slow = not known or known == ["asimd"]
     advice = "an fp32 bundle may be as fast here as an int8 one" if slow else ""
     yield Finding("instruction sets", "ok", " ".join(known) or "none of those that speed up inference", advice)
@@ -40,7 +50,7 @@ def condition() -> Iterator[Finding]:
 
 def room(manifest: Manifest) -> Iterator[Finding]:
     """Whether asking and learning with this bundle fit into the memory that is free, or that a container allows."""
-    memory, limit = board.memory_bytes(), board.memory_limit_bytes()
+    memory, limit = linux.memory_bytes(), linux.memory_limit_bytes()
     if memory is None:
         return
     free = min(memory[1], limit) if limit is not None else memory[1]
@@ -77,7 +87,7 @@ def room(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _heat() -> Iterator[Finding]:
-    degrees = board.hottest_celsius()
+    degrees = linux.hottest_celsius()
     if degrees is not None:
         hot = degrees >= HOT_CELSIUS
         advice = "cool the board: it slows itself down" if hot else ""
@@ -85,7 +95,7 @@ def _heat() -> Iterator[Finding]:
 
 
 def _power() -> Iterator[Finding]:
-    throttled = board.throttling()
+    throttled = linux.throttling()
     if throttled is not None:
         advice = "use the board's own power supply and a short cable, and cool it; then restart it" if throttled else ""
         yield Finding(
@@ -94,7 +104,7 @@ def _power() -> Iterator[Finding]:
 
 
 def _page_size() -> Finding:
-    size = board.page_bytes()
+    size = linux.page_bytes()
     advice = (
         "if an import above fails, add kernel=kernel8.img to /boot/firmware/config.txt and restart"
         if size > 4096
@@ -105,7 +115,7 @@ def _page_size() -> Finding:
 
 def _clock() -> Finding:
     now = datetime.fromtimestamp(time.time(), UTC)
-    has_own = (board.SYS / "class" / "rtc" / "rtc0").exists()
+    has_own = (linux.SYS / "class" / "rtc" / "rtc0").exists()
     found = f"{now:%Y-%m-%d %H:%M} UTC, {'a hardware clock' if has_own else 'no hardware clock'}"
     if now < RELEASED:
         return Finding(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 
-from edge_nusa.device.board import linux as board
+from edge_nusa.device.board import linux
 from edge_nusa.device.board.doctor import probe
 from edge_nusa.errors import MissingPackageError
 
@@ -21,7 +21,7 @@ TRIAL = "import torch; x = torch.ones(8, 8, requires_grad=True); (x @ x).sum().b
 def check_processor() -> None:
     """Raises MissingPackageError where torch cannot be imported on an old processor."""
     expected = EXPECTED.get(platform.machine())
-    _, flags = board.processor()
+    _, flags = linux.processor()
     if expected is None or not flags or expected in flags:
         return
     tried = probe(TRIAL)

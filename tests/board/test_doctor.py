@@ -12,8 +12,7 @@ import pytest
 from hollow_bundles import hollow_bundle
 from identities import identity
 
-from edge_nusa.device.board import doctor, footprint, torch_check
-from edge_nusa.device.board import linux as board
+from edge_nusa.device.board import doctor, footprint, linux, torch_check
 from edge_nusa.device.board.doctor import Finding, examine, probe
 from edge_nusa.device.board.measure import child, edge_nusa_words
 from edge_nusa.device.demo.pictures import DemoPictures
@@ -71,8 +70,8 @@ class Board:
 @pytest.fixture
 def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     made = Board(tmp_path)
-    monkeypatch.setattr(board, "PROC", made.proc)
-    monkeypatch.setattr(board, "SYS", made.sys)
+    monkeypatch.setattr(linux, "PROC", made.proc)
+    monkeypatch.setattr(linux, "SYS", made.sys)
     monkeypatch.setenv("PYTHONPATH", str(made.modules))
     return made
 
@@ -366,11 +365,11 @@ def test_other_programs_are_what_all_cores_did_less_what_this_process_did(
 ) -> None:
     tick = 1 / os.sysconf("SC_CLK_TCK")
     clock, own = iter([100.0, 110.0]), iter([3.0, 7.0])
-    monkeypatch.setattr(board.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(board.time, "process_time", lambda: next(own))
+    monkeypatch.setattr(linux.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(linux.time, "process_time", lambda: next(own))
     idle_and_waiting = 123_456
     pi.put(pi.proc / "stat", f"cpu  1000 200 300 {idle_and_waiting} 5000 10 20 0 0 0\ncpu0 1 2 3\n")
-    neighbours = board.Neighbours()
+    neighbours = linux.Neighbours()
     # 10 seconds: all cores worked 900 ticks more, this process 4 seconds of them
     pi.put(pi.proc / "stat", f"cpu  1500 400 450 {2 * idle_and_waiting} 9000 20 60 0 0 0\n")
     assert neighbours.cores() == pytest.approx((900 * tick - 4) / 10)
@@ -380,4 +379,4 @@ def test_other_programs_are_what_all_cores_did_less_what_this_process_did(
 def test_where_linux_has_no_books_other_programs_are_not_known(pi: Board, text: str | None) -> None:
     if text is not None:
         pi.put(pi.proc / "stat", text)
-    assert board.Neighbours().cores() is None
+    assert linux.Neighbours().cores() is None

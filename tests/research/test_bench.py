@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, run_cli
 
-from edge_nusa.device.board import linux as board
+from edge_nusa.device.board import linux
 from edge_nusa.device.board.bench import advice
 from edge_nusa.device.board.measure import child, in_turn
 from edge_nusa.errors import EdgeNusaError, ResourceError
@@ -39,7 +39,7 @@ def test_the_short_form_measures_every_part() -> None:
 
 
 def test_fewer_threads_are_advised_only_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "processor", lambda: ("old", frozenset()))
+    monkeypatch.setattr(linux, "processor", lambda: ("old", frozenset()))
     bundle = Bundle.open(embedded_bundle())
     slower = [line for line in advice(figures(t1=5.0, t2=9.0), bundle, 0) if "--threads" in line]
     assert slower == ["--threads 1 is faster here: 5.0 ms a picture in the trunk instead of 9.0 ms"]
@@ -50,7 +50,7 @@ def test_fewer_threads_are_advised_only_where_they_are_faster(monkeypatch: pytes
 def test_int8_is_advised_where_the_processor_has_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = Bundle.open(embedded_bundle())
     for flags, expected in ((frozenset({"asimddp"}), 1), (frozenset({"asimd"}), 0)):
-        monkeypatch.setattr(board, "processor", lambda flags=flags: ("board", flags))
+        monkeypatch.setattr(linux, "processor", lambda flags=flags: ("board", flags))
         assert sum("--precision int8" in line for line in advice(figures(t1=5.0), bundle, 1)) == expected
 
 
