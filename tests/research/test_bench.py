@@ -130,6 +130,9 @@ def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["learn", "predict", "basis", "growth", "opponents"])
 def test_every_bench_says_how_it_is_called(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "bench" / f"{name}.py", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, ROOT / "research" / "rivals" / f"{name}.py", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "--" in done.stdout
