@@ -21,6 +21,7 @@ from edge_nusa.threads import available
 LABELS = ("ash", "birch")
 PICTURES_EACH = 8
 ROUNDS = 5
+COLD_ROUNDS = 3
 Say = Callable[[str], None]
 
 
@@ -33,54 +34,42 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         folder = Path(name)
         write_pictures(folder / "pictures", LABELS, PICTURES_EACH)
         opened = Bundle.open(bundle or embedded_bundle())
-        common: list[str | Path] = [
-            "--state",
-            folder / "state",
-            "--bundle",
-            opened.folder,
-            "--threads",
-            str(threads),
-            "--format",
-            "json",
-        ]
+        common: list[str | Path] = ["--state", folder / "state", "--bundle", opened.folder, "--threads", str(threads)]
+        common += ["--format", "json"]
+        found: dict[str, Any] = {"bundle": opened.manifest.model, "precision": opened.manifest.precision}
         say("learning one task")
-        learn = child(
-            edge_nusa_words(
-                "learn",
-                "--dataset",
-                folder / "pictures",
-                "--force",
-                *(("--steps", str(steps)) if steps else ()),
-                *common,
-            )
-        )
+        found["learn"] = _learn(folder / "pictures", steps, common)
         say("asking in a new process")
-        one = folder / "pictures" / LABELS[0] / "0000.jpg"
-        colds = [child(edge_nusa_words("predict", one, *common)) for _ in range(3)]
+        found["cold"] = _cold(folder / "pictures" / LABELS[0] / "0000.jpg", common)
         say("asking again and again")
-        paths = sorted((folder / "pictures").glob("*/*.jpg"))
-        warm = _warm(Predictor(Opened(opened, Opened.open(opened.folder, folder / "state").state, threads)), paths)
-        by_threads = _by_threads(opened)
-    found: dict[str, Any] = {
-        "bundle": opened.manifest.model,
-        "precision": opened.manifest.precision,
-        "learn": {
-            "seconds": round(learn.seconds, 2),
-            "peak_rss_bytes": learn.peak_rss_bytes,
-            "images": len(paths),
-            "steps": json.loads(learn.output)["training"]["kept_step"],
-        },
-        "cold": {
-            "seconds": round(median([run.seconds for run in colds]), 3),
-            "peak_rss_bytes": max(run.peak_rss_bytes for run in colds),
-        },
-        "warm": warm,
-        "threads": by_threads,
-    }
+        workplace = Opened(opened, Opened.open(opened.folder, folder / "state").state, threads)
+        found["warm"] = warm(Predictor(workplace), sorted((folder / "pictures").glob("*/*.jpg")))
+        found["threads"] = _by_threads(opened)
     return {**found, "advice": advice(found, opened, threads)}
 
 
-def _warm(predictor: Predictor, paths: list[Path]) -> dict[str, float]:
+def _learn(pictures: Path, steps: int | None, common: list[str | Path]) -> dict[str, Any]:
+    """What `edge-nusa learn` of the pictures takes."""
+    wanted = ("--steps", str(steps)) if steps else ()
+    run = child(edge_nusa_words("learn", "--dataset", pictures, "--force", *wanted, *common))
+    return {
+        "seconds": round(run.seconds, 2),
+        "peak_rss_bytes": run.peak_rss_bytes,
+        "images": len(LABELS) * PICTURES_EACH,
+        "steps": json.loads(run.output)["training"]["kept_step"],
+    }
+
+
+def _cold(picture: Path, common: list[str | Path]) -> dict[str, Any]:
+    """What `edge-nusa predict` of one picture takes, from its start to the answer."""
+    runs = [child(edge_nusa_words("predict", picture, *common)) for _ in range(COLD_ROUNDS)]
+    return {
+        "seconds": round(median([run.seconds for run in runs]), 3),
+        "peak_rss_bytes": max(run.peak_rss_bytes for run in runs),
+    }
+
+
+def warm(predictor: Predictor, paths: list[Path]) -> dict[str, float]:
     """Milliseconds a picture in a running process, of the trunk alone, and the rest in percent of the trunk."""
     shape = predictor.workplace.bundle.manifest.image
     pixels = np.zeros((len(paths), 3, shape.size, shape.size), np.float32)

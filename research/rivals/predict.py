@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.device.asking.predict import Predictor
-from edge_nusa.device.board.bench import _warm
+from edge_nusa.device.board.bench import warm
 from edge_nusa.device.board.measure import Run, child, edge_nusa_words, median, write_pictures
 from edge_nusa.device.workplace import Workplace
 
@@ -88,7 +88,7 @@ def warm_milliseconds(arguments: argparse.Namespace, folder: Path, pictures: Pat
     found: dict[str, list[float]] = {"edge-nusa predict": [], "open_clip": [], "onnxruntime, numpy (rclip's way)": []}
     overhead: list[float] = []
     for _ in range(arguments.rounds):
-        singles = [_warm(predictor, [path]) for path in paths[:4]]
+        singles = [warm(predictor, [path]) for path in paths[:4]]
         found["edge-nusa predict"] += [single["milliseconds_an_image"] for single in singles]
         overhead += [single["overhead_percent"] for single in singles]
         for what, way in (("open_clip", "open_clip"), ("rclip", "onnxruntime, numpy (rclip's way)")):
