@@ -22,11 +22,12 @@ from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.memory import peak_bytes
 from edge_nusa.pictures.pictures import find_pictures
 
+Say = Callable[[str], None]
 MARKER = ".edge-nusa-demo"
 """Says that a folder was made by the demonstration, so that a second run may clear it."""
 
 
-def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, Any]:
+def run_demo(out: Path, progress: Progress, say: Say) -> dict[str, Any]:
     """Run it in `out`; returns {"labels": {label: {"before", "after"}}, "kept": ..., "seconds", "peak_rss_bytes",
     "report"}.
 
@@ -37,6 +38,29 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
     pictures = write_pictures(out / "pictures")
     digits = write_digits(out / "digits", (0, 1))
     workplace = Workplace.open(None, out / "state")
+    photographs, peaks = _photographs(workplace, pictures, progress, say)
+    digit_scores, digit_peaks = _digits(workplace, digits, progress, say)
+    report = _report(workplace, out / "report.html")
+    peak, seconds = max(peak_bytes(), *peaks, *digit_peaks), time.monotonic() - began
+    say(
+        f"All of it took {seconds:.1f} s and {peak / 2**20:.0f} MiB at most; "
+        f"{workplace.status().state_bytes / 1e6:.2f} MB of state; no picture was kept."
+    )
+    say(f"The report with its plots: {report}")
+    return {
+        "labels": photographs["labels"],
+        "digits": digit_scores,
+        "kept": photographs["kept"],
+        "seconds": round(seconds, 1),
+        "peak_rss_bytes": peak,
+        "report": str(report),
+    }
+
+
+def _photographs(
+    workplace: Workplace, pictures: DemoPictures, progress: Progress, say: Say
+) -> tuple[dict[str, Any], list[int]]:
+    """Ask, teach the three labels, ask again: {"labels", "kept"} as `run_demo` gives them, and what each took."""
     labels = list(pictures.taught)
     before = accuracies(workplace, pictures, labels)
     kept_before = answers(workplace, pictures)
@@ -56,35 +80,27 @@ def run_demo(out: Path, progress: Progress, say: Callable[[str], None]) -> dict[
     )
     for thing, answer in kept_before.items():
         say(f"  a picture of a {thing:<11} {answer} -> {kept_after[thing]}")
-    peaks += [_teach(workplace, label, folder, progress, say) for label, folder in digits.taught.items()]
-    digit_scores = accuracies(workplace, digits, list(digits.asked))
-    say(
-        "Handwritten digits, other scans: "
-        + ", ".join(f"{label} {score:.0f} %" for label, score in digit_scores.items())
-    )
-    report = out / "report.html"
-    write_asked(
-        report,
-        html_report(
-            workplace.known()[1], [row.to_json() for row in workplace.history()], workplace.bundle.manifest.model
-        ).encode(),
-    )
-    peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began
-    say(
-        f"All of it took {seconds:.1f} s and {peak / 2**20:.0f} MiB at most; "
-        f"{workplace.status().state_bytes / 1e6:.2f} MB of state; no picture was kept."
-    )
-    say(f"The report with its plots: {report}")
     scores = {label: {"before": before[label], "after": after[label]} for label in labels}
     kept = {thing: {"before": kept_before[thing], "after": kept_after[thing]} for thing in kept_before}
-    return {
-        "labels": scores,
-        "digits": digit_scores,
-        "kept": kept,
-        "seconds": round(seconds, 1),
-        "peak_rss_bytes": peak,
-        "report": str(report),
-    }
+    return {"labels": scores, "kept": kept}, peaks
+
+
+def _digits(
+    workplace: Workplace, digits: DemoPictures, progress: Progress, say: Say
+) -> tuple[dict[str, float], list[int]]:
+    """Teach handwritten digits, and ask for all that the set has: percent right of each, and what each took."""
+    peaks = [_teach(workplace, label, folder, progress, say) for label, folder in digits.taught.items()]
+    scores = accuracies(workplace, digits, list(digits.asked))
+    say("Handwritten digits, other scans: " + ", ".join(f"{label} {score:.0f} %" for label, score in scores.items()))
+    return scores, peaks
+
+
+def _report(workplace: Workplace, path: Path) -> Path:
+    """Write the report of what was taught; returns where."""
+    history = [row.to_json() for row in workplace.history()]
+    html = html_report(workplace.known()[1], history, workplace.bundle.manifest.model)
+    write_asked(path, html.encode())
+    return path
 
 
 def _clear(out: Path) -> None:
@@ -96,7 +112,7 @@ def _clear(out: Path) -> None:
     (out / MARKER).touch()
 
 
-def _teach(workplace: Workplace, label: str, folder: Path, progress: Progress, say: Callable[[str], None]) -> int:
+def _teach(workplace: Workplace, label: str, folder: Path, progress: Progress, say: Say) -> int:
     """Teach it and say so; returns the most memory that this took, in bytes."""
     report = workplace.teach(one_label(folder, label), LearnSettings(recipe=DEVICE), progress)
     kept = report.retention.vocabulary_agreement
