@@ -11,7 +11,6 @@ STATE/sync/rounds.json    rounds refused or undone here, with the reason
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from edge_nusa import kept
+from edge_nusa.device.fleet import settings
+from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, InputError, ResourceError, TrustError
 from edge_nusa.files import durable
@@ -41,7 +42,6 @@ from edge_nusa.sync.update import Statement
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
-FORMAT_VERSION = 1
 LARGEST_ROUND_BYTES = 1 << 30
 
 
@@ -62,29 +62,9 @@ class Fleet:
         keys.require_packages()
         self.folder = workplace.state.folder / "sync"
         self.layout = Layout(workplace.bundle)
-        path = self.folder / "settings.json"
-        try:
-            record = json.loads(durable.read_at_most(path, 1 << 16))
-            if record["format_version"] != FORMAT_VERSION:
-                raise DamagedError(
-                    f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa "
-                    "that wrote it"
-                )
-            self.fleet, self.store_place, self.device = (
-                str(record["fleet"]),
-                str(record["store"]),
-                str(record["device"]),
-            )
-            self.rounds_place = str(record.get("rounds") or self.store_place)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{workplace.state.folder}: expected a state that belongs to a fleet, found none; run `edge-nusa sync "
-                "init STORE --root root.json`"
-            ) from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedError(
-                f"{path}: expected a fleet's settings, found something else ({error}); run `edge-nusa sync init` again"
-            ) from error
+        found = settings.read(self.folder)
+        self.fleet, self.device, self.store_place = found.fleet, found.device, found.store
+        self.rounds_place = found.rounds or found.store
 
     @cached_property
     def signer(self) -> CryptoSigner:
@@ -222,7 +202,7 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
     """
     keys.require_packages()
     folder = workplace.state.folder / "sync"
-    if (folder / "settings.json").exists():
+    if (folder / settings.NAME).exists():
         raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
     root = _read(root_path, 1 << 20)
     if read_root(root, str(root_path)).signed.version != 1:
@@ -230,18 +210,15 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
             f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's "
             "folder"
         )
-    places = {"store": _absolute(store), **({"rounds": _absolute(rounds)} if rounds else {})}
+    store, rounds = _absolute(store), _absolute(rounds) if rounds else None
     signer = keys.load_key(folder / "key.pem") if (folder / "key.pem").exists() else keys.new_key(folder / "key.pem")
-    settings = {"fleet": fleet_name(root), **places, "device": signer.public_key.keyid}
+    made = Settings(fleet_name(root), signer.public_key.keyid, store, rounds)
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / "device.pub", keys.public_bytes(signer.public_key))
         durable.replace_file(folder / "root.json", root)
-        durable.replace_file(
-            folder / "settings.json",
-            json.dumps({**settings, "format_version": FORMAT_VERSION}, sort_keys=True).encode() + b"\n",
-        )
-    kept.done(f"this device is {signer.public_key.keyid[:16]} of the fleet {settings['fleet'][:16]}")
-    return {"device": signer.public_key.keyid, "public_key": str(folder / "device.pub"), "fleet": settings["fleet"]}
+        durable.replace_file(folder / settings.NAME, made.encoded())
+    kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
+    return {"device": made.device, "public_key": str(folder / "device.pub"), "fleet": made.fleet}
 
 
 def _absolute(place: str) -> str:
