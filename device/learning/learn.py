@@ -15,6 +15,7 @@ import numpy as np
 from edge_nusa.device.asking.features import Features, Trunk, extract, limits
 from edge_nusa.device.board import footprint, linux, torch_check
 from edge_nusa.device.learning import lesson as lessons
+from edge_nusa.device.learning.judgement import judge
 from edge_nusa.device.learning.lesson import Lesson, Seen
 from edge_nusa.device.learning.report import LearnReport, label_reports, training_report
 from edge_nusa.device.learning.screen import Screen
@@ -87,7 +88,7 @@ def _learn(opened: Opened, task: Task, settings: LearnSettings, progress: Progre
     taught = lessons.teach(opened.bundle, lesson, words, lesson.names, training)
     give_back()
     progress("judging", 0, 1)
-    judgement = lessons.judge(lesson, taught, words.offered, opened.bundle.manifest.logit_scale)
+    judgement = judge(lesson, taught, words.offered, opened.bundle.manifest.logit_scale)
     if not settings.is_forced:
         judgement.check(words.retention, lesson.names)
     progress("judging", 1, 1)

@@ -1,8 +1,8 @@
-"""One lesson as steps on frozen values: look -> teach -> judge -> commit, where teaching and judging are here and pure.
+"""One lesson as steps on frozen values: look -> teach -> judge -> commit, where teaching is here and pure.
 
-`Seen` is what looking at the pictures gave, `Lesson` all that is taught from, `teach` makes `Taught`, `judge` makes
-`Judgement`. `edge-nusa learn` and the evaluation call the same `teach`; files, the lock, the trunk and the training
-process are around it (`learn.py`, `research/learners/product.py`) and reach it as `Words` and `train`.
+`Seen` is what looking at the pictures gave, `Lesson` all that is taught from; `teach` makes `Taught`, which
+`judgement.py` judges. `edge-nusa learn` and the evaluation call the same `teach`; files, the lock, the trunk and the
+training process are around it (`learn.py`, `research/learners/product.py`) and reach it as `Words` and `train`.
 Letters: B pictures, C the task's labels, L labels known after it, D embedding, F features of the head, V nouns.
 """
 
@@ -15,8 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_nusa.device.asking.answer import Answerer, Views
-from edge_nusa.device.learning import judge as judges
+from edge_nusa.device.asking.answer import Views
 from edge_nusa.device.learning.recollection import recollection
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.train_head import with_head
@@ -182,82 +181,3 @@ def check_goes_on(before: Knowledge, recipe: Recipe) -> None:
             f"this state was taught with --recipe {before.recipe.name}; go on with it, or use another --state for "
             f"--recipe {recipe.name}"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """before, after: percent right of each of the L labels, None where it was not asked; apart: of the columns that
-    have enough pictures; asked (L,): how many pictures; by: how the pictures were asked, in words."""
-
-    before: list[float | None]
-    after: list[float | None]
-    apart: Mapping[int, judges.Apart]
-    asked: list[int]
-    by: str
-
-    def check(self, kept: judges.Retention, names: Sequence[str]) -> None:
-        """Raises RefusedError where labels look mixed up, or more is lost than the bounds allow."""
-        judges.check_apart(self.apart, names)
-        judges.check(kept, self.before, self.after, self.asked)
-
-
-def judge(lesson: Lesson, taught: Taught, offered: tuple[np.ndarray, np.ndarray], logit_scale: float) -> Judgement:
-    """Accuracy before and after, and how far labels are told apart.
-
-    offered: untouched and adapted anchors (V, D) of what is offered beside the labels. Held-out pictures are asked
-    of `taught.part`, which never saw them; a label with too few to hold any out is asked about all of its pictures,
-    each left out in turn.
-    """
-    seen, goals, count = lesson.seen, lesson.goals, len(lesson.names)
-    has_head = taught.whole.recipe.has_head
-    apart: dict[int, judges.Apart] = {}
-    alone = np.zeros(0, np.int64)
-    if has_head:
-        apart = judges.told_apart(taught.whole.solved, taught.whole.solved.whitened(seen.rows), goals)
-        alone = np.flatnonzero(~np.isin(seen.classes, seen.classes[seen.held_out]))
-    held = np.flatnonzero(seen.held_out)
-    asked = np.union1d(held, alone)
-    by = [*(["held-out pictures"] if len(held) else []), *(["leave-one-out"] if len(alone) else [])]
-    return Judgement(
-        before=_before(lesson, taught.whole, offered[0], asked, logit_scale),
-        after=_after(lesson, taught, offered, (held, alone), logit_scale),
-        apart=apart,
-        asked=np.bincount(goals[asked], minlength=count).tolist(),
-        by=" and ".join(by) or "nothing held out",
-    )
-
-
-def _before(
-    lesson: Lesson, candidate: Knowledge, offered: np.ndarray, asked: np.ndarray, logit_scale: float
-) -> list[float | None]:
-    """Percent right of the state before: its learned labels, the new ones by the untouched model."""
-    if not len(asked):
-        return [None] * len(lesson.names)
-    others = np.concatenate([candidate.frozen_anchors[len(lesson.before.labels) :], offered])
-    answerer = Answerer(lesson.before, logit_scale, others, others)
-    return judges.accuracies(answerer(lesson.seen.views(asked)), lesson.goals[asked], len(lesson.names))
-
-
-def _after(
-    lesson: Lesson,
-    taught: Taught,
-    offered: tuple[np.ndarray, np.ndarray],
-    asked: tuple[np.ndarray, np.ndarray],
-    logit_scale: float,
-) -> list[float | None]:
-    """Percent right of the candidate: of the pictures held out, and of those asked by leaving each out."""
-    (held, alone), count, seen = asked, len(lesson.names), lesson.seen
-    after: list[float | None] = [None] * count
-    if len(held):
-        answers = Answerer(taught.part, logit_scale, *offered)(seen.views(held))
-        after = judges.accuracies(answers, lesson.goals[held], count)
-    if not len(alone):
-        return after
-    answerer, views, solved = Answerer(taught.whole, logit_scale, *offered), seen.views(alone), taught.whole.solved
-    left_out = solved.leave_one_out(solved.whitened(views.features), lesson.goals[alone])
-    others = judges.accuracies(answerer(views, left_out), lesson.goals[alone], count)
-    shown = taught.whole.head.counts
-    # of a label of one picture nothing is left when that is left out
-    return [
-        a if a is not None else b if shown[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))
-    ]

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_nusa.device.learning.judge import Apart, Retention
-from edge_nusa.device.learning.lesson import Judgement, Lesson
+from edge_nusa.device.learning.judgement import Judgement
+from edge_nusa.device.learning.lesson import Lesson
 from edge_nusa.device.learning.task_data import Trained
 from edge_nusa.pictures.pictures import Quarantined
 
