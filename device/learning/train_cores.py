@@ -113,6 +113,11 @@ class Trainer:
                 if score < best:
                     best, best_step, best_cores = score, step + 1, [p.detach().clone() for p in self.parameters]
         self._train_mode(False)
+        return self._folded(best_cores, best_step, loss_value)
+
+    def _folded(self, best_cores: list[Tensor] | None, best_step: int, loss_value: float) -> Trained:
+        """What is kept: the best cores, or the last where none were held out for. Raises InputError where they are
+        not finite."""
         if best_cores is not None:
             with torch.no_grad():
                 for parameter, kept in zip(self.parameters, best_cores, strict=True):
