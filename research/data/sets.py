@@ -63,31 +63,11 @@ def assembled(
     Raises InputError, naming `where`, for a key that `names` lacks, two keys with one label, a template without exactly
     one {}, and a class without a picture for training or without one for the test.
     """
-    for template in templates:
-        if template.count(PLACE) != 1:
-            raise InputError(
-                f"{printable(where)}: expected templates with one {PLACE} for the class name, found {template!r}; "
-                "correct it"
-            )
+    _check_templates(where, templates)
     present = Counter((example.key, example.is_test) for example in examples)
-    if not examples:
-        raise InputError(
-            f"{printable(where)}: expected pictures in a sub-folder for each class, found none; add some or move the "
-            "folder elsewhere"
-        )
-    strange = sorted({key for key, _ in present} - set(names))
-    if strange:
-        raise InputError(
-            f"{printable(where)}: expected the classes {few(names)}, found {few(strange)}; check which data set this is"
-        )
+    _check_keys(where, names, present)
     keys = [key for key in names if (key, True) in present or (key, False) in present]
-    for key in keys:
-        if not (present[key, True] and present[key, False]):
-            found = f"{present[key, False]} and {present[key, True]}"
-            raise InputError(
-                f"{printable(where)}: the class {printable(key)!r}: expected pictures to train and to test on, found "
-                f"{found}; add pictures or remove the class"
-            )
+    _check_classes(where, keys, present)
     labels = tuple(names[key] for key in keys)
     twin = next((label for label, count in Counter(labels).items() if count > 1), None)
     if twin is not None:
@@ -105,6 +85,40 @@ def assembled(
         classes=classes,
         is_test=is_test,
     )
+
+
+def _check_templates(where: Path, templates: Sequence[str]) -> None:
+    for template in templates:
+        if template.count(PLACE) != 1:
+            raise InputError(
+                f"{printable(where)}: expected templates with one {PLACE} for the class name, found {template!r}; "
+                "correct it"
+            )
+
+
+def _check_keys(where: Path, names: Mapping[str, str], present: Counter[tuple[str, bool]]) -> None:
+    """There are pictures, all of classes that `names` knows. present: how many pictures of (key, is_test)."""
+    if not present:
+        raise InputError(
+            f"{printable(where)}: expected pictures in a sub-folder for each class, found none; add some or move the "
+            "folder elsewhere"
+        )
+    strange = sorted({key for key, _ in present} - set(names))
+    if strange:
+        raise InputError(
+            f"{printable(where)}: expected the classes {few(names)}, found {few(strange)}; check which data set this is"
+        )
+
+
+def _check_classes(where: Path, keys: Sequence[str], present: Counter[tuple[str, bool]]) -> None:
+    """Every class has pictures of both kinds. present: how many pictures of (key, is_test)."""
+    for key in keys:
+        if not (present[key, True] and present[key, False]):
+            found = f"{present[key, False]} and {present[key, True]}"
+            raise InputError(
+                f"{printable(where)}: the class {printable(key)!r}: expected pictures to train and to test on, found "
+                f"{found}; add pictures or remove the class"
+            )
 
 
 def open_picture(picture: Picture, max_pixels: int = MAX_PIXELS) -> Image.Image:
