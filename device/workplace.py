@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from edge_nusa.device.opened import Opened
 from edge_nusa.device.opened import default_state as default_state
 from edge_nusa.errors import DamagedError
-from edge_nusa.knowledge.knowledge import Knowledge, load, to_files
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import load, to_files
 from edge_nusa.pictures.pictures import Quarantined
 from edge_nusa.state.generation import Generation
 

@@ -14,8 +14,9 @@ from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
-from edge_nusa.knowledge.knowledge import Knowledge, load
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import load
 from edge_nusa.memory import give_back
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle

@@ -19,8 +19,9 @@ from edge_nusa.device.fleet.membership import Fleet, Sent
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, ResourceError, TrustError
 from edge_nusa.files import durable
-from edge_nusa.knowledge.knowledge import Knowledge, RoundMark, from_files, load, to_files
+from edge_nusa.knowledge.knowledge import Knowledge, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import from_files, load, to_files
 from edge_nusa.state.generation import Generation
 from edge_nusa.sync import change, merging, update
 from edge_nusa.sync.change import Change

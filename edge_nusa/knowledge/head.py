@@ -13,12 +13,11 @@ Sums as in RanPAC
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.errors import InputError
 from edge_nusa.threads import one_blas_thread
 
 BINARY_PLACES = 10
@@ -237,37 +236,3 @@ def oas(covariance: np.ndarray, freedom: int) -> tuple[float, float]:
     below = (freedom + 1 - 2 / size) * (square - trace**2 / size)
     shrinkage = 1.0 if below <= above else above / below
     return shrinkage, shrinkage * trace / size
-
-
-def head_tensors(head: Head) -> dict[str, np.ndarray]:
-    """What is stored: the upper triangle of G (int64), Q (int32, which holds 65,000 extreme pictures a label),
-    counts, spare.
-
-    Raises InputError where a sum outgrows int32.
-    """
-    if np.abs(head.sums).max(initial=0) >= 2**31:
-        raise InputError(
-            "a label has been shown too many pictures for the head's sums (over 65,000); forget it and teach it with "
-            "fewer"
-        )
-    upper = head.gram[np.triu_indices(len(head.gram))]
-    sums = np.ascontiguousarray(head.sums.T).astype(np.int32)
-    return {"gram": upper, "sums": sums, "counts": head.counts, "spare": np.array([head.spare], np.int64)}
-
-
-def head_from_tensors(tensors: Mapping[str, np.ndarray], feature_count: int, label_count: int) -> Head:
-    """The inverse of `head_tensors`. Raises DamagedError when the lengths do not fit."""
-    upper, sums, counts, spare = (tensors[name] for name in ("gram", "sums", "counts", "spare"))
-    if (
-        len(upper) != feature_count * (feature_count + 1) // 2
-        or sums.shape != (label_count, feature_count)
-        or (counts.shape, spare.shape) != ((label_count,), (1,))
-    ):
-        raise DamagedError(
-            f"head.safetensors: expected {feature_count} features and {label_count} labels, found other sizes; run "
-            "`edge-nusa undo`"
-        )
-    gram = np.zeros((feature_count, feature_count), np.int64)
-    gram[np.triu_indices(feature_count)] = upper
-    gram = gram + np.triu(gram, 1).T
-    return Head(gram, sums.astype(np.int64).T, counts.astype(np.int64), int(spare[0]))

@@ -19,7 +19,7 @@ from edge_nusa.device.asking.answer import softmax
 from edge_nusa.device.learning import tails
 from edge_nusa.device.learning.lesson import as_kept
 from edge_nusa.device.learning.train_cores import TaskData, Trainer
-from edge_nusa.knowledge import head, knowledge
+from edge_nusa.knowledge import head, knowledge, stored
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.views import View
@@ -269,14 +269,14 @@ class RidgeHead:
 
     def arrays(self) -> Arrays:
         """The sums."""
-        return head.head_tensors(self.head) if self.head is not None else {}
+        return stored.head_tensors(self.head) if self.head is not None else {}
 
     def restore(self, arrays: Mapping[str, np.ndarray], learned: Sequence[View]) -> None:
         """Go on from the sums."""
         for view in learned:
             self.columns.add(view)
         size = arrays["sums"].shape
-        self.head = head.head_from_tensors(arrays, size[1], size[0])
+        self.head = stored.head_from_tensors(arrays, size[1], size[0])
 
 
 def state_bytes(arrays: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ from edge_nusa.device.learning.lesson import Lesson, Seen, Train, teach
 from edge_nusa.device.learning.task import held_out
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.train_cores import Trainer
-from edge_nusa.knowledge import fusion, head, knowledge
+from edge_nusa.knowledge import fusion, knowledge, stored
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
@@ -150,7 +150,7 @@ class Device:
         }
         return {
             **self.text.arrays(),
-            **head.head_tensors(self.known.head),
+            **stored.head_tensors(self.known.head),
             **anchors,
             "novelty": novelty,
             "fusion": self.known.fusion,
@@ -164,7 +164,7 @@ class Device:
         names = [f"{view.name} {name}" for view in learned for name in view.labels]
         labels = tuple(Label(name, 0, None, float(limit)) for name, limit in zip(names, arrays["novelty"], strict=True))
         adapted = np.concatenate([self.text.adapted_anchors(view) for view in learned])
-        sums = head.head_from_tensors(arrays, arrays["sums"].shape[1], len(labels))
+        sums = stored.head_from_tensors(arrays, arrays["sums"].shape[1], len(labels))
         known = replace(self.known, labels=labels, cores=self.text.known.cores, head=sums, fusion=arrays["fusion"])
         self.known = replace(known, frozen_anchors=anchors_of(learned), adapted_anchors=adapted)
         self._answerers = {}

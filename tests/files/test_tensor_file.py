@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files import tensor_file
-from edge_nusa.knowledge import knowledge as knowledges
+from edge_nusa.knowledge.knowledge import nothing
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
+from edge_nusa.knowledge.stored import from_files, to_files
 from edge_nusa.model.bundle import Bundle
 
 TWO_FLOATS = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -47,7 +48,7 @@ def twice(*entries: dict[str, Any]) -> bytes:
 def files(recipe: Any = DEVICE) -> tuple[Bundle, dict[str, bytes]]:
     """The bundle and files of an empty state."""
     bundle = Bundle(Path("hollow"), hollow_manifest())
-    return bundle, knowledges.to_files(knowledges.nothing(bundle, recipe))
+    return bundle, to_files(nothing(bundle, recipe))
 
 
 def test_the_bytes_of_a_tiny_file_never_change() -> None:
@@ -188,7 +189,7 @@ def test_a_damaged_weight_file_is_refused_when_it_is_opened(tmp_path: Path, data
 
 def test_the_files_of_an_empty_state_read_back() -> None:
     bundle, written = files()
-    assert knowledges.to_files(knowledges.from_files(bundle, written)) == written
+    assert to_files(from_files(bundle, written)) == written
 
 
 @pytest.mark.parametrize("value", [1e6, 1e30])
@@ -202,7 +203,7 @@ def test_a_core_with_an_enormous_norm_is_refused(value: float) -> None:
         DamagedError,
         match=rf"core\.safetensors: {name} has a norm of .*, expected at most 1e\+04; run `edge-nusa undo`",
     ):
-        knowledges.from_files(bundle, {**written, "core.safetensors": tensor_file.encode(cores)})
+        from_files(bundle, {**written, "core.safetensors": tensor_file.encode(cores)})
 
 
 @pytest.mark.parametrize("name", ["anchors.safetensors", "core.safetensors"])
@@ -215,7 +216,7 @@ def test_a_missing_or_extra_tensor_of_the_state_is_refused_by_its_name(name: str
         {key: value for key, value in tensors.items() if key != gone},
     ):
         with pytest.raises(DamagedError, match=rf"{name}: tensor '(stranger' is not expected|{gone}' is missing)"):
-            knowledges.from_files(bundle, {**written, name: tensor_file.encode(changed)})
+            from_files(bundle, {**written, name: tensor_file.encode(changed)})
 
 
 @pytest.mark.parametrize("name", ["gram", "sums", "counts"])
@@ -224,25 +225,25 @@ def test_a_head_without_one_of_its_tensors_is_refused(name: str) -> None:
     tensors = tensor_file.decode(written["head.safetensors"], "head.safetensors")
     del tensors[name]
     with pytest.raises(DamagedError, match=r"^head\.safetensors"):
-        knowledges.from_files(bundle, {**written, "head.safetensors": tensor_file.encode(tensors)})
+        from_files(bundle, {**written, "head.safetensors": tensor_file.encode(tensors)})
 
 
 def test_an_infinite_count_of_images_is_damage() -> None:
     bundle, written = files()
     content = json.loads(written["labels.json"]) | {"tasks": float("inf")}
     with pytest.raises(DamagedError, match=r"labels\.json"):
-        knowledges.from_files(bundle, {**written, "labels.json": json.dumps(content).encode()})
+        from_files(bundle, {**written, "labels.json": json.dumps(content).encode()})
 
 
 def test_labels_nested_too_deeply_are_damage() -> None:
     bundle, written = files()
     with pytest.raises(DamagedError, match=r"labels\.json"):
-        knowledges.from_files(bundle, {**written, "labels.json": b"[" * 200_000})
+        from_files(bundle, {**written, "labels.json": b"[" * 200_000})
 
 
 def test_the_files_of_an_empty_state_in_paper_mode_read_back() -> None:
     bundle, written = files(PAPER)
-    assert knowledges.to_files(knowledges.from_files(bundle, written)) == written
+    assert to_files(from_files(bundle, written)) == written
 
 
 @pytest.mark.parametrize(
@@ -256,4 +257,4 @@ def test_a_missing_file_of_the_state_is_damage(name: str) -> None:
     bundle, written = files()
     del written[name]
     with pytest.raises(DamagedError):
-        knowledges.from_files(bundle, written)
+        from_files(bundle, written)

@@ -21,8 +21,9 @@ from edge_nusa.device.fleet import sync
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge import labels as label_names
-from edge_nusa.knowledge.knowledge import Knowledge, Label, load, to_files
+from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import load, to_files
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.preprocessing import pixels

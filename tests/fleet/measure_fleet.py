@@ -28,8 +28,9 @@ from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.head import Head
-from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark, load
+from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import load
 from edge_nusa.memory import peak_bytes
 from edge_nusa.model import sessions
 from edge_nusa.state.state import State

@@ -15,8 +15,16 @@ import numpy as np
 import pytest
 from fleet_world import Member, bundle, new_hub, one_round, scans
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, RefusedError, ResourceError, StoreError
-from edge_nusa.knowledge.knowledge import RoundMark, to_files
+from edge_nusa.errors import (
+    DamagedError,
+    EdgeNusaError,
+    InputError,
+    RefusedError,
+    ResourceError,
+    StoreError,
+)
+from edge_nusa.knowledge.knowledge import RoundMark
+from edge_nusa.knowledge.stored import to_files
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync import update
 from edge_nusa.sync.change import Change, LabelChange

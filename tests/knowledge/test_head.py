@@ -16,12 +16,11 @@ from edge_nusa.knowledge.head import (
     UNIT,
     Head,
     features,
-    head_from_tensors,
-    head_tensors,
     inverse_of_lower,
     oas,
     times_lower,
 )
+from edge_nusa.knowledge.stored import head_from_tensors, head_tensors
 
 SEEDS = st.integers(0, 2**32 - 1)
 TAPS, LABELS = 12, 3

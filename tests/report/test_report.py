@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from edge_nusa.device.report import plots as report_plots
 from edge_nusa.device.report.page import NO_PLOTS, html_report, state_bytes
-from edge_nusa.knowledge import knowledge as knowledges
-from edge_nusa.knowledge.knowledge import Knowledge, Label
+from edge_nusa.knowledge.knowledge import Knowledge, Label, nothing
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import to_files
 from edge_nusa.model.bundle import Bundle
 
 VOID = {"meta", "br", "link", "img"}
@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 def knowing(names: list[str]) -> Knowledge:
     """A state that knows these labels, ten images each."""
-    empty = knowledges.nothing(Bundle(Path("hollow"), hollow_manifest()), DEVICE)
+    empty = nothing(Bundle(Path("hollow"), hollow_manifest()), DEVICE)
     rows, count = np.ones((10 * len(names), len(empty.head.gram)), np.int64), len(names)
     anchors = np.full((count, 4), 0.5, np.float32)
     head = empty.head.added(rows, np.arange(10 * count) % max(count, 1), count)
@@ -220,7 +220,7 @@ def test_of_very_many_labels_the_last_are_plotted_and_all_are_listed() -> None:
 
 def test_the_bytes_of_the_state_are_those_it_stores_but_for_headers() -> None:
     stored = knowing(["cat", "dog"])
-    real = sum(len(data) for name, data in knowledges.to_files(stored).items() if name.endswith(".safetensors"))
+    real = sum(len(data) for name, data in to_files(stored).items() if name.endswith(".safetensors"))
     assert 0 < real - state_bytes(stored) < 1500
 
 

@@ -19,7 +19,7 @@ from edge_nusa.device.learning.task import folder_per_label
 from edge_nusa.device.learning.train_cores import TaskData, Trainer
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import UsageError
-from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
@@ -208,7 +208,7 @@ def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:
     settings = LearnSettings(recipe=replace(DEVICE, steps=STEPS), seed=SEED, is_forced=True)
     for name in list(SETS)[:tasks]:
         learn(workplace, folder_per_label(scene.folder / "data" / name), settings, lambda what, done, total: None)
-    return knowledge.load(scene.bundle, workplace.state, DEVICE)[1]
+    return stored.load(scene.bundle, workplace.state, DEVICE)[1]
 
 
 @pytest.mark.kernels

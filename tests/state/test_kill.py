@@ -15,8 +15,8 @@ from state_chains import exit_status, in_child
 from edge_nusa.cli.app import app
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.workplace import Workplace
-from edge_nusa.knowledge.knowledge import FILES, load
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import FILES, load
 
 pytestmark = pytest.mark.slow
 

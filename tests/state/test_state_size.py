@@ -16,8 +16,9 @@ from conftest import THREE, answer_of, bytes_of
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.files import tensor_file
 from edge_nusa.knowledge.head import features
-from edge_nusa.knowledge.knowledge import Knowledge, Label, load, nothing, to_files
+from edge_nusa.knowledge.knowledge import Knowledge, Label, nothing
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import load, to_files
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.state.state import State
 

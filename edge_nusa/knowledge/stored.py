@@ -1,0 +1,188 @@
+"""What one generation of the state stores of a knowledge, and how it is read back and checked.
+
+| file | what |
+|---|---|
+| labels.json | format version, recipe, how many tasks, and of each label its name, images and template |
+| anchors.safetensors | frozen (L, D) and adapted (L, D) float16 unit-norm anchors |
+| core.safetensors | rule `pool`: C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) |
+| head.safetensors | `head_tensors`, and fusion (8, 7) int64: the sums of `knowledge.fusion` |
+| report.json | what the last learn printed; no pixel, feature, path or host name |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
+from edge_nusa.files import tensor_file
+from edge_nusa.knowledge import fusion as fusions
+from edge_nusa.knowledge import labels as label_names
+from edge_nusa.knowledge.head import Head
+from edge_nusa.knowledge.knowledge import LARGEST_NORM, Knowledge, Label, RoundMark, feature_count, nothing
+from edge_nusa.knowledge.recipes import RECIPES, Recipe
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.state.generation import other_format
+from edge_nusa.state.reader import StateReader
+
+FORMAT_VERSION = 3
+FILES = ("labels.json", "anchors.safetensors", "core.safetensors", "head.safetensors", "report.json")
+
+
+def to_files(knowledge: Knowledge) -> dict[str, bytes]:
+    """The generation's files (module docstring)."""
+    anchors = {
+        "frozen": knowledge.frozen_anchors.astype(np.float16),
+        "adapted": knowledge.adapted_anchors.astype(np.float16),
+    }
+    labels = {
+        "format_version": FORMAT_VERSION,
+        "recipe": knowledge.recipe.name,
+        "tasks": knowledge.tasks,
+        "labels": [asdict(label) for label in knowledge.labels],
+        "round": asdict(knowledge.round),
+        "forgotten": knowledge.forgotten,
+    }
+    return {
+        "labels.json": json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(),
+        "anchors.safetensors": tensor_file.encode(anchors),
+        "core.safetensors": tensor_file.encode(
+            {name: core.astype(np.float32) for name, core in knowledge.cores.items()}
+        ),
+        "head.safetensors": tensor_file.encode({**head_tensors(knowledge.head), "fusion": knowledge.fusion}),
+        "report.json": json.dumps(knowledge.report, sort_keys=True).encode(),
+    }
+
+
+def load(bundle: Bundle, state: StateReader, default: Recipe) -> tuple[int, Knowledge]:
+    """(generation number, knowledge) of the current generation; (0, nothing) of an empty state."""
+    found = state.snapshot(FILES)
+    if found is None:
+        return 0, nothing(bundle, default)
+    generation, files = found
+    return generation.number, from_files(bundle, files)
+
+
+def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
+    """The inverse of `to_files`. Raises DamagedError naming file and tensor for anything that does not fit the
+    bundle."""
+    missing = sorted(set(FILES) - set(files))
+    if missing:
+        raise DamagedError(f"the generation has no {missing[0]}; run `edge-nusa undo`")
+    try:
+        content = json.loads(files["labels.json"])
+        if content["format_version"] != FORMAT_VERSION:
+            raise other_format("labels.json", FORMAT_VERSION, content["format_version"])
+        recipe = RECIPES[content["recipe"]]
+        found = tuple(
+            Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"]))
+            for e in content["labels"]
+        )
+        tasks, report = int(content["tasks"]), json.loads(files["report.json"])
+        mark = (
+            RoundMark(int(content["round"]["number"]), str(content["round"]["sha256"]))
+            if "round" in content
+            else RoundMark()
+        )
+        forgotten = tuple((str(key), int(at)) for key, at in content.get("forgotten", []))
+    except DamagedError:
+        raise
+    except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise DamagedError(
+            f"labels.json or report.json: a field is missing or of the wrong kind ({error}); run `edge-nusa undo`"
+        ) from error
+    size = (len(found), bundle.manifest.text.embed_dim)
+    anchors = tensor_file.decode(
+        files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)}
+    )
+    head, fusion = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
+    cores = _cores(bundle, recipe, files["core.safetensors"])
+    return Knowledge(
+        recipe=recipe,
+        labels=found,
+        frozen_anchors=_unit(anchors["frozen"]),
+        adapted_anchors=_unit(anchors["adapted"]),
+        cores=cores,
+        head=head,
+        tasks=tasks,
+        fusion=fusion,
+        report=report,
+        round=mark,
+        forgotten=forgotten,
+    )
+
+
+def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarray]:
+    count = feature_count(bundle)
+    upper = count * (count + 1) // 2
+    expected = {
+        "gram": ("int64", (upper,)),
+        "sums": ("int32", (label_count, count)),
+        "counts": ("int64", (label_count,)),
+        "spare": ("int64", (1,)),
+        "fusion": ("int64", fusions.SHAPE),
+    }
+    tensors = tensor_file.decode(data, "head.safetensors", expected)
+    return head_from_tensors(tensors, count, label_count), fusions.check(tensors["fusion"])
+
+
+def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]:
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for tower in recipe.towers:
+        side = bundle.manifest.method.pool_rank[tower] if recipe.rule == "pool" else bundle.shape(tower).width
+        expected |= dict.fromkeys(bundle.matrices(tower), ("float32", (side, side)))
+    tensors = tensor_file.decode(data, "core.safetensors", None)
+    if recipe.rule == "resvd":
+        # a matrix that was never trained (no null space, or nothing learned yet) is not stored
+        expected = {name: entry for name, entry in expected.items() if name in tensors}
+    tensor_file.check(tensors, "core.safetensors", expected)
+    for name, tensor in tensors.items():
+        norm = float(np.linalg.norm(tensor.astype(np.float64)))
+        if norm > LARGEST_NORM:
+            raise DamagedError(
+                f"core.safetensors: {name} has a norm of {norm:.0e}, expected at most {LARGEST_NORM:.0e}; run "
+                "`edge-nusa undo`"
+            )
+    return tensors if recipe.rule == "resvd" else {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    wide = rows.astype(np.float32)
+    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
+
+
+def head_tensors(head: Head) -> dict[str, np.ndarray]:
+    """What is stored: the upper triangle of G (int64), Q (int32, which holds 65,000 extreme pictures a label),
+    counts, spare.
+
+    Raises InputError where a sum outgrows int32.
+    """
+    if np.abs(head.sums).max(initial=0) >= 2**31:
+        raise InputError(
+            "a label has been shown too many pictures for the head's sums (over 65,000); forget it and teach it with "
+            "fewer"
+        )
+    upper = head.gram[np.triu_indices(len(head.gram))]
+    sums = np.ascontiguousarray(head.sums.T).astype(np.int32)
+    return {"gram": upper, "sums": sums, "counts": head.counts, "spare": np.array([head.spare], np.int64)}
+
+
+def head_from_tensors(tensors: Mapping[str, np.ndarray], feature_count: int, label_count: int) -> Head:
+    """The inverse of `head_tensors`. Raises DamagedError when the lengths do not fit."""
+    upper, sums, counts, spare = (tensors[name] for name in ("gram", "sums", "counts", "spare"))
+    if (
+        len(upper) != feature_count * (feature_count + 1) // 2
+        or sums.shape != (label_count, feature_count)
+        or (counts.shape, spare.shape) != ((label_count,), (1,))
+    ):
+        raise DamagedError(
+            f"head.safetensors: expected {feature_count} features and {label_count} labels, found other sizes; run "
+            "`edge-nusa undo`"
+        )
+    gram = np.zeros((feature_count, feature_count), np.int64)
+    gram[np.triu_indices(feature_count)] = upper
+    gram = gram + np.triu(gram, 1).T
+    return Head(gram, sums.astype(np.int64).T, counts.astype(np.int64), int(spare[0]))
