@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from edge_nusa.device.report import plots as report_plots
+from edge_nusa.device.report import plots
 from edge_nusa.knowledge.knowledge import Knowledge
 
 NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[report]"</code> adds them.</p>'
@@ -131,13 +131,13 @@ def _accuracy_plot(rows: list[_Row]) -> str:
     bars = [(row.label, row.before, row.after) for row in rows if row.before is not None or row.after is not None]
     if not bars:
         return '<p class="note">No accuracy was measured.</p>'
-    shown = bars[-report_plots.MOST_BARS :]
+    shown = bars[-plots.MOST_BARS :]
     caption = (
         "Each label's own pictures, in percent."
         if len(shown) == len(bars)
         else f"The last {len(shown)} of {len(bars)} labels, in percent."
     )
-    return _plot(report_plots.accuracy_bars(shown), caption)
+    return _plot(plots.accuracy_bars(shown), caption)
 
 
 def _retention(generations: list[dict[str, Any]]) -> str:
@@ -157,7 +157,7 @@ def _retention(generations: list[dict[str, Any]]) -> str:
     )
     columns = ["gen.", "same answers, %", "vocabulary, cosine", "old labels, cosine"]
     body = [[str(p[0]), _figure(p[1], ".2f"), _figure(p[2], ".4f"), _figure(p[3], ".4f")] for p in points]
-    return _plot(report_plots.retention_lines(points), caption) + _table(columns, body, set())
+    return _plot(plots.retention_lines(points), caption) + _table(columns, body, set())
 
 
 def _quarantined(generations: list[dict[str, Any]]) -> str:

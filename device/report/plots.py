@@ -19,9 +19,9 @@ MOST_BARS = 40
 LONGEST_LABEL = 22
 """Characters; longer labels end in an ellipsis."""
 INCHES_WIDE = 4.4
-_COLOURS = {"--ink": "#010201", "--line": "#010202", "--before": "#010203", "--after": "#010204", "--third": "#010205"}
-_INK, _LINE, _BEFORE, _AFTER, _THIRD = _COLOURS.values()
-_SETTINGS: Any = {
+COLOURS = {"--ink": "#010201", "--line": "#010202", "--before": "#010203", "--after": "#010204", "--third": "#010205"}
+_INK, _LINE, _BEFORE, _AFTER, _THIRD = COLOURS.values()
+SETTINGS: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "text.usetex": False,
@@ -51,7 +51,7 @@ def accuracy_bars(bars: Sequence[Bar]) -> str | None:
         rows = range(len(bars))
         axes.barh([row - 0.2 for row in rows], [bar[1] or 0.0 for bar in bars], 0.38, color=_BEFORE, label="before")
         axes.barh([row + 0.2 for row in rows], [bar[2] or 0.0 for bar in bars], 0.38, color=_AFTER, label="after")
-        axes.set_yticks(list(rows), [_shortened(bar[0]) for bar in bars])
+        axes.set_yticks(list(rows), [shortened(bar[0]) for bar in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.set_xlim(0, 100)
         axes.set_xlabel("accuracy, %")
@@ -101,7 +101,7 @@ def _svg(draw: Callable[[Figure], None], inches_high: float, name: str, descript
     except ImportError:
         return None
     drawn = io.StringIO()
-    with matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
+    with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
         # The browser has the glyphs that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message=".* does not support .* natively")
@@ -113,10 +113,10 @@ def _svg(draw: Callable[[Figure], None], inches_high: float, name: str, descript
             transparent=True,
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
-    return _inline(drawn.getvalue(), name, description)
+    return inline(drawn.getvalue(), name, description)
 
 
-def _inline(document: str, name: str, description: str) -> str:
+def inline(document: str, name: str, description: str) -> str:
     """The document without what only a file needs, its names made unique in the page, its colours the page's."""
     svg = document[document.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -126,10 +126,10 @@ def _inline(document: str, name: str, description: str) -> str:
 
 
 def _renamed(tag: str, name: str) -> str:
-    for variable, colour in _COLOURS.items():
+    for variable, colour in COLOURS.items():
         tag = tag.replace(colour, f"var({variable})")
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag)
 
 
-def _shortened(label: str) -> str:
+def shortened(label: str) -> str:
     return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"

@@ -1,7 +1,7 @@
 """How a plot becomes inline SVG for the page or a PNG for a document, and how labels keep out of each other's way.
 
-The page's colours are marker values that turn into its CSS variables (`report_plots`), a document's are those of a
-white page.
+The page's colours are marker values that turn into its CSS variables (`edge_nusa.device.report.plots`), a document's
+are those of a white page.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from edge_nusa.device.report import plots as report_plots
+from edge_nusa.device.report.plots import COLOURS, SETTINGS, inline, shortened
 from edge_nusa.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Colours:
     second: str
 
 
-PAGE = Colours(*(report_plots._COLOURS[name] for name in ("--ink", "--line", "--before", "--after", "--third")))
+PAGE = Colours(*(COLOURS[name] for name in ("--ink", "--line", "--before", "--after", "--third")))
 PAPER = Colours("#1d2329", "#d5dbe1", "#b3bcc5", "#1f6fb2", "#b4611a")
 Draw = Callable[["Figure", Colours], None]
 Segment = tuple[tuple[float, float], tuple[float, float]]
@@ -56,7 +56,7 @@ def svg(draw: Draw, inches: tuple[float, float], name: str, description: str) ->
         drawn = _drawn(draw, inches, PAGE, "svg", name)
     except MissingPackageError:
         return None
-    return report_plots._inline(drawn.decode(), name, escape(description))
+    return inline(drawn.decode(), name, escape(description))
 
 
 def png(draw: Draw, inches: tuple[float, float]) -> bytes:
@@ -65,8 +65,8 @@ def png(draw: Draw, inches: tuple[float, float]) -> bytes:
 
 
 def one_line(text: str) -> str:
-    """The name as it fits beside a plot: on one line, cut after `report_plots.LONGEST_LABEL` characters."""
-    return report_plots._shortened(" ".join(text.split()))
+    """The name as it fits beside a plot: on one line, cut after `plots.LONGEST_LABEL` characters."""
+    return shortened(" ".join(text.split()))
 
 
 def label_points(
@@ -142,7 +142,7 @@ def _quietly(colours: Colours, salt: str) -> Iterator[None]:
         "ytick.color": colours.ink,
     }
     lines = {"axes.edgecolor": colours.line, "grid.color": colours.line}
-    settings: Any = {**report_plots._SETTINGS, **kinds, **lines, "svg.hashsalt": salt or None}
+    settings: Any = {**SETTINGS, **kinds, **lines, "svg.hashsalt": salt or None}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # The browser has the glyphs that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

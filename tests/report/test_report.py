@@ -16,7 +16,7 @@ from hollow_bundles import hollow_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_nusa.device.report import plots as report_plots
+from edge_nusa.device.report import plots
 from edge_nusa.device.report.page import NO_PLOTS, html_report, state_bytes
 from edge_nusa.knowledge.knowledge import Knowledge, Label, nothing
 from edge_nusa.knowledge.recipes import DEVICE
@@ -212,9 +212,9 @@ def test_a_label_shows_its_first_accuracy_before_and_its_last_after() -> None:
 
 
 def test_of_very_many_labels_the_last_are_plotted_and_all_are_listed() -> None:
-    names = [f"label {number}" for number in range(report_plots.MOST_BARS + 5)]
+    names = [f"label {number}" for number in range(plots.MOST_BARS + 5)]
     html = html_report(knowing(names), [learned(number + 1, name) for number, name in enumerate(names)], "micro")
-    assert f"The last {report_plots.MOST_BARS} of {len(names)} labels" in html
+    assert f"The last {plots.MOST_BARS} of {len(names)} labels" in html
     assert html.count("label 0<") < html.count("label 44<")
 
 
