@@ -26,6 +26,7 @@ from edge_nusa.device.learning.words import BoardWords
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, MissingPackageError, UsageError
 from edge_nusa.knowledge import head as heads
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import Recipe, check_fits
 from edge_nusa.knowledge.stored import from_files, load, to_files

@@ -14,8 +14,9 @@ from edge_nusa.knowledge.recipes import DEVICE, PAPER, Recipe, Rule
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 from edge_nusa.research.learners import forms, subspaces
-from edge_nusa.research.learners.learners import Frozen, Gradient, Guided, Learner, RidgeHead
+from edge_nusa.research.learners.learners import Frozen, Gradient, Guided, Learner
 from edge_nusa.research.learners.product import AnchorsAlone, Device, HeadAlone
+from edge_nusa.research.learners.ridge import RidgeHead
 
 BOTH: tuple[Tower, ...] = ("image", "text")
 

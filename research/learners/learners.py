@@ -1,7 +1,7 @@
-"""The learners that `eval` compares with the product's own: frozen, gradient methods, ridge heads.
+"""The learners that `eval` compares with the product's own: frozen and gradient methods; ridge heads are in `ridge.py`.
 
 Each sees views (`edge_nusa.research.data.views`) and never a test picture before it is asked about it.
-Letters: B pictures, C classes of a task, L learned labels, D embedding, F features.
+Letters: B pictures, C classes of a task, L learned labels, D embedding.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from edge_nusa.device.asking.answer import softmax
 from edge_nusa.device.learning import tails
 from edge_nusa.device.learning.lesson import as_kept
 from edge_nusa.device.learning.train_cores import TaskData, Trainer
-from edge_nusa.knowledge import head, knowledge, stored
+from edge_nusa.knowledge import knowledge
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.views import View
-from edge_nusa.research.learners import ridge, subspaces
+from edge_nusa.research.learners import subspaces
 from edge_nusa.threads import one_blas_thread
 
 CHUNK = 64
@@ -223,60 +223,6 @@ class Columns:
     def count(self) -> int:
         """L."""
         return sum(len(old.labels) for old in self.learned)
-
-
-class RidgeHead:
-    """The analytic ridge head alone behind the published gate: learned tasks by the head, others by the untouched
-    model.
-
-    features: "embedding" (RAIL), "random" (RanPAC: ReLU of `width` random projections of the embedding) or "taps".
-    """
-
-    trained_numbers = 0
-
-    def __init__(self, bundle: Bundle, features: str, width: int = 1024) -> None:
-        self.bundle, self.kind, self.columns = bundle, features, Columns()
-        inputs = bundle.manifest.image.embed_dim
-        self.projection = (
-            np.random.default_rng(0).normal(size=(inputs, width)) / np.sqrt(inputs) if features == "random" else None
-        )
-        self.head: head.Head | None = None
-        self._fitted: ridge.Ridge | None = None
-
-    @one_blas_thread
-    def _features(self, view: View, pictures: np.ndarray) -> np.ndarray:
-        if self.kind == "taps":
-            return view.features(pictures)
-        rows = view.embeddings(pictures)
-        return head.features(rows if self.projection is None else np.maximum(rows @ self.projection, 0))
-
-    def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
-        """Add the pictures to the sums."""
-        columns, rows = self.columns.add(view), self._features(view, pictures)
-        before = self.head or head.Head.empty(rows.shape[1])
-        self.head, self._fitted = before.added(rows, columns[view.classes[pictures]], self.columns.count), None
-
-    def answer(self, offered: Sequence[View], asked: View, pictures: np.ndarray) -> Answer:
-        """The head's scores as they are where all offered tasks are learned, zero-shot elsewhere."""
-        columns = [self.columns.of(view) for view in offered]
-        if self.head is None or any(column is None for column in columns):
-            return Frozen(self.bundle).answer(offered, asked, pictures)
-        if self._fitted is None:
-            self._fitted = ridge.solve(self.head)
-        rows = self._features(asked, pictures)
-        chosen = np.concatenate([column for column in columns if column is not None])
-        return Answer(softmax(self._fitted.scores(rows)[:, chosen] * 4), self._fitted.novelty(rows))
-
-    def arrays(self) -> Arrays:
-        """The sums."""
-        return stored.head_tensors(self.head) if self.head is not None else {}
-
-    def restore(self, arrays: Mapping[str, np.ndarray], learned: Sequence[View]) -> None:
-        """Go on from the sums."""
-        for view in learned:
-            self.columns.add(view)
-        size = arrays["sums"].shape
-        self.head = stored.head_from_tensors(arrays, size[1], size[0])
 
 
 def state_bytes(arrays: Mapping[str, Any]) -> int:

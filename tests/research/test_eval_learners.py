@@ -27,8 +27,9 @@ from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import catalogue
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
-from edge_nusa.research.learners.learners import Arrays, Frozen, Gradient, Learner, RidgeHead
+from edge_nusa.research.learners.learners import Arrays, Frozen, Gradient, Learner
 from edge_nusa.research.learners.product import Device, stacked
+from edge_nusa.research.learners.ridge import RidgeHead
 from edge_nusa.research.protocol.sequence import Material
 
 STEPS = 3
