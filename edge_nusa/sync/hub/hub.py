@@ -20,10 +20,11 @@ from edge_nusa.knowledge import labels as label_names
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
 from edge_nusa.sync import merging, round_file
-from edge_nusa.sync.hub import inbox, spelling
-from edge_nusa.sync.hub.enrolled import Device, Enrolled
+from edge_nusa.sync.hub import inbox
+from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import read_settings
 from edge_nusa.sync.hub.inbox import Accepted, Limits, Mail
+from edge_nusa.sync.hub.report import of_device, of_labels, of_mail
 from edge_nusa.sync.hub.suspects import Means
 from edge_nusa.sync.merging import Contribution, Step
 from edge_nusa.sync.packed import Layout
@@ -98,7 +99,7 @@ class Hub:
                 mail.device: self._check_given(mail, ledger.get(mail.device, {}).get("given", {})) for mail in mails
             }
             self._check_suspects(mails, settings.bad(len(devices)))
-            report = {"round": before.number, "merged": False, "devices": [self._row(mail) for mail in mails]}
+            report = {"round": before.number, "merged": False, "devices": [of_mail(mail) for mail in mails]}
             if any(mail.accepted or mail.refused for mail in mails):
                 made = self._merged(before, mails, settings, len(devices))
                 self.state.commit(
@@ -108,7 +109,7 @@ class Hub:
                     "round": made.number,
                     "merged": True,
                     "labels": made.knowledge.names,
-                    **self._said(before, made, mails),
+                    **of_labels(before, made, mails),
                 }
             return {**report, "seconds": round(time.monotonic() - began, 2)}
 
@@ -131,7 +132,7 @@ class Hub:
         """{"fleet", "store", "round", "labels", "devices": a row for each}."""
         found, ledger = self.current()
         rows = [
-            self._status_row(device, found.received.get(device.key.keyid, Received()), ledger.get(device.key.keyid, {}))
+            of_device(device, found.received.get(device.key.keyid, Received()), ledger.get(device.key.keyid, {}))
             for device in self.enrolled.all()
         ]
         return {
@@ -206,19 +207,6 @@ class Hub:
                 ) from error
         return made
 
-    def _said(self, before: Round, made: Round, mails: list[Mail]) -> dict[str, Any]:
-        """What the hub's user should know of labels: new, taken back, and spelled in more than one way."""
-        old, new = before.knowledge.columns, made.knowledge.columns
-        sent = [label.name for mail in mails for one in mail.accepted for label in one.statement.labels]
-        return {
-            "new": [label.name for label in made.knowledge.labels if label.key not in old],
-            "forgotten": sorted(
-                key for key, number in made.forgotten.items() if number == made.number and key not in new
-            ),
-            "spellings": spelling.same(made.knowledge.names, sent),
-            "alike": spelling.alike(made.knowledge.names),
-        }
-
     def _ledger(self, ledger: dict[str, Any], mails: list[Mail], given: Mapping[str, Mapping[str, int]]) -> bytes:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         for mail in mails:
@@ -232,26 +220,6 @@ class Hub:
                 }
                 ledger = {**ledger, mail.device: entry}
         return json.dumps(ledger, sort_keys=True).encode()
-
-    def _row(self, mail: Mail) -> dict[str, Any]:
-        return {
-            "device": mail.device,
-            "updates": len(mail.accepted),
-            "refused": {str(n): why for n, why in mail.refused.items()},
-            "notes": mail.notes,
-        }
-
-    def _status_row(self, device: Device, received: Received, seen: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "device": device.key.keyid,
-            "name": device.name,
-            "revoked": device.is_revoked,
-            "updates": received.through,
-            "round": seen.get("round"),
-            "seen": seen.get("seen"),
-            "refused": {str(n): why for n, why in received.refused.items()},
-            "refused_rounds": seen.get("refused_rounds", []),
-        }
 
 
 class _Contributions(Iterable[Contribution]):
