@@ -22,6 +22,7 @@ from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.text_encoder import TextEncoder
 
 TEMPLATES = ("a photo of a {}.", "a picture of the {}.", "a close-up photo of a {}.", "a blurry photo of a {}.")
+WEIGHTS = "weights.safetensors"
 PRECISIONS = ("fp32", "fp16", "int8", "auto")
 Progress = Callable[[str, int, int], None]
 """Called with a part's name, how much of it is done, and how much there is."""
@@ -72,22 +73,7 @@ def export_bundle(source: Source, settings: ExportSettings, progress: Progress) 
 
     Raises UsageError, InputError for wrong settings, RefusedError for an int8 trunk that loses too much.
     """
-    if settings.out.exists() and not settings.overwrite:
-        raise UsageError(f"{settings.out} exists already; choose another --out or pass --overwrite")
-    if (
-        settings.out.exists()
-        and not (settings.out / "manifest.json").is_file()
-        and (not settings.out.is_dir() or any(settings.out.iterdir()))
-    ):
-        raise UsageError(
-            f"--overwrite: {settings.out} is not a bundle (it has no manifest.json) and is left alone; choose another "
-            "--out"
-        )
-    if settings.precision in ("int8", "auto") and settings.calibration is None:
-        raise UsageError(
-            f"--precision {settings.precision} needs --calibration DIR, a folder per label with pictures, to measure "
-            "what it loses"
-        )
+    _check(settings)
     began = time.monotonic()
     folder = settings.out.with_name(f".{settings.out.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
@@ -108,6 +94,26 @@ def export_bundle(source: Source, settings: ExportSettings, progress: Progress) 
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle(settings.out, verified.manifest)
+
+
+def _check(settings: ExportSettings) -> None:
+    """Nothing but a bundle is written over, and what an int8 trunk loses can be measured. Raises UsageError."""
+    if settings.out.exists() and not settings.overwrite:
+        raise UsageError(f"{settings.out} exists already; choose another --out or pass --overwrite")
+    if (
+        settings.out.exists()
+        and not (settings.out / "manifest.json").is_file()
+        and (not settings.out.is_dir() or any(settings.out.iterdir()))
+    ):
+        raise UsageError(
+            f"--overwrite: {settings.out} is not a bundle (it has no manifest.json) and is left alone; choose another "
+            "--out"
+        )
+    if settings.precision in ("int8", "auto") and settings.calibration is None:
+        raise UsageError(
+            f"--precision {settings.precision} needs --calibration DIR, a folder per label with pictures, to measure "
+            "what it loses"
+        )
 
 
 def cut(shape: TowerShape, blocks: int | None, option: str) -> TowerShape:
@@ -146,15 +152,8 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
     if settings.precision == "fp16":
         tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
     progress("weights", 1, 1)
-    weights_path = folder / "weights.safetensors"
-    weights_path.write_bytes(tensor_file.encode(tensors))
-    traced = graphs.trunk_and_tail_graphs(image, text, source.vocab_size)
-    stored = graphs.stored_tensors(weights_path)
-    for graph in traced:
-        progress(graph.name, 1, 1)
-        model = graphs.trace(graph)
-        graphs.point_at_weights(model, graph, shapes[graph.tower].width, stored, weights_path.name)
-        (folder / f"{graph.name}.onnx").write_bytes(model.SerializeToString())
+    (folder / WEIGHTS).write_bytes(tensor_file.encode(tensors))
+    _write_graphs(folder, shapes, source.vocab_size, progress)
     wide = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
     parts = basis.basis_tensors(
         wide, shapes, settings_of_method.pool_rank, lambda done, total: progress("svd", done, total)
@@ -181,6 +180,17 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
         files={},
         measured={},
     )
+
+
+def _write_graphs(folder: Path, shapes: dict[Any, TowerShape], vocab_size: int, progress: Progress) -> None:
+    """The graphs of trunks and tails, which point at the weights that lie in the folder already."""
+    traced = graphs.trunk_and_tail_graphs(shapes["image"], shapes["text"], vocab_size)
+    stored = graphs.stored_tensors(folder / WEIGHTS)
+    for graph in traced:
+        progress(graph.name, 1, 1)
+        model = graphs.trace(graph)
+        graphs.point_at_weights(model, graph, shapes[graph.tower].width, stored, WEIGHTS)
+        (folder / f"{graph.name}.onnx").write_bytes(model.SerializeToString())
 
 
 def _verified(
