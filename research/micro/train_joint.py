@@ -71,11 +71,14 @@ def train(model: Any, data: pictures.Pictures, texts: train_text.Sentences, merg
             f"joint pass {done} loss {total / steps:.3f} held-out {score:.2f} % {time.monotonic() - began:.0f} s",
             flush=True,
         )
-        torch.save(
-            {"model": model.state_dict(), "average": average.state_dict(), "done": done + 1}, path.with_suffix(".tmp")
-        )
-        path.with_suffix(".tmp").rename(path)
+        _save(path, model, average, done + 1)
     return average
+
+
+def _save(path: Path, model: Any, average: Any, done: int) -> None:
+    """Write the checkpoint beside itself, then rename."""
+    torch.save({"model": model.state_dict(), "average": average.state_dict(), "done": done}, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").rename(path)
 
 
 def step_loss(

@@ -84,6 +84,22 @@ def encode(model: Any, tokens: Tensor) -> Tensor:
     return functional.normalize(pooled.float(), dim=1)
 
 
+def _loss(model: Any, data: Sentences, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The loss of the chosen texts, and the mean cosine with their own targets."""
+    goal = data.rows[chosen]
+    with torch.autocast("cpu", torch.bfloat16):
+        unit = encode(model, data.tokens[chosen, : int(data.lengths[chosen].max())])
+    rivals = torch.randint(len(data.targets), (RIVALS,), generator=generator)
+    cosines = unit @ torch.cat([data.targets[goal], data.targets[rivals]]).T
+    twins = torch.cat([goal, rivals])[None] == goal[:, None]
+    twins.fill_diagonal_(False)
+    own = cosines.diagonal()
+    loss = (
+        functional.cross_entropy(20 * cosines.masked_fill(twins, -1), torch.arange(len(chosen))) + 4 * (1 - own).mean()
+    )
+    return loss, own.mean()
+
+
 def train(model: Any, data: Sentences, steps: int, folder: Path, batch: int = 256, peak: float = 2e-3) -> None:
     """Run or go on with `steps` updates; prints a line and writes a checkpoint every 500."""
     parameters = [p for n, p in model.named_parameters() if not n.startswith(("visual", "logit_scale"))]
@@ -102,15 +118,7 @@ def train(model: Any, data: Sentences, steps: int, folder: Path, batch: int = 25
     for step in range(first, steps):
         kind = glosses if torch.rand(1, generator=generator) < GLOSS_SHARE else prompts
         chosen = kind[torch.randint(len(kind), (batch,), generator=generator)]
-        goal = data.rows[chosen]
-        with torch.autocast("cpu", torch.bfloat16):
-            unit = encode(model, data.tokens[chosen, : int(data.lengths[chosen].max())])
-        rivals = torch.randint(len(data.targets), (RIVALS,), generator=generator)
-        cosines = unit @ torch.cat([data.targets[goal], data.targets[rivals]]).T
-        twins = torch.cat([goal, rivals])[None] == goal[:, None]
-        twins.fill_diagonal_(False)
-        own = cosines.diagonal()
-        loss = functional.cross_entropy(20 * cosines.masked_fill(twins, -1), torch.arange(batch)) + 4 * (1 - own).mean()
+        loss, own = _loss(model, data, chosen, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -118,8 +126,7 @@ def train(model: Any, data: Sentences, steps: int, folder: Path, batch: int = 25
         schedule.step()
         if (step + 1) % 500 == 0:
             print(
-                f"step {step + 1} loss {loss.item():.3f} cosine {own.mean().item():.3f} "
-                f"{time.monotonic() - began:.0f} s",
+                f"step {step + 1} loss {loss.item():.3f} cosine {own.item():.3f} {time.monotonic() - began:.0f} s",
                 flush=True,
             )
             state = {
