@@ -9,10 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_nusa.device.board.measure import Run, child, edge_nusa_words, learn_child, write_pictures
+
+Row = dict[str, float]
+"""Figures by name, of one count."""
 
 
 def numbers(text: str) -> list[int]:
@@ -39,47 +43,66 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     bundle = ["--bundle", arguments.bundle] if arguments.bundle else []
-    rows: dict[str, list[dict[str, float]]] = {"tasks": [], "images": [], "labels": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for task in range(1, arguments.tasks + 1):
-            pictures = write_pictures(folder / f"task{task}", [f"thing {task}"], 8, task)
-            run, size = learned(pictures, folder / "tasks", bundle, arguments.steps)
-            rows["tasks"].append(
-                {
-                    "count": task,
-                    "seconds": run.seconds,
-                    "processor_seconds": run.processor_seconds,
-                    "peak_rss_bytes": run.peak_rss_bytes,
-                    "state_bytes": size,
-                }
-            )
-        few = sorted(write_pictures(folder / "few", ["thing 1"], 10).glob("*/*.jpg"))
-        for count in arguments.images:
-            many = folder / f"images{count}"
-            many.mkdir()
-            for index in range(count):
-                (many / f"{index:06d}.jpg").hardlink_to(few[index % len(few)])
-            run = child(edge_nusa_words("predict", many, "--state", folder / "tasks", "--top", "1", *bundle))
-            figures = {
-                "count": count,
-                "seconds": run.seconds,
-                "processor_seconds": run.processor_seconds,
-                "peak_rss_bytes": run.peak_rss_bytes,
-            }
-            rows["images"].append({**figures, "milliseconds_an_image": 1000 * run.seconds / count})
-        for count in arguments.labels:
-            pictures = write_pictures(folder / f"labels{count}", [f"thing {index}" for index in range(count)], 2, count)
-            run, size = learned(pictures, folder / f"state{count}", bundle, arguments.steps)
-            rows["labels"].append(
-                {
-                    "count": count,
-                    "seconds": run.seconds,
-                    "processor_seconds": run.processor_seconds,
-                    "peak_rss_bytes": run.peak_rss_bytes,
-                    "state_bytes": size,
-                }
-            )
+        rows = {
+            "tasks": over_tasks(folder, bundle, arguments.tasks, arguments.steps),
+            "images": over_images(folder, bundle, arguments.images),
+            "labels": over_labels(folder, bundle, arguments.labels, arguments.steps),
+        }
+    show(rows)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+    if arguments.plot:
+        plot(rows, arguments.plot)
+
+
+def over_tasks(folder: Path, bundle: list[Any], tasks: int, steps: int) -> list[Row]:
+    """What each of so many tasks of one label takes, learned one after the other."""
+    rows = []
+    for task in range(1, tasks + 1):
+        pictures = write_pictures(folder / f"task{task}", [f"thing {task}"], 8, task)
+        run, size = learned(pictures, folder / "tasks", bundle, steps)
+        rows.append({**row_of(run, task), "state_bytes": size})
+    return rows
+
+
+def over_images(folder: Path, bundle: list[Any], counts: Sequence[int]) -> list[Row]:
+    """What asking so many pictures takes, of the state that `over_tasks` left."""
+    rows = []
+    few = sorted(write_pictures(folder / "few", ["thing 1"], 10).glob("*/*.jpg"))
+    for count in counts:
+        many = folder / f"images{count}"
+        many.mkdir()
+        for index in range(count):
+            (many / f"{index:06d}.jpg").hardlink_to(few[index % len(few)])
+        run = child(edge_nusa_words("predict", many, "--state", folder / "tasks", "--top", "1", *bundle))
+        rows.append({**row_of(run, count), "milliseconds_an_image": 1000 * run.seconds / count})
+    return rows
+
+
+def over_labels(folder: Path, bundle: list[Any], counts: Sequence[int], steps: int) -> list[Row]:
+    """What a task of so many labels takes in a new state."""
+    rows = []
+    for count in counts:
+        pictures = write_pictures(folder / f"labels{count}", [f"thing {index}" for index in range(count)], 2, count)
+        run, size = learned(pictures, folder / f"state{count}", bundle, steps)
+        rows.append({**row_of(run, count), "state_bytes": size})
+    return rows
+
+
+def row_of(run: Run, count: int) -> Row:
+    """The figures that every table has."""
+    return {
+        "count": count,
+        "seconds": run.seconds,
+        "processor_seconds": run.processor_seconds,
+        "peak_rss_bytes": run.peak_rss_bytes,
+    }
+
+
+def show(rows: dict[str, list[Row]]) -> None:
+    """Three tables, of long ones some rows."""
     for what, found in rows.items():
         shown = found if len(found) < 6 else [row for row in found if row["count"] in (1, 2, 5, 10, 20, 50, len(found))]
         names = list(shown[0]) if shown else []
@@ -90,10 +113,6 @@ def main() -> None:
                 + " | ".join(f"{row[name]:.1f}" if isinstance(row[name], float) else str(row[name]) for name in names)
                 + " |"
             )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
-    if arguments.plot:
-        plot(rows, arguments.plot)
 
 
 def plot(rows: dict[str, list[dict[str, float]]], path: Path) -> None:

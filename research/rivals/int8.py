@@ -38,6 +38,10 @@ from edge_nusa.pictures.pictures import decode, find_pictures
 A_CLASS = 20
 CALIBRATION = 64
 ROUNDS = 15
+Rows = dict[str, dict[str, float]]
+"""Figures by name, way by way."""
+Set = tuple[np.ndarray, np.ndarray, list[str], str]
+"""What `read_set` gives."""
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -81,7 +85,7 @@ def session_of(model: onnx.ModelProto) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def read_set(bundle: Bundle, data: Path, name: str) -> tuple[np.ndarray, np.ndarray, list[str], str]:
+def read_set(bundle: Bundle, data: Path, name: str) -> Set:
     """Pixels, classes, the classes' names and the template of one set, A_CLASS pictures of each class, chosen by
     seed 0."""
     known = json.loads((data / "classes.json").read_text())[name]
@@ -106,6 +110,32 @@ def accuracies(
         100 * float((found.argmax(axis=1) == classes).mean()) for found in (embedding @ anchors.T, scores)
     )
     return embedding, zero_shot, left_out
+
+
+def add_times(rows: Rows, opened: dict[str, Any], noise: np.ndarray) -> None:
+    """Milliseconds a picture of each session, one by one and in 16."""
+    for batch in (1, 16):
+        taken = in_turn(
+            {way: partial(session.run, None, {"pixels": noise[:batch]}) for way, session in opened.items()},
+            ROUNDS,
+        )
+        for way, seconds in taken.items():
+            rows[way][f"ms_batch_{batch}"] = 1000 * median(seconds[1:]) / batch
+
+
+def add_accuracies(rows: Rows, opened: dict[str, Any], bundle: Bundle, sets: dict[str, Set]) -> None:
+    """What each session's answers about each set are worth, and the means over the sets."""
+    text = TextEncoder(bundle, 1)
+    tail = text.tail({})
+    for way, session in opened.items():
+        found: dict[str, list[float]] = {"cosine": [], "zero_shot": [], "head": []}
+        for name, (images, classes, names, template) in sets.items():
+            embedding, zero_shot, by_head = accuracies(session, images, classes, text.anchors(tail, names, template))
+            first = rows["float32"].setdefault(f"embedding {name}", embedding)  # type: ignore[arg-type]
+            for column, value in zip(found, ((first * embedding).sum(axis=1).mean(), zero_shot, by_head), strict=True):
+                found[column].append(float(value))
+                rows[way][f"{name} {column}"] = float(value)
+        rows[way] |= {column: float(np.mean(values)) for column, values in found.items() if values}
 
 
 def main() -> None:
@@ -133,32 +163,16 @@ def main() -> None:
         "static QDQ, one a channel": static_qdq(model, calibration),
     }
     opened = {way: session_of(one) for way, one in models.items()}
-    rows: dict[str, dict[str, float]] = {way: {"bytes": len(one.SerializeToString())} for way, one in models.items()}
-    for batch in (1, 16):
-        taken = in_turn(
-            {way: partial(session.run, None, {"pixels": noise[:batch]}) for way, session in opened.items()},
-            ROUNDS,
-        )
-        for way, seconds in taken.items():
-            rows[way][f"ms_batch_{batch}"] = 1000 * median(seconds[1:]) / batch
-    text = TextEncoder(bundle, 1)
-    tail = text.tail({})
-    for way, session in opened.items():
-        found: dict[str, list[float]] = {"cosine": [], "zero_shot": [], "head": []}
-        for name, (images, classes, names, template) in sets.items():
-            embedding, zero_shot, by_head = accuracies(session, images, classes, text.anchors(tail, names, template))
-            first = rows["float32"].setdefault(f"embedding {name}", embedding)  # type: ignore[arg-type]
-            for column, value in zip(found, ((first * embedding).sum(axis=1).mean(), zero_shot, by_head), strict=True):
-                found[column].append(float(value))
-                rows[way][f"{name} {column}"] = float(value)
-        rows[way] |= {column: float(np.mean(values)) for column, values in found.items() if values}
+    rows: Rows = {way: {"bytes": len(one.SerializeToString())} for way, one in models.items()}
+    add_times(rows, opened, noise)
+    add_accuracies(rows, opened, bundle, sets)
     rows["float32"] = {name: value for name, value in rows["float32"].items() if not name.startswith("embedding ")}
     show(rows, bool(sets))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
 
 
-def show(rows: dict[str, dict[str, float]], has_sets: bool) -> None:
+def show(rows: Rows, has_sets: bool) -> None:
     """The table; times are ratios to the float trunk."""
     first = rows["float32"]
     print(

@@ -52,35 +52,34 @@ def main() -> None:
                 pictures, arguments.paper_bundle, arguments.steps, few, bound
             )
         for what in [] if arguments.opponents == "none" else arguments.opponents.split(","):
-            title = TITLES[what]
-            run = child(
-                [
-                    sys.executable,
-                    str(HERE / "opponents.py"),
-                    what,
-                    "--weights",
-                    str(arguments.bundle / "weights.safetensors"),
-                    "--pictures",
-                    str(pictures),
-                    "--model",
-                    arguments.model,
-                    "--steps",
-                    str(arguments.opponent_steps),
-                    "--batch",
-                    str(DEVICE.batch),
-                ]
-            )
-            found = json.loads(run.output.strip().splitlines()[-1])
-            is_whole = len(found["step_seconds"]) == arguments.steps
-            step = median(found["step_seconds"][1:])
-            seconds = run.seconds if is_whole else found["setup_seconds"] + arguments.steps * step
-            figures = {
-                "seconds": seconds,
-                "processor_seconds": run.processor_seconds,
-                "step_seconds": step,
-                "peak_rss_bytes": run.peak_rss_bytes,
-            }
-            rows[title if is_whole else f"{title} (steps multiplied)"] = {**figures, "trained": found["trained"]}
+            rows |= opponent(what, arguments, pictures)
+    show(rows, arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+
+
+def opponent(what: str, arguments: argparse.Namespace, pictures: Path) -> dict[str, dict[str, float]]:
+    """One row by its title; where its steps were fewer than the product's, its seconds by a step's."""
+    title = TITLES[what]
+    words = [sys.executable, str(HERE / "opponents.py"), what]
+    words += ["--weights", str(arguments.bundle / "weights.safetensors"), "--pictures", str(pictures)]
+    words += ["--model", arguments.model, "--steps", str(arguments.opponent_steps), "--batch", str(DEVICE.batch)]
+    run = child(words)
+    found = json.loads(run.output.strip().splitlines()[-1])
+    is_whole = len(found["step_seconds"]) == arguments.steps
+    step = median(found["step_seconds"][1:])
+    figures = {
+        "seconds": run.seconds if is_whole else found["setup_seconds"] + arguments.steps * step,
+        "processor_seconds": run.processor_seconds,
+        "step_seconds": step,
+        "peak_rss_bytes": run.peak_rss_bytes,
+        "trained": found["trained"],
+    }
+    return {title if is_whole else f"{title} (steps multiplied)": figures}
+
+
+def show(rows: dict[str, dict[str, float]], arguments: argparse.Namespace) -> None:
+    """The table, with everything as a multiple of the first row."""
     first = rows["edge-nusa learn"]
     print(
         f"| {arguments.shots} pictures x {len(LABELS)} labels, {arguments.steps} steps of {DEVICE.batch} | seconds | "
@@ -93,8 +92,6 @@ def main() -> None:
             f"| {title} | {row['seconds']:.1f} | {times:.1f} | {row['processor_seconds']:.0f} | "
             f"{row['peak_rss_bytes'] / 2**20:.0f} | {more:.2f} |"
         )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
 
 
 def paper_mode(pictures: Path, bundle: Path, steps: int, few: int, extra: list[str]) -> dict[str, float]:
