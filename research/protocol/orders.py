@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from edge_nusa.errors import UsageError
 from edge_nusa.pictures.pictures import printable
 
@@ -128,3 +130,12 @@ def _from_file(names: Sequence[str], file: Path) -> Order:
             f"{unknown}; correct the file"
         )
     return file.stem, order
+
+
+def class_order(count: int, order_name: str) -> np.ndarray:
+    """(count,) int64: the order in which a `cil` run meets the classes; `given` is the set's own, any other name
+    draws one."""
+    if order_name == "given":
+        return np.arange(count)
+    ranked = sorted(range(count), key=lambda index: hashlib.sha256(f"{order_name} {index}".encode()).hexdigest())
+    return np.array(ranked, np.int64)

@@ -25,6 +25,7 @@ from edge_nusa.research.data.views import View
 from edge_nusa.research.figures.metrics import auroc, expected_calibration_error
 from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.learners.learners import Answer, Learner, state_bytes
+from edge_nusa.research.protocol.orders import class_order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,3 +196,19 @@ def _resumed(part: Path, plan: Plan, material: Material, learner: Learner) -> Me
     check_order(part, order, plan)
     learner.restore(arrays, [material.views[name] for name in plan.order[: len(measured.seconds)]])
     return measured
+
+
+def in_steps(
+    whole: tuple[View, np.ndarray], shots: np.ndarray, plan: Plan, never: tuple[View, np.ndarray] | None
+) -> Material:
+    """One set cut into steps of classes."""
+    view, tests = whole
+    parts = np.array_split(class_order(len(view.labels), plan.order_name), len(plan.order))
+    views: dict[str, View] = {}
+    chosen: dict[str, np.ndarray] = {}
+    asked: dict[str, np.ndarray] = {}
+    for name, classes in zip(plan.order, parts, strict=True):
+        views[name] = view.part(name, classes)
+        chosen[name] = view.readable(shots[np.isin(view.classes[shots], classes)])
+        asked[name] = tests[np.isin(view.classes[tests], classes)]
+    return Material(views, chosen, asked, never)

@@ -6,8 +6,6 @@ OUT/runs/KEY.json is a finished run, OUT/parts/KEY.npz one that was killed, OUT/
 
 from __future__ import annotations
 
-import hashlib
-import json
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -16,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError, InputError, UsageError
+from edge_nusa.errors import InputError, UsageError
 from edge_nusa.files import durable
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, named, take_shots
 from edge_nusa.research.data.views import View, Viewer
 from edge_nusa.research.figures import page
-from edge_nusa.research.figures.runs import Run, Suite, read_runs
+from edge_nusa.research.figures.runs import Run, Suite, check_begun_alike, read_runs
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
 from edge_nusa.research.protocol.orders import orders_of
-from edge_nusa.research.protocol.sequence import Material, Plan, check_order, run
+from edge_nusa.research.protocol.sequence import Material, Plan, check_order, in_steps, run
 
 Progress = Callable[[str, int, int], None]
 TEST_SEED = 0
@@ -117,22 +115,7 @@ def _same_settings(settings: Settings, sources: Sources) -> None:
         for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks", "naming")
     }
     shared = {"basis": opened.manifest.identity.sha256, "sets": sorted(sources.learned), **values}
-    path = settings.out / "settings.json"
-    if not path.exists():
-        durable.replace_file(path, json.dumps(shared, sort_keys=True).encode())
-        return
-    try:
-        before = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise DamagedError(
-            f"{path}: expected the settings of the runs beside it, found {error}; take another --out"
-        ) from error
-    other = [name for name, value in shared.items() if before.get(name, value) != value]
-    if other:
-        raise UsageError(
-            f"{path}: this folder was begun with {other[0]} {before[other[0]]!r}, now it is {shared[other[0]]!r}; take "
-            "another --out"
-        )
+    check_begun_alike(settings.out / "settings.json", shared)
 
 
 def _is_done(settings: Settings, plan: Plan) -> bool:
@@ -184,15 +167,6 @@ def _orders(settings: Settings, sources: Sources) -> Iterator[tuple[str, tuple[s
             yield name, names
 
 
-def class_order(count: int, order_name: str) -> np.ndarray:
-    """(count,) int64: the order in which a `cil` run meets the classes; `given` is the set's own, any other name
-    draws one."""
-    if order_name == "given":
-        return np.arange(count)
-    ranked = sorted(range(count), key=lambda index: hashlib.sha256(f"{order_name} {index}".encode()).hexdigest())
-    return np.array(ranked, np.int64)
-
-
 def _view(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[View, np.ndarray]:
     """A set's view with its test pictures, made once a process."""
     settings = sources.settings
@@ -229,28 +203,12 @@ def _material(sources: Sources, plan: Plan) -> Material:
     never = _view(sources, sources.never, quiet) if sources.never else None
     if plan.suite == "cil":
         (dataset,) = sources.learned.values()
-        return _steps(_view(sources, dataset, quiet), take_shots(dataset, plan.shots, plan.seed), plan, never)
+        return in_steps(_view(sources, dataset, quiet), take_shots(dataset, plan.shots, plan.seed), plan, never)
     views, shots, tests = {}, {}, {}
     for name, dataset in sources.learned.items():
         views[name], tests[name] = _view(sources, dataset, quiet)
         shots[name] = views[name].readable(take_shots(dataset, plan.shots, plan.seed))
     return Material(views, shots, tests, never)
-
-
-def _steps(
-    whole: tuple[View, np.ndarray], shots: np.ndarray, plan: Plan, never: tuple[View, np.ndarray] | None
-) -> Material:
-    """One set cut into steps of classes."""
-    view, tests = whole
-    parts = np.array_split(class_order(len(view.labels), plan.order_name), len(plan.order))
-    views: dict[str, View] = {}
-    chosen: dict[str, np.ndarray] = {}
-    asked: dict[str, np.ndarray] = {}
-    for name, classes in zip(plan.order, parts, strict=True):
-        views[name] = view.part(name, classes)
-        chosen[name] = view.readable(shots[np.isin(view.classes[shots], classes)])
-        asked[name] = tests[np.isin(view.classes[tests], classes)]
-    return Material(views, chosen, asked, never)
 
 
 def _do(settings: Settings, sources: Sources, plan: Plan) -> None:

@@ -24,7 +24,8 @@ from edge_nusa.research.figures.metrics import frozen_transfer, last, matrix_of,
 from edge_nusa.research.figures.runs import Run, read_runs
 from edge_nusa.research.learners.learners import Gradient
 from edge_nusa.research.protocol import suites
-from edge_nusa.research.protocol.suites import Settings, class_order, evaluate, told
+from edge_nusa.research.protocol.orders import class_order
+from edge_nusa.research.protocol.suites import Settings, evaluate, told
 
 FILES = ["results.json", "results.csv", "results.md", "results.html"]
 
