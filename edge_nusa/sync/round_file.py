@@ -182,14 +182,6 @@ def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMa
         report={},
         round=mark,
     )
-    received = {
-        str(device): Received(
-            int(entry["through"]),
-            {int(n): str(why) for n, why in entry["refused"].items()},
-            {str(key): Forgot(int(own["sequence"]), int(own["base"])) for key, own in entry["forgot"].items()},
-        )  # fmt: skip
-        for device, entry in record["received"].items()
-    }
     forgotten, withdrawn = (
         {str(key): int(number) for key, number in record[name].items()} for name in ("forgotten", "withdrawn")
     )
@@ -199,6 +191,18 @@ def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMa
         identity=layout.identity,
         knowledge=knowledge,
         forgotten=forgotten,
-        received=received,
+        received=_received(record),
         withdrawn=withdrawn,
     )
+
+
+def _received(record: dict[str, Any]) -> dict[str, Received]:
+    """Of each device, how far its updates are in the round."""
+    return {
+        str(device): Received(
+            int(entry["through"]),
+            {int(n): str(why) for n, why in entry["refused"].items()},
+            {str(key): Forgot(int(own["sequence"]), int(own["base"])) for key, own in entry["forgot"].items()},
+        )  # fmt: skip
+        for device, entry in record["received"].items()
+    }
