@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,47 +73,65 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     missing = sorted(set(FILES) - set(files))
     if missing:
         raise DamagedError(f"the generation has no {missing[0]}; run `edge-nusa undo`")
+    told = _told(files)
+    size = (len(told.labels), bundle.manifest.text.embed_dim)
+    anchors = tensor_file.decode(
+        files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)}
+    )
+    head, fusion = _head(bundle, len(told.labels) if told.recipe.has_head else 0, files["head.safetensors"])
+    cores = _cores(bundle, told.recipe, files["core.safetensors"])
+    return Knowledge(
+        recipe=told.recipe,
+        labels=told.labels,
+        frozen_anchors=_unit(anchors["frozen"]),
+        adapted_anchors=_unit(anchors["adapted"]),
+        cores=cores,
+        head=head,
+        tasks=told.tasks,
+        fusion=fusion,
+        report=told.report,
+        round=told.mark,
+        forgotten=told.forgotten,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What labels.json and report.json say."""
+
+    recipe: Recipe
+    labels: tuple[Label, ...]
+    tasks: int
+    report: Mapping[str, Any]
+    mark: RoundMark
+    forgotten: tuple[tuple[str, int], ...]
+
+
+def _told(files: Mapping[str, bytes]) -> _Told:
+    """Raises DamagedError where a field is missing, of the wrong kind, or of another format."""
     try:
         content = json.loads(files["labels.json"])
         if content["format_version"] != FORMAT_VERSION:
             raise other_format("labels.json", FORMAT_VERSION, content["format_version"])
-        recipe = RECIPES[content["recipe"]]
-        found = tuple(
-            Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"]))
-            for e in content["labels"]
-        )
-        tasks, report = int(content["tasks"]), json.loads(files["report.json"])
-        mark = (
-            RoundMark(int(content["round"]["number"]), str(content["round"]["sha256"]))
+        return _Told(
+            recipe=RECIPES[content["recipe"]],
+            labels=tuple(
+                Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"]))
+                for e in content["labels"]
+            ),
+            tasks=int(content["tasks"]),
+            report=json.loads(files["report.json"]),
+            mark=RoundMark(int(content["round"]["number"]), str(content["round"]["sha256"]))
             if "round" in content
-            else RoundMark()
+            else RoundMark(),
+            forgotten=tuple((str(key), int(at)) for key, at in content.get("forgotten", [])),
         )
-        forgotten = tuple((str(key), int(at)) for key, at in content.get("forgotten", []))
     except DamagedError:
         raise
     except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedError(
             f"labels.json or report.json: a field is missing or of the wrong kind ({error}); run `edge-nusa undo`"
         ) from error
-    size = (len(found), bundle.manifest.text.embed_dim)
-    anchors = tensor_file.decode(
-        files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)}
-    )
-    head, fusion = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
-    cores = _cores(bundle, recipe, files["core.safetensors"])
-    return Knowledge(
-        recipe=recipe,
-        labels=found,
-        frozen_anchors=_unit(anchors["frozen"]),
-        adapted_anchors=_unit(anchors["adapted"]),
-        cores=cores,
-        head=head,
-        tasks=tasks,
-        fusion=fusion,
-        report=report,
-        round=mark,
-        forgotten=forgotten,
-    )
 
 
 def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarray]:
