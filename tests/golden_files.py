@@ -18,7 +18,7 @@ from edge_nusa.device.fleet import membership as fleet
 from edge_nusa.device.fleet import sync
 from edge_nusa.device.watching.ledger import Ledger, Stamp
 from edge_nusa.device.workplace import Workplace
-from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.model import manifest
@@ -114,7 +114,7 @@ def a_round() -> Round:
 
 def state_files() -> dict[str, bytes]:
     """CURRENT and one generation."""
-    files = knowledge.to_files(known())
+    files = stored.to_files(known())
     made = Generation(
         number=1,
         folder=Path("000001"),

@@ -24,7 +24,7 @@ from edge_nusa.device.fleet.membership import Fleet, fleet_name
 from edge_nusa.device.watching.ledger import Ledger
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.files import tensor_file
-from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge import stored
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model import manifest
 from edge_nusa.research.data.datasets import find_sets
@@ -68,7 +68,7 @@ def test_a_bundles_manifest_is_read_and_written_the_same(anew: Mapping[str, byte
 
 def test_a_state_is_read(tmp_path: Path) -> None:
     state = State(Path(shutil.copytree(FOLDER / "state", tmp_path / "state")), hollow_manifest().identity)
-    found = state.snapshot(knowledge.FILES)
+    found = state.snapshot(stored.FILES)
     assert found is not None
     generation, files = found
     assert (generation.number, generation.parent, generation.operation, generation.created) == (
@@ -77,7 +77,7 @@ def test_a_state_is_read(tmp_path: Path) -> None:
         "learn",
         "2026-11-26T08:00:00+00:00",
     )
-    assert meaning(knowledge.from_files(golden_files.hollow(), files)) == meaning(golden_files.known())
+    assert meaning(stored.from_files(golden_files.hollow(), files)) == meaning(golden_files.known())
 
 
 def test_a_state_is_written_the_same(anew: Mapping[str, bytes]) -> None:

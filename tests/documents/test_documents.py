@@ -23,7 +23,7 @@ from searches import (
     wrong_calls,
 )
 
-from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge import stored
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.sync import packed, round_file
@@ -164,7 +164,7 @@ def test_the_header_of_a_round_has_the_fields_that_are_said_of_it() -> None:
 
 def test_the_table_of_a_states_files_has_those_that_a_generation_has() -> None:
     part = ARCHITECTURE.partition("### State")[2].partition("\n###")[0]
-    assert set(re.findall(r"^\| `(\w+\.\w+)` \|", part, re.MULTILINE)) == set(knowledge.FILES)
+    assert set(re.findall(r"^\| `(\w+\.\w+)` \|", part, re.MULTILINE)) == set(stored.FILES)
 
 
 def test_the_table_of_a_bundles_files_has_those_of_the_embedded_one() -> None:

@@ -15,7 +15,7 @@ from state_chains import commit, files_of
 from edge_nusa.errors import DamagedError, OtherFormatError
 from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.identity import Identity, difference
-from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import FILES, Bundle, embedded_bundle
@@ -151,9 +151,9 @@ def test_another_edge_nusas_state_is_refused_and_left_as_it_is(tmp_path: Path, n
 
 def test_labels_of_another_format_are_refused_with_the_next_step(tmp_path: Path) -> None:
     bundle = hollow_bundle(tmp_path)
-    files = knowledge.to_files(knowledge.nothing(bundle, DEVICE))
+    files = stored.to_files(knowledge.nothing(bundle, DEVICE))
     old = {**json.loads(files["labels.json"]), "format_version": 2}
     with pytest.raises(
         OtherFormatError, match="labels.json: expected a state of format 3, found 2: an earlier edge-nusa wrote it"
     ):
-        knowledge.from_files(bundle, {**files, "labels.json": json.dumps(old).encode()})
+        stored.from_files(bundle, {**files, "labels.json": json.dumps(old).encode()})

@@ -22,8 +22,9 @@ from edge_nusa.device.learning import judge
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import RefusedError, ResourceError, TrustError
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.knowledge.knowledge import Knowledge, RoundMark, feature_count, load, to_files
+from edge_nusa.knowledge.knowledge import Knowledge, RoundMark, feature_count
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import load, to_files
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.null_space import Pool
 from edge_nusa.state.state import State

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from edge_nusa.errors import DamagedError
-from edge_nusa.knowledge.knowledge import FORMAT_VERSION, from_files, nothing, to_files
+from edge_nusa.knowledge.knowledge import nothing
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import FORMAT_VERSION, from_files, to_files
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 
 

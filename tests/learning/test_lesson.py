@@ -165,7 +165,7 @@ def test_a_recipe_without_a_head_adds_no_picture_to_it(monkeypatch: pytest.Monke
 
 
 def judged(one: Lesson, made: Taught) -> Any:
-    from edge_nusa.device.learning.lesson import judge
+    from edge_nusa.device.learning.judgement import judge
 
     none = np.zeros((0, 3), np.float32)
     return judge(one, made, (none, none), SCALE)
