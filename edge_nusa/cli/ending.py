@@ -40,10 +40,8 @@ def code_of(command: Callable[[], int]) -> int:
         try:
             return command()
         except signals.Stopped as stopped:
-            words = "stopped by a signal" + (
-                "" if done.clauses else "; the state is whole: what was committed stays, what was not is gone"
-            )
-            output.note(f"edge-nusa: {done.before(words)}")
+            whole = "" if done.clauses else "; the state is whole: what was committed stays, what was not is gone"
+            output.note(f"edge-nusa: {done.before(f'stopped by a signal{whole}')}")
             return int(str(stopped.code))
         except SystemExit as ending:  # of a reader that has gone, or of typer
             return ending.code if isinstance(ending.code, int) else int(bool(ending.code))

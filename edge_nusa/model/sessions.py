@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError, ResourceError
+from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files.os_errors import NO_ROOM, NO_THREAD
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
@@ -35,22 +36,14 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # never 0: onnxruntime would take the machine's cores, whatever this process may use, tie a thread to each, and
-    # write a
-    # red line where a container refuses that
-    options.intra_op_num_threads = threads or available()
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options = _options(threads)
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in (injected or {}).items()}
     if values:
         options.add_external_initializers(list(values), list(values.values()))
     disabled: list[str] = []
     if bundle.manifest.precision == "fp32":
         # Weights are used where they lie, mapped from the bundle: neither transposed (which folds into a copy) nor
-        # packed
-        # (another). ViT-B/32: opens in 0.1 s instead of 0.7 s, 32 MiB of its own memory instead of 428
+        # packed (another). ViT-B/32: opens in 0.1 s instead of 0.7 s, 32 MiB of its own memory instead of 428
         # (docs/performance.md).
         options.add_session_config_entry("session.disable_prepacking", "1")
         disabled = ["ConstantFolding"]
@@ -62,17 +55,35 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled, enable_fallback=0
         )
     except refusals as error:
-        if any(words in str(error) for words in (*NO_ROOM, *NO_THREAD)):
-            raise ResourceError(
-                f"open {path}: expected memory and threads for it, found too few ({_first_line(error)}); end other "
-                "programs"
-            ) from error
-        raise DamagedError(
-            f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({_first_line(error)}); export it again or "
-            "update onnxruntime"
-        ) from error
+        raise _refusal(path, error) from error
     session.injected = values  # the session reads the arrays in place, so they must live as long as it does
     return session
+
+
+def _options(threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # never 0: onnxruntime would take the machine's cores, whatever this process may use, tie a thread to each, and
+    # write a red line where a container refuses that
+    options.intra_op_num_threads = threads or available()
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _refusal(path: Path, error: Exception) -> EdgeNusaError:
+    import onnxruntime
+
+    found = _first_line(error)
+    if any(words in str(error) for words in (*NO_ROOM, *NO_THREAD)):
+        return ResourceError(
+            f"open {path}: expected memory and threads for it, found too few ({found}); end other programs"
+        )
+    return DamagedError(
+        f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({found}); export it again or update onnxruntime"
+    )
 
 
 def _first_line(error: Exception) -> str:
