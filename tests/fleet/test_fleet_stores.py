@@ -18,9 +18,9 @@ from edge_nusa.knowledge import head as heads
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.stores import check as checks
-from edge_nusa.sync.stores import open as stores
+from edge_nusa.sync.stores import open as places
 from edge_nusa.sync.stores.folder import FolderStore
-from edge_nusa.sync.stores.store import MissingObjectError, Store
+from edge_nusa.sync.stores.store import MissingObjectError, Store, put
 
 
 def rows(seed: int, count: int) -> np.ndarray:
@@ -269,11 +269,11 @@ def test_an_endless_object_is_cut_off(tmp_path: Path) -> None:
     with pytest.raises(
         StoreError, match="expected the 2 bytes put there, found others|expected at most 2 bytes, found more"
     ):
-        stores.put(store, "a/large", b"no")
+        put(store, "a/large", b"no")
 
 
 def test_a_place_of_an_unknown_kind_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found the scheme 'ftp'"):
-        stores.open_store("ftp://example/fleet")
-    assert isinstance(stores.open_store(str(tmp_path)), FolderStore)
+        places.open_store("ftp://example/fleet")
+    assert isinstance(places.open_store(str(tmp_path)), FolderStore)
     assert inbox.Limits().pictures == 1000

@@ -319,12 +319,12 @@ def test_threads_spin_only_where_the_board_is_known_to_be_quiet(
 
     def started(words: list[str], **options: Any) -> None:
         seen.update(options["env"])
-        raise OSError("seen")
+        raise KeyError("seen")
 
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setattr(training.subprocess, "Popen", started)
-    with pytest.raises(OSError, match="seen"):
+    with pytest.raises(KeyError, match="seen"):
         training.train_apart(
             workplace, replace(training_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None
         )
