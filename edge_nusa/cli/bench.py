@@ -29,13 +29,10 @@ def bench(
     from edge_nusa.device.board.bench import bench_board
 
     found = bench_board(bundle, threads, steps, (lambda text: None) if quiet else output.note)
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(found)
-    else:
-        _print(found)
+    output.show(found, lambda: _words(found), format)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _words(found: dict[str, Any]) -> str:
     learn, cold, warm = found["learn"], found["cold"], found["warm"]
     rest = f"trunk {warm['trunk_milliseconds']:.1f} ms, all else {warm['overhead_percent']:.0f} % of it"
     rows = [
@@ -57,6 +54,5 @@ def _print(found: dict[str, Any]) -> None:
             for count, value in found["threads"].items()
         ),
     ]
-    output.emit(output.table(rows, [f"{found['bundle']}, {found['precision']}", "time", "peak memory", ""]))
-    for line in found["advice"] or ["nothing to change"]:
-        output.emit(line)
+    head = [f"{found['bundle']}, {found['precision']}", "time", "peak memory", ""]
+    return "\n".join([output.table(rows, head), *(found["advice"] or ["nothing to change"])])

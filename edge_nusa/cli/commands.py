@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
 
-from edge_nusa.cli import bench, eval, export_demo, hub, learn_predict, state, sync, watch
+from edge_nusa.cli import bench, demo, eval, export, hub, learn, predict, state, sync, watch
 
 NAMES = {"evaluate": "eval"}
 """Commands whose function must not have their name, as Python uses it."""
@@ -29,41 +32,41 @@ EXAMPLES = {
 """One example a command; a test runs through them, and `--help` shows them."""
 
 
+COMMANDS: tuple[Callable[..., Any], ...] = (
+    demo.demo,
+    export.export,
+    learn.learn,
+    predict.predict,
+    watch.watch,
+    state.labels,
+    state.forget,
+    state.undo,
+    state.history,
+    state.report,
+    state.status,
+    state.doctor,
+    bench.bench,
+    eval.evaluate,
+)
+GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
+    "sync": (
+        "Exchange what was learned with a fleet.",
+        (sync.init, sync.push, sync.pull, sync.run, sync.status),
+    ),
+    "hub": (
+        "Keep a fleet's hub: enrol devices, merge what they learned, publish it.",
+        (hub.init, hub.enroll, hub.revoke, hub.merge, hub.publish, hub.rotate, hub.check, hub.status),
+    ),
+}
+"""Name -> what it is for, and its commands."""
+
+
 def register(app: typer.Typer) -> None:
     """Add every command to the app, in the order of a first use."""
-    for command in (
-        export_demo.demo,
-        export_demo.export,
-        learn_predict.learn,
-        learn_predict.predict,
-        watch.watch,
-        state.labels,
-        state.forget,
-        state.undo,
-        state.history,
-        state.report,
-        state.status,
-        state.doctor,
-        bench.bench,
-        eval.evaluate,
-    ):
-        app.command(
-            NAMES.get(command.__name__),
-            help=command.__doc__,
-            epilog=f"Example: {EXAMPLES[NAMES.get(command.__name__, command.__name__)]}",
-        )(command)
-    for name, sentence, commands in (
-        (
-            "sync",
-            "Exchange what was learned with a fleet.",
-            (sync.init, sync.push, sync.pull, sync.run, sync.status),
-        ),
-        (
-            "hub",
-            "Keep a fleet's hub: enrol devices, merge what they learned, publish it.",
-            (hub.init, hub.enroll, hub.revoke, hub.merge, hub.publish, hub.rotate, hub.check, hub.status),
-        ),
-    ):
+    for command in COMMANDS:
+        name = NAMES.get(command.__name__, command.__name__)
+        app.command(name, help=command.__doc__, epilog=f"Example: {EXAMPLES[name]}")(command)
+    for name, (sentence, commands) in GROUPS.items():
         group = typer.Typer(help=sentence, rich_markup_mode=None, epilog=f"Example: {EXAMPLES[name]}")
         for each in commands:
             group.command(help=each.__doc__)(each)

@@ -46,14 +46,19 @@ def code_of(command: Callable[[], int]) -> int:
         except SystemExit as ending:  # of a reader that has gone, or of typer
             return ending.code if isinstance(ending.code, int) else int(bool(ending.code))
         except BaseException as error:  # noqa: BLE001 - the reason is above
-            if os.environ.get(DEBUG) == "1":
-                output.note_lines(traceback.format_exc())
-            known = foreseen(error)
-            output.note(f"edge-nusa: {done.before(str(known))}")
-            is_told_late = bool(done.clauses) and isinstance(known, OutputError)
-            return KEPT if done.is_done or is_told_late else known.exit_code
+            return _told(error, done)
         finally:
             output.finish()
+
+
+def _told(error: BaseException, done: kept.Kept) -> int:
+    """Tell an error on stderr, after what was kept before it; its exit code."""
+    if os.environ.get(DEBUG) == "1":
+        output.note_lines("".join(traceback.format_exception(error)))
+    known = foreseen(error)
+    output.note(f"edge-nusa: {done.before(str(known))}")
+    is_told_late = bool(done.clauses) and isinstance(known, OutputError)
+    return KEPT if done.is_done or is_told_late else known.exit_code
 
 
 def foreseen(error: BaseException) -> EdgeNusaError:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
 from edge_nusa import kept
 from edge_nusa.cli import output
-from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption
-from edge_nusa.errors import MissingPackageError, UsageError
+from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
+from edge_nusa.errors import UsageError
 
 SUITES = ("mtil", "cil", "orders")
 
@@ -102,41 +103,38 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Compare learners over sequences of data sets, with every baseline side by side."""
-    try:
+    with needs("eval"):
         from edge_nusa.research.learners import catalogue
         from edge_nusa.research.protocol import suites
-    except ImportError as error:
-        raise MissingPackageError(
-            f'eval needs packages that are missing here ({error}); install them with `pip install "edge-nusa[eval]"`'
-        ) from error
 
-    if suite not in SUITES:
-        raise UsageError(f"eval: there is no suite {suite!r}; expected {', '.join(SUITES)}")
-    names = tuple(name.strip() for name in (sets or "").split(",") if name.strip())
     settings = suites.Settings(
-        suite="cil" if suite == "cil" else "mtil",
+        suite=_suite(suite),
         data=data,
         out=out,
         learners=tuple(catalogue.chosen(learners)),
         shots=numbers(shots, "--shots"),
-        seeds=seeds,
         order=order or ("random:10" if suite == "orders" else "given"),
-        sets=names,
+        sets=tuple(name.strip() for name in (sets or "").split(",") if name.strip()),
         never=never,
         steps_of_classes=numbers(class_steps, "--class-steps"),
         test_limit=test_limit,
-        steps=steps,
-        rate=rate,
-        image_blocks=image_blocks,
-        bundle=bundle,
-        cache=cache,
-        jobs=jobs,
-        threads=threads,
-        first_seed=first_seed,
+        seeds=seeds,
         naming=naming,
     )
+    settings = replace(settings, first_seed=first_seed, steps=steps, rate=rate, image_blocks=image_blocks)
+    settings = replace(settings, bundle=bundle, cache=cache, jobs=jobs, threads=threads)
     files = suites.evaluate(settings, output.progress_bar(quiet))
     kept.part(f"the results are in {out}")
+    _print(out, files, format)
+
+
+def _suite(name: str) -> Literal["mtil", "cil"]:
+    if name not in SUITES:
+        raise UsageError(f"eval: there is no suite {name!r}; expected {', '.join(SUITES)}")
+    return "cil" if name == "cil" else "mtil"
+
+
+def _print(out: Path, files: list[Path], format: output.Format | None) -> None:
     if output.chosen(format) is output.Format.JSON:
         output.emit((out / "results.json").read_text("utf-8"))
     else:

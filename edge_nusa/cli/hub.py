@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -63,20 +64,10 @@ def init(
     settings = hub_folder.create(
         folder, store, Bundle.open(bundle or embedded_bundle()), keys, Expiry(days, max(days, 365))
     )
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(
-            {
-                "fleet": settings.fleet,
-                "hub": str(folder),
-                "root": str(folder / "root.json"),
-                "root_keys": str(keys.folder),
-            }
-        )
-    else:
-        output.emit(
-            f"the fleet {settings.fleet[:16]} begins; give {folder / 'root.json'} to every device, and put "
-            f"{keys.folder} away, offline"
-        )
+    root = str(folder / "root.json")
+    words = f"the fleet {settings.fleet[:16]} begins; give {root} to every device, and put {keys.folder} away, offline"
+    made = {"fleet": settings.fleet, "hub": str(folder), "root": root, "root_keys": str(keys.folder)}
+    output.show(made, words, format)
 
 
 def enroll(
@@ -96,10 +87,8 @@ def enroll(
             f"{public_key}: expected the device.pub of a device, found {error.strerror}; bring it from the device"
         ) from error
     device = _open(hub, bundle).enrolled.add(data, name, str(public_key))
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"device": device.key.keyid, "name": device.name})
-    else:
-        output.emit(f"enrolled {device.key.keyid[:16]} {device.name}")
+    words = f"enrolled {device.key.keyid[:16]} {device.name}"
+    output.show({"device": device.key.keyid, "name": device.name}, words, format)
 
 
 def revoke(
@@ -110,10 +99,8 @@ def revoke(
 ) -> None:
     """Take no more updates of a device; what it brought until now stays in the rounds."""
     found = _open(hub, bundle).enrolled.revoke(device)
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"device": found.key.keyid, "name": found.name, "revoked": True})
-    else:
-        output.emit(f"revoked {found.key.keyid[:16]} {found.name}")
+    words = f"revoked {found.key.keyid[:16]} {found.name}"
+    output.show({"device": found.key.keyid, "name": found.name, "revoked": True}, words, format)
 
 
 class RuleChoice(StrEnum):
@@ -140,28 +127,26 @@ def merge(
     from edge_nusa.sync.hub.inbox import Limits
 
     done = _open(hub, bundle).merge(MergeSettings(rule.value, malicious, Limits(most_pictures)))
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(done)
-    else:
-        _print_merge(done)
+    output.show(done, lambda: "\n".join(_merged(done)), format)
 
 
-def _print_merge(done: dict[str, Any]) -> None:
+def _merged(done: dict[str, Any]) -> Iterator[str]:
+    """What people read of a merge."""
     for row in done["devices"]:
         for number, why in row["refused"].items():
-            output.emit(f"refused: update {number} of {row['device'][:16]}: {why}")
+            yield f"refused: update {number} of {row['device'][:16]}: {why}"
         for note in row["notes"]:
-            output.emit(f"passed over: {row['device'][:16]}: {note}")
+            yield f"passed over: {row['device'][:16]}: {note}"
     for entry in done.get("spellings", []):
-        output.emit(f"one label: {in_list(entry['label'])}, also sent as {listed(entry['also'])}")
+        yield f"one label: {in_list(entry['label'])}, also sent as {listed(entry['also'])}"
     for group in done.get("alike", []):
-        output.emit(f"perhaps one thing under two names: {listed(group)}")
+        yield f"perhaps one thing under two names: {listed(group)}"
     updates = sum(row["updates"] for row in done["devices"])
     merged = (
         f"round {done['round']} from {updates} updates, {len(done.get('labels', []))} labels; publish it with "
         "`edge-nusa hub publish`"
     )
-    output.emit(merged if done["merged"] else f"nothing new; round {done['round']} stays")
+    yield merged if done["merged"] else f"nothing new; round {done['round']} stays"
 
 
 def publish(
@@ -175,10 +160,7 @@ def publish(
 ) -> None:
     """Sign the newest round and put it into the store; again before it expires."""
     done = _open(hub, bundle).publish(mirror)
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(done)
-    else:
-        output.emit(f"published round {done['round']}, {done['bytes']} bytes")
+    output.show(done, f"published round {done['round']}, {done['bytes']} bytes", format)
 
 
 def rotate(
@@ -201,10 +183,8 @@ def rotate(
 
     new = hub_folder.RootKeys(new_root_keys, root_count, threshold) if new_root_keys is not None else None
     done = hub_folder.rotate(_folder(hub), root_keys, new)
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(done)
-    else:
-        output.emit(f"root {done['root']} is in the store; run `edge-nusa hub publish` now, and put the root keys away")
+    words = f"root {done['root']} is in the store; run `edge-nusa hub publish` now, and put the root keys away"
+    output.show(done, words, format)
 
 
 def check(
@@ -216,22 +196,19 @@ def check(
     from edge_nusa.sync.stores.open import open_store
 
     done = examine(open_store(store))
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"races": done.races, "writers": done.writers, "keys": list(done.keys)})
-    else:
-        output.emit(
-            f"sound: of {done.writers} writers at once one won, in {done.races} of {done.races} races; left in the "
-            "store: check/"
-        )
+    races = f"of {done.writers} writers at once one won, in {done.races} of {done.races} races"
+    value = {"races": done.races, "writers": done.writers, "keys": list(done.keys)}
+    output.show(value, f"sound: {races}; left in the store: check/", format)
 
 
 def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
     """Show the devices, what they brought, and what was refused and why."""
     found = _open(hub, bundle).status()
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(found)
-        return
-    output.emit(f"fleet {found['fleet'][:16]}, round {found['round']}, labels: {listed(found['labels']) or 'none'}")
+    output.show(found, lambda: _standing(found), format)
+
+
+def _standing(found: dict[str, Any]) -> str:
+    first = f"fleet {found['fleet'][:16]}, round {found['round']}, labels: {listed(found['labels']) or 'none'}"
     rows = [
         [
             row["device"][:16],
@@ -244,4 +221,5 @@ def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOpt
         ]
         for row in found["devices"]
     ]
-    output.emit(output.table(rows, ["device", "name", "", "updates", "on round", "last merged (UTC)", "refused"]))
+    table = output.table(rows, ["device", "name", "", "updates", "on round", "last merged (UTC)", "refused"])
+    return f"{first}\n{table}"

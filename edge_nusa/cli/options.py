@@ -3,12 +3,15 @@ when it is called."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from edge_nusa.cli.output import Format
+from edge_nusa.errors import MissingPackageError, UsageError
 
 BundleOption = Annotated[
     Optional[Path],
@@ -62,3 +65,26 @@ OfferedOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
+
+
+def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:
+    """`512M`, `1G`, `300K` or plain bytes. Raises UsageError for anything else."""
+    if text is None:
+        return None
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+    number, unit = (text[:-1], units[text[-1].upper()]) if text and text[-1].upper() in units else (text, 1)
+    if not number.isascii() or not number.isdigit() or len(number) > 15 or int(number) == 0:
+        raise UsageError(f"{option}: expected a size such as 512M or 1G, got {text!r}")
+    return int(number) * unit
+
+
+@contextmanager
+def needs(command: str) -> Iterator[None]:
+    """Around the imports of a command that needs the extra packages called as it. Raises MissingPackageError."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{command} needs packages that are missing here ({error}); install them with `pip install "
+            f'"edge-nusa[{command}]"`'
+        ) from error

@@ -6,10 +6,10 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from edge_nusa import kept
 from edge_nusa.errors import OutputError
@@ -29,6 +29,21 @@ class Format(StrEnum):
 def chosen(asked: Format | None) -> Format:
     """The format asked for, else by whether stdout is a terminal."""
     return asked or (Format.HUMAN if sys.stdout is not None and sys.stdout.isatty() else Format.JSON)
+
+
+class Record(Protocol):
+    """A result of the library that says what programs get of it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object to print."""
+
+
+def show(value: Record | Mapping[str, Any], words: str | Callable[[], str], format: Format | None) -> None:
+    """A result, once: for programs the value as JSON, for people the words; format: as it was asked for."""
+    if chosen(format) is Format.JSON:
+        emit_json(value if isinstance(value, Mapping) else value.to_json())
+    else:
+        emit(words if isinstance(words, str) else words())
 
 
 def emit_json(value: Any) -> None:

@@ -19,14 +19,8 @@ def labels(bundle: BundleOption = None, state: StateOption = None, format: Forma
 
     number, knowledge = Workplace.open(bundle, state).known()
     rows = [{"label": label.name, "images": label.images} for label in knowledge.labels]
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"generation": number, "labels": rows})
-    else:
-        output.emit(
-            output.table([[str(row["label"]), str(row["images"])] for row in rows], ["label", "pictures"])
-            if rows
-            else "nothing was taught yet"
-        )
+    table = output.table([[label.name, str(label.images)] for label in knowledge.labels], ["label", "pictures"])
+    output.show({"generation": number, "labels": rows}, table if rows else "nothing was taught yet", format)
 
 
 def forget(
@@ -39,10 +33,8 @@ def forget(
     from edge_nusa.device.workplace import Workplace
 
     number, name = Workplace.open(bundle, state).forget(label)
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"generation": number, "forgotten": name})
-    else:
-        output.emit(f"forgot {quoted(name)}; generation {number} (`edge-nusa undo` brings it back)")
+    words = f"forgot {quoted(name)}; generation {number} (`edge-nusa undo` brings it back)"
+    output.show({"generation": number, "forgotten": name}, words, format)
 
 
 def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
@@ -50,10 +42,8 @@ def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatO
     from edge_nusa.device.workplace import Workplace
 
     number = Workplace.open(bundle, state).undo()
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"generation": number})
-    else:
-        output.emit(f"generation {number} is current" if number else "back at the start: nothing is learned")
+    words = f"generation {number} is current" if number else "back at the start: nothing is learned"
+    output.show({"generation": number}, words, format)
 
 
 def history(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
@@ -61,16 +51,13 @@ def history(bundle: BundleOption = None, state: StateOption = None, format: Form
     from edge_nusa.device.workplace import Workplace
 
     rows = Workplace.open(bundle, state).history()
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"generations": [row.to_json() for row in rows]})
-        return
     lines = [
         ["*" if row.current else "", str(row.generation), row.operation, row.created, listed(row.labels)]
         for row in rows
     ]
-    output.emit(
-        output.table(lines, ["", "generation", "what", "when (UTC)", "labels"]) if lines else "nothing happened yet"
-    )
+    table = output.table(lines, ["", "generation", "what", "when (UTC)", "labels"])
+    value = {"generations": [row.to_json() for row in rows]}
+    output.show(value, table if lines else "nothing happened yet", format)
 
 
 def report(
@@ -102,11 +89,9 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
     """Say in numbers where this device stands."""
     from edge_nusa.device.workplace import Workplace
 
-    numbers = Workplace.open(bundle, state).status().to_json()
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(numbers)
-    else:
-        output.emit(output.table([[name, str(value)] for name, value in numbers.items()], ["what", "value"]))
+    found = Workplace.open(bundle, state).status()
+    rows = [[name, str(value)] for name, value in found.to_json().items()]
+    output.show(found, output.table(rows, ["what", "value"]), format)
 
 
 def doctor(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:

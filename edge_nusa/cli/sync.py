@@ -9,8 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from edge_nusa.cli import output
-from edge_nusa.cli.learn_predict import memory_bytes
-from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
+from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption, memory_bytes
 from edge_nusa.knowledge.labels import in_list, listed
 
 
@@ -39,13 +38,9 @@ def init(
     from edge_nusa.device.workplace import Workplace
 
     made = fleet.join(Workplace.open(bundle, state), store, root, rounds)
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(made)
-    else:
-        output.emit(
-            f"this device is {made['device'][:16]} of the fleet {made['fleet'][:16]}; bring {made['public_key']} to "
-            "the hub: edge-nusa hub enroll device.pub"
-        )
+    who = f"this device is {made['device'][:16]} of the fleet {made['fleet'][:16]}"
+    words = f"{who}; bring {made['public_key']} to the hub: edge-nusa hub enroll device.pub"
+    output.show(made, words, format)
 
 
 PayloadOption = Annotated[Payload, typer.Option(help="How the cores of an update travel.")]
@@ -67,10 +62,7 @@ def push(
     from edge_nusa.device.workplace import Workplace
 
     done = sync.push(Workplace.open(bundle, state), payload.value, memory_bytes(max_bytes, "--max-bytes"))
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(done)
-    else:
-        output.emit(_pushed(done))
+    output.show(done, lambda: _pushed(done), format)
 
 
 def pull(
@@ -86,10 +78,7 @@ def pull(
     from edge_nusa.device.workplace import Workplace
 
     done = sync.pull(Workplace.open(bundle, state, threads), force, memory_bytes(max_bytes, "--max-bytes"))
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(done)
-    else:
-        output.emit(_pulled(done))
+    output.show(done, lambda: _pulled(done), format)
 
 
 def run(
@@ -111,17 +100,12 @@ def run(
     from edge_nusa.device.workplace import Workplace
 
     if between is not None and not hours.is_within(between):
-        output.emit_json({"push": None, "pull": None}) if output.chosen(format) is output.Format.JSON else output.emit(
-            f"not between {between}: nothing was done"
-        )
+        output.show({"push": None, "pull": None}, f"not between {between}: nothing was done", format)
         return
     workplace, most = Workplace.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")
     pushed = sync.push(workplace, payload.value, most)
     pulled = sync.pull(workplace, most_bytes=most)
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"push": pushed, "pull": pulled})
-    else:
-        output.emit(f"{_pushed(pushed)}\n{_pulled(pulled)}")
+    output.show({"push": pushed, "pull": pulled}, lambda: f"{_pushed(pushed)}\n{_pulled(pulled)}", format)
 
 
 def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
@@ -130,12 +114,8 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
     from edge_nusa.device.workplace import Workplace
 
     found = sync.status(Workplace.open(bundle, state))
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(found)
-    else:
-        output.emit(
-            output.table([[name.replace("_", " "), _words(value)] for name, value in found.items()], ["what", "value"])
-        )
+    rows = [[name.replace("_", " "), _words(value)] for name, value in found.items()]
+    output.show(found, output.table(rows, ["what", "value"]), format)
 
 
 def _pushed(done: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -17,8 +17,12 @@ from edge_nusa.cli.options import (
     QuietOption,
     StateOption,
     ThreadsOption,
+    memory_bytes,
 )
 from edge_nusa.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_nusa.device.watching.uncertain import UncertainFolder
 
 
 def watch(
@@ -71,55 +75,55 @@ def watch(
     quiet: QuietOption = False,
 ) -> None:
     """Answer the pictures that appear in a folder, each once, as JSON lines."""
-    from edge_nusa.cli.learn_predict import memory_bytes
     from edge_nusa.device.watching import watch as watching
     from edge_nusa.device.watching.ledger import Ledger
-    from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.line_file import LineFile
     from edge_nusa.knowledge.labels import offered
 
-    if keep is not None and keep.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(
-            f"--keep: expected a folder outside {folder}, found {keep}; what is kept there would be answered again"
-        )
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
     settings = watching.WatchSettings(
         folder=folder, others=offered(labels, label or []), top=top, seconds=every, deletes=delete
     )
-    uncertain = (
-        UncertainFolder(KeepSettings(keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below))
-        if keep is not None
-        else None
-    )
-    sink = LineFile(out) if out is not None else _Printed(output.chosen(format))
-    watcher = watching.Watch(
-        workplace, settings, Ledger(ledger or watching.default_ledger(workplace, folder)), sink, uncertain
-    )
+    answered = Ledger(ledger or watching.default_ledger(workplace, folder))
+    uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
+    sink = LineFile(out) if out is not None else _Printed(format)
+    watcher = watching.Watch(workplace, settings, answered, sink, uncertain)
     if once:
         watcher.once()
     else:
         watcher.run((lambda text: None) if quiet else output.note)
 
 
+def _uncertain(folder: Path, keep: Path | None, most: int, most_bytes: int, below: float) -> UncertainFolder | None:
+    """The folder of --keep, made. Raises UsageError where it is inside the folder that is watched."""
+    from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
+
+    if keep is None:
+        return None
+    if keep.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(
+            f"--keep: expected a folder outside {folder}, found {keep}; what is kept there would be answered again"
+        )
+    return UncertainFolder(KeepSettings(keep, most, most_bytes, below))
+
+
 class _Printed:
     """Lines on stdout, as JSON or for people."""
 
-    def __init__(self, format: output.Format) -> None:
+    def __init__(self, format: output.Format | None) -> None:
         self.format = format
 
     def write(self, line: dict[str, Any]) -> None:
-        if self.format is output.Format.JSON:
-            output.emit_json(line)
-        elif "reason" in line:
-            output.emit(f"{line['image']}: set aside: {line['reason']}")
-        else:
-            best = output.answers(line["labels"][:3])
-            output.emit(
-                f"{line['image']}: {best}"
-                + (" (unlike anything taught)" if line["unknown"] else "")
-                + (f"; kept as {line['kept']}" if line["kept"] else "")
-            )
+        output.show(line, lambda: _words(line), self.format)
 
     def sync(self) -> None:
         """Nothing: every line is flushed."""
+
+
+def _words(line: dict[str, Any]) -> str:
+    if "reason" in line:
+        return f"{line['image']}: set aside: {line['reason']}"
+    unlike = " (unlike anything taught)" if line["unknown"] else ""
+    copied = f"; kept as {line['kept']}" if line["kept"] else ""
+    return f"{line['image']}: {output.answers(line['labels'][:3])}{unlike}{copied}"

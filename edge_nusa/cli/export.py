@@ -1,4 +1,4 @@
-"""`export` and `demo`."""
+"""The command `export`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import typer
 
 from edge_nusa import kept
 from edge_nusa.cli import output
-from edge_nusa.cli.options import FormatOption, QuietOption
-from edge_nusa.errors import MissingPackageError, UsageError
+from edge_nusa.cli.options import FormatOption, QuietOption, needs
+from edge_nusa.errors import UsageError
 
 
 def _blocks(text: str | None, default: int | None, option: str) -> int | None:
@@ -77,21 +77,16 @@ def export(
     format: FormatOption = None,
 ) -> None:
     """Turn an open_clip model into a bundle (on a workstation)."""
-    try:
+    with needs("export"):
         from edge_nusa.export import models, writer
-    except ImportError as error:
-        raise MissingPackageError(
-            f"export needs the workstation's packages ({error.name} is missing); install them with `pip install "
-            '"edge-nusa[export]"`'
-        ) from error
 
     if list_models:
-        _list(models.supported_models(), output.chosen(format))
+        _list(models.supported_models(), format)
         return
     if not model or out is None:
         raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
     models.check_weights(model, pretrained, checkpoint, random)
-    own = writer.default_settings(model, out)
+    own, began = writer.default_settings(model, out), time.monotonic()
     settings = replace(
         own,
         tail_blocks=_blocks(tail_blocks, own.tail_blocks, "--tail-blocks"),
@@ -100,19 +95,15 @@ def export(
         pool_rank=pool or own.pool_rank,
         energy_threshold=energy,
         precision=precision or own.precision,
-        max_loss=max_loss,
-        calibration=calibration,
-        nouns=nouns,
-        overwrite=overwrite,
     )
-    began = time.monotonic()
-    say = (lambda part, done, total: None) if quiet else _step_printer(began)
-    bundle = writer.export_bundle(models.load(model, pretrained, checkpoint, allow_pt), settings, say)
+    settings = replace(settings, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)
+    weights = models.load(model, pretrained, checkpoint, allow_pt)
+    bundle = writer.export_bundle(weights, settings, _step_printer(began, quiet))
     kept.done(f"the bundle is in {out}")
-    _print_export(out, bundle.manifest.measured, began, output.chosen(format))
+    _show(out, bundle.manifest.measured, time.monotonic() - began, format)
 
 
-def _step_printer(began: float) -> Callable[[str, int, int], None]:
+def _step_printer(began: float, is_quiet: bool) -> Callable[[str, int, int], None]:
     """A line with the seconds so far for each part, and on a terminal a bar for the SVDs."""
     bar = output.progress_bar(False)
 
@@ -122,59 +113,20 @@ def _step_printer(began: float) -> Callable[[str, int, int], None]:
         if done == total:
             output.note(f"{time.monotonic() - began:6.1f} s  {part}")
 
-    return say
+    return (lambda part, done, total: None) if is_quiet else say
 
 
-def _print_export(out: Path, measured: dict[str, object], began: float, format: output.Format) -> None:
+def _show(out: Path, measured: dict[str, object], seconds: float, format: output.Format | None) -> None:
     from edge_nusa.memory import peak_bytes
 
-    peak = peak_bytes()
-    size = sum(path.stat().st_size for path in out.iterdir())
-    if format is output.Format.JSON:
-        output.emit_json(
-            {
-                "bundle": str(out),
-                "bytes": size,
-                "seconds": round(time.monotonic() - began, 1),
-                "peak_rss_bytes": peak,
-                "measured": measured,
-            }
-        )
-        return
-    output.emit(output.table([[name, str(value)] for name, value in measured.items()], ["check", "value"]))
-    output.emit(
-        f"the bundle is in {out}: {size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s, peak memory "
-        f"{peak / 2**20:.0f} MiB"
-    )
+    peak, size = peak_bytes(), sum(path.stat().st_size for path in out.iterdir())
+    value = {"bundle": str(out), "bytes": size, "seconds": round(seconds, 1), "peak_rss_bytes": peak}
+    checks = output.table([[name, str(entry)] for name, entry in measured.items()], ["check", "value"])
+    cost = f"{size / 1e6:.1f} MB, {seconds:.0f} s, peak memory {peak / 2**20:.0f} MiB"
+    output.show({**value, "measured": measured}, f"{checks}\nthe bundle is in {out}: {cost}", format)
 
 
-def _list(rows: list[tuple[str, str]], format: output.Format) -> None:
-    if format is output.Format.JSON:
-        output.emit_json(
-            {"models": [{"model": name, "supported": not reason, "reason": reason} for name, reason in rows]}
-        )
-    else:
-        output.emit(
-            output.table(
-                [[name, "yes" if not reason else f"no: {reason}"] for name, reason in rows], ["model", "supported"]
-            )
-        )
-
-
-def demo(
-    out: Annotated[Path, typer.Option("--out", help="Where the state and the report go.")] = Path("demo-out"),
-    quiet: QuietOption = False,
-    format: FormatOption = None,
-) -> None:
-    """Teach the embedded model three labels from real pictures, and show what it kept."""
-    from edge_nusa.device.demo.demo import run_demo
-
-    with kept.collected():  # what it commits to its own state is nobody's, and made anew by the next run
-        result = run_demo(
-            out,
-            output.progress_bar(quiet),
-            (lambda line: None) if output.chosen(format) is output.Format.JSON else output.emit,
-        )
-    kept.part(f"the demonstration is in {out}")
-    if output.chosen(format) is output.Format.JSON:
-        output.emit_json(result)
+def _list(rows: list[tuple[str, str]], format: output.Format | None) -> None:
+    models = [{"model": name, "supported": not reason, "reason": reason} for name, reason in rows]
+    words = [[name, "yes" if not reason else f"no: {reason}"] for name, reason in rows]
+    output.show({"models": models}, output.table(words, ["model", "supported"]), format)

@@ -1,0 +1,28 @@
+"""The command `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_nusa import kept
+from edge_nusa.cli import output
+from edge_nusa.cli.options import FormatOption, QuietOption
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the state and the report go.")] = Path("demo-out"),
+    quiet: QuietOption = False,
+    format: FormatOption = None,
+) -> None:
+    """Teach the embedded model three labels from real pictures, and show what it kept."""
+    from edge_nusa.device.demo.demo import run_demo
+
+    is_json = output.chosen(format) is output.Format.JSON
+    with kept.collected():  # what it commits to its own state is nobody's, and made anew by the next run
+        result = run_demo(out, output.progress_bar(quiet), (lambda line: None) if is_json else output.emit)
+    kept.part(f"the demonstration is in {out}")
+    if is_json:
+        output.emit_json(result)

@@ -1,0 +1,115 @@
+"""The command `learn`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from edge_nusa.cli import output
+from edge_nusa.cli.options import (
+    BundleOption,
+    FormatOption,
+    MemoryOption,
+    QuietOption,
+    StateOption,
+    ThreadsOption,
+    memory_bytes,
+)
+from edge_nusa.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_nusa.device.learning.report import LearnReport
+
+
+def learn(
+    images: Annotated[
+        Optional[Path],
+        typer.Option("--images", help="A folder of pictures (or one picture) of the label.", show_default=False),
+    ] = None,
+    label: Annotated[Optional[str], typer.Option("--label", help="What the pictures show.", show_default=False)] = None,
+    dataset: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--dataset",
+            help="Instead of both: a folder with a sub-folder for each label; %2F in its name is a slash.",
+            show_default=False,
+        ),
+    ] = None,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    recipe: Annotated[
+        str, typer.Option(help="`device` (text tower in the null space, plus the head) or `paper` (as published).")
+    ] = "device",
+    template: Annotated[
+        Optional[str], typer.Option(help="A prompt for these labels, with {} for the label.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        Optional[int],
+        typer.Option(min=1, max=100_000, help="Training steps; the recipe's where none are given.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same machine: the same result, bit for bit.")
+    ] = 0,
+    max_memory: MemoryOption = None,
+    threads: ThreadsOption = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but change nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Commit even where the judge refuses.")] = False,
+    format: FormatOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Teach a label from pictures, judge the result, and keep it."""
+    from edge_nusa.device.learning import task as tasks
+    from edge_nusa.device.learning.learn import LearnSettings
+    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.knowledge.recipes import recipe_named
+
+    output.hush(quiet)
+    chosen = recipe_named(recipe)
+    settings = LearnSettings(
+        recipe=replace(chosen, steps=steps or chosen.steps),
+        seed=seed,
+        template=template,
+        is_forced=force,
+        is_dry_run=dry_run,
+    )
+    if (dataset is None) == (images is None) or (images is None) != (label is None):
+        raise UsageError("learn: expected either --images DIR with --label NAME, or --dataset DIR")
+    workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
+    task = tasks.folder_per_label(dataset) if dataset is not None else tasks.one_label(images or Path(), label or "")
+    report = workplace.teach(task, settings, output.progress_bar(quiet))
+    output.show(report, lambda: "\n".join(_lines(report)), format)
+
+
+def _lines(report: LearnReport) -> Iterator[str]:
+    """What people read of a learn."""
+    from edge_nusa.device.learning.judge import LITTLE_APART
+    from edge_nusa.knowledge.labels import listed, quoted
+
+    yield _accuracies(report)
+    kept, old = report.retention, ""
+    if kept.old_labels_cosine is not None:
+        old = f"; labels known before moved to cosine {kept.old_labels_cosine:.3f} at most"
+    yield f"kept: {kept.vocabulary_agreement:.1f} % of the vocabulary means what it meant{old}"
+    yield from (f"set aside: {entry.image}: {entry.reason}" for entry in report.quarantined)
+    for row in report.labels:
+        if row.told_apart_errors is not None and row.told_apart_errors < LITTLE_APART:
+            pair = f"{quoted(row.label)} is hardly told apart from {quoted(row.closest or '')}"
+            yield f"{pair}: more pictures, or is it one thing under two names?"
+    few = [row.label for row in report.labels if row.images < 10]
+    if few:
+        yield f"more pictures would help: {listed(few)} (10 to 20 are a good number)"
+    done = "dry run, nothing was changed" if report.dry_run else f"generation {report.generation}"
+    memory = f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB"
+    yield f"{done}; {report.seconds:.1f} s, {memory}, judged by {report.judged_by}"
+
+
+def _accuracies(report: LearnReport) -> str:
+    rows = [
+        [row.label, str(row.images), output.percent(row.accuracy_before), output.percent(row.accuracy_after)]
+        for row in report.labels
+    ]
+    return output.table(rows, ["label", "pictures", "before", "after"])

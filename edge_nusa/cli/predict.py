@@ -1,0 +1,126 @@
+"""The command `predict`."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from edge_nusa.cli import output
+from edge_nusa.cli.options import (
+    BundleOption,
+    FormatOption,
+    LabelsOption,
+    MemoryOption,
+    OfferedOption,
+    QuietOption,
+    StateOption,
+    ThreadsOption,
+    memory_bytes,
+)
+from edge_nusa.errors import InputError
+
+LONGEST_PATH = 4095
+"""Bytes of a path that Linux takes (PATH_MAX, less the end)."""
+
+
+def predict(
+    images: Annotated[
+        list[str], typer.Argument(help="Pictures, folders or patterns; `-` reads paths from stdin, one a line.")
+    ],
+    labels: LabelsOption = None,
+    label: OfferedOption = None,
+    top: Annotated[
+        Optional[int], typer.Option(min=1, help="Only so many labels a picture.", show_default=False)
+    ] = None,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    max_memory: MemoryOption = None,
+    threads: ThreadsOption = 0,
+    format: FormatOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what pictures show: what was taught, and with --label or --labels anything that has a name."""
+    from edge_nusa.device.asking.predict import Predictor
+    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.knowledge.labels import offered
+    from edge_nusa.pictures.pictures import Quarantined, printable
+
+    others = offered(labels, label or [])
+    predictor = Predictor(Workplace.opening(bundle, state, threads, memory_bytes(max_memory)), others)
+    (paths, set_aside), answered = _paths(images), 0
+    for result in predictor(paths, top):
+        if isinstance(result, Quarantined):
+            set_aside.append(result)
+            continue
+        answered += 1
+        _show({**result, "image": printable(result["image"])}, top or 3, format)
+    if not answered:
+        raise _nothing_readable(set_aside)
+    for entry in () if quiet else set_aside:
+        output.note(f"set aside: {entry.image}: {entry.reason}")
+
+
+def _show(found: dict[str, Any], most: int, format: output.Format | None) -> None:
+    unlike = " (unlike anything taught)" if found["unknown"] else ""
+    output.show(found, f"{found['image']}: {output.answers(found['labels'][:most])}{unlike}", format)
+
+
+def _nothing_readable(set_aside: list[Any]) -> InputError:
+    from edge_nusa.pictures.names import ENDINGS
+
+    why = "; ".join(f"{entry.image}: {entry.reason}" for entry in set_aside[:3]) or "nothing was given"
+    return InputError(f"no readable picture ({why}); expected {ENDINGS} files")
+
+
+def _paths(arguments: list[str]) -> tuple[list[Path], list[Any]]:
+    """Files of all arguments in order; folders and patterns are expanded, `-` reads stdin."""
+    from edge_nusa.pictures.pictures import Quarantined, find_pictures, printable
+
+    names = [name for a in arguments for name in (_stdin_lines() if a == "-" else [a])]
+    paths: list[Path] = []
+    set_aside: list[Any] = []
+    for name in filter(None, names):
+        matches = _matches(name)
+        if not matches:
+            set_aside.append(Quarantined(printable(name), "the pattern matches no file"))
+        for match in matches:
+            try:
+                found, bad = find_pictures(match)
+            except InputError as error:
+                found, bad = [], [Quarantined(printable(match), str(error).removeprefix(f"{printable(match)}: "))]
+            paths += found
+            set_aside += bad
+    return paths, set_aside
+
+
+def _matches(name: str) -> list[Path]:
+    """The path itself, or what a pattern matches."""
+    if not glob.has_magic(name) or os.path.lexists(name):
+        return [Path(name)]
+    try:
+        return [Path(match) for match in sorted(glob.glob(name))]
+    except (ValueError, re.error, RecursionError) as error:
+        raise InputError(f"{name[:200]!r}: expected a path or a pattern, found {error}; check it") from error
+
+
+def _stdin_lines() -> list[str]:
+    """File names on stdin, one a line, in any bytes that a file name may have. Raises InputError where they are
+    none, as pictures."""
+    if sys.stdin is None:
+        raise InputError("-: expected paths on stdin, found it closed; name the pictures instead")
+    names = []
+    while line := sys.stdin.buffer.readline(LONGEST_PATH + 2):
+        name = line.rstrip(b"\n")
+        if b"\0" in name or len(name) > LONGEST_PATH:
+            raise InputError(
+                "-: expected paths on stdin, one a line, found something else; give a picture by its path: edge-nusa "
+                "predict picture.jpg"
+            )
+        names.append(os.fsdecode(name))
+    return names
