@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import Task
 from edge_nusa.device.workplace import Workplace
@@ -40,8 +40,8 @@ def split(data: Path, name: str) -> tuple[Task, list[Path], list[str], str]:
 
 def accuracy(workplace: Workplace, offered: list[str], paths: list[Path], goals: list[str]) -> float:
     """Percent answered right, `offered` beside what was learned."""
-    results = [r for r in Predictor(workplace, offered)(paths, 1) if isinstance(r, dict)]
-    return 100 * float(np.mean([r["labels"][0]["label"] == goal for r, goal in zip(results, goals, strict=True)]))
+    results = [r for r in Predictor(workplace, offered)(paths, 1) if isinstance(r, Prediction)]
+    return 100 * float(np.mean([r.labels[0].label == goal for r, goal in zip(results, goals, strict=True)]))
 
 
 def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(
@@ -86,6 +86,6 @@ def test_a_forgotten_label_falls_to_the_zero_shot_level_and_the_others_stay(data
 
 def among(workplace: Workplace, labels: list[str], asked: list[tuple[Path, str]]) -> float:
     """Percent right when these learned labels alone compete."""
-    results = [r for r in Predictor(workplace)([path for path, _ in asked], None) if isinstance(r, dict)]
-    first = [next(entry["label"] for entry in r["labels"] if entry["label"] in labels) for r in results]
+    results = [r for r in Predictor(workplace)([path for path, _ in asked], None) if isinstance(r, Prediction)]
+    first = [next(name for name, _ in r.labels if name in labels) for r in results]
     return 100 * float(np.mean([found == goal for found, (_, goal) in zip(first, asked, strict=True)]))

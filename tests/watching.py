@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.device.watching.ledger import Ledger
+from edge_nusa.device.watching.line import Line
 from edge_nusa.device.watching.watch import Watch, WatchSettings
 from edge_nusa.device.workplace import Workplace
 
@@ -13,8 +14,8 @@ from edge_nusa.device.workplace import Workplace
 class Lines(list[dict[str, Any]]):
     """A sink that keeps lines."""
 
-    def write(self, line: dict[str, Any]) -> None:
-        self.append(line)
+    def write(self, line: Line) -> None:
+        self.append(line.to_json())
 
     def sync(self) -> None:
         """Nothing."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, views
@@ -23,9 +23,26 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.pictures.pictures import Quarantined
 
-Prediction = dict[str, Any]
-"""`{"image": str, "labels": [{"label": str, "probability": float}, ...], "unknown": bool}`, labels most probable
-first."""
+
+class Ranked(NamedTuple):
+    """A label and how probable it is, 0 to 1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one picture. image: its name as it was asked; labels: most probable first; unknown: a learned label
+    answers, but the picture is unlike anything taught."""
+
+    image: str
+    labels: tuple[Ranked, ...]
+    unknown: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of `predict --format json` (README)."""
+        return {"image": self.image, "labels": [label._asdict() for label in self.labels], "unknown": self.unknown}
 
 
 class Predictor:
@@ -75,8 +92,8 @@ class Predictor:
         predictions = []
         for image, row, unknown in zip(images, answers.probabilities, answers.unknown, strict=True):
             order = row.argsort()[::-1][:top]
-            labels = [{"label": self.names[i], "probability": round(float(row[i]), 6)} for i in order]
-            predictions.append({"image": image, "labels": labels, "unknown": bool(unknown)})
+            labels = tuple(Ranked(self.names[i], round(float(row[i]), 6)) for i in order)
+            predictions.append(Prediction(image, labels, bool(unknown)))
         return predictions
 
 

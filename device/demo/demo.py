@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures
 from edge_nusa.device.learning.learn import LearnSettings, Progress
 from edge_nusa.device.learning.task import one_label
@@ -128,8 +128,8 @@ def accuracies(workplace: Workplace, pictures: DemoPictures, labels: list[str]) 
     predictor = Predictor(workplace, labels)
     scores: dict[str, float] = {}
     for label in labels:
-        results = [r for r in predictor(find_pictures(pictures.asked[label])[0], 1) if isinstance(r, dict)]
-        scores[label] = 100 * sum(r["labels"][0]["label"] == label for r in results) / len(results)
+        results = [r for r in predictor(find_pictures(pictures.asked[label])[0], 1) if isinstance(r, Prediction)]
+        scores[label] = 100 * sum(r.labels[0].label == label for r in results) / len(results)
     return scores
 
 
@@ -139,6 +139,6 @@ def answers(workplace: Workplace, pictures: DemoPictures) -> dict[str, str]:
     found: dict[str, str] = {}
     for thing, folder in pictures.others.items():
         for result in predictor(find_pictures(folder)[0], 1):
-            if isinstance(result, dict):
-                found[thing] = result["labels"][0]["label"]
+            if isinstance(result, Prediction):
+                found[thing] = result.labels[0].label
     return found

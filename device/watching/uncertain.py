@@ -11,8 +11,8 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from edge_nusa.device.asking.predict import Prediction
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
@@ -42,9 +42,9 @@ class UncertainFolder:
             durable.make_folder(settings.folder)
             durable.remove_leftovers(settings.folder)
 
-    def is_unsure(self, prediction: dict[str, Any]) -> bool:
-        """Whether a prediction (`edge_nusa.device.asking.predict.Prediction`) is worth a person's look."""
-        return bool(prediction["unknown"]) or prediction["labels"][0]["probability"] < self.settings.below
+    def is_unsure(self, prediction: Prediction) -> bool:
+        """Whether a prediction is worth a person's look."""
+        return prediction.unknown or prediction.labels[0].probability < self.settings.below
 
     def keep(self, picture: Path) -> str | None:
         """Copy the picture in and return its name there; None where it is too large, or went away meanwhile.

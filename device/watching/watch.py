@@ -12,14 +12,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.opened import Opened
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
+from edge_nusa.device.watching.line import Answered, SetAside, Sink
 from edge_nusa.device.watching.uncertain import UncertainFolder
 from edge_nusa.device.watching.unknown_endings import UnknownEndings
 from edge_nusa.device.watching.unsettled import CHANGES_TOLD, Unsettled, copied
@@ -38,19 +37,6 @@ _RESTLESS = "it changes at every look and could not be had whole in between"
 _RENAME = (
     "write it under a name that starts with a dot and rename it when it is done; it is answered as soon as it is whole"
 )
-Line = dict[str, Any]
-"""`{"image", "labels", "unknown", "generation", "time", "kept"}` or `{"image", "reason", "time"}`; `image` is
-printable."""
-
-
-class Sink(Protocol):
-    """Where lines go."""
-
-    def write(self, line: Line) -> None:
-        """Put one line out."""
-
-    def sync(self) -> None:
-        """Make what was put out durable, as far as the sink can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +133,7 @@ class Watch:
 
     def _answer(self, ready: dict[Path, Stamp], left_out: list[Quarantined]) -> None:
         for entry in left_out:
-            self.sink.write(_set_aside(entry))
+            self.sink.write(SetAside(entry.image, entry.reason))
         self._remember({Path(entry.image): LEFT_OUT for entry in left_out})
         names = list(ready)
         for start in range(0, len(names), PICTURES_A_ROUND):
@@ -169,7 +155,7 @@ class Watch:
             if fault is None:
                 self._unsettled.answered(path)
             elif self._unsettled.failed(path, changes_told):
-                self.sink.write(_set_aside(Quarantined(printable(path), f"{_RESTLESS} ({fault}); {_RENAME}")))
+                self.sink.write(SetAside(printable(path), f"{_RESTLESS} ({fault}); {_RENAME}"))
 
     def _answer_copy(self, path: Path, copy: Path, stamp: Stamp) -> str | None:
         """Put a line out for `path` as `copy` shows it; returns why there is none."""
@@ -188,7 +174,7 @@ class Watch:
         answered = []
         for path, result in zip(paths, self._predictor(paths, self.settings.top), strict=True):
             if isinstance(result, Quarantined):
-                self.sink.write(_set_aside(result))
+                self.sink.write(SetAside(result.image, result.reason))
                 continue
             self._write(path, path, result)
             answered.append(path)
@@ -198,9 +184,7 @@ class Watch:
         """The line of the picture `path`, of which `source` is the file that was answered."""
         assert self._predictor is not None
         kept = self.uncertain.keep(source) if self.uncertain and self.uncertain.is_unsure(result) else None
-        self.sink.write(
-            {**result, "image": printable(path), "generation": self._predictor.generation, "time": _now(), "kept": kept}
-        )
+        self.sink.write(Answered(replace(result, image=printable(path)), self._predictor.generation, kept))
 
     def _delete(self, answered: dict[Path, Stamp]) -> None:
         """Remove these where that is asked for, but no new picture that has taken the name of one."""
@@ -228,10 +212,6 @@ class Watch:
         return True
 
 
-def _set_aside(entry: Quarantined) -> Line:
-    return {"image": entry.image, "reason": entry.reason, "time": _now()}
-
-
 def default_ledger(workplace: Opened, folder: Path) -> Path:
     """Where the ledger of a watched folder is: in the state's folder, one for each folder watched."""
     return workplace.state.folder / f"watch-{sha256_hex(os.fsencode(folder.resolve()))[:16]}.sqlite"
@@ -244,8 +224,3 @@ def stamp_of(path: Path) -> Stamp | None:
     except OSError:
         return None
     return Stamp.of(status)
-
-
-def _now() -> str:
-    """The time in UTC, ISO 8601, for people; nothing depends on it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

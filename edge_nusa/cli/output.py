@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Protocol, TextIO
@@ -178,9 +178,9 @@ def table(rows: list[list[str]], header: list[str]) -> str:
     return "\n".join(lines)
 
 
-def answers(labels: list[dict[str, Any]]) -> str:
+def answers(labels: Iterable[tuple[str, float]]) -> str:
     """Labels of a prediction with their probabilities, as people read them."""
-    return ", ".join(f"{in_list(entry['label'])} {100 * entry['probability']:.1f} %" for entry in labels)
+    return ", ".join(f"{in_list(label)} {100 * probability:.1f} %" for label, probability in labels)
 
 
 def percent(value: float | None) -> str:

@@ -6,8 +6,9 @@ import glob
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -24,6 +25,11 @@ from edge_nusa.cli.options import (
     memory_bytes,
 )
 from edge_nusa.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_nusa.device.asking.predict import Prediction
+    from edge_nusa.pictures.pictures import Quarantined
+
 
 LONGEST_PATH = 4095
 """Bytes of a path that Linux takes (PATH_MAX, less the end)."""
@@ -59,32 +65,32 @@ def predict(
             set_aside.append(result)
             continue
         answered += 1
-        _show({**result, "image": printable(result["image"])}, top or 3, format)
+        _show(replace(result, image=printable(result.image)), top or 3, format)
     if not answered:
         raise _nothing_readable(set_aside)
     for entry in () if quiet else set_aside:
         output.note(f"set aside: {entry.image}: {entry.reason}")
 
 
-def _show(found: dict[str, Any], most: int, format: output.Format | None) -> None:
-    unlike = " (unlike anything taught)" if found["unknown"] else ""
-    output.show(found, f"{found['image']}: {output.answers(found['labels'][:most])}{unlike}", format)
+def _show(found: Prediction, most: int, format: output.Format | None) -> None:
+    unlike = " (unlike anything taught)" if found.unknown else ""
+    output.show(found, f"{found.image}: {output.answers(found.labels[:most])}{unlike}", format)
 
 
-def _nothing_readable(set_aside: list[Any]) -> InputError:
+def _nothing_readable(set_aside: list[Quarantined]) -> InputError:
     from edge_nusa.pictures.names import ENDINGS
 
     why = "; ".join(f"{entry.image}: {entry.reason}" for entry in set_aside[:3]) or "nothing was given"
     return InputError(f"no readable picture ({why}); expected {ENDINGS} files")
 
 
-def _paths(arguments: list[str]) -> tuple[list[Path], list[Any]]:
+def _paths(arguments: list[str]) -> tuple[list[Path], list[Quarantined]]:
     """Files of all arguments in order; folders and patterns are expanded, `-` reads stdin."""
     from edge_nusa.pictures.pictures import Quarantined, find_pictures, printable
 
     names = [name for a in arguments for name in (_stdin_lines() if a == "-" else [a])]
     paths: list[Path] = []
-    set_aside: list[Any] = []
+    set_aside: list[Quarantined] = []
     for name in filter(None, names):
         matches = _matches(name)
         if not matches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -22,7 +22,9 @@ from edge_nusa.cli.options import (
 from edge_nusa.errors import UsageError
 
 if TYPE_CHECKING:
+    from edge_nusa.device.watching.line import Line
     from edge_nusa.device.watching.uncertain import UncertainFolder
+    from edge_nusa.files.line_file import LineFile
 
 
 def watch(
@@ -87,7 +89,7 @@ def watch(
     )
     answered = Ledger(ledger or watching.default_ledger(workplace, folder))
     uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
-    sink = LineFile(out) if out is not None else _Printed(format)
+    sink = _Written(LineFile(out)) if out is not None else _Printed(format)
     watcher = watching.Watch(workplace, settings, answered, sink, uncertain)
     if once:
         watcher.once()
@@ -108,22 +110,39 @@ def _uncertain(folder: Path, keep: Path | None, most: int, most_bytes: int, belo
     return UncertainFolder(KeepSettings(keep, most, most_bytes, below))
 
 
+class _Written:
+    """Lines in a file, as JSON."""
+
+    def __init__(self, file: LineFile) -> None:
+        self.file = file
+
+    def write(self, line: Line) -> None:
+        self.file.write(line.to_json())
+
+    def sync(self) -> None:
+        """What was written survives a power cut."""
+        self.file.sync()
+
+
 class _Printed:
     """Lines on stdout, as JSON or for people."""
 
     def __init__(self, format: output.Format | None) -> None:
         self.format = format
 
-    def write(self, line: dict[str, Any]) -> None:
+    def write(self, line: Line) -> None:
         output.show(line, lambda: _words(line), self.format)
 
     def sync(self) -> None:
         """Nothing: every line is flushed."""
 
 
-def _words(line: dict[str, Any]) -> str:
-    if "reason" in line:
-        return f"{line['image']}: set aside: {line['reason']}"
-    unlike = " (unlike anything taught)" if line["unknown"] else ""
-    copied = f"; kept as {line['kept']}" if line["kept"] else ""
-    return f"{line['image']}: {output.answers(line['labels'][:3])}{unlike}{copied}"
+def _words(line: Line) -> str:
+    from edge_nusa.device.watching.line import SetAside
+
+    if isinstance(line, SetAside):
+        return f"{line.image}: set aside: {line.reason}"
+    found = line.prediction
+    unlike = " (unlike anything taught)" if found.unknown else ""
+    copied = f"; kept as {line.kept}" if line.kept else ""
+    return f"{found.image}: {output.answers(found.labels[:3])}{unlike}{copied}"

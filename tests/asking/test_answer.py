@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_nusa.device.asking.answer import NOVELTY_CAP, combined
-from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.learning.learn import LearnSettings
 from edge_nusa.device.learning.report import LearnReport
@@ -35,9 +35,9 @@ def workplace(tmp_path: Path) -> Workplace:
 def first_answers(workplace: Workplace, others: list[str], folder: Path) -> list[str]:
     """The most probable label of each picture in a folder."""
     return [
-        r["labels"][0]["label"]
+        r.labels[0].label
         for r in Predictor(workplace, others)(find_pictures(folder)[0], 1)
-        if isinstance(r, dict)
+        if isinstance(r, Prediction)
     ]
 
 

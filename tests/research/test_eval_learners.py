@@ -13,7 +13,7 @@ import pytest
 import torch
 from eval_pictures import SETS, material
 
-from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import folder_per_label
 from edge_nusa.device.learning.train_cores import TaskData, Trainer
@@ -245,9 +245,9 @@ def test_default_answers_as_edge_nusa_predict_answers(scene: Scene, tmp_path: Pa
     answers = [
         answer
         for answer in Predictor(Workplace.open(None, tmp_path, threads=1), [])(paths, None)
-        if isinstance(answer, dict)
+        if isinstance(answer, Prediction)
     ]
-    by_name = [{entry["label"]: entry["probability"] for entry in answer["labels"]} for answer in answers]
+    by_name = [dict(answer.labels) for answer in answers]
     expected = np.array([[found[name] for name in (*cloth.labels, *stone.labels)] for found in by_name])
     found = learner.answer([cloth, stone], stone, everything(stone)).probabilities
     np.testing.assert_allclose(found, expected, atol=5e-3)

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from conftest import command, environment, run_cli
 
-from edge_nusa.device.asking.predict import Predictor
+from edge_nusa.device.asking.predict import Prediction, Predictor, Ranked
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.watching import ledger as ledgers
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
+from edge_nusa.device.watching.line import Line
 from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
 from edge_nusa.device.watching.watch import Watch, WatchSettings
 from edge_nusa.device.workplace import Workplace
@@ -34,10 +35,10 @@ class Collected:
         self.lines: list[dict[str, Any]] = []
         self.fails_after = fails_after
 
-    def write(self, line: dict[str, Any]) -> None:
+    def write(self, line: Line) -> None:
         if len(self.lines) == self.fails_after:
             raise ResourceError("full")
-        self.lines.append(line)
+        self.lines.append(line.to_json())
 
     def sync(self) -> None:
         pass
@@ -85,7 +86,9 @@ def test_each_picture_is_answered_once_in_order_with_its_generation(taught: Path
     watch.once()
     assert sink.names == sorted(path.name for path in camera.iterdir())
     asked = Predictor(Workplace.open(None, taught, threads=1))(sorted(camera.iterdir()))
-    assert [line["labels"] for line in sink.lines] == [answer["labels"] for answer in asked if isinstance(answer, dict)]
+    assert [line["labels"] for line in sink.lines] == [
+        answer.to_json()["labels"] for answer in asked if isinstance(answer, Prediction)
+    ]
     assert {line["generation"] for line in sink.lines} == {1}
     assert {line["kept"] for line in sink.lines} == {None}
 
@@ -292,7 +295,7 @@ def test_unsure_is_a_low_probability_or_an_unknown_picture(tmp_path: Path) -> No
     kept = UncertainFolder(KeepSettings(tmp_path / "unsure", below=0.6))
     answers = [(0.59, False, True), (0.6, False, False), (0.99, True, True)]
     for probability, unknown, expected in answers:
-        assert kept.is_unsure({"labels": [{"label": "a", "probability": probability}], "unknown": unknown}) is expected
+        assert kept.is_unsure(Prediction("a.png", (Ranked("a", probability),), unknown)) is expected
 
 
 def test_the_command_keeps_uncertain_pictures_and_names_them(taught: Path, camera: Path, tmp_path: Path) -> None:
