@@ -15,7 +15,7 @@ from hollow_bundles import hollow_manifest
 from small_fleets import BASIS, FLEET, first, pictures, taught
 
 from edge_nusa.device.fleet import membership as fleet
-from edge_nusa.device.fleet import sync
+from edge_nusa.device.fleet.remembered import remember
 from edge_nusa.device.watching.ledger import Ledger, Stamp
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge import knowledge, stored
@@ -147,8 +147,8 @@ def fleet_files(folder: Path) -> dict[str, bytes]:
     hub_folder.create(folder / "hub", str(folder / "store"), real_bundle(), RootKeys(folder / "roots"), Expiry())
     workplace = Workplace(real_bundle(), State(folder / "member", real_bundle().manifest.identity), threads=1)
     made = fleet.join(workplace, str(folder / "store"), folder / "hub" / "root.json")
-    sync.remember(fleet.Fleet(workplace), "c" * 64, "refused", 5, "for the test")
-    device = Enrolled(folder / "hub" / "devices").add(Path(made["public_key"]).read_bytes(), "kitchen", "device.pub")
+    remember(fleet.Fleet(workplace), "c" * 64, "refused", 5, "for the test")
+    device = Enrolled(folder / "hub" / "devices").add(Path(made.public_key).read_bytes(), "kitchen", "device.pub")
     found = {
         "hub/settings.json": folder / "hub" / "settings.json",
         f"hub/devices/{device.key.keyid}.json": next((folder / "hub" / "devices").iterdir()),

@@ -19,8 +19,8 @@ from hollow_bundles import hollow_manifest
 from PIL import Image
 from small_fleets import BASIS, facts, small_layout
 
-from edge_nusa.device.fleet import sync
 from edge_nusa.device.fleet.membership import Fleet, fleet_name
+from edge_nusa.device.fleet.remembered import remembered
 from edge_nusa.device.watching.ledger import Ledger
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.files import tensor_file
@@ -166,7 +166,7 @@ def test_a_membership_is_read(tmp_path: Path) -> None:
     fleet = Fleet(Workplace(real_bundle(), State(folder, real_bundle().manifest.identity)))
     assert (fleet.store_place, fleet.rounds_place) == (PLACE, PLACE)
     assert fleet.root == golden("member/sync/root.json")
-    assert sync.remembered(fleet) == {"c" * 64: {"kind": "refused", "round": 5, "reason": "for the test"}}
+    assert remembered(fleet) == {"c" * 64: {"kind": "refused", "round": 5, "reason": "for the test"}}
     assert fleet.device == Enrolled(FOLDER / "hub" / "devices").all()[0].key.keyid
 
 

@@ -47,7 +47,8 @@ MODULES = {
     "plausible": ("edge_nusa.sync.hub.plausible", ["test_decisions_plausible"]),
     "screen": ("edge_nusa.device.learning.screen", ["test_screen"]),
     "suspects": ("edge_nusa.sync.hub.suspects", ["test_decisions_suspects"]),
-    "sync": ("edge_nusa.device.fleet.sync", ["test_decisions_sync"]),
+    "push": ("edge_nusa.device.fleet.push", ["test_decisions_sync"]),
+    "pull": ("edge_nusa.device.fleet.pull", ["test_decisions_sync"]),
     "task": ("edge_nusa.device.learning.task", ["test_decisions_task"]),
 }
 """Name on the command line -> the module, and the test files that hold its decisions, the fastest first."""

@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -193,8 +193,21 @@ def fleet_name(root: bytes) -> str:
     return sha256_hex(root)[:32]
 
 
-def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = None) -> dict[str, str]:
-    """Make this state a member of a fleet: its key, and what it trusts. Returns {"device", "public_key", "fleet"}.
+@dataclass(frozen=True)
+class Joined:
+    """A new member: its name, the file of its public key, the fleet's name."""
+
+    device: str
+    public_key: str
+    fleet: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `sync init --format json` prints."""
+        return asdict(self)
+
+
+def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = None) -> Joined:
+    """Make this state a member of a fleet: its key, and what it trusts.
 
     rounds: the hub's mirror to pull from, instead of the store.
 
@@ -218,7 +231,7 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
         durable.replace_file(folder / "root.json", root)
         durable.replace_file(folder / settings.NAME, made.encoded())
     kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
-    return {"device": made.device, "public_key": str(folder / "device.pub"), "fleet": made.fleet}
+    return Joined(made.device, str(folder / "device.pub"), made.fleet)
 
 
 def _absolute(place: str) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption, memory_bytes
 from edge_nusa.knowledge.labels import in_list, listed
+
+if TYPE_CHECKING:
+    from edge_nusa.device.fleet.pull import Pulled
+    from edge_nusa.device.fleet.push import Pushed
 
 
 class Payload(StrEnum):
@@ -38,8 +42,8 @@ def init(
     from edge_nusa.device.workplace import Workplace
 
     made = fleet.join(Workplace.open(bundle, state), store, root, rounds)
-    who = f"this device is {made['device'][:16]} of the fleet {made['fleet'][:16]}"
-    words = f"{who}; bring {made['public_key']} to the hub: edge-nusa hub enroll device.pub"
+    who = f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}"
+    words = f"{who}; bring {made.public_key} to the hub: edge-nusa hub enroll device.pub"
     output.show(made, words, format)
 
 
@@ -58,10 +62,10 @@ def push(
     format: FormatOption = None,
 ) -> None:
     """Send what was learned here since the last push."""
-    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.fleet import push as fleet
     from edge_nusa.device.workplace import Workplace
 
-    done = sync.push(Workplace.open(bundle, state), payload.value, memory_bytes(max_bytes, "--max-bytes"))
+    done = fleet.push(Workplace.open(bundle, state), payload.value, memory_bytes(max_bytes, "--max-bytes"))
     output.show(done, lambda: _pushed(done), format)
 
 
@@ -74,10 +78,10 @@ def pull(
     format: FormatOption = None,
 ) -> None:
     """Take what the fleet learned, if the judge lets it."""
-    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.fleet import pull as fleet
     from edge_nusa.device.workplace import Workplace
 
-    done = sync.pull(Workplace.open(bundle, state, threads), force, memory_bytes(max_bytes, "--max-bytes"))
+    done = fleet.pull(Workplace.open(bundle, state, threads), force, memory_bytes(max_bytes, "--max-bytes"))
     output.show(done, lambda: _pulled(done), format)
 
 
@@ -96,45 +100,46 @@ def run(
     format: FormatOption = None,
 ) -> None:
     """Push, then pull."""
-    from edge_nusa.device.fleet import hours, sync
+    from edge_nusa.device.fleet import hours
+    from edge_nusa.device.fleet import pull as pulling
+    from edge_nusa.device.fleet import push as pushing
     from edge_nusa.device.workplace import Workplace
 
     if between is not None and not hours.is_within(between):
         output.show({"push": None, "pull": None}, f"not between {between}: nothing was done", format)
         return
     workplace, most = Workplace.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")
-    pushed = sync.push(workplace, payload.value, most)
-    pulled = sync.pull(workplace, most_bytes=most)
-    output.show({"push": pushed, "pull": pulled}, lambda: f"{_pushed(pushed)}\n{_pulled(pulled)}", format)
+    pushed = pushing.push(workplace, payload.value, most)
+    pulled = pulling.pull(workplace, most_bytes=most)
+    both = {"push": pushed.to_json(), "pull": pulled.to_json()}
+    output.show(both, lambda: f"{_pushed(pushed)}\n{_pulled(pulled)}", format)
 
 
 def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Say where this device stands in its fleet; asks no store."""
-    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.fleet import status as fleet
     from edge_nusa.device.workplace import Workplace
 
-    found = sync.status(Workplace.open(bundle, state))
-    rows = [[name.replace("_", " "), _words(value)] for name, value in found.items()]
+    found = fleet.status(Workplace.open(bundle, state))
+    rows = [[name.replace("_", " "), _words(value)] for name, value in found.to_json().items()]
     output.show(found, output.table(rows, ["what", "value"]), format)
 
 
-def _pushed(done: dict[str, Any]) -> str:
-    if done["update"] is None:
-        return "nothing new to push" + (
-            f"; put again what may be missing: {_words(done['sent'])}" if done["sent"] else ""
-        )
-    gained = ", ".join([*map(in_list, done["labels"]), *(f"{in_list(key)} forgotten" for key in done["forgets"])])
-    return f"pushed update {done['update']}: {gained}; {done['pictures']} pictures, {done['bytes']} bytes"
+def _pushed(done: Pushed) -> str:
+    if done.update is None:
+        return "nothing new to push" + (f"; put again what may be missing: {_words(done.sent)}" if done.sent else "")
+    gained = ", ".join([*map(in_list, done.labels), *(f"{in_list(key)} forgotten" for key in done.forgets)])
+    return f"pushed update {done.update}: {gained}; {done.pictures} pictures, {done.bytes} bytes"
 
 
-def _pulled(done: dict[str, Any]) -> str:
-    if done["generation"] is None:
-        return f"round {done['round']} is known already"
-    gone = f"; forgotten: {listed(done['forgotten'])}" if done["forgotten"] else ""
-    kept = f"{done['retention']['vocabulary_agreement']:.1f} % of the vocabulary means what it meant"
+def _pulled(done: Pulled) -> str:
+    if done.generation is None or done.retention is None:
+        return f"round {done.round} is known already"
+    gone = f"; forgotten: {listed(done.forgotten)}" if done.forgotten else ""
+    kept = f"{done.retention.vocabulary_agreement:.1f} % of the vocabulary means what it meant"
     return (
-        f"took round {done['round']} as generation {done['generation']}; new: "
-        f"{listed(done['new']) or 'no label'}{gone}; {kept} (judged by {done['judged_by']})"
+        f"took round {done.round} as generation {done.generation}; new: "
+        f"{listed(done.new) or 'no label'}{gone}; {kept} (judged by {done.judged_by})"
     )
 
 

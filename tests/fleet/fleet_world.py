@@ -17,7 +17,8 @@ import numpy as np
 
 from edge_nusa.device.asking.answer import Answerer, Views
 from edge_nusa.device.fleet import membership as fleets
-from edge_nusa.device.fleet import sync
+from edge_nusa.device.fleet.pull import Pulled, pull
+from edge_nusa.device.fleet.push import Pushed, push
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge import labels as label_names
@@ -63,8 +64,8 @@ class Member:
         self.name = name
         self.workplace = Workplace(bundle(), State(folder / name, bundle().manifest.identity), threads=1)
         made = fleets.join(self.workplace, hub.settings.store, hub.folder / "root.json")
-        hub.enrolled.add(Path(made["public_key"]).read_bytes(), name, name)
-        self.key = made["device"]
+        hub.enrolled.add(Path(made.public_key).read_bytes(), name, name)
+        self.key = made.device
 
     @property
     def knows(self) -> Knowledge:
@@ -84,11 +85,11 @@ class Member:
         with self.workplace.state.writer():
             self.workplace.state.undo()
 
-    def push(self) -> dict[str, Any]:
-        return sync.push(self.workplace)
+    def push(self) -> Pushed:
+        return push(self.workplace)
 
-    def pull(self, is_forced: bool = False) -> dict[str, Any]:
-        return sync.pull(self.workplace, is_forced)
+    def pull(self, is_forced: bool = False) -> Pulled:
+        return pull(self.workplace, is_forced)
 
     @property
     def labels(self) -> dict[str, int]:

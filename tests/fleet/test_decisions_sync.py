@@ -17,7 +17,11 @@ from small_fleets import taught
 
 from edge_nusa.device.fleet import judge as uptake
 from edge_nusa.device.fleet import membership as fleets
-from edge_nusa.device.fleet import sync
+from edge_nusa.device.fleet import store as fleet_store
+from edge_nusa.device.fleet.pull import Pulled, pull
+from edge_nusa.device.fleet.push import Pushed, push
+from edge_nusa.device.fleet.remembered import remember, remembered
+from edge_nusa.device.fleet.status import status
 from edge_nusa.device.learning import judge
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import RefusedError, ResourceError, TrustError
@@ -100,14 +104,14 @@ class Device:
         with self.workplace.state.writer():
             self.workplace.state.commit(to_files(self.knows.without(name)), "forget")
 
-    def pull(self, **options: Any) -> dict[str, Any]:
-        return sync.pull(self.workplace, **options)
+    def pull(self, **options: Any) -> Pulled:
+        return pull(self.workplace, **options)
 
-    def push(self, **options: Any) -> dict[str, Any]:
-        return sync.push(self.workplace, **options)
+    def push(self, **options: Any) -> Pushed:
+        return push(self.workplace, **options)
 
     def remembered(self) -> dict[str, Any]:
-        return sync.remembered(fleets.Fleet(self.workplace))
+        return remembered(fleets.Fleet(self.workplace))
 
 
 def rows(bundle: Bundle, seed: int, count: int = 3) -> np.ndarray:
@@ -127,20 +131,20 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
 def test_a_newer_round_is_taken_and_the_same_one_changes_nothing(device: Device) -> None:
     sha256 = device.offer(2, "cat")
     found = device.pull()
-    assert (found["round"], found["generation"], found["labels"], found["new"], found["forgotten"]) == (
+    assert (found.round, found.generation, found.labels, found.new, found.forgotten) == (
         2,
         1,
         ["cat"],
         ["cat"],
         [],
     )
-    assert found["retention"] == {"vocabulary_agreement": 100.0, "vocabulary_cosine": 1.0, "old_labels_cosine": None}
+    assert found.retention == SOUND
     assert device.knows.round == RoundMark(2, sha256)
     again = device.pull()
-    assert (again["round"], again["generation"], again["labels"], again["retention"]) == (2, None, ["cat"], None)
+    assert (again.round, again.generation, again.labels, again.retention) == (2, None, ["cat"], None)
     device.offer(5, "cat", "dog")
     found = device.pull()
-    assert (found["generation"], found["new"], found["retention"]["old_labels_cosine"]) == (2, ["dog"], 1.0)
+    assert (found.generation, found.new, found.retention and found.retention.old_labels_cosine) == (2, ["dog"], 1.0)
 
 
 @pytest.mark.parametrize(("number", "is_taken"), [(1, False), (2, False), (3, True), (4, True)])
@@ -149,7 +153,7 @@ def test_a_round_older_than_the_states_is_not_taken_but_by_force(device: Device,
     device.pull()
     device.offer(number, "cat", "dog")
     if is_taken:
-        assert device.pull()["generation"] == 2
+        assert device.pull().generation == 2
         return
     with pytest.raises(
         TrustError,
@@ -158,7 +162,7 @@ def test_a_round_older_than_the_states_is_not_taken_but_by_force(device: Device,
     ):
         device.pull()
     assert device.knows.names == ["cat"]
-    assert device.pull(is_forced=True)["labels"] == ["cat", "dog"]
+    assert device.pull(is_forced=True).labels == ["cat", "dog"]
 
 
 def test_a_refused_round_is_remembered_not_fetched_again_and_taken_by_force(device: Device) -> None:
@@ -174,10 +178,10 @@ def test_a_refused_round_is_remembered_not_fetched_again_and_taken_by_force(devi
     ):
         device.pull()
     assert device.bounds[-1].known == {"", sha256}
-    assert list(sync.status(device.workplace)["refused_here"]) == ["1"]
+    assert list(status(device.workplace).refused_here) == ["1"]
     device.pull(is_forced=True)
     assert device.bounds[-1].known == {""} and device.knows.names == ["cat"]
-    assert sync.status(device.workplace)["refused_here"] == {}
+    assert status(device.workplace).refused_here == {}
 
 
 def test_an_undone_round_is_not_taken_again_by_itself(device: Device) -> None:
@@ -189,7 +193,7 @@ def test_an_undone_round_is_not_taken_again_by_itself(device: Device) -> None:
         device.workplace.state.undo()
     with pytest.raises(RefusedError, match="round 1 was taken here and undone; the state is unchanged"):
         device.pull()
-    assert sync.status(device.workplace)["refused_here"] == {}
+    assert status(device.workplace).refused_here == {}
 
 
 @pytest.mark.parametrize(
@@ -215,7 +219,7 @@ def test_a_round_that_drops_a_known_label_is_refused_unless_it_was_taken_back_si
         assert device.knows.names == ["cat", "dog"]
         return
     found = device.pull()
-    assert (found["labels"], found["forgotten"]) == (["dog"], ["cat"])
+    assert (found.labels, found.forgotten) == (["dog"], ["cat"])
 
 
 @pytest.mark.parametrize("parts", [{"fleet": "0" * 32}, {"number": 9}])
@@ -238,12 +242,12 @@ def test_what_was_gained_here_comes_along_and_forgettings_are_told_by_the_next_p
     device.pull()
     device.teach("cup")
     device.offer(2, "cat", "dog")
-    assert device.pull()["labels"] == ["cat", "dog", "cup"]
+    assert device.pull().labels == ["cat", "dog", "cup"]
     device.forget("cat")
     device.offer(3, "cat", "dog", "hat")
-    assert device.pull(is_forced=True)["labels"] == ["dog", "hat", "cup"]
+    assert device.pull(is_forced=True).labels == ["dog", "hat", "cup"]
     assert [key for key, _ in device.knows.forgotten] == ["cat"]
-    assert device.push()["forgets"] == ["cat"]
+    assert device.push().forgets == ["cat"]
 
 
 @pytest.mark.parametrize(("last", "is_told"), [(0, True), (1, True), (2, False)])
@@ -288,22 +292,47 @@ def test_a_round_is_as_large_as_possible_and_as_allowed_and_no_larger(
         trusted._check_size(7, size, bounds)
 
 
+def test_programs_get_what_a_push_and_a_pull_did_and_no_word_of_a_judge_that_was_not_asked(device: Device) -> None:
+    device.teach("cup")
+    made = {"update": 1, "sent": [1], "labels": ["cup"], "pictures": 3, "forgets": []}
+    found = device.push().to_json()
+    assert found.pop("bytes") > 0 and found == made
+    device.offer(3, "cat")
+    taken = {"round": 3, "generation": 2, "labels": ["cat", "cup"], "new": ["cat"], "forgotten": []}
+    # the anchors of `anchored` go by column, and the cup moved from the first to the second
+    kept = {"vocabulary_agreement": 100.0, "vocabulary_cosine": 1.0, "old_labels_cosine": 0.0}
+    judged_by = "vocabulary and labels; no pictures are kept to measure accuracy with"
+    assert device.pull().to_json() == {**taken, "retention": kept, "judged_by": judged_by}
+    assert device.pull().to_json() == {**taken, "generation": None, "new": [], "retention": None}
+    standing = status(device.workplace).to_json()
+    assert len(standing.pop("fleet")) == 32 and standing == {
+        "device": device.key,
+        "store": str(device.store),
+        "round": 3,
+        "waiting": [1],
+        "unsent_pictures": 0,
+        "unsent": False,
+        "refused_by_hub": {},
+        "refused_here": {},
+    }
+
+
 def test_updates_are_numbered_from_one_up_and_only_what_the_hub_lacks_is_sent_again(device: Device) -> None:
-    assert (device.push()["update"], device.push()["sent"]) == (None, [])
+    assert (device.push().update, device.push().sent) == (None, [])
     device.teach("cup")
     first = device.push()
-    assert (first["update"], first["sent"], first["labels"], first["pictures"]) == (1, [1], ["cup"], 3)
+    assert (first.update, first.sent, first.labels, first.pictures) == (1, [1], ["cup"], 3)
     device.teach("hat", 8, 2)
     second = device.push()
-    assert (second["update"], second["sent"], second["labels"], second["pictures"]) == (2, [1, 2], ["hat"], 2)
-    status = sync.status(device.workplace)
-    assert (status["waiting"], status["unsent_pictures"], status["unsent"]) == ([1, 2], 0, False)
+    assert (second.update, second.sent, second.labels, second.pictures) == (2, [1, 2], ["hat"], 2)
+    standing = status(device.workplace)
+    assert (standing.waiting, standing.unsent_pictures, standing.unsent) == ([1, 2], 0, False)
     device.offer(1, "cup", received={device.key: Received(through=1)})
     device.pull(is_forced=True)
-    assert device.push()["sent"] == [2]
-    assert sync.status(device.workplace)["waiting"] == [2]
+    assert device.push().sent == [2]
+    assert status(device.workplace).waiting == [2]
     device.teach("tin", 9, 4)
-    assert sync.status(device.workplace)["unsent_pictures"] == 4 and sync.status(device.workplace)["unsent"]
+    assert status(device.workplace).unsent_pictures == 4 and status(device.workplace).unsent
 
 
 def test_an_update_of_more_bytes_than_allowed_is_kept_and_not_sent(device: Device) -> None:
@@ -316,19 +345,19 @@ def test_an_update_of_more_bytes_than_allowed_is_kept_and_not_sent(device: Devic
     with pytest.raises(ResourceError, match=f"at most {size - 1} bytes"):
         device.push(most_bytes=size - 1)
     assert not list(device.store.rglob("*.json"))
-    assert device.push(most_bytes=size)["sent"] == [1]
+    assert device.push(most_bytes=size).sent == [1]
 
 
 def test_the_fifty_newest_rounds_are_remembered(device: Device) -> None:
     fleet = fleets.Fleet(device.workplace)
     for number in range(52, 0, -1):
-        sync.remember(fleet, f"{number:064d}", "refused", number, "why")
+        remember(fleet, f"{number:064d}", "refused", number, "why")
     assert sorted(entry["round"] for entry in device.remembered().values()) == list(range(3, 53))
 
 
 def test_a_push_or_pull_may_ask_a_store_for_25_minutes(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
-    monkeypatch.setattr(sync, "Timed", lambda store, seconds: seen.append(seconds) or store)
+    monkeypatch.setattr(fleet_store, "Timed", lambda store, seconds: seen.append(seconds) or store)
     device.push()
     device.offer(1, "cat")
     device.pull()

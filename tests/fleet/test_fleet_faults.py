@@ -277,4 +277,4 @@ def test_no_damage_to_a_devices_own_folder_is_accepted_silently(model: tuple[Pat
             assert sent["update"] is None and json.loads(copy)
         assert world.b.labels == right
     path.write_bytes(whole)
-    assert world.b.push()["update"] is None
+    assert world.b.push().update is None

@@ -19,7 +19,8 @@ from test_fleet_stores import rows
 from wicked_server import Answer, Handler, Wicked, wicked
 
 from edge_nusa.device.fleet import membership as fleets
-from edge_nusa.device.fleet import sync
+from edge_nusa.device.fleet import store as fleet_store
+from edge_nusa.device.fleet.pull import pull
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import RefusedError, StoreError, TrustError
 from edge_nusa.memory import peak_bytes
@@ -112,7 +113,7 @@ def test_a_pull_from_a_server_that_does_wrong_ends_in_time_with_one_line_and_the
         served[0].fault = doing(fault, about)
         began, before = time.monotonic(), peak_bytes()
         with pytest.raises((StoreError, TrustError)) as found:
-            sync.pull(workplace)
+            pull(workplace)
         assert time.monotonic() - began < LONGEST
         assert "expected" in str(found.value) and "found" in str(found.value) or "nothing was taken" in str(found.value)
         assert "\n" not in str(found.value) and len(str(found.value)) < 800
@@ -120,7 +121,7 @@ def test_a_pull_from_a_server_that_does_wrong_ends_in_time_with_one_line_and_the
         if "endless" in fault.__name__ and place.startswith("oci"):
             assert peak_bytes() - before < 400 << 20
     served[0].fault = lambda handler, answer: False
-    assert sync.pull(workplace)["labels"] == ["cup"]
+    assert pull(workplace).labels == ["cup"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_a_push_to_a_server_that_does_wrong_ends_in_time_and_the_next_one_works(
         hub_side.push()
     assert time.monotonic() - began < LONGEST
     served[0].fault = lambda handler, answer: False
-    assert hub_side.push()["sent"] == [1]
+    assert hub_side.push().sent == [1]
     assert bytes_of(hub_side.workplace.state.folder / "generations") == learned
 
 
@@ -158,7 +159,7 @@ def test_a_listing_of_impossible_size_ends_the_command_and_changes_nothing(
     assert done.returncode in (6, -signal.SIGABRT) and done.stderr
     assert bytes_of(workplace.state.folder) == before
     served[0].fault = lambda handler, answer: False
-    assert sync.pull(workplace)["labels"] == ["cup"]
+    assert pull(workplace).labels == ["cup"]
 
 
 def another_page(handler: Handler, answer: Answer) -> bool:
@@ -198,7 +199,7 @@ def test_a_store_that_is_slow_without_end_is_given_up_after_the_whole_time(
     served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workplace = device(served, place, f"slow {place[:3]}")
-    monkeypatch.setattr(sync, "LONGEST_SECONDS", 1.0)
+    monkeypatch.setattr(fleet_store, "LONGEST_SECONDS", 1.0)
 
     def slow(handler: Handler, answer: Answer) -> bool:
         time.sleep(0.4)
@@ -206,7 +207,7 @@ def test_a_store_that_is_slow_without_end_is_given_up_after_the_whole_time(
 
     served[0].fault = slow
     with pytest.raises(StoreError, match="expected the store to be done within 1 s, found it still at it"):
-        sync.pull(workplace)
+        pull(workplace)
 
 
 def cut_once(at: int) -> Callable[[Handler, Answer], bool]:
@@ -234,12 +235,12 @@ def test_a_download_that_was_cut_goes_on_where_it_was_and_its_hash_is_checked(
     parts = workplace.state.folder / "sync" / "metadata" / "parts"
     served[0].fault = cut_once(150_000)
     with pytest.raises(StoreError, match="expected"):
-        sync.pull(workplace)
+        pull(workplace)
     part = next(parts.iterdir())
     assert part.stat().st_size == 150_000
     served[0].fault = lambda handler, answer: False
     served[0].asked.clear()
-    assert sync.pull(workplace)["labels"] == ["cup"]
+    assert pull(workplace).labels == ["cup"]
     ranges = [asked for about, asked in served[0].asked if about == "rounds"]
     assert [int((asked or "").split("=")[1].split("-")[0]) for asked in ranges] == list(
         range(150_000, next((served[2] / "store" / "rounds").iterdir()).stat().st_size, 50_000)
@@ -258,20 +259,20 @@ def test_parts_that_were_lost_in_a_power_cut_are_fetched_again(
     parts.mkdir(parents=True)
     (parts / f"{sha256}.part").write_bytes(kept)
     (parts / f"{'0' * 64}.part").write_bytes(b"of a round that is no more")
-    assert sync.pull(workplace)["labels"] == ["cup"]
+    assert pull(workplace).labels == ["cup"]
     assert list(parts.iterdir()) == []
 
 
 def test_a_round_that_is_here_is_not_fetched_again(served: tuple[Wicked, Path, Path], place: str) -> None:
     workplace = device(served, place, f"again {place[:3]}")
-    assert sync.pull(workplace)["new"] == ["cup"]
+    assert pull(workplace).new == ["cup"]
     served[0].asked.clear()
-    assert sync.pull(workplace)["generation"] is None
+    assert pull(workplace).generation is None
     assert "rounds" not in {about for about, _ in served[0].asked}
     with workplace.state.writer():
         workplace.state.undo()
     served[0].asked.clear()
     with pytest.raises(RefusedError, match="was taken here and undone"):
-        sync.pull(workplace)
+        pull(workplace)
     assert "rounds" not in {about for about, _ in served[0].asked}
-    assert sync.pull(workplace, is_forced=True)["new"] == ["cup"]
+    assert pull(workplace, is_forced=True).new == ["cup"]

@@ -250,7 +250,7 @@ def test_an_update_that_the_store_lost_or_changed_waits_until_the_device_puts_it
     )
     numbers.unlink()
     assert hub.merge(MergeSettings())["merged"] is False
-    assert member.push()["sent"] == [1]
+    assert member.push().sent == [1]
     assert numbers.read_bytes() == whole
     assert hub.merge(MergeSettings())["labels"] == ["three"]
 
@@ -286,14 +286,14 @@ def test_a_round_that_the_judge_refuses_is_remembered_reported_and_not_taken_aga
     with pytest.raises(RefusedError, match="round 1 was refused here before .*wait for the next round, or use --force"):
         other.pull()
     assert other.workplace.state.current() == before
-    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.fleet.status import status
 
-    assert "vocabulary" in sync.status(other.workplace)["refused_here"]["1"]
+    assert "vocabulary" in status(other.workplace).refused_here["1"]
     other.push()
     hub.merge(MergeSettings())
     row = next(row for row in hub.status()["devices"] if row["device"] == other.key)
     assert len(row["refused_rounds"]) == 1
-    assert other.pull(is_forced=True)["labels"] == ["three"] or "four" in other.labels
+    assert other.pull(is_forced=True).labels == ["three"] or "four" in other.labels
 
 
 def test_a_round_that_was_undone_is_not_taken_again_by_itself(fleet: tuple[Hub, list[Member]]) -> None:
@@ -305,7 +305,7 @@ def test_a_round_that_was_undone_is_not_taken_again_by_itself(fleet: tuple[Hub, 
     assert other.labels == {"four": 5}
     with pytest.raises(RefusedError, match="round 1 was taken here and undone; .*or use --force"):
         other.pull()
-    assert other.push()["update"] is None
+    assert other.push().update is None
     member.teach({"five": digits(5, 0, 5)}, 3)
     one_round(hub, [member, other])
     assert other.labels == {"three": 5, "four": 5, "five": 5}
@@ -367,24 +367,25 @@ def test_a_store_that_is_not_mounted_is_said_and_nothing_is_written_in_its_place
         hub.merge(MergeSettings())
     assert not store.exists()
     store.with_name("unplugged").rename(store)
-    assert member.push()["sent"] == [1]
+    assert member.push().sent == [1]
     assert hub.merge(MergeSettings())["labels"] == ["three"]
 
 
 def test_more_bytes_than_allowed_are_neither_sent_nor_fetched(fleet: tuple[Hub, list[Member]]) -> None:
-    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.fleet.pull import pull
+    from edge_nusa.device.fleet.push import push
 
     hub, (member, other) = fleet
     member.teach({"three": digits(3, 0, 5)}, 1)
     with pytest.raises(ResourceError, match=r"push: expected at most 1000 bytes \(--max-bytes\), found"):
-        sync.push(member.workplace, most_bytes=1000)
+        push(member.workplace, most_bytes=1000)
     assert hub.store.list("updates") == []
-    assert member.push()["sent"] == [1]
+    assert member.push().sent == [1]
     hub.merge(MergeSettings())
     hub.publish()
     with pytest.raises(ResourceError, match=r"round 1: expected at most 1000 bytes \(--max-bytes\), found"):
-        sync.pull(other.workplace, most_bytes=1000)
-    assert sync.pull(other.workplace, most_bytes=10_000_000)["labels"] == ["three"]
+        pull(other.workplace, most_bytes=1000)
+    assert pull(other.workplace, most_bytes=10_000_000).labels == ["three"]
 
 
 def test_an_update_holds_no_path_host_name_or_picture(fleet: tuple[Hub, list[Member]]) -> None:

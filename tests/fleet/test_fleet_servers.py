@@ -131,6 +131,6 @@ def test_rounds_are_pulled_from_an_oci_registry(registry: str, tmp_path: Path) -
         store.get("metadata/9.root.json", 10)
     away = Workplace(bundle(), State(tmp_path / "away", bundle().manifest.identity), threads=1)
     fleets.join(away, str(tmp_path / "store"), hub.folder / "root.json", registry)
-    from edge_nusa.device.fleet import sync
+    from edge_nusa.device.fleet.pull import pull
 
-    assert sync.pull(away)["labels"] == ["cup"]
+    assert pull(away).labels == ["cup"]

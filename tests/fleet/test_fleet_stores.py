@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from fleet_world import Member, bundle, new_hub
 
-from edge_nusa.device.fleet import sync
+from edge_nusa.device.fleet import store as fleet_store
 from edge_nusa.errors import EdgeNusaError, InputError, StoreError, TrustError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.stores import check as checks
-from edge_nusa.sync.stores import open as places
 from edge_nusa.sync.stores.folder import FolderStore
+from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import MissingObjectError, Store, put
 
 
@@ -62,7 +62,7 @@ def through(monkeypatch: pytest.MonkeyPatch, change: Callable[[Faulty], None]) -
         change(faulty)
         return faulty
 
-    monkeypatch.setattr(sync, "open_store", opened)
+    monkeypatch.setattr(fleet_store, "open_store", opened)
 
 
 def timeout_after_effect(faulty: Faulty) -> None:
@@ -90,7 +90,7 @@ def test_a_push_that_was_not_answered_is_sent_again_and_counts_once(
         for _ in range(2):  # the third time, the first fault has let both objects through
             with pytest.raises(StoreError, match="found none within 30 s"):
                 b.push()
-    assert b.push()["sent"] == [1]
+    assert b.push().sent == [1]
     hub.merge(MergeSettings())
     assert sorted(hub.current()[0].knowledge.head.counts.tolist()) == [3, 4]
     assert len(list((b.workplace.state.folder / "sync" / "sent").iterdir())) == 1
@@ -128,7 +128,7 @@ def test_a_wrong_body_of_anything_is_not_taken_and_the_next_pull_works(
             b.pull()
     assert b.workplace.state.current() == before
     if body == "partial":
-        assert b.pull()["labels"] == ["cup", "plate"]
+        assert b.pull().labels == ["cup", "plate"]
 
 
 def test_a_stale_listing_gives_the_old_round_and_never_a_step_back(
@@ -144,8 +144,8 @@ def test_a_stale_listing_gives_the_old_round_and_never_a_step_back(
 
     with monkeypatch.context() as patched:
         through(patched, change)
-        assert b.pull()["round"] == 1
-    assert b.pull()["round"] == 2
+        assert b.pull().round == 1
+    assert b.pull().round == 2
     with monkeypatch.context() as patched:
         through(patched, change)
         with pytest.raises(TrustError, match="nothing was taken"):
@@ -172,7 +172,7 @@ def test_a_full_disk_during_a_pull_changes_nothing(
             with pytest.raises(EdgeNusaError, match="free some disk space|No space left"):
                 b.pull()
         assert b.workplace.state.current() == before
-    assert b.pull()["labels"] == ["cup", "plate"]
+    assert b.pull().labels == ["cup", "plate"]
 
 
 class Overwriting(Faulty):
@@ -274,6 +274,6 @@ def test_an_endless_object_is_cut_off(tmp_path: Path) -> None:
 
 def test_a_place_of_an_unknown_kind_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found the scheme 'ftp'"):
-        places.open_store("ftp://example/fleet")
-    assert isinstance(places.open_store(str(tmp_path)), FolderStore)
+        open_store("ftp://example/fleet")
+    assert isinstance(open_store(str(tmp_path)), FolderStore)
     assert inbox.Limits().pictures == 1000

@@ -1,0 +1,168 @@
+"""Pulling: the fleet's newest round, judged, becomes a generation with what was gained here and is not in it.
+
+Asking never waits for it. Learning waits while a pull judges and commits, as for another learn: seconds, and never for
+a store.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.fleet.membership import Fleet
+from edge_nusa.device.fleet.push import unsent
+from edge_nusa.device.fleet.remembered import remember, remembered
+from edge_nusa.device.fleet.store import asked
+from edge_nusa.device.learning.judge import Retention
+from edge_nusa.device.opened import Opened
+from edge_nusa.errors import EdgeNusaError, RefusedError, ResourceError, TrustError
+from edge_nusa.knowledge.knowledge import Knowledge, RoundMark
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import from_files, load, to_files
+from edge_nusa.state.generation import Generation
+from edge_nusa.sync import merging
+from edge_nusa.sync.merging import Step
+from edge_nusa.sync.round_file import Round
+from edge_nusa.sync.stores import download
+from edge_nusa.sync.trust import trusted
+
+LARGEST_ROUND_LABELS = 10_000
+JUDGED_BY = "vocabulary and labels; no pictures are kept to measure accuracy with"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pulled:
+    """What a pull did. generation: the one committed, None where the round was known already, which leaves what
+    follows empty; labels: known now; new, forgotten: of them; retention: of old knowledge."""
+
+    round: int
+    labels: list[str]
+    generation: int | None = None
+    new: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    retention: Retention | None = None
+    judged_by: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `sync pull --format json` prints; nothing is said of a judge that was not asked."""
+        content = asdict(self)
+        if self.judged_by is None:
+            del content["judged_by"]
+        return content
+
+
+def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None) -> Pulled:
+    """Take the fleet's newest round as a new generation, with what was gained here and is not in it.
+
+    Raises StoreError, TrustError, RefusedError (remembered, with the reason), ResourceError for a round of more than
+    `most_bytes`, and leaves the state as it was.
+    """
+    fleet = Fleet(opened)
+    with fleet.locked():
+        bounds = trusted.Bounds(
+            fleet.layout.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(opened, fleet, is_forced)
+        )
+        found = trusted.newest_round(asked(fleet.rounds_place), fleet.root, fleet.folder / "metadata", bounds)
+        mark = RoundMark(found.number, found.sha256)
+        with opened.state.writer():
+            _, before = load(opened.bundle, opened.state, DEVICE)
+            if mark == before.round:
+                return Pulled(round=mark.number, labels=before.names)
+            if not is_forced:
+                _check_new(fleet, mark, before)
+            if found.data is None:
+                raise ResourceError(
+                    f"{opened.state.folder}: expected the state to stay while round {mark.number} was looked up, "
+                    "found it changed; run it again"
+                )
+            fleet.keep_base(found.data)
+            report = _taken(opened, fleet, before, mark, is_forced)
+        with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
+            remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report.generation}")
+        download.discard(fleet.folder / "metadata" / trusted.PARTS)
+        with suppress(EdgeNusaError):  # what is damaged beside it is told by whoever needs it
+            fleet.prune({_mark_of(generation) for generation in opened.state.history()})
+        return report
+
+
+def _known(opened: Opened, fleet: Fleet, is_forced: bool) -> frozenset[str]:
+    """The rounds that are not fetched: this state's, and those refused or undone here."""
+    _, knowledge = load(opened.bundle, opened.state, DEVICE)
+    return frozenset({knowledge.round.sha256} if is_forced else {knowledge.round.sha256, *remembered(fleet)})
+
+
+def _check_new(fleet: Fleet, mark: RoundMark, before: Knowledge) -> None:
+    """Raises TrustError for a round older than the state's, RefusedError for one that was refused or undone here."""
+    if mark.number < before.round.number:
+        found = f"the store's newest round is {mark.number}, and this state knows round {before.round.number}"
+        raise TrustError(f"{found}; nothing was taken: ask who writes to this store")
+    entry = remembered(fleet).get(mark.sha256)
+    if entry is not None:
+        found = f"refused here before ({entry['reason']})" if entry["kind"] == "refused" else "taken here and undone"
+        raise RefusedError(
+            f"round {mark.number} was {found}; the state is unchanged: wait for the next round, or use --force"
+        )
+
+
+def _mark_of(generation: Generation) -> RoundMark:
+    """The round that a generation is based on, without reading what it learned."""
+    record = json.loads(generation.read("labels.json")).get("round", {})
+    return RoundMark(int(record.get("number", 0)), str(record.get("sha256", "")))
+
+
+def _taken(opened: Opened, fleet: Fleet, before: Knowledge, mark: RoundMark, is_forced: bool) -> Pulled:
+    now = fleet.base(mark)
+    if (now.fleet, now.number) != (fleet.fleet, mark.number):
+        raise TrustError(
+            f"round {mark.number}: expected a round of the fleet {fleet.fleet}, found one of {now.fleet}; nothing was "
+            "taken"
+        )
+    after = candidate(fleet, before, now)
+    after, kept = uptake.with_anchors(opened.bundle, after, opened.threads)
+    if not is_forced:
+        _judge(fleet, before, after, now, kept)
+    files = to_files(after)
+    from_files(opened.bundle, files)  # what could not be read back must not be committed
+    number = opened.state.commit(files, f"pull of round {mark.number}").number
+    kept = replace(kept, old_labels_cosine=uptake.old_labels_cosine(before, after))
+    new = [name for name in after.names if name not in before.names]
+    gone = [name for name in before.names if name not in after.names]
+    return Pulled(
+        round=mark.number,
+        labels=after.names,
+        generation=number,
+        new=new,
+        forgotten=gone,
+        retention=kept,
+        judged_by=JUDGED_BY,
+    )
+
+
+def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
+    """The round with what this device gained and the round lacks; without anchors."""
+    base = fleet.base(before.round)
+    gained = unsent(before, base, fleet.pending(base), fleet.device)
+    steps = fleet.pending(now)
+    if not gained.is_empty:
+        # the smallest things that rounding left of cores travel on only with something that was learned
+        steps = [*steps, Step(2**31, before.round.number, gained)]
+    # what was sent is told by the steps; what was not must be told by the next push
+    forgotten = tuple(pair for pair in gained.forgets if before.round.number >= now.forgotten.get(pair[0], 0))
+    return replace(merging.rebased(now, steps, fleet.device), round=now.knowledge.round, forgotten=forgotten)
+
+
+def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: Retention) -> None:
+    taken_back = {
+        key
+        for entries in (now.forgotten, now.withdrawn)
+        for key, number in entries.items()
+        if number > before.round.number
+    }
+    try:
+        uptake.check(before, after, kept, taken_back)
+    except RefusedError as error:
+        remember(fleet, now.knowledge.round.sha256, "refused", now.number, str(error))
+        raise
