@@ -168,7 +168,7 @@ def test_a_fleet_shares_and_forgets_every_label(tmp_path: Path) -> None:
     merged = one_round(hub, [a, b])
     assert [sorted([entry["label"], *entry["also"]]) for entry in merged["spellings"]] == [["30 KM/H", "30 km/h"]]
     keys = {label_names.key(label) for label in (*AWKWARD, "cat")}
-    assert set(a.labels) == set(b.labels) == {label_names.key(name) for name in hub.status()["labels"]} == keys
+    assert set(a.labels) == set(b.labels) == {label_names.key(name) for name in hub.status().labels} == keys
     gone = ["30 km/h", "Paris, France", "../x", '"quoted"']
     for label in gone:
         b.forget(label)

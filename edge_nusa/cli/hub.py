@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption
 from edge_nusa.knowledge.labels import in_list, listed
+
+if TYPE_CHECKING:
+    from edge_nusa.sync.hub.hub import Hub
+    from edge_nusa.sync.hub.report import HubStatus, MergeReport
 
 HubOption = Annotated[
     Optional[Path],
@@ -30,7 +34,7 @@ def _folder(hub: Path | None) -> Path:
     return hub or data_folder("--hub") / "hub"
 
 
-def _open(hub: Path | None, bundle: Path | None) -> Any:
+def _open(hub: Path | None, bundle: Path | None) -> Hub:
     from edge_nusa.model.bundle import Bundle, embedded_bundle
     from edge_nusa.sync.hub.hub import Hub
 
@@ -130,23 +134,22 @@ def merge(
     output.show(done, lambda: "\n".join(_merged(done)), format)
 
 
-def _merged(done: dict[str, Any]) -> Iterator[str]:
+def _merged(done: MergeReport) -> Iterator[str]:
     """What people read of a merge."""
-    for row in done["devices"]:
-        for number, why in row["refused"].items():
-            yield f"refused: update {number} of {row['device'][:16]}: {why}"
-        for note in row["notes"]:
-            yield f"passed over: {row['device'][:16]}: {note}"
-    for entry in done.get("spellings", []):
+    for row in done.devices:
+        for number, why in row.refused.items():
+            yield f"refused: update {number} of {row.device[:16]}: {why}"
+        for note in row.notes:
+            yield f"passed over: {row.device[:16]}: {note}"
+    if done.made is None:
+        yield f"nothing new; round {done.round} stays"
+        return
+    for entry in done.made.spellings:
         yield f"one label: {in_list(entry['label'])}, also sent as {listed(entry['also'])}"
-    for group in done.get("alike", []):
+    for group in done.made.alike:
         yield f"perhaps one thing under two names: {listed(group)}"
-    updates = sum(row["updates"] for row in done["devices"])
-    merged = (
-        f"round {done['round']} from {updates} updates, {len(done.get('labels', []))} labels; publish it with "
-        "`edge-nusa hub publish`"
-    )
-    yield merged if done["merged"] else f"nothing new; round {done['round']} stays"
+    source = f"{sum(row.updates for row in done.devices)} updates, {len(done.labels)} labels"
+    yield f"round {done.round} from {source}; publish it with `edge-nusa hub publish`"
 
 
 def publish(
@@ -160,7 +163,7 @@ def publish(
 ) -> None:
     """Sign the newest round and put it into the store; again before it expires."""
     done = _open(hub, bundle).publish(mirror)
-    output.show(done, f"published round {done['round']}, {done['bytes']} bytes", format)
+    output.show(done, f"published round {done.round}, {done.bytes} bytes", format)
 
 
 def rotate(
@@ -207,19 +210,19 @@ def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOpt
     output.show(found, lambda: _standing(found), format)
 
 
-def _standing(found: dict[str, Any]) -> str:
-    first = f"fleet {found['fleet'][:16]}, round {found['round']}, labels: {listed(found['labels']) or 'none'}"
+def _standing(found: HubStatus) -> str:
+    first = f"fleet {found.fleet[:16]}, round {found.round}, labels: {listed(found.labels) or 'none'}"
     rows = [
         [
-            row["device"][:16],
-            row["name"],
-            "revoked" if row["revoked"] else "",
-            str(row["updates"]),
-            str(row["round"] or 0),
-            row["seen"] or "never",
-            "; ".join(f"{number}: {why}" for number, why in row["refused"].items()),
+            row.device[:16],
+            row.name,
+            "revoked" if row.revoked else "",
+            str(row.updates),
+            str(row.round or 0),
+            row.seen or "never",
+            "; ".join(f"{number}: {why}" for number, why in row.refused.items()),
         ]
-        for row in found["devices"]
+        for row in found.devices
     ]
     table = output.table(rows, ["device", "name", "", "updates", "on round", "last merged (UTC)", "refused"])
     return f"{first}\n{table}"

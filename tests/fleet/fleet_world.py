@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from edge_nusa.state.state import State
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.folder import RootKeys
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.report import MergeReport
 from edge_nusa.sync.trust.repository import Expiry
 
 
@@ -125,12 +125,12 @@ def new_hub(folder: Path) -> Hub:
     return Hub(folder / "hub", bundle())
 
 
-def one_round(hub: Hub, members: list[Member], settings: MergeSettings | None = None) -> dict[str, Any]:
+def one_round(hub: Hub, members: list[Member], settings: MergeSettings | None = None) -> MergeReport:
     """Everyone pushes, the hub merges and publishes, everyone pulls; the hub's report."""
     for member in members:
         member.push()
     report = hub.merge(settings or MergeSettings())
-    if report["merged"]:
+    if report.is_merged:
         hub.publish()
     for member in members:
         member.pull()

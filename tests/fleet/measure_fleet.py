@@ -187,9 +187,9 @@ def merge(folder: str, rule: str) -> None:
     merged = time.process_time()
     done = opened.publish()
     print(
-        f"{len(report['devices'])} devices, {rule}: merge {merged - started:.1f} s of processor time, publish "
+        f"{len(report.devices)} devices, {rule}: merge {merged - started:.1f} s of processor time, publish "
         f"{time.process_time() - merged:.2f} s, "
-        f"peak {peak_bytes() / 2**20:.0f} MiB, round {done['bytes']} bytes, {len(report['labels'])} labels",
+        f"peak {peak_bytes() / 2**20:.0f} MiB, round {done.bytes} bytes, {len(report.labels)} labels",
         flush=True,
     )
 

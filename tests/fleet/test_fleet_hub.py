@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +30,7 @@ from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.hub.inbox import Limits
+from edge_nusa.sync.hub.report import MergeReport
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.update import Place, Statement
 
@@ -76,9 +76,9 @@ class Sender:
         return statement
 
 
-def reasons(report: dict[str, Any], member: Member) -> list[str]:
-    row = next(row for row in report["devices"] if row["device"] == member.key)
-    return list(row["refused"].values())
+def reasons(report: MergeReport, member: Member) -> list[str]:
+    row = next(row for row in report.devices if row.device == member.key)
+    return list(row.refused.values())
 
 
 MISPLACED = {
@@ -106,18 +106,18 @@ def test_a_signed_update_of_another_place_is_refused_for_good(fleet: tuple[Hub, 
     sender.send(sender.change(), moved(sender.place))
     report = hub.merge(MergeSettings())
     assert re.search(words, reasons(report, member)[0])
-    assert report["labels"] == []
+    assert report.labels == []
     sender.send(sender.change(), replace(sender.place, sequence=2, round=RoundMark(1, "1" * 64)))
-    assert hub.merge(MergeSettings())["labels"] == ["three"]
-    status = next(row for row in hub.status()["devices"] if row["device"] == member.key)
-    assert re.search(words, status["refused"]["1"])
+    assert hub.merge(MergeSettings()).labels == ["three"]
+    status = next(row for row in hub.status().devices if row.device == member.key)
+    assert re.search(words, status.refused["1"])
 
 
 def test_an_old_update_under_a_new_number_is_refused_as_a_replay(fleet: tuple[Hub, list[Member]]) -> None:
     hub, (member, _) = fleet
     sender = Sender(hub, member)
     sender.send(sender.change())
-    assert hub.merge(MergeSettings())["merged"]
+    assert hub.merge(MergeSettings()).is_merged
     folder = Path(hub.settings.store) / "updates" / member.key
     envelope = next(folder.glob("00000001-*.json"))
     shutil.copy(envelope, folder / envelope.name.replace("00000001", "00000002"))
@@ -211,10 +211,10 @@ def test_what_is_not_signed_by_the_device_never_counts_against_it(fleet: tuple[H
     (folder / "00000001-2222222222222222.json").write_bytes(inbox.seal(thief.send(thief.change()), thief.signer))
     (folder / "readme.txt").write_text("hello")
     report = hub.merge(MergeSettings())
-    assert report["labels"] == ["three"]
-    row = next(row for row in report["devices"] if row["device"] == member.key)
-    assert row["refused"] == {}
-    assert len(row["notes"]) == 4
+    assert report.labels == ["three"]
+    row = next(row for row in report.devices if row.device == member.key)
+    assert row.refused == {}
+    assert len(row.notes) == 4
 
 
 def test_an_unknown_device_is_not_read_and_a_revoked_one_no_longer(fleet: tuple[Hub, list[Member]]) -> None:
@@ -225,9 +225,10 @@ def test_an_unknown_device_is_not_read_and_a_revoked_one_no_longer(fleet: tuple[
     hub.enrolled.revoke("a")
     member.teach({"five": digits(5, 0, 5)}, 3)
     report = one_round(hub, [member, other])
-    assert (report["merged"], hub.status()["labels"]) == (False, ["three", "four"]) or sorted(
-        hub.status()["labels"]
-    ) == ["four", "three"]
+    assert (report.is_merged, hub.status().labels) == (False, ["three", "four"]) or sorted(hub.status().labels) == [
+        "four",
+        "three",
+    ]
     assert member.labels == {"three": 5, "four": 5, "five": 5}
     with pytest.raises(InputError, match="revoked: make a new key on the device"):
         hub.enrolled.add((member.workplace.state.folder / "sync" / "device.pub").read_bytes(), "again", "device.pub")
@@ -243,16 +244,16 @@ def test_an_update_that_the_store_lost_or_changed_waits_until_the_device_puts_it
     whole = numbers.read_bytes()
     numbers.write_bytes(whole[:-1])
     report = hub.merge(MergeSettings())
-    assert report["merged"] is False
+    assert report.is_merged is False
     assert (
         "the store or its transport changed them"
-        in report["devices"][0 if report["devices"][0]["device"] == member.key else 1]["notes"][0]
+        in next(row for row in report.devices if row.device == member.key).notes[0]
     )
     numbers.unlink()
-    assert hub.merge(MergeSettings())["merged"] is False
+    assert hub.merge(MergeSettings()).is_merged is False
     assert member.push().sent == [1]
     assert numbers.read_bytes() == whole
-    assert hub.merge(MergeSettings())["labels"] == ["three"]
+    assert hub.merge(MergeSettings()).labels == ["three"]
 
 
 def test_an_envelope_that_comes_before_earlier_ones_waits_for_them(fleet: tuple[Hub, list[Member]]) -> None:
@@ -260,14 +261,12 @@ def test_an_envelope_that_comes_before_earlier_ones_waits_for_them(fleet: tuple[
     sender = Sender(hub, member)
     sender.send(sender.change(), replace(sender.place, sequence=2))
     report = hub.merge(MergeSettings())
-    assert report["merged"] is False
+    assert report.is_merged is False
     assert any(
-        "update 1 is not there yet, 1 later ones wait for it" in note
-        for row in report["devices"]
-        for note in row["notes"]
+        "update 1 is not there yet, 1 later ones wait for it" in note for row in report.devices for note in row.notes
     )
     sender.send(sender.change(4))
-    assert hub.merge(MergeSettings())["merged"]
+    assert hub.merge(MergeSettings()).is_merged
     assert hub.current()[0].knowledge.head.counts.tolist() == [10]
 
 
@@ -291,8 +290,8 @@ def test_a_round_that_the_judge_refuses_is_remembered_reported_and_not_taken_aga
     assert "vocabulary" in status(other.workplace).refused_here["1"]
     other.push()
     hub.merge(MergeSettings())
-    row = next(row for row in hub.status()["devices"] if row["device"] == other.key)
-    assert len(row["refused_rounds"]) == 1
+    row = next(row for row in hub.status().devices if row.device == other.key)
+    assert len(row.refused_rounds) == 1
     assert other.pull(is_forced=True).labels == ["three"] or "four" in other.labels
 
 
@@ -368,7 +367,7 @@ def test_a_store_that_is_not_mounted_is_said_and_nothing_is_written_in_its_place
     assert not store.exists()
     store.with_name("unplugged").rename(store)
     assert member.push().sent == [1]
-    assert hub.merge(MergeSettings())["labels"] == ["three"]
+    assert hub.merge(MergeSettings()).labels == ["three"]
 
 
 def test_more_bytes_than_allowed_are_neither_sent_nor_fetched(fleet: tuple[Hub, list[Member]]) -> None:

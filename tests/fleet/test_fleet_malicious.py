@@ -88,7 +88,7 @@ def merged_accuracy(hub: Hub, rule: str) -> tuple[float, float, int]:
     with hub.state.writer():
         hub.state.undo()
     found = accuracy(replace(knowledge), shares()[1], NAMES)
-    return found, kept.vocabulary_agreement, sum(bool(row["refused"]) for row in report["devices"])
+    return found, kept.vocabulary_agreement, sum(bool(row.refused) for row in report.devices)
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def checked(hub: Hub, members: list[Member], outcome: Outcome) -> str:
         assert member.labels == outcome.expected
     found = hub.current()[0].knowledge
     assert dict(zip(found.names, found.head.counts.tolist(), strict=True)) == outcome.expected
-    assert hub.status()["devices"] and all(row["refused"] == {} for row in hub.status()["devices"])
+    assert hub.status().devices and all(row.refused == {} for row in hub.status().devices)
     states = {
         tuple(
             (member.workplace.state.current() or pytest.fail("no state")).files[name]
@@ -174,7 +174,7 @@ def test_learning_and_syncing_at_once_lose_no_lesson(tmp_path: Path, monkeypatch
         for work in (learn, exchange, exchange)
     ]
     for _ in range(4):
-        if hub.merge(MergeSettings())["merged"]:
+        if hub.merge(MergeSettings()).is_merged:
             hub.publish()
     assert [exit_status(child) for child in children] == [0] * len(children)
     for _ in range(2):
@@ -220,7 +220,7 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
 
     def merge_and_publish() -> None:
         for _ in range(TIMES):
-            if hub.merge(MergeSettings())["merged"]:
+            if hub.merge(MergeSettings()).is_merged:
                 hub.publish()
 
     works = [
@@ -239,7 +239,7 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
         one_round(hub, [member, other])
     expected = {"first": 2, "thing one": 2 * TIMES, "thing two": 2 * TIMES}
     assert member.labels == other.labels == expected
-    assert hub.status()["devices"][0]["refused"] == {}
+    assert hub.status().devices[0].refused == {}
 
 
 def dying(member: Member, number: int) -> None:

@@ -24,7 +24,7 @@ from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import read_settings
 from edge_nusa.sync.hub.inbox import Accepted, Limits, Mail
-from edge_nusa.sync.hub.report import of_device, of_labels, of_mail
+from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.suspects import Means
 from edge_nusa.sync.merging import Contribution, Step
 from edge_nusa.sync.packed import Layout
@@ -83,8 +83,8 @@ class Hub:
         where = str(generation.folder / FILES[0])
         return round_file.decode(files[FILES[0]], self.layout, where), json.loads(files[FILES[1]])
 
-    def merge(self, settings: MergeSettings) -> dict[str, Any]:
-        """Merge everything new into the next round; returns the report that `hub merge --format json` prints.
+    def merge(self, settings: MergeSettings) -> MergeReport:
+        """Merge everything new into the next round.
 
         Raises StoreError, RefusedError where the merged head could not be solved, ResourceError where the round would
         have too
@@ -99,21 +99,20 @@ class Hub:
                 mail.device: self._check_given(mail, ledger.get(mail.device, {}).get("given", {})) for mail in mails
             }
             self._check_suspects(mails, settings.bad(len(devices)))
-            report = {"round": before.number, "merged": False, "devices": [of_mail(mail) for mail in mails]}
+            made = None
             if any(mail.accepted or mail.refused for mail in mails):
                 made = self._merged(before, mails, settings, len(devices))
                 self.state.commit(
                     {FILES[0]: round_file.encode(made), FILES[1]: self._ledger(ledger, mails, given)}, "merge"
                 )
-                report |= {
-                    "round": made.number,
-                    "merged": True,
-                    "labels": made.knowledge.names,
-                    **of_labels(before, made, mails),
-                }
-            return {**report, "seconds": round(time.monotonic() - began, 2)}
+            return MergeReport(
+                round=(made or before).number,
+                devices=[of_mail(mail) for mail in mails],
+                made=of_labels(before, made, mails) if made else None,
+                seconds=round(time.monotonic() - began, 2),
+            )
 
-    def publish(self, mirror: str | None = None) -> dict[str, Any]:
+    def publish(self, mirror: str | None = None) -> Published:
         """Publish the newest round, or sign it anew; copy all that is published to `mirror`. Raises InputError
         before the first merge."""
         found, data = self.current()[0], self._round_bytes()
@@ -126,22 +125,22 @@ class Hub:
                 target.create()
             for prefix in ("rounds", "metadata"):
                 copy_new(self.store, target, prefix, LARGEST_MIRRORED_BYTES)
-        return {"round": found.number, "sha256": sha256_hex(data), "bytes": len(data), "timestamp": version}
+        return Published(found.number, sha256_hex(data), len(data), version)
 
-    def status(self) -> dict[str, Any]:
-        """{"fleet", "store", "round", "labels", "devices": a row for each}."""
+    def status(self) -> HubStatus:
+        """Where the fleet stands."""
         found, ledger = self.current()
         rows = [
             of_device(device, found.received.get(device.key.keyid, Received()), ledger.get(device.key.keyid, {}))
             for device in self.enrolled.all()
         ]
-        return {
-            "fleet": self.settings.fleet,
-            "store": self.settings.store,
-            "round": found.number,
-            "labels": found.knowledge.names,
-            "devices": rows,
-        }
+        return HubStatus(
+            fleet=self.settings.fleet,
+            store=self.settings.store,
+            round=found.number,
+            labels=found.knowledge.names,
+            devices=rows,
+        )
 
     def _round_bytes(self) -> bytes:
         snapshot = self.state.snapshot(FILES[:1])

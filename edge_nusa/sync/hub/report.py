@@ -1,7 +1,8 @@
-"""What the hub says of a merge and of its devices: labels new, taken back and spelled in several ways, a row each."""
+"""What a hub says of a merge, of a publication, and of where its fleet stands."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_nusa.sync.hub import spelling
@@ -10,37 +11,132 @@ from edge_nusa.sync.hub.inbox import Mail
 from edge_nusa.sync.round_file import Received, Round
 
 
-def of_labels(before: Round, made: Round, mails: list[Mail]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class DeviceMerge:
+    """What a merge did with one device's updates. updates: how many it took; refused: number -> reason; notes: what was
+    passed over this time."""
+
+    device: str
+    updates: int
+    refused: dict[str, str]
+    notes: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergedLabels:
+    """The labels of a new round: all, new, and taken back; spellings: of one label in more than one way; alike: perhaps
+    one thing under two names."""
+
+    labels: list[str]
+    new: list[str]
+    forgotten: list[str]
+    spellings: list[dict[str, Any]]
+    alike: list[list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeReport:
+    """What a merge did. round: the newest now; made: the labels of a new round, None where nothing came in."""
+
+    round: int
+    devices: list[DeviceMerge]
+    made: MergedLabels | None
+    seconds: float
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether there is a new round."""
+        return self.made is not None
+
+    @property
+    def labels(self) -> list[str]:
+        """Those of the new round; none where there is none."""
+        return self.made.labels if self.made else []
+
+    def to_json(self) -> dict[str, Any]:
+        """What `hub merge --format json` prints."""
+        return {
+            "round": self.round,
+            "merged": self.is_merged,
+            "devices": [asdict(row) for row in self.devices],
+            **(asdict(self.made) if self.made else {}),
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published round; timestamp: the version of the metadata that tells of it."""
+
+    round: int
+    sha256: str
+    bytes: int
+    timestamp: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What `hub publish --format json` prints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceStatus:
+    """Where one device stands. updates: the last number taken or refused; round: that its newest update is based on;
+    seen: when that was merged, ISO 8601 UTC; both None before the first; refused: number -> reason; refused_rounds:
+    SHA-256 of those that it refused."""
+
+    device: str
+    name: str
+    revoked: bool
+    updates: int
+    round: int | None
+    seen: str | None
+    refused: dict[str, str]
+    refused_rounds: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubStatus:
+    """Where the fleet stands; round and labels: of the newest round."""
+
+    fleet: str
+    store: str
+    round: int
+    labels: list[str]
+    devices: list[DeviceStatus]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `hub status --format json` prints."""
+        return asdict(self)
+
+
+def of_labels(before: Round, made: Round, mails: list[Mail]) -> MergedLabels:
     """What the hub's user should know of labels: new, taken back, and spelled in more than one way."""
     old, new = before.knowledge.columns, made.knowledge.columns
     sent = [label.name for mail in mails for one in mail.accepted for label in one.statement.labels]
-    return {
-        "new": [label.name for label in made.knowledge.labels if label.key not in old],
-        "forgotten": sorted(key for key, number in made.forgotten.items() if number == made.number and key not in new),
-        "spellings": spelling.same(made.knowledge.names, sent),
-        "alike": spelling.alike(made.knowledge.names),
-    }
+    return MergedLabels(
+        labels=made.knowledge.names,
+        new=[label.name for label in made.knowledge.labels if label.key not in old],
+        forgotten=sorted(key for key, number in made.forgotten.items() if number == made.number and key not in new),
+        spellings=spelling.same(made.knowledge.names, sent),
+        alike=spelling.alike(made.knowledge.names),
+    )
 
 
-def of_mail(mail: Mail) -> dict[str, Any]:
+def of_mail(mail: Mail) -> DeviceMerge:
     """What came from one device this time."""
-    return {
-        "device": mail.device,
-        "updates": len(mail.accepted),
-        "refused": {str(n): why for n, why in mail.refused.items()},
-        "notes": mail.notes,
-    }
+    refused = {str(number): why for number, why in mail.refused.items()}
+    return DeviceMerge(mail.device, len(mail.accepted), refused, mail.notes)
 
 
-def of_device(device: Device, received: Received, seen: dict[str, Any]) -> dict[str, Any]:
+def of_device(device: Device, received: Received, seen: dict[str, Any]) -> DeviceStatus:
     """A row of `hub status`. seen: the device's entry of the ledger."""
-    return {
-        "device": device.key.keyid,
-        "name": device.name,
-        "revoked": device.is_revoked,
-        "updates": received.through,
-        "round": seen.get("round"),
-        "seen": seen.get("seen"),
-        "refused": {str(n): why for n, why in received.refused.items()},
-        "refused_rounds": seen.get("refused_rounds", []),
-    }
+    return DeviceStatus(
+        device=device.key.keyid,
+        name=device.name,
+        revoked=device.is_revoked,
+        updates=received.through,
+        round=seen.get("round"),
+        seen=seen.get("seen"),
+        refused={str(number): why for number, why in received.refused.items()},
+        refused_rounds=seen.get("refused_rounds", []),
+    )
