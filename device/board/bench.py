@@ -6,12 +6,12 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.board import linux
+from edge_nusa.device.board.costs import ColdCost, Costs, LearnCost, WarmCost
 from edge_nusa.device.board.measure import child, edge_nusa_words, in_turn, median, write_pictures
 from edge_nusa.device.opened import Opened
 from edge_nusa.model import sessions
@@ -25,63 +25,60 @@ COLD_ROUNDS = 3
 Say = Callable[[str], None]
 
 
-def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) -> dict[str, Any]:
-    """Measure; returns {"bundle", "precision", "learn", "cold", "warm", "threads", "advice"}; memory in bytes.
+def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) -> Costs:
+    """Measure.
 
     Works on pictures and a state of its own in a temporary folder. Raises EdgeNusaError where a command fails.
     """
     with tempfile.TemporaryDirectory(prefix="edge-nusa-bench-") as name:
         folder = Path(name)
         write_pictures(folder / "pictures", LABELS, PICTURES_EACH)
-        opened = Bundle.open(bundle or embedded_bundle())
-        common: list[str | Path] = ["--state", folder / "state", "--bundle", opened.folder, "--threads", str(threads)]
+        whole = Bundle.open(bundle or embedded_bundle())
+        common: list[str | Path] = ["--state", folder / "state", "--bundle", whole.folder, "--threads", str(threads)]
         common += ["--format", "json"]
-        found: dict[str, Any] = {"bundle": opened.manifest.model, "precision": opened.manifest.precision}
         say("learning one task")
-        found["learn"] = _learn(folder / "pictures", steps, common)
+        lesson = _learn(folder / "pictures", steps, common)
         say("asking in a new process")
-        found["cold"] = _cold(folder / "pictures" / LABELS[0] / "0000.jpg", common)
+        cold = _cold(folder / "pictures" / LABELS[0] / "0000.jpg", common)
         say("asking again and again")
-        workplace = Opened(opened, Opened.open(opened.folder, folder / "state").state, threads)
-        found["warm"] = warm(Predictor(workplace), sorted((folder / "pictures").glob("*/*.jpg")))
-        found["threads"] = _by_threads(opened)
-    return {**found, "advice": advice(found, opened, threads)}
+        opened = Opened(whole, Opened.open(whole.folder, folder / "state").state, threads)
+        in_process = warm(Predictor(opened), sorted((folder / "pictures").glob("*/*.jpg")))
+        by_threads = _by_threads(whole)
+    return Costs(
+        bundle=whole.manifest.model,
+        precision=whole.manifest.precision,
+        learn=lesson,
+        cold=cold,
+        warm=in_process,
+        threads=by_threads,
+        advice=advice(lesson, by_threads, whole, threads),
+    )
 
 
-def _learn(pictures: Path, steps: int | None, common: list[str | Path]) -> dict[str, Any]:
+def _learn(pictures: Path, steps: int | None, common: list[str | Path]) -> LearnCost:
     """What `edge-nusa learn` of the pictures takes."""
     wanted = ("--steps", str(steps)) if steps else ()
     run = child(edge_nusa_words("learn", "--dataset", pictures, "--force", *wanted, *common))
-    return {
-        "seconds": round(run.seconds, 2),
-        "peak_rss_bytes": run.peak_rss_bytes,
-        "images": len(LABELS) * PICTURES_EACH,
-        "steps": json.loads(run.output)["training"]["kept_step"],
-    }
+    kept = json.loads(run.output)["training"]["kept_step"]
+    return LearnCost(round(run.seconds, 2), run.peak_rss_bytes, len(LABELS) * PICTURES_EACH, kept)
 
 
-def _cold(picture: Path, common: list[str | Path]) -> dict[str, Any]:
+def _cold(picture: Path, common: list[str | Path]) -> ColdCost:
     """What `edge-nusa predict` of one picture takes, from its start to the answer."""
     runs = [child(edge_nusa_words("predict", picture, *common)) for _ in range(COLD_ROUNDS)]
-    return {
-        "seconds": round(median([run.seconds for run in runs]), 3),
-        "peak_rss_bytes": max(run.peak_rss_bytes for run in runs),
-    }
+    seconds = round(median([run.seconds for run in runs]), 3)
+    return ColdCost(seconds, max(run.peak_rss_bytes for run in runs))
 
 
-def warm(predictor: Predictor, paths: list[Path]) -> dict[str, float]:
-    """Milliseconds a picture in a running process, of the trunk alone, and the rest in percent of the trunk."""
+def warm(predictor: Predictor, paths: list[Path]) -> WarmCost:
+    """These pictures in this process, the median of some rounds."""
     shape = predictor.workplace.bundle.manifest.image
     pixels = np.zeros((len(paths), 3, shape.size, shape.size), np.float32)
     calls = {"whole": lambda: list(predictor(paths)), "trunk": lambda: predictor.trunk.run(None, {"pixels": pixels})}
     in_turn(calls, 1)
     taken = in_turn(calls, ROUNDS)
     whole, trunk = (1000 * median(taken[name]) / len(paths) for name in ("whole", "trunk"))
-    return {
-        "milliseconds_an_image": round(whole, 2),
-        "trunk_milliseconds": round(trunk, 2),
-        "overhead_percent": round(100 * (whole / trunk - 1), 1),
-    }
+    return WarmCost(round(whole, 2), round(trunk, 2), round(100 * (whole / trunk - 1), 1))
 
 
 def _by_threads(bundle: Bundle) -> dict[str, float]:
@@ -97,10 +94,9 @@ def _by_threads(bundle: Bundle) -> dict[str, float]:
     return found
 
 
-def advice(found: dict[str, Any], bundle: Bundle, threads: int) -> list[str]:
-    """What to change on this board, one line each; empty where nothing is known to be better."""
+def advice(learn: LearnCost, times: dict[str, float], bundle: Bundle, threads: int) -> list[str]:
+    """What to change on this board, one line each; empty where nothing is known to be better. times: as in `Costs`."""
     lines = []
-    times = found["threads"]
     best = min(times, key=lambda count: times[count])
     chosen = str(threads or max(map(int, times)))
     if chosen in times and times[chosen] > 1.1 * times[best]:
@@ -119,12 +115,12 @@ def advice(found: dict[str, Any], bundle: Bundle, threads: int) -> list[str]:
             f"the bundle's image tail has {bundle.manifest.image.tail_blocks} blocks, which --recipe device does not "
             "train: --tail-blocks 0 makes a smaller bundle"
         )
-    if bundle.manifest.text.tail_blocks > 4 and found["learn"]["seconds"] > 60:
+    if bundle.manifest.text.tail_blocks > 4 and learn.seconds > 60:
         lines.append(
             f"{bundle.manifest.text.tail_blocks} text blocks learn: --text-blocks 4 at export learns in less time and "
             "memory"
         )
     memory = linux.memory_bytes()
-    if memory is not None and found["learn"]["peak_rss_bytes"] > 0.8 * memory[0]:
+    if memory is not None and learn.peak_rss_bytes > 0.8 * memory[0]:
         lines.append("learning takes most of this board's memory: --max-memory, or a smaller model")
     return lines

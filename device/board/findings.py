@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge_nusa.device.board import footprint, linux
 
@@ -28,6 +28,10 @@ class Finding:
     status: Status
     found: str
     next_step: str
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of `doctor --format json`."""
+        return asdict(self)
 
 
 def processor() -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,47 @@ MARKER = ".edge-nusa-demo"
 """Says that a folder was made by the demonstration, so that a second run may clear it."""
 
 
-def run_demo(out: Path, progress: Progress, say: Say) -> dict[str, Any]:
-    """Run it in `out`; returns {"labels": {label: {"before", "after"}}, "kept": ..., "seconds", "peak_rss_bytes",
-    "report"}.
+@dataclass(frozen=True)
+class Scores:
+    """Percent right before anything was taught, and after."""
 
-    Raises UsageError where `out` holds something else.
-    """
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The first answer before anything was taught, and after."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoReport:
+    """What the demonstration found. labels: percent right of each taught; digits: likewise, afterwards; kept: the
+    answer to a picture of each thing never taught; report: the page's file."""
+
+    labels: dict[str, Scores]
+    digits: dict[str, float]
+    kept: dict[str, Answers]
+    seconds: float
+    peak_rss_bytes: int
+    report: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `demo --format json` prints."""
+        return asdict(self)
+
+
+def run_demo(out: Path, progress: Progress, say: Say) -> DemoReport:
+    """Run it in `out`. Raises UsageError where `out` holds something else."""
     began = time.monotonic()
     _clear(out)
     pictures = write_pictures(out / "pictures")
     digits = write_digits(out / "digits", (0, 1))
     workplace = Workplace.open(None, out / "state")
-    photographs, peaks = _photographs(workplace, pictures, progress, say)
+    scores, kept, peaks = _photographs(workplace, pictures, progress, say)
     digit_scores, digit_peaks = _digits(workplace, digits, progress, say)
     report = _report(workplace, out / "report.html")
     peak, seconds = max(peak_bytes(), *peaks, *digit_peaks), time.monotonic() - began
@@ -47,20 +77,20 @@ def run_demo(out: Path, progress: Progress, say: Say) -> dict[str, Any]:
         f"{workplace.status().state_bytes / 1e6:.2f} MB of state; no picture was kept."
     )
     say(f"The report with its plots: {report}")
-    return {
-        "labels": photographs["labels"],
-        "digits": digit_scores,
-        "kept": photographs["kept"],
-        "seconds": round(seconds, 1),
-        "peak_rss_bytes": peak,
-        "report": str(report),
-    }
+    return DemoReport(
+        labels=scores,
+        digits=digit_scores,
+        kept=kept,
+        seconds=round(seconds, 1),
+        peak_rss_bytes=peak,
+        report=str(report),
+    )
 
 
 def _photographs(
     workplace: Workplace, pictures: DemoPictures, progress: Progress, say: Say
-) -> tuple[dict[str, Any], list[int]]:
-    """Ask, teach the three labels, ask again: {"labels", "kept"} as `run_demo` gives them, and what each took."""
+) -> tuple[dict[str, Scores], dict[str, Answers], list[int]]:
+    """Ask, teach the three labels, ask again; and the memory that each lesson took."""
     labels = list(pictures.taught)
     before = accuracies(workplace, pictures, labels)
     kept_before = answers(workplace, pictures)
@@ -80,9 +110,8 @@ def _photographs(
     )
     for thing, answer in kept_before.items():
         say(f"  a picture of a {thing:<11} {answer} -> {kept_after[thing]}")
-    scores = {label: {"before": before[label], "after": after[label]} for label in labels}
-    kept = {thing: {"before": kept_before[thing], "after": kept_after[thing]} for thing in kept_before}
-    return {"labels": scores, "kept": kept}, peaks
+    scores = {label: Scores(before[label], after[label]) for label in labels}
+    return scores, {thing: Answers(kept_before[thing], kept_after[thing]) for thing in kept_before}, peaks
 
 
 def _digits(

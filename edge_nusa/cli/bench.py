@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from edge_nusa.device.board.costs import Costs
 
 
 def bench(
@@ -32,27 +35,17 @@ def bench(
     output.show(found, lambda: _words(found), format)
 
 
-def _words(found: dict[str, Any]) -> str:
-    learn, cold, warm = found["learn"], found["cold"], found["warm"]
-    rest = f"trunk {warm['trunk_milliseconds']:.1f} ms, all else {warm['overhead_percent']:.0f} % of it"
+def _words(found: Costs) -> str:
+    learn, cold, warm = found.learn, found.cold, found.warm
+    memory = [f"{cost.peak_rss_bytes / 2**20:.0f} MiB" for cost in (learn, cold)]
+    rest = f"trunk {warm.trunk_milliseconds:.1f} ms, all else {warm.overhead_percent:.0f} % of it"
+    kept = f"{learn.images} pictures, {learn.steps} steps kept"
     rows = [
-        [
-            "learn, a task of 2 labels",
-            f"{learn['seconds']:.1f} s",
-            f"{learn['peak_rss_bytes'] / 2**20:.0f} MiB",
-            f"{learn['images']} pictures, {learn['steps']} steps kept",
-        ],
-        [
-            "predict, from start to answer",
-            f"{cold['seconds']:.2f} s",
-            f"{cold['peak_rss_bytes'] / 2**20:.0f} MiB",
-            "1 picture",
-        ],
-        ["predict, a picture in a running process", f"{warm['milliseconds_an_image']:.1f} ms", "", rest],
-        *(
-            [f"trunk with {count} threads", f"{value:.1f} ms", "", "1 picture"]
-            for count, value in found["threads"].items()
-        ),
+        ["learn, a task of 2 labels", f"{learn.seconds:.1f} s", memory[0], kept],
+        ["predict, from start to answer", f"{cold.seconds:.2f} s", memory[1], "1 picture"],
+        ["predict, a picture in a running process", f"{warm.milliseconds_an_image:.1f} ms", "", rest],
     ]
-    head = [f"{found['bundle']}, {found['precision']}", "time", "peak memory", ""]
-    return "\n".join([output.table(rows, head), *(found["advice"] or ["nothing to change"])])
+    for count, value in found.threads.items():
+        rows.append([f"trunk with {count} threads", f"{value:.1f} ms", "", "1 picture"])
+    head = [f"{found.bundle}, {found.precision}", "time", "peak memory", ""]
+    return "\n".join([output.table(rows, head), *(found.advice or ["nothing to change"])])

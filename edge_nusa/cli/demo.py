@@ -25,4 +25,4 @@ def demo(
         result = run_demo(out, output.progress_bar(quiet), (lambda line: None) if is_json else output.emit)
     kept.part(f"the demonstration is in {out}")
     if is_json:
-        output.emit_json(result)
+        output.emit_json(result.to_json())

@@ -96,15 +96,13 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
 
 def doctor(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Check the installation, the board, the bundle and the state, with the next step for each warning."""
-    from dataclasses import asdict
-
     from edge_nusa.device.board.doctor import examine
     from edge_nusa.device.opened import default_state
     from edge_nusa.model.bundle import embedded_bundle
 
     findings = examine(bundle or embedded_bundle(), state or default_state())
     if output.chosen(format) is output.Format.JSON:
-        output.emit_json({"findings": [asdict(finding) for finding in findings]})
+        output.emit_json({"findings": [finding.to_json() for finding in findings]})
     else:
         for finding in findings:
             output.emit(

@@ -89,8 +89,8 @@ def warm_milliseconds(arguments: argparse.Namespace, folder: Path, pictures: Pat
     overhead: list[float] = []
     for _ in range(arguments.rounds):
         singles = [warm(predictor, [path]) for path in paths[:4]]
-        found["edge-nusa predict"] += [single["milliseconds_an_image"] for single in singles]
-        overhead += [single["overhead_percent"] for single in singles]
+        found["edge-nusa predict"] += [single.milliseconds_an_image for single in singles]
+        overhead += [single.overhead_percent for single in singles]
         for what, way in (("open_clip", "open_clip"), ("rclip", "onnxruntime, numpy (rclip's way)")):
             run: dict[str, Any] = json.loads(
                 child(opponent(what, arguments, pictures, WARM_IMAGES)).output.strip().splitlines()[-1]

@@ -6,22 +6,28 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import ROOT, run_cli
 
-from edge_nusa.device.board import linux
+from edge_nusa.device.board import linux as board
 from edge_nusa.device.board.bench import advice
+from edge_nusa.device.board.costs import ColdCost, Costs, LearnCost, WarmCost
 from edge_nusa.device.board.measure import child, in_turn
 from edge_nusa.errors import EdgeNusaError, ResourceError
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 
+LEARN = LearnCost(seconds=1.0, peak_rss_bytes=1, images=16, steps=5)
 
-def figures(**threads: float) -> dict[str, Any]:
-    return {
-        "threads": {name[1:]: value for name, value in threads.items()},
-        "learn": {"seconds": 1.0, "peak_rss_bytes": 1},
+
+def test_programs_get_the_costs_by_their_documented_names() -> None:
+    parts = {"bundle": "micro", "precision": "fp32", "threads": {"1": 5.0}, "advice": ["more"]}
+    costs = Costs(learn=LEARN, cold=ColdCost(0.5, 2), warm=WarmCost(9.0, 8.0, 12.5), **parts)
+    assert costs.to_json() == {
+        **parts,
+        "learn": {"seconds": 1.0, "peak_rss_bytes": 1, "images": 16, "steps": 5},
+        "cold": {"seconds": 0.5, "peak_rss_bytes": 2},
+        "warm": {"milliseconds_an_image": 9.0, "trunk_milliseconds": 8.0, "overhead_percent": 12.5},
     }
 
 
@@ -39,19 +45,19 @@ def test_the_short_form_measures_every_part() -> None:
 
 
 def test_fewer_threads_are_advised_only_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linux, "processor", lambda: ("old", frozenset()))
+    monkeypatch.setattr(board, "processor", lambda: ("old", frozenset()))
     bundle = Bundle.open(embedded_bundle())
-    slower = [line for line in advice(figures(t1=5.0, t2=9.0), bundle, 0) if "--threads" in line]
+    slower = [line for line in advice(LEARN, {"1": 5.0, "2": 9.0}, bundle, 0) if "--threads" in line]
     assert slower == ["--threads 1 is faster here: 5.0 ms a picture in the trunk instead of 9.0 ms"]
-    assert not [line for line in advice(figures(t1=9.0, t2=5.0), bundle, 0) if "--threads" in line]
-    assert not [line for line in advice(figures(t1=5.0, t2=9.0), bundle, 1) if "--threads" in line]
+    assert not [line for line in advice(LEARN, {"1": 9.0, "2": 5.0}, bundle, 0) if "--threads" in line]
+    assert not [line for line in advice(LEARN, {"1": 5.0, "2": 9.0}, bundle, 1) if "--threads" in line]
 
 
 def test_int8_is_advised_where_the_processor_has_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = Bundle.open(embedded_bundle())
     for flags, expected in ((frozenset({"asimddp"}), 1), (frozenset({"asimd"}), 0)):
-        monkeypatch.setattr(linux, "processor", lambda flags=flags: ("board", flags))
-        assert sum("--precision int8" in line for line in advice(figures(t1=5.0), bundle, 1)) == expected
+        monkeypatch.setattr(board, "processor", lambda flags=flags: ("board", flags))
+        assert sum("--precision int8" in line for line in advice(LEARN, {"1": 5.0}, bundle, 1)) == expected
 
 
 def test_a_child_that_fails_or_is_killed_is_said() -> None:
