@@ -48,9 +48,9 @@ class Prediction:
 class Predictor:
     """The graphs and anchors for one state and one list of offered labels, made once and used for many pictures."""
 
-    def __init__(self, workplace: Opened, others: Sequence[str] = ()) -> None:
+    def __init__(self, opened: Opened, others: Sequence[str] = ()) -> None:
         """others: labels offered beside the learned ones. Raises InputError where there is nothing to choose from."""
-        self.generation, self.knowledge = load(workplace.bundle, workplace.state, DEVICE)
+        self.generation, self.knowledge = load(opened.bundle, opened.state, DEVICE)
         known = self.knowledge.columns
         self.names = [*self.knowledge.names, *(name for name in others if label_names.key(name) not in known)]
         if not self.names:
@@ -58,23 +58,21 @@ class Predictor:
                 "nothing was learned yet and no labels were offered; pass --label NAME, or teach one with `edge-nusa "
                 "learn`"
             )
-        self.workplace = workplace
-        self._answerer = make_answerer(workplace, self.knowledge, self.names[len(known) :])
-        self._tail = image_tail(
-            workplace.bundle, self.knowledge.merged(workplace.bundle, ("image",)), workplace.threads
-        )
+        self.opened = opened
+        self._answerer = make_answerer(opened, self.knowledge, self.names[len(known) :])
+        self._tail = image_tail(opened.bundle, self.knowledge.merged(opened.bundle, ("image",)), opened.threads)
         if self._answerer.solved is not None:
             self._answerer.solved = self._answerer.solved.for_asking()
         if self.knowledge.recipe.has_head:  # it is fitted: its sums are needed no more, 25 MiB on ViT-B
             self.knowledge = self._answerer.knowledge = replace(self.knowledge, head=Head.empty(0))
         give_back()
-        self.trunk = sessions.open_session(workplace.bundle, "image_trunk", workplace.threads)
-        self._limits = limits(workplace.bundle, workplace.max_memory_bytes)
+        self.trunk = sessions.open_session(opened.bundle, "image_trunk", opened.threads)
+        self._limits = limits(opened.bundle, opened.max_memory_bytes)
 
     def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
         """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
         done = 0
-        trunk = Trunk(self.trunk, self.workplace.bundle)
+        trunk = Trunk(self.trunk, self.opened.bundle)
         with closing(extracted(trunk, paths, self._limits, self._tail is not None, lambda done, total: None)) as chunks:
             for features in chunks:
                 predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
@@ -97,13 +95,13 @@ class Predictor:
         return predictions
 
 
-def make_answerer(workplace: Opened, knowledge: Knowledge, others: Sequence[str]) -> Answerer:
+def make_answerer(opened: Opened, knowledge: Knowledge, others: Sequence[str]) -> Answerer:
     """The answerer for learned labels and `others`; the text graphs are opened only where others are offered."""
-    bundle: Bundle = workplace.bundle
+    bundle: Bundle = opened.bundle
     if not others:
         none = knowledge.frozen_anchors[:0]
         return Answerer(knowledge, bundle.manifest.logit_scale, none, none)
-    text = TextEncoder(bundle, workplace.threads)
+    text = TextEncoder(bundle, opened.threads)
     frozen = text.anchors(text.tail({}), others, None)
     adapted = (
         frozen

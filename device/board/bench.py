@@ -72,7 +72,7 @@ def _cold(picture: Path, common: list[str | Path]) -> ColdCost:
 
 def warm(predictor: Predictor, paths: list[Path]) -> WarmCost:
     """These pictures in this process, the median of some rounds."""
-    shape = predictor.workplace.bundle.manifest.image
+    shape = predictor.opened.bundle.manifest.image
     pixels = np.zeros((len(paths), 3, shape.size, shape.size), np.float32)
     calls = {"whole": lambda: list(predictor(paths)), "trunk": lambda: predictor.trunk.run(None, {"pixels": pixels})}
     in_turn(calls, 1)

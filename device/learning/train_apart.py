@@ -72,7 +72,7 @@ class Training:
     busy_cores: float | None = None
 
 
-def train_apart(workplace: Opened, training: Training, progress: Progress) -> tuple[Trained, int]:
+def train_apart(opened: Opened, training: Training, progress: Progress) -> tuple[Trained, int]:
     """What the child learned, and the largest resident memory of both processes together in bytes (pages they share
     count twice).
 
@@ -87,10 +87,10 @@ def train_apart(workplace: Opened, training: Training, progress: Progress) -> tu
                 np.save(folder / f"recalled_{field}.npy", getattr(training.data.recollection, field))
             (folder / CORES).write_bytes(tensor_file.encode(training.before.cores))
         settings = {
-            "bundle": str(workplace.bundle.folder.absolute()),
+            "bundle": str(opened.bundle.folder.absolute()),
             "recipe": asdict(training.recipe),
             "seed": training.seed,
-            "threads": workplace.threads,
+            "threads": opened.threads,
             "tokens": None if tokens is None or training.spool is None else [training.spool.fileno(), *tokens.shape],
         }
         with durable.explained(f"hand the settings over in the temporary folder {folder} (TMPDIR chooses another)"):

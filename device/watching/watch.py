@@ -57,14 +57,14 @@ class Watch:
 
     def __init__(
         self,
-        workplace: Opened,
+        opened: Opened,
         settings: WatchSettings,
         ledger: Ledger,
         sink: Sink,
         uncertain: UncertainFolder | None = None,
     ) -> None:
-        self.workplace, self.settings, self.ledger, self.sink, self.uncertain = (
-            workplace,
+        self.opened, self.settings, self.ledger, self.sink, self.uncertain = (
+            opened,
             settings,
             ledger,
             sink,
@@ -199,12 +199,12 @@ class Watch:
 
     def _is_able(self) -> bool:
         """Take up what was learned since the last time; False where there is no label to choose from."""
-        current = self.workplace.state.current()
+        current = self.opened.state.current()
         if self._predictor is not None and current == self._current:
             return True
         self._predictor = None
         try:
-            self._predictor, self._current = Predictor(self.workplace, self.settings.others), current
+            self._predictor, self._current = Predictor(self.opened, self.settings.others), current
         except InputError:
             if self.settings.others:
                 raise
@@ -212,9 +212,9 @@ class Watch:
         return True
 
 
-def default_ledger(workplace: Opened, folder: Path) -> Path:
+def default_ledger(opened: Opened, folder: Path) -> Path:
     """Where the ledger of a watched folder is: in the state's folder, one for each folder watched."""
-    return workplace.state.folder / f"watch-{sha256_hex(os.fsencode(folder.resolve()))[:16]}.sqlite"
+    return opened.state.folder / f"watch-{sha256_hex(os.fsencode(folder.resolve()))[:16]}.sqlite"
 
 
 def stamp_of(path: Path) -> Stamp | None:
