@@ -39,8 +39,8 @@ class Pulled:
     follows empty; labels: known now; new, forgotten: of them; retention: of old knowledge."""
 
     round: int
-    labels: list[str]
     generation: int | None = None
+    labels: list[str]
     new: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     retention: Retention | None = None
