@@ -166,7 +166,8 @@ def test_a_fleet_shares_and_forgets_every_label(tmp_path: Path) -> None:
     a.teach({label: rows[2 * i : 2 * i + 2] for i, label in enumerate(AWKWARD)}, seed=1)
     b.teach({"cat": rows[60:64], "30 KM/H": rows[64:66]}, seed=2)
     merged = one_round(hub, [a, b])
-    assert [sorted([entry["label"], *entry["also"]]) for entry in merged["spellings"]] == [["30 KM/H", "30 km/h"]]
+    assert merged.made is not None
+    assert [sorted([entry.label, *entry.also]) for entry in merged.made.spellings] == [["30 KM/H", "30 km/h"]]
     keys = {label_names.key(label) for label in (*AWKWARD, "cat")}
     assert set(a.labels) == set(b.labels) == {label_names.key(name) for name in hub.status().labels} == keys
     gone = ["30 km/h", "Paris, France", "../x", '"quoted"']

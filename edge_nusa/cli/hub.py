@@ -145,7 +145,7 @@ def _merged(done: MergeReport) -> Iterator[str]:
         yield f"nothing new; round {done.round} stays"
         return
     for entry in done.made.spellings:
-        yield f"one label: {in_list(entry['label'])}, also sent as {listed(entry['also'])}"
+        yield f"one label: {in_list(entry.label)}, also sent as {listed(entry.also)}"
     for group in done.made.alike:
         yield f"perhaps one thing under two names: {listed(group)}"
     source = f"{sum(row.updates for row in done.devices)} updates, {len(done.labels)} labels"

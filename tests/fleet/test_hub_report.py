@@ -12,10 +12,11 @@ from edge_nusa.sync.hub.report import (
     MergeReport,
     Published,
 )
+from edge_nusa.sync.hub.spelling import Spelling
 
 ROW = DeviceMerge("ab", 2, {"1": "too large"}, ["update 3 is not there yet"])
 MADE = MergedLabels(
-    labels=["cat", "Mug"], new=["cat"], forgotten=["dog"], spellings=[{"label": "Mug", "also": ["mug"]}], alike=[]
+    labels=["cat", "Mug"], new=["cat"], forgotten=["dog"], spellings=[Spelling("Mug", ["mug"])], alike=[]
 )
 
 

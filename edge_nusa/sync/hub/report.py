@@ -8,6 +8,7 @@ from typing import Any
 from edge_nusa.sync.hub import spelling
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.inbox import Mail
+from edge_nusa.sync.hub.spelling import Spelling
 from edge_nusa.sync.round_file import Received, Round
 
 
@@ -30,7 +31,7 @@ class MergedLabels:
     labels: list[str]
     new: list[str]
     forgotten: list[str]
-    spellings: list[dict[str, Any]]
+    spellings: list[Spelling]
     alike: list[list[str]]
 
 

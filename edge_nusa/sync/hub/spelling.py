@@ -5,21 +5,28 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from edge_nusa.knowledge import labels as label_names
 
 MOST_REPORTED = 50
 
 
-def same(kept: Sequence[str], sent: Sequence[str]) -> list[dict[str, Any]]:
-    """[{"label", "also": [...]}]: spellings that are one label ("Mug", "mug") and the one that the round keeps,
-    which is the first."""
+@dataclass(frozen=True)
+class Spelling:
+    """One label ("Mug", "mug"): as the round keeps it, and as it was also sent."""
+
+    label: str
+    also: list[str]
+
+
+def same(kept: Sequence[str], sent: Sequence[str]) -> list[Spelling]:
+    """Labels that were also sent in other spellings."""
     by_key: dict[str, dict[str, None]] = {}
     for name in sent:
         by_key.setdefault(label_names.key(name), {})[name] = None
     others = [(name, [other for other in by_key.get(label_names.key(name), {}) if other != name]) for name in kept]
-    return [{"label": name, "also": also} for name, also in others if also][:MOST_REPORTED]
+    return [Spelling(name, also) for name, also in others if also][:MOST_REPORTED]
 
 
 def alike(names: Sequence[str]) -> list[list[str]]:
