@@ -1,22 +1,17 @@
-"""One way to read a JSON record that lies on a disk or came from outside, and one way to write it.
+"""One way to read a JSON record that lies on a disk or came from outside (`edge_nusa.files.json_bytes` parses it).
 
-Bytes are bounded before they are parsed; a field is asked for by name with its kind and its range; whatever does not
-fit is one error that says where, which field, what was expected, what was found and what to do. Repeated keys, NaN and
-infinity are refused: no writer of ours makes them.
+A field is asked for by name with its kind and its range; whatever does not
+fit is one error that says where, which field, what was expected, what was found and what to do.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edge_nusa.errors import DamagedError, EdgeNusaError
 
-LARGEST_BYTES = 1 << 20
-"""Of a record whose reader names no other bound."""
 LARGEST_NUMBER = 2**53
 """Whole numbers beyond it do not survive every JSON reader."""
 MOST_ENTRIES = 10_000
@@ -35,7 +30,12 @@ class Origin:
 
     def refused(self, name: str, expected: str, found: object) -> EdgeNusaError:
         """The error for a field that does not fit."""
-        return self.error(f"{self.where}: {name}: expected {expected}, found {shown(found)}; {self.next_step}")
+        return self.error(f"{self.inside(name).where}: expected {expected}, found {shown(found)}; {self.next_step}")
+
+    def inside(self, name: str) -> Origin:
+        """The same for what a field holds; its name may itself be foreign."""
+        is_plain = name.isprintable() and len(name) <= SHOWN
+        return Origin(f"{self.where}: {name if is_plain else shown(name)}", self.next_step, self.error)
 
 
 def shown(value: object) -> str:
@@ -50,13 +50,24 @@ class Record:
     def __init__(self, fields: Mapping[str, Any], origin: Origin) -> None:
         self.fields, self.origin = fields, origin
 
-    def version(self, expected: int) -> None:
-        """Its format_version is this one; an older and a newer one are told apart."""
+    def __contains__(self, name: str) -> bool:
+        return name in self.fields
+
+    def only(self, names: Collection[str]) -> None:
+        """It has these fields and no other."""
+        if set(self.fields) != set(names):
+            where, step = self.origin.where, self.origin.next_step
+            raise self.origin.error(
+                f"{where}: expected the fields {sorted(names)}, found {shown(sorted(self.fields))}; {step}"
+            )
+
+    def version(self, expected: int, next_step: str | None = None) -> None:
+        """Its format_version is this one; an older and a newer one are told apart. next_step: the origin's for None."""
         found = self.fields.get("format_version")
         if found == expected and type(found) is int:
             return
         made = "another" if type(found) is not int else "an older" if found < expected else "a newer"
-        where, step = self.origin.where, self.origin.next_step
+        where, step = self.origin.where, next_step or self.origin.next_step
         raise self.origin.error(
             f"{where}: expected format {expected}, found {shown(found)}, made by {made} edge-nusa; {step}"
         )
@@ -109,7 +120,7 @@ class Record:
 
     def record(self, name: str) -> Record:
         """An object inside this one."""
-        return Record(self._object(name), self._inside(name))
+        return Record(self.mapping(name), self.origin.inside(name))
 
     def records(self, name: str, most: int = MOST_ENTRIES) -> list[Record]:
         """A list of objects."""
@@ -117,22 +128,22 @@ class Record:
         for index, entry in enumerate(entries):
             if not isinstance(entry, dict):
                 raise self.origin.refused(f"{name}[{index}]", "an object", entry)
-        return [Record(entry, self._inside(f"{name}[{index}]")) for index, entry in enumerate(entries)]
+        return [Record(entry, self.origin.inside(f"{name}[{index}]")) for index, entry in enumerate(entries)]
 
     def named(self, name: str, most: int = MOST_ENTRIES) -> dict[str, Record]:
         """An object whose values are objects, by their names."""
-        entries = self._object(name)
+        entries = self.mapping(name)
         if len(entries) > most:
             raise self.origin.refused(name, f"at most {most} entries", len(entries))
-        inside = Record(entries, self._inside(name))
+        inside = Record(entries, self.origin.inside(name))
         return {key: inside.record(key) for key in entries}
 
     def integers(self, name: str, least: int = 0, most: int = LARGEST_NUMBER) -> dict[str, int]:
         """An object whose values are whole numbers from `least` to `most`."""
-        entries = self._object(name)
+        entries = self.mapping(name)
         if len(entries) > MOST_ENTRIES:
             raise self.origin.refused(name, f"at most {MOST_ENTRIES} entries", len(entries))
-        inside = Record(entries, self._inside(name))
+        inside = Record(entries, self.origin.inside(name))
         return {key: inside.integer(key, least, most) for key in entries}
 
     def entries(self, name: str, most: int = MOST_ENTRIES) -> list[Any]:
@@ -142,7 +153,41 @@ class Record:
             raise self.origin.refused(name, f"a list of at most {most} entries", found)
         return found
 
-    def _object(self, name: str) -> Mapping[str, Any]:
+    def texts(self, name: str, most: int = MOST_ENTRIES, longest: int = LONGEST_TEXT) -> tuple[str, ...]:
+        """A list of texts."""
+        return tuple(one.text(place, longest) for place, one in self._listed(name, most))
+
+    def whole_numbers(self, name: str, count: int, least: int = 0, most: int = LARGEST_NUMBER) -> tuple[int, ...]:
+        """A list of exactly so many whole numbers from `least` to `most`."""
+        return tuple(one.integer(place, least, most) for place, one in self._exactly(name, count))
+
+    def numbers(self, name: str, count: int, least: float = 0.0, most: float = 1e12) -> tuple[float, ...]:
+        """A list of exactly so many numbers from `least` to `most`."""
+        return tuple(one.number(place, least, most) for place, one in self._exactly(name, count))
+
+    def pairs(self, name: str, most: int = MOST_ENTRIES, largest: int = LARGEST_NUMBER) -> tuple[tuple[str, int], ...]:
+        """A list of [text, whole number from 0 to `largest`]."""
+        found = []
+        for place, one in self._listed(name, most):
+            entry = one.entries(place, 2)
+            if len(entry) != 2:
+                raise self.origin.refused(place, "a text and a whole number", entry)
+            both = Record({"0": entry[0], "1": entry[1]}, self.origin.inside(place))
+            found.append((both.text("0"), both.integer("1", 0, largest)))
+        return tuple(found)
+
+    def _listed(self, name: str, most: int) -> Iterator[tuple[str, Record]]:
+        """Each entry of a list under the name of its place."""
+        for index, entry in enumerate(self.entries(name, most)):
+            yield f"{name}[{index}]", Record({f"{name}[{index}]": entry}, self.origin)
+
+    def _exactly(self, name: str, count: int) -> Iterator[tuple[str, Record]]:
+        if len(self.entries(name)) != count:
+            raise self.origin.refused(name, f"a list of {count} entries", self.fields[name])
+        return self._listed(name, count)
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """An object whose content is not looked into."""
         found = self._field(name)
         if not isinstance(found, dict):
             raise self.origin.refused(name, "an object", found)
@@ -154,47 +199,3 @@ class Record:
                 f"{self.origin.where}: {name}: expected this field, found none; {self.origin.next_step}"
             )
         return self.fields[name]
-
-    def _inside(self, name: str) -> Origin:
-        return Origin(f"{self.origin.where}: {name}", self.origin.next_step, self.origin.error)
-
-
-def parse(data: bytes, origin: Origin, most_bytes: int = LARGEST_BYTES) -> Record:
-    """The record in some bytes. Raises the origin's error for more bytes, or anything but one JSON object."""
-    if len(data) > most_bytes:
-        raise origin.error(f"{origin.where}: expected at most {most_bytes} bytes, found more; {origin.next_step}")
-    with said(origin):
-        content = json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
-    if not isinstance(content, dict):
-        raise origin.error(f"{origin.where}: expected a JSON object, found {shown(content)}; {origin.next_step}")
-    return Record(content, origin)
-
-
-@contextmanager
-def said(origin: Origin) -> Iterator[None]:
-    """Turns what Python raises for a content that is none into the origin's error; ours go through as they are."""
-    try:
-        yield
-    except EdgeNusaError:
-        raise
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
-        why = " ".join(str(error).split())[: 2 * SHOWN]
-        raise origin.error(
-            f"{origin.where}: expected JSON as edge-nusa writes it, but {why}; {origin.next_step}"
-        ) from error
-
-
-def canonical(content: Mapping[str, Any]) -> bytes:
-    """The one form of a record that is hashed or signed: sorted keys, no spaces, ASCII, no NaN."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands in it twice")
-    return found
-
-
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is no number")

@@ -13,16 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_nusa.errors import DamagedError, TrustError
-from edge_nusa.files.json_record import (
-    LARGEST_NUMBER,
-    LONGEST_TEXT,
-    MOST_ENTRIES,
-    Origin,
-    Record,
-    canonical,
-    parse,
-    said,
-)
+from edge_nusa.files.json_bytes import DEEPEST, canonical, parse, said
+from edge_nusa.files.json_record import LARGEST_NUMBER, LONGEST_TEXT, MOST_ENTRIES, Origin, Record
 
 ORIGIN = Origin("settings.json", "copy it again")
 SHA = "0123456789abcdef" * 4
@@ -51,6 +43,12 @@ def record(**fields: Any) -> Record:
         (lambda r: r.sha256("x"), ""),
         (lambda r: r.entries("x", 2), [1, "a"]),
         (lambda r: r.integers("x"), {"a": 0}),
+        (lambda r: r.mapping("x"), {"a": [1]}),
+        (lambda r: list(r.texts("x", 2, 3)), ["abc", "b"]),
+        (lambda r: list(r.whole_numbers("x", 2, -1, 3)), [-1, 3]),
+        (lambda r: list(r.numbers("x", 3, 0, 1)), [0, 0.5, 1]),
+        (lambda r: [list(pair) for pair in r.pairs("x", 1, 7)], [["a", 7]]),
+        (lambda r: [list(pair) for pair in r.pairs("x", 1, 7)], [["a", 0]]),
     ],
 )
 def test_a_field_within_its_range_is_given(ask: Callable[[Record], Any], value: Any) -> None:
@@ -82,6 +80,24 @@ def test_a_field_within_its_range_is_given(ask: Callable[[Record], Any], value: 
         (lambda r: r.entries("x", 2), [1, 2, 3], "a list of at most 2 entries"),
         (lambda r: r.entries("x"), {"a": 1}, "a list"),
         (lambda r: r.record("x"), [1], "an object"),
+        (lambda r: r.mapping("x"), [1], "an object"),
+        (lambda r: r.texts("x", 1), ["a", "b"], "a list of at most 1 entries"),
+        (lambda r: r.texts("x", 2, 3), ["abc", "abcd"], "a text of at most 3 characters"),
+        (lambda r: r.texts("x"), [1], "a text"),
+        (lambda r: r.whole_numbers("x", 2), [1], "a list of 2 entries"),
+        (lambda r: r.whole_numbers("x", 1), [1, 2], "a list of 1 entries"),
+        (lambda r: r.whole_numbers("x", 1, -1, 3), [-2], "a whole number from -1 to 3"),
+        (lambda r: r.whole_numbers("x", 1, -1, 3), [4], "a whole number from -1 to 3"),
+        (lambda r: r.numbers("x", 1), [True], "a number"),
+        (lambda r: r.numbers("x", 1, 0, 1), [1.5], "a number from 0 to 1"),
+        (lambda r: r.numbers("x", 2, 0, 1), [1.0], "a list of 2 entries"),
+        (lambda r: r.pairs("x"), [["a"]], "a text and a whole number"),
+        (lambda r: r.pairs("x"), [["a", 1, 1]], "a list of at most 2 entries"),
+        (lambda r: r.pairs("x"), ["ab"], "a list"),
+        (lambda r: r.pairs("x"), [[1, 1]], "a text"),
+        (lambda r: r.pairs("x"), [["a", -1]], "a whole number from 0"),
+        (lambda r: r.pairs("x", 1, 7), [["a", 8]], "a whole number from 0 to 7"),
+        (lambda r: r.pairs("x", 1), [["a", 1], ["b", 1]], "a list of at most 1 entries"),
         (lambda r: r.records("x"), [{}, 1], "an object"),
         (lambda r: r.named("x"), {"a": 1}, "an object"),
         (lambda r: r.named("x", 1), {"a": {}, "b": {}}, "at most 1 entries"),
@@ -114,6 +130,22 @@ def test_an_error_inside_a_record_names_the_whole_path() -> None:
         record(labels=[{"name": "a"}, {"name": 1}]).records("labels")[1].text("name")
 
 
+def test_a_name_that_is_foreign_is_shown_on_one_short_line() -> None:
+    with pytest.raises(DamagedError, match=r"^settings.json: x: 'a\\n\\x1b': expected a whole number"):
+        record(x={"a\n\x1b": "no"}).integers("x")
+    with pytest.raises(DamagedError, match=r"^settings.json: x: 'a{59}\.\.\. \(102 characters\): expected an object"):
+        record(x={"a" * 100: "no"}).named("x")
+
+
+def test_a_record_of_other_fields_is_refused_and_both_are_named() -> None:
+    record(x=1, y=2).only(("y", "x"))
+    for other in (record(x=1), record(x=1, y=2, z=3)):
+        with pytest.raises(
+            DamagedError, match=r"^settings.json: expected the fields \['x', 'y'\], found \['x'.*; copy"
+        ):
+            other.only(("x", "y"))
+
+
 @pytest.mark.parametrize(
     ("found", "made"), [(1, "an older"), (3, "a newer"), ("2", "another"), (None, "another"), (True, "another")]
 )
@@ -121,6 +153,11 @@ def test_another_format_says_who_made_it(found: object, made: str) -> None:
     with pytest.raises(DamagedError, match=f"^settings.json: expected format 2, found .*, made by {made} edge-nusa"):
         record(format_version=found).version(2)
     record(format_version=2).version(2)
+
+
+def test_another_format_may_have_a_next_step_of_its_own() -> None:
+    with pytest.raises(DamagedError, match="made by a newer edge-nusa; export it again$"):
+        record(format_version=3).version(2, "export it again")
 
 
 @pytest.mark.parametrize(
@@ -134,6 +171,11 @@ def test_another_format_says_who_made_it(found: object, made: str) -> None:
         b'{"a":1,"a":2}',
         b'{"a":NaN}',
         b'{"a":Infinity}',
+        b'{"a":1e999}',
+        b'{"a":-1e999}',
+        b'{"a":"\\ud800"}',
+        b'{"\\udfff":1}',
+        b'{"a":' + b"9" * 5000 + b"}",
         b"[" * 100_000,
         b'{"a":' * 9000,
     ],
@@ -141,6 +183,13 @@ def test_another_format_says_who_made_it(found: object, made: str) -> None:
 def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
     with pytest.raises(DamagedError, match="^settings.json: expected .*; copy it again$"):
         parse(data, ORIGIN)
+
+
+def test_nesting_has_an_end() -> None:
+    for inner, close in ((b"[", b"]"), (b'{"a":', b"}")):
+        assert "a" in parse(b'{"a":' + inner * (DEEPEST - 1) + b"1" + close * (DEEPEST - 1) + b"}", ORIGIN)
+        with pytest.raises(DamagedError, match=f"nested deeper than {DEEPEST}; copy it again$"):
+            parse(b'{"a":' + inner * DEEPEST + b"1" + close * DEEPEST + b"}", ORIGIN)
 
 
 def test_bytes_are_bounded_before_they_are_parsed() -> None:
