@@ -271,7 +271,7 @@ def test_a_state_of_another_bundle_is_refused(taught: Path, tmp_path: Path) -> N
 
 def test_nan_in_a_core_is_refused_however_right_the_hashes_are(taught: Path) -> None:
     files = {p.name: p.read_bytes() for p in (taught / "generations" / "000001").iterdir()}
-    basis = Identity.from_record(json.loads(files.pop("manifest.json"))["identity"])
+    basis = Identity(**json.loads(files.pop("manifest.json"))["identity"])
     cores = tensor_file.decode(files["core.safetensors"], "core.safetensors")
     name = sorted(cores)[0]
     cores[name] = cores[name].copy()

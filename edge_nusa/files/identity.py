@@ -9,14 +9,16 @@ feature.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.json_bytes import canonical
+from edge_nusa.files.json_record import Record
 
 PROVIDER = "cpu"
 """The class of onnxruntime's providers that sessions use."""
+LONGEST_VALUE = 4096
+"""Characters; a model may be named by a path, and the rest is short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +41,11 @@ class Identity:
         return digest({name: value for name, value in asdict(self).items() if name != "model"})
 
     @classmethod
-    def from_record(cls, record: object) -> Identity:
-        """The inverse of `dataclasses.asdict`. Raises ValueError for anything else."""
-        names = {one.name for one in fields(cls)}
-        if (
-            not isinstance(record, Mapping)
-            or set(record) != names
-            or not all(isinstance(value, str) for value in record.values())
-        ):
-            raise ValueError(f"expected an identity of the texts {sorted(names)}, found {str(record)[:100]!r}")
-        return cls(**record)
+    def from_record(cls, record: Record) -> Identity:
+        """The inverse of `dataclasses.asdict`. Raises the record's own error for anything else."""
+        names = [one.name for one in fields(cls)]
+        record.only(names)
+        return cls(**{name: record.text(name, LONGEST_VALUE) for name in names})
 
     def __str__(self) -> str:
         return f"{self.model} {self.precision} ({self.sha256[:12]})"
@@ -56,7 +53,7 @@ class Identity:
 
 def digest(value: object) -> str:
     """SHA-256 of the value's canonical JSON."""
-    return sha256_hex(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+    return sha256_hex(canonical(value))
 
 
 def mismatch(expected: Identity, found: Identity) -> str:

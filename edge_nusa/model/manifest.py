@@ -9,11 +9,19 @@ from typing import Any
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files.file_record import FileRecord, sha256_hex
-from edge_nusa.files.identity import Identity, digest
-from edge_nusa.model.parameters import TowerShape
+from edge_nusa.files.identity import LONGEST_VALUE, Identity, digest
+from edge_nusa.files.json_bytes import canonical, parse
+from edge_nusa.files.json_record import Origin, Record
+from edge_nusa.model.parameters import LARGEST_SIZE, TowerShape
 from edge_nusa.model.preprocessing import Preprocessing
 
 FORMAT_VERSION = 3
+TOWERS = ("image", "text")
+PRECISIONS = ("fp32", "fp16", "int8")
+MOST_TEMPLATES = 1000
+LARGEST_SCALE = 1e6
+_NAMED_FILES = ("weights.safetensors", "basis.safetensors", "tokenizer.json")
+"""What the identity is made of, beside the graphs."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Manifest:
 def checksum(content: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of everything but the checksum itself."""
     rest = {name: value for name, value in content.items() if name != "checksum"}
-    return sha256_hex(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
+    return sha256_hex(canonical(rest))
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -83,56 +91,60 @@ def encode(manifest: Manifest) -> bytes:
 
 def decode(data: bytes, where: str) -> Manifest:
     """Read a manifest. Raises DamagedError for anything but what `encode` of this format version writes."""
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{where}: expected JSON, but {error}; copy the bundle again") from error
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
-        found = content.get("format_version") if isinstance(content, dict) else type(content).__name__
-        raise DamagedError(
-            f"{where}: expected bundle format {FORMAT_VERSION}, found {found!r}; export the bundle again with this "
-            "version"
-        )
-    if content.get("checksum") != checksum(content):
+    record = parse(data, Origin(where, "copy the bundle again"))
+    record.version(FORMAT_VERSION, "export the bundle again with this version")
+    if record.fields.get("checksum") != checksum(record.fields):
         raise DamagedError(
             f"{where}: its checksum does not fit its content, so it was changed or damaged; copy the bundle again"
         )
-    try:
-        manifest = _from_content(content, where)
-        identity = manifest.identity.sha256
-        is_own = content["identity"] == identity
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    record = Record(record.fields, Origin(where, "export the bundle again"))
+    manifest = _from_record(record)
+    found = record.text("identity")
+    if found != manifest.identity.sha256:
         raise DamagedError(
-            f"{where}: a field is missing or of the wrong kind ({error}); export the bundle again"
-        ) from error
-    if not is_own:
-        raise DamagedError(
-            f"{where}: expected the identity {identity[:16]}... of its files, found "
-            f"{str(content['identity'])[:16]}...; export the bundle again"
+            f"{where}: expected the identity {manifest.identity.sha256[:16]}... of its files, found {found[:16]}...; "
+            "export the bundle again"
         )
     return manifest
 
 
-def _from_content(content: dict[str, Any], where: str) -> Manifest:
-    method = content["method"]
+def _from_record(record: Record) -> Manifest:
+    image, text = (TowerShape.from_record(record.record(tower)) for tower in TOWERS)
+    files = {
+        name: FileRecord(entry.sha256("sha256"), entry.integer("bytes"))
+        for name, entry in record.named("files").items()
+    }
+    missing = [name for name in _NAMED_FILES if name not in files]
+    if missing:
+        raise record.origin.refused("files", f"the file {missing[0]} among them", sorted(files))
     return Manifest(
-        model=str(content["model"]),
-        weights=str(content["weights"]),
-        image=TowerShape.from_dict(content["image"], f"{where}: image"),
-        text=TowerShape.from_dict(content["text"], f"{where}: text"),
-        vocab_size=int(content["vocab_size"]),
-        preprocessing=Preprocessing.from_dict(content["preprocessing"]),
-        templates=tuple(str(t) for t in content["templates"]),
-        method=Method(
-            float(method["energy_threshold"]),
-            {tower: int(method["max_rank"][tower]) for tower in ("image", "text")},
-            {tower: int(method["pool_rank"][tower]) for tower in ("image", "text")},
-            float(method["alpha"]),
-        ),
-        logit_scale=float(content["logit_scale"]),
-        precision=str(content["precision"]),
-        files={
-            str(name): FileRecord(str(entry["sha256"]), int(entry["bytes"])) for name, entry in content["files"].items()
-        },
-        measured=dict(content["measured"]),
+        model=record.text("model", LONGEST_VALUE),
+        weights=record.text("weights", LONGEST_VALUE),
+        image=image,
+        text=text,
+        vocab_size=record.integer("vocab_size", 1, LARGEST_SIZE),
+        preprocessing=Preprocessing.from_record(record.record("preprocessing")),
+        templates=_templates(record),
+        method=_method(record.record("method")),
+        logit_scale=record.number("logit_scale", 0.0, LARGEST_SCALE),
+        precision=record.choice("precision", PRECISIONS),
+        files=files,
+        measured=dict(record.mapping("measured")),
+    )
+
+
+def _templates(record: Record) -> tuple[str, ...]:
+    found = record.texts("templates", MOST_TEMPLATES)
+    if not found or any(template.count("{}") != 1 for template in found):
+        raise record.origin.refused("templates", "at least one, each with one {}", list(found))
+    return found
+
+
+def _method(record: Record) -> Method:
+    largest, pool = record.record("max_rank"), record.record("pool_rank")
+    return Method(
+        record.number("energy_threshold", 0.0, 1.0),
+        {tower: largest.integer(tower, 1, LARGEST_SIZE) for tower in TOWERS},
+        {tower: pool.integer(tower, 0, LARGEST_SIZE) for tower in TOWERS},
+        record.number("alpha", 0.0, LARGEST_SCALE),
     )

@@ -6,14 +6,16 @@ The bundle keeps all weights in one file under open_clip's own names. An attenti
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from edge_nusa.errors import DamagedError
+from edge_nusa.files.json_record import Record
 
 Tower = Literal["image", "text"]
 Projection = Literal["q", "k", "v", "o"]
 LARGEST_LAYOUT = 256
+LARGEST_SIZE = 1_000_000
+"""Of any number of a tower."""
 PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 
 
@@ -60,26 +62,16 @@ class TowerShape:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: object, where: str) -> TowerShape:
-        """Checked reading of a manifest's entry. Raises DamagedError naming `where` and the field."""
-        names = set(cls.__dataclass_fields__)
-        if not isinstance(values, dict) or set(values) != names:
-            raise DamagedError(f"{where}: expected the fields {sorted(names)}; export the bundle again")
-        for name, value in values.items():
-            is_right = (
-                isinstance(value, bool) if name == "quick_gelu" else isinstance(value, int) and 0 <= value <= 1_000_000
-            )
-            if not is_right:
-                raise DamagedError(
-                    f"{where}.{name}: expected a small whole number or true/false, found {value!r}; export the bundle "
-                    "again"
-                )
-        shape = cls(**values)
-        if not (0 <= shape.tail_blocks <= shape.layers and shape.heads > 0 and shape.width % shape.heads == 0):
-            raise DamagedError(
-                f"{where}: {shape.layers} layers, {shape.tail_blocks} tail blocks and {shape.heads} heads do not fit "
-                "together"
-            )
+    def from_record(cls, record: Record) -> TowerShape:
+        """Checked reading of a manifest's entry. Raises the record's error naming the field."""
+        names = [one.name for one in fields(cls)]
+        record.only(names)
+        numbers = {name: record.integer(name, 0, LARGEST_SIZE) for name in names if name != "quick_gelu"}
+        shape = cls(quick_gelu=record.flag("quick_gelu"), **numbers)
+        if not (shape.heads > 0 and shape.width > 0 and shape.width % shape.heads == 0):
+            raise record.origin.refused("heads", f"a divisor of the width {shape.width}", shape.heads)
+        if shape.tail_blocks > shape.layers:
+            raise record.origin.refused("tail_blocks", f"at most the {shape.layers} layers", shape.tail_blocks)
         return shape
 
 

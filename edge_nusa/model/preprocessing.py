@@ -6,7 +6,7 @@ itself is Pillow's, so that the cropped grey levels are equal bit for bit. S is 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_nusa.errors import DamagedError
+from edge_nusa.files.json_record import Record
 
 MAX_SIZE = 1024
 """With pictures of at most 50 to 1, what a resize makes stays below 53 million pixels."""
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+LEAST_STD = 1e-3
 RESIZE_MODES = ("shortest", "squash")
 
 
@@ -41,22 +42,17 @@ class Preprocessing:
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
-    def from_dict(cls, values: object, where: str = "preprocessing") -> Preprocessing:
-        """Checked reading of a manifest's entry. Raises DamagedError naming `where` and the field."""
-        names = sorted(cls.__dataclass_fields__)
-        if not isinstance(values, dict) or set(values) != set(names):
-            raise DamagedError(
-                f"{where}: expected the fields {names}, found {str(values)[:100]!r}; export the bundle again"
-            )
-        size = values["size"]
-        if type(size) is not int or not 1 <= size <= MAX_SIZE:
-            raise _damaged(f"{where}.size", f"a whole number from 1 to {MAX_SIZE}", size)
+    def from_record(cls, record: Record) -> Preprocessing:
+        """Checked reading of a manifest's entry. Raises the record's error naming the field."""
+        record.only([one.name for one in fields(cls)])
+        red, green, blue = record.numbers("mean", 3, 0.0, 1.0)
+        of_red, of_green, of_blue = record.numbers("std", 3, LEAST_STD, 1.0)
         return cls(
-            size=size,
-            mean=_channels(values["mean"], 0.0, f"{where}.mean"),
-            std=_channels(values["std"], 1e-3, f"{where}.std"),
-            interpolation=_choice(values["interpolation"], tuple(FILTERS), f"{where}.interpolation"),
-            resize_mode=_choice(values["resize_mode"], RESIZE_MODES, f"{where}.resize_mode"),
+            size=record.integer("size", 1, MAX_SIZE),
+            mean=(red, green, blue),
+            std=(of_red, of_green, of_blue),
+            interpolation=record.choice("interpolation", tuple(FILTERS)),
+            resize_mode=record.choice("resize_mode", RESIZE_MODES),
         )
 
 
@@ -100,26 +96,3 @@ def resized_size(width: int, height: int, spec: Preprocessing) -> tuple[int, int
 def crop_offset(side: int, size: int) -> int:
     """Where the central `size` pixels of a side begin; halves go to the even number, as Python's round does."""
     return round((side - size) / 2.0)
-
-
-def _channels(values: object, low: float, where: str) -> tuple[float, float, float]:
-    """Three numbers from `low` to 1. Raises DamagedError naming `where`."""
-    if (
-        not isinstance(values, (list, tuple))
-        or len(values) != 3
-        or not all(type(v) in (int, float) and low <= v <= 1 for v in values)
-    ):
-        raise _damaged(where, f"three numbers from {low} to 1", values)
-    return float(values[0]), float(values[1]), float(values[2])
-
-
-def _choice(value: object, choices: tuple[str, ...], where: str) -> str:
-    """One of `choices`. Raises DamagedError naming `where`."""
-    if not isinstance(value, str) or value not in choices:
-        raise _damaged(where, " or ".join(choices), value)
-    return value
-
-
-def _damaged(where: str, expected: str, found: object) -> DamagedError:
-    """The error for one field of a bundle's manifest."""
-    return DamagedError(f"{where}: expected {expected}, found {str(found)[:100]!r}; export the bundle again")

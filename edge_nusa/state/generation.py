@@ -21,6 +21,7 @@ from edge_nusa.errors import DamagedError, InputError, OtherFormatError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.identity import Identity
+from edge_nusa.files.json_record import Origin, Record
 
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
@@ -171,7 +172,7 @@ def _from_record(folder: Path, record: dict[str, Any], where: Path) -> Generatio
             parent=int(record["parent"]),
             operation=record["operation"],
             created=record["created"],
-            identity=Identity.from_record(record["identity"]),
+            identity=Identity.from_record(Record(record["identity"], Origin("identity", "restore it"))),
             files={name: FileRecord(entry["sha256"], int(entry["bytes"])) for name, entry in record["files"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -17,6 +17,7 @@ import numpy as np
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity, mismatch
+from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
@@ -142,7 +143,7 @@ def decode(data: bytes, layout: Layout, where: str) -> Round:
             )
         if (len(numbers), sha256_hex(numbers)) != (record["bytes"], record["sha256"]):
             raise DamagedError(f"{where}: expected {record['bytes']} bytes of numbers, found others; pull it again")
-        identity = Identity.from_record(record["identity"])
+        identity = Identity.from_record(Record(record["identity"], Origin("identity", "restore it")))
         if identity != layout.identity:
             raise DamagedError(
                 f"{where}: a round of another bundle: {mismatch(layout.identity, identity)}; use the bundle that the "

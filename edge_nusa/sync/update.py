@@ -18,6 +18,7 @@ import numpy as np
 from edge_nusa.errors import DamagedError, EdgeNusaError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity
+from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Label, RoundMark
@@ -102,7 +103,7 @@ def _statement(record: dict[str, Any]) -> Statement:
     return Statement(
         place=Place(
             fleet=str(place["fleet"]),
-            identity=Identity.from_record(place["identity"]),
+            identity=Identity.from_record(Record(place["identity"], Origin("identity", "restore it"))),
             device=str(place["device"]),
             sequence=_count(place["sequence"]),
             round=RoundMark(_count(place["round"]["number"]), str(place["round"]["sha256"])),

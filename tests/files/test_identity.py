@@ -14,7 +14,8 @@ from state_chains import commit, files_of
 
 from edge_nusa.errors import DamagedError, OtherFormatError
 from edge_nusa.files.file_record import FileRecord, sha256_hex
-from edge_nusa.files.identity import Identity, difference
+from edge_nusa.files.identity import LONGEST_VALUE, Identity, difference
+from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.model import manifest as manifests
@@ -87,16 +88,14 @@ def test_what_sets_two_bundles_apart_is_said(changes: dict[str, str], words: str
 
 def test_an_identity_is_read_back_and_nothing_else_is() -> None:
     record = json.loads(json.dumps(asdict(identity())))
-    assert Identity.from_record(record) == identity()
-    for other in (
-        {**record, "more": ""},
-        {**record, "weights": 1},
-        {n: v for n, v in record.items() if n != "text"},
-        "b" * 64,
-        None,
-    ):
-        with pytest.raises(ValueError, match="expected an identity of the texts"):
-            Identity.from_record(other)
+    origin = Origin("here", "copy it again")
+    assert Identity.from_record(Record(record, origin)) == identity()
+    for other in ({**record, "more": ""}, {n: v for n, v in record.items() if n != "text"}):
+        with pytest.raises(DamagedError, match=r"^here: expected the fields \['basis', .*; copy it again$"):
+            Identity.from_record(Record(other, origin))
+    for value in (1, None, "a" * (LONGEST_VALUE + 1)):
+        with pytest.raises(DamagedError, match=f"^here: weights: expected a text of at most {LONGEST_VALUE}"):
+            Identity.from_record(Record({**record, "weights": value}, origin))
 
 
 def test_a_manifest_with_another_identity_than_its_files_give_is_refused(tmp_path: Path) -> None:

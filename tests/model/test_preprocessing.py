@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from edge_nusa.errors import DamagedError
+from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.model.preprocessing import Preprocessing, crop_grey, crop_offset, pixels, resized_size
 
 CLIP = Preprocessing(
@@ -85,8 +86,12 @@ def test_bilinear_and_bicubic_differ() -> None:
     )
 
 
+def as_record(fields: dict[str, Any]) -> Record:
+    return Record(fields, Origin("image", "export the bundle again"))
+
+
 def test_the_settings_survive_json() -> None:
-    assert Preprocessing.from_dict(json.loads(json.dumps(CLIP.to_dict()))) == CLIP
+    assert Preprocessing.from_record(as_record(json.loads(json.dumps(CLIP.to_dict())))) == CLIP
 
 
 @pytest.mark.parametrize(
@@ -97,22 +102,25 @@ def test_the_settings_survive_json() -> None:
             ("mean", value)
             for value in ([0.5, 0.5], [0.5] * 4, 0.5, [math.nan] * 3, [0.5, 0.5, 2], [0.5, 0.5, True], "abc", None)
         ),
-        *(("std", value) for value in ([0.5, 0.5, 0], [math.inf] * 3, [-0.5] * 3, {}, ["1"] * 3)),
+        *(("std", value) for value in ([0.5, 0.5, 0], [0.5, 0.5, 0.0009], [math.inf] * 3, [-0.5] * 3, {}, ["1"] * 3)),
         *(("interpolation", value) for value in ("nearest", 3, None, ["bicubic"])),
         *(("resize_mode", value) for value in ("longest", 0, None, {})),
     ],
 )
 def test_a_wrong_setting_is_named(field: str, value: object) -> None:
-    with pytest.raises(DamagedError, match=rf"image\.{field}: expected .*, found .*; export the bundle again"):
-        Preprocessing.from_dict(CLIP.to_dict() | {field: value}, "image")
+    with pytest.raises(DamagedError, match=rf"^image: {field}.*: expected .*, found .*; export the bundle again$"):
+        Preprocessing.from_record(as_record(CLIP.to_dict() | {field: value}))
 
 
-@pytest.mark.parametrize("values", [None, [], {}, {"size": 224}, CLIP.to_dict() | {"crop": 1}])
-def test_missing_and_unknown_fields_are_refused(values: object) -> None:
-    with pytest.raises(
-        DamagedError, match="preprocessing: expected the fields .*'interpolation'.*; export the bundle again"
-    ):
-        Preprocessing.from_dict(values)
+@pytest.mark.parametrize("values", [{}, {"size": 224}, CLIP.to_dict() | {"crop": 1}])
+def test_missing_and_unknown_fields_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(DamagedError, match="^image: expected the fields .*'interpolation'.*; export the bundle again$"):
+        Preprocessing.from_record(as_record(values))
+
+
+@pytest.mark.parametrize(("field", "value"), [("std", [1e-3, 1.0, 1.0]), ("mean", [0.0, 1.0, 1]), ("size", 1024)])
+def test_the_edges_of_the_settings_are_read(field: str, value: object) -> None:
+    assert Preprocessing.from_record(as_record(CLIP.to_dict() | {field: value})).to_dict()[field] == value
 
 
 @pytest.mark.export

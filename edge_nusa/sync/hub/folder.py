@@ -18,6 +18,7 @@ from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity
+from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
@@ -85,7 +86,7 @@ def read_settings(folder: Path) -> HubSettings:
         return HubSettings(
             str(record["fleet"]),
             str(record["store"]),
-            Identity.from_record(record["identity"]),
+            Identity.from_record(Record(record["identity"], Origin("identity", "restore it"))),
             Expiry(**record["expiry"]),
         )
     except FileNotFoundError as error:
