@@ -43,7 +43,7 @@ def said(origin: Origin) -> Iterator[None]:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
         why = " ".join(str(error).split())[: 2 * SHOWN]
         raise origin.error(
-            f"{origin.where}: expected JSON as edge-nusa writes it, but {why}; {origin.next_step}"
+            f"{origin.where}: expected JSON as edge-nusa writes it, found something else ({why}); {origin.next_step}"
         ) from error
 
 

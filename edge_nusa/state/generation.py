@@ -10,24 +10,27 @@ Neither holds an absolute path or a host name.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from edge_nusa.errors import DamagedError, InputError, OtherFormatError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.identity import Identity
-from edge_nusa.files.json_record import Origin, Record
+from edge_nusa.files.json_bytes import canonical, parse
+from edge_nusa.files.json_record import Origin, Record, shown
 
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
-_MANIFEST_LIMIT_BYTES = 1 << 20
+LARGEST_MANIFEST_BYTES, LARGEST_POINTER_BYTES = 1 << 20, 4096
+LARGEST_GENERATION = 10**12
+"""Far beyond a commit a second for ten thousand years; a larger number was not counted."""
+
 _FILE_NAME = re.compile(r"[a-z0-9_.-]+")
+_NAME_RULE = f"a name of small letters, digits, '_', '.' and '-', and not {MANIFEST_NAME}"
 _NEXT_STEP = "run `edge-nusa undo` to go back a generation, or `edge-nusa doctor` to see what else is damaged"
 
 
@@ -45,7 +48,7 @@ def other_format(where: Path | str, expected: int, found: object) -> OtherFormat
         )
     else:
         told = "a later edge-nusa wrote it; use that one, or another --state"
-    return OtherFormatError(f"{where}: expected a state of format {expected}, found {found!r}: {told}")
+    return OtherFormatError(f"{where}: expected a state of format {expected}, found {shown(found)}: {told}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +115,12 @@ class Pointer:
     @classmethod
     def from_bytes(cls, data: bytes, where: Path) -> Pointer:
         """Checked reading of CURRENT. Raises DamagedError naming `where`, OtherFormatError."""
-        record = _parse(data, where)
-        version = record.get("format_version")
+        record = parse(data, Origin(str(where), _NEXT_STEP), LARGEST_POINTER_BYTES)
+        version = record.fields.get("format_version")
         if type(version) is int and version != FORMAT_VERSION:
             raise other_format(where, FORMAT_VERSION, version)
-        pointer = cls(record.get("generation", -1), record.get("sha256", ""))
-        if type(pointer.generation) is not int or pointer.generation < 0 or pointer.to_bytes() != data:
+        pointer = cls(record.integer("generation", 0, LARGEST_GENERATION), record.sha256("sha256"))
+        if pointer.to_bytes() != data:
             raise damaged(where, f"a pointer in format_version {FORMAT_VERSION}", repr(data[:160]))
         if pointer.generation == 0 and pointer != EMPTY_POINTER:
             raise damaged(where, f"SHA-256 {EMPTY_POINTER.sha256} for generation 0", str(pointer.sha256))
@@ -140,23 +143,26 @@ def folder_name(number: int) -> str:
 def describe(files: Mapping[str, bytes]) -> dict[str, FileRecord]:
     """The records of files about to be written. Raises InputError for a name that a generation cannot hold."""
     for name in files:
-        if not _FILE_NAME.fullmatch(name) or name in {".", "..", MANIFEST_NAME}:
-            rule = f"small letters, digits, '_', '.' and '-', and not {MANIFEST_NAME}"
-            raise InputError(f"a file of a generation: expected a name of {rule}, found {name!r}; rename it")
+        if not _is_name(name):
+            raise InputError(f"a file of a generation: expected {_NAME_RULE}, found {name!r}; rename it")
     return {name: FileRecord(sha256_hex(data), len(data)) for name, data in files.items()}
+
+
+def _is_name(name: str) -> bool:
+    return _FILE_NAME.fullmatch(name) is not None and name not in {".", "..", MANIFEST_NAME}
 
 
 def load_generation(folder: Path) -> Generation:
     """Reads and checks a generation's manifest, not its files. Raises DamagedError, OtherFormatError."""
     where = folder / MANIFEST_NAME
-    data = _read(where, _MANIFEST_LIMIT_BYTES)
-    record = _parse(data, where)
-    seal = record.pop("sha256", None)
-    if seal != sha256_hex(_canonical(record)):
-        raise damaged(where, f"content with the SHA-256 {seal}", "other content")
-    if record.get("format_version") != FORMAT_VERSION:
-        raise other_format(where, FORMAT_VERSION, record.get("format_version"))
-    generation = _from_record(folder, record, where)
+    data = _read(where, LARGEST_MANIFEST_BYTES + 1)
+    record = parse(data, Origin(str(where), _NEXT_STEP), LARGEST_MANIFEST_BYTES)
+    rest = {name: value for name, value in record.fields.items() if name != "sha256"}
+    if record.sha256("sha256") != sha256_hex(_canonical(rest)):
+        raise damaged(where, f"content with the SHA-256 {record.sha256('sha256')}", "other content")
+    if (version := record.fields.get("format_version")) != FORMAT_VERSION:
+        raise other_format(where, FORMAT_VERSION, version)
+    generation = _from_record(folder, record)
     if generation.manifest() != data or not 0 <= generation.parent < generation.number:
         raise damaged(where, "a canonical manifest with its parent before it", "another form")
     if folder_name(generation.number) != folder.name:
@@ -164,33 +170,24 @@ def load_generation(folder: Path) -> Generation:
     return generation
 
 
-def _from_record(folder: Path, record: dict[str, Any], where: Path) -> Generation:
-    try:
-        return Generation(
-            number=int(record["generation"]),
-            folder=folder,
-            parent=int(record["parent"]),
-            operation=record["operation"],
-            created=record["created"],
-            identity=Identity.from_record(Record(record["identity"], Origin("identity", "restore it"))),
-            files={name: FileRecord(entry["sha256"], int(entry["bytes"])) for name, entry in record["files"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(where, "the fields of a manifest", f"{type(error).__name__} {error}") from error
+def _from_record(folder: Path, record: Record) -> Generation:
+    files = record.named("files")
+    strange = next((name for name in files if not _is_name(name)), None)
+    if strange is not None:
+        raise record.origin.refused("files", _NAME_RULE, strange)
+    return Generation(
+        number=record.integer("generation", 1, LARGEST_GENERATION),
+        folder=folder,
+        parent=record.integer("parent", 0, LARGEST_GENERATION),
+        operation=record.text("operation"),
+        created=record.text("created"),
+        identity=Identity.from_record(record.record("identity")),
+        files={name: FileRecord(entry.sha256("sha256"), entry.integer("bytes")) for name, entry in files.items()},
+    )
 
 
 def _canonical(record: Mapping[str, object]) -> bytes:
-    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _parse(data: bytes, where: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise damaged(where, "one line of JSON", f"{len(data)} bytes that are not ({error})") from error
-    if not isinstance(record, dict):
-        raise damaged(where, "a JSON object", type(record).__name__)
-    return record
+    return canonical(record) + b"\n"
 
 
 def _read(path: Path, limit: int) -> bytes:

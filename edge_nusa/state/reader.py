@@ -12,6 +12,7 @@ from edge_nusa.errors import DamagedError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity, mismatch
 from edge_nusa.state.generation import (
+    LARGEST_POINTER_BYTES,
     MANIFEST_NAME,
     Generation,
     Pointer,
@@ -21,7 +22,6 @@ from edge_nusa.state.generation import (
     pointer_to,
 )
 
-_POINTER_LIMIT_BYTES = 4096
 _READ_TRIES = 20
 _Answer = TypeVar("_Answer")
 
@@ -94,7 +94,7 @@ class StateReader:
 
     def _pointer_bytes(self) -> bytes | None:
         try:
-            return durable.read_at_most(self._pointer_path, _POINTER_LIMIT_BYTES)
+            return durable.read_at_most(self._pointer_path, LARGEST_POINTER_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -188,7 +188,7 @@ def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
 def test_nesting_has_an_end() -> None:
     for inner, close in ((b"[", b"]"), (b'{"a":', b"}")):
         assert "a" in parse(b'{"a":' + inner * (DEEPEST - 1) + b"1" + close * (DEEPEST - 1) + b"}", ORIGIN)
-        with pytest.raises(DamagedError, match=f"nested deeper than {DEEPEST}; copy it again$"):
+        with pytest.raises(DamagedError, match=rf"nested deeper than {DEEPEST}\); copy it again$"):
             parse(b'{"a":' + inner * DEEPEST + b"1" + close * DEEPEST + b"}", ORIGIN)
 
 

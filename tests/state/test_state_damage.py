@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from state_chains import chain, commit, contents, files_of
 
 from edge_nusa.errors import DamagedError, EdgeNusaError
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.json_bytes import canonical
+from edge_nusa.state.generation import LARGEST_GENERATION, Pointer, load_generation
 
 
 def damaged_copies(data: bytes) -> Iterator[bytes]:
@@ -89,3 +94,48 @@ def test_a_newer_format_is_named_and_not_read(tmp_path: Path, monkeypatch: pytes
         DamagedError, match="expected a state of format 2, found 3: a later edge-nusa wrote it; use that one"
     ):
         state.current()
+
+
+def sealed(folder: Path, **changes: Any) -> None:
+    """Changes fields of a manifest and seals it anew."""
+    path = folder / "manifest.json"
+    record = {**json.loads(path.read_bytes()), **changes}
+    del record["sha256"]
+    path.write_bytes(canonical({**record, "sha256": sha256_hex(canonical(record) + b"\n")}) + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"generation": 0}, "generation: expected a whole number from 1 to"),
+        ({"generation": 1.0}, "generation: expected a whole number from 1 to"),
+        ({"generation": LARGEST_GENERATION + 1}, "generation: expected a whole number from 1 to"),
+        ({"parent": -1}, "parent: expected a whole number from 0 to"),
+        ({"parent": LARGEST_GENERATION + 1}, "parent: expected a whole number from 0 to"),
+        ({"parent": 1}, "expected a canonical manifest with its parent before it"),
+        ({"operation": 5}, "operation: expected a text"),
+        ({"created": None}, "created: expected a text"),
+        ({"identity": {}}, "identity: expected the fields"),
+        ({"files": {"labels.json": {"sha256": "a", "bytes": 1}}}, "labels.json: sha256: expected a SHA-256"),
+        ({"files": {"labels.json": {"sha256": "a" * 64, "bytes": -1}}}, "bytes: expected a whole number from 0"),
+        ({"files": {"../x": {"sha256": "a" * 64, "bytes": 1}}}, "files: expected a name of small letters"),
+    ],
+)
+def test_a_manifest_that_was_sealed_around_a_wrong_field_is_damage(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    chain(tmp_path, 1)
+    folder = tmp_path / "generations" / "000001"
+    sealed(folder)
+    assert load_generation(folder).number == 1
+    sealed(folder, **changes)
+    with pytest.raises(DamagedError, match=rf"manifest\.json: .*{words}.*, found .*undo"):
+        load_generation(folder)
+
+
+@pytest.mark.parametrize("number", ["-1", "1.0", "true", "1e400", "1" + "0" * 13])
+def test_a_pointer_to_no_number_is_damage(number: str) -> None:
+    data = f'{{"format_version":2,"generation":{number},"sha256":"{"a" * 64}"}}\n'.encode()
+    assert Pointer.from_bytes(data.replace(number.encode(), b"7"), Path("CURRENT")).generation == 7
+    with pytest.raises(DamagedError, match="^CURRENT: .*expected .*, found .*undo"):
+        Pointer.from_bytes(data, Path("CURRENT"))
