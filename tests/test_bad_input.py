@@ -181,7 +181,7 @@ def test_options_that_contradict_each_other_are_refused(taught: Path, pictures: 
         three,
         "--template",
         "no place",
-        says="--template: expected one {} for the label",
+        says="--template: expected a printable text of at most 200 characters with one {} for the label",
     )
     for size in ("plenty", "0", "-5M", "1.5G", ""):
         refused(

@@ -25,7 +25,9 @@ from edge_nusa.device.learning.train_apart import Training, train_apart
 from edge_nusa.device.learning.words import BoardWords
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, MissingPackageError, UsageError
+from edge_nusa.files.json_record import shown
 from edge_nusa.knowledge import head as heads
+from edge_nusa.knowledge import templates
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import Recipe, check_fits
@@ -54,9 +56,9 @@ def learn(opened: Opened, task: Task, settings: LearnSettings, progress: Progres
     Raises InputError (nothing readable, divergence), RefusedError (the judge), UsageError (recipe and bundle do not
     fit), ResourceError (memory, disk, another writer). The state is then as it was.
     """
-    if settings.template is not None and settings.template.count("{}") != 1:
+    if settings.template is not None and not templates.is_template(settings.template):
         raise UsageError(
-            f"--template: expected one {{}} for the label, got {settings.template!r}; for example 'a photo of a {{}}, "
+            f"--template: expected {templates.RULE}, found {shown(settings.template)}; for example 'a photo of a {{}}, "
             "a type of flower.'"
         )
     manifest = opened.bundle.manifest

@@ -138,11 +138,13 @@ class Record:
         inside = Record(entries, self.origin.inside(name))
         return {key: inside.record(key) for key in entries}
 
-    def integers(self, name: str, least: int = 0, most: int = LARGEST_NUMBER) -> dict[str, int]:
+    def integers(
+        self, name: str, least: int = 0, most: int = LARGEST_NUMBER, most_entries: int = MOST_ENTRIES
+    ) -> dict[str, int]:
         """An object whose values are whole numbers from `least` to `most`."""
         entries = self.mapping(name)
-        if len(entries) > MOST_ENTRIES:
-            raise self.origin.refused(name, f"at most {MOST_ENTRIES} entries", len(entries))
+        if len(entries) > most_entries:
+            raise self.origin.refused(name, f"at most {most_entries} entries", len(entries))
         inside = Record(entries, self.origin.inside(name))
         return {key: inside.integer(key, least, most) for key in entries}
 
@@ -165,15 +167,15 @@ class Record:
         """A list of exactly so many numbers from `least` to `most`."""
         return tuple(one.number(place, least, most) for place, one in self._exactly(name, count))
 
-    def pairs(self, name: str, most: int = MOST_ENTRIES, largest: int = LARGEST_NUMBER) -> tuple[tuple[str, int], ...]:
-        """A list of [text, whole number from 0 to `largest`]."""
+    def pairs(self, name: str, most: int, least: int = 0, largest: int = LARGEST_NUMBER) -> tuple[tuple[str, int], ...]:
+        """A list of at most `most` pairs [text, whole number from `least` to `largest`]."""
         found = []
         for place, one in self._listed(name, most):
             entry = one.entries(place, 2)
             if len(entry) != 2:
                 raise self.origin.refused(place, "a text and a whole number", entry)
             both = Record({"0": entry[0], "1": entry[1]}, self.origin.inside(place))
-            found.append((both.text("0"), both.integer("1", 0, largest)))
+            found.append((both.text("0"), both.integer("1", least, largest)))
         return tuple(found)
 
     def _listed(self, name: str, most: int) -> Iterator[tuple[str, Record]]:

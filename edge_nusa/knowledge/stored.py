@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
+from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.files import tensor_file
+from edge_nusa.files.json_bytes import canonical, parse
+from edge_nusa.files.json_record import LARGEST_NUMBER, Origin, Record
 from edge_nusa.knowledge import fusion as fusions
 from edge_nusa.knowledge import labels as label_names
+from edge_nusa.knowledge import templates
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import LARGEST_NORM, Knowledge, Label, RoundMark, feature_count, nothing
 from edge_nusa.knowledge.recipes import RECIPES, Recipe
@@ -31,6 +34,8 @@ from edge_nusa.state.reader import StateReader
 
 FORMAT_VERSION = 3
 FILES = ("labels.json", "anchors.safetensors", "core.safetensors", "head.safetensors", "report.json")
+_NEXT_STEP = "run `edge-nusa undo`"
+MOST_LABELS, LARGEST_LABELS_BYTES, LARGEST_REPORT_BYTES = 100_000, 64 << 20, 16 << 20
 
 
 def to_files(knowledge: Knowledge) -> dict[str, bytes]:
@@ -48,7 +53,7 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
         "forgotten": knowledge.forgotten,
     }
     return {
-        "labels.json": json.dumps(labels, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(),
+        "labels.json": canonical(labels),
         "anchors.safetensors": tensor_file.encode(anchors),
         "core.safetensors": tensor_file.encode(
             {name: core.astype(np.float32) for name, core in knowledge.cores.items()}
@@ -73,65 +78,62 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     missing = sorted(set(FILES) - set(files))
     if missing:
         raise DamagedError(f"the generation has no {missing[0]}; run `edge-nusa undo`")
-    told = _told(files)
-    size = (len(told.labels), bundle.manifest.text.embed_dim)
+    content = parse(files["labels.json"], Origin("labels.json", _NEXT_STEP), LARGEST_LABELS_BYTES)
+    if (version := content.fields.get("format_version")) != FORMAT_VERSION:
+        raise other_format("labels.json", FORMAT_VERSION, version)
+    recipe = RECIPES[content.choice("recipe", tuple(RECIPES))]
+    found = read_labels(content, MOST_LABELS)
+    size = (len(found), bundle.manifest.text.embed_dim)
     anchors = tensor_file.decode(
         files["anchors.safetensors"], "anchors.safetensors", {"frozen": ("float16", size), "adapted": ("float16", size)}
     )
-    head, fusion = _head(bundle, len(told.labels) if told.recipe.has_head else 0, files["head.safetensors"])
-    cores = _cores(bundle, told.recipe, files["core.safetensors"])
+    head, fusion = _head(bundle, len(found) if recipe.has_head else 0, files["head.safetensors"])
+    cores = _cores(bundle, recipe, files["core.safetensors"])
     return Knowledge(
-        recipe=told.recipe,
-        labels=told.labels,
+        recipe=recipe,
+        labels=found,
         frozen_anchors=_unit(anchors["frozen"]),
         adapted_anchors=_unit(anchors["adapted"]),
         cores=cores,
         head=head,
-        tasks=told.tasks,
+        tasks=content.integer("tasks", -LARGEST_NUMBER),
         fusion=fusion,
-        report=told.report,
-        round=told.mark,
-        forgotten=told.forgotten,
+        report=read_report(files["report.json"]),
+        round=read_mark(content),
+        forgotten=content.pairs("forgotten", MOST_LABELS, -LARGEST_NUMBER) if "forgotten" in content else (),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Told:
-    """What labels.json and report.json say."""
+def read_labels(record: Record, most: int, has_images: bool = True) -> tuple[Label, ...]:
+    """The labels of a state, a round, or (without images) an update, each once. Raises the record's error."""
+    found = tuple(
+        Label(_read_name(one), one.integer("images") if has_images else 0, templates.read(one), one.number("novelty"))
+        for one in record.records("labels", most)
+    )
+    if len({label.key for label in found}) != len(found):
+        raise record.origin.refused("labels", "each label once", [label.name for label in found])
+    return found
 
-    recipe: Recipe
-    labels: tuple[Label, ...]
-    tasks: int
-    report: Mapping[str, Any]
-    mark: RoundMark
-    forgotten: tuple[tuple[str, int], ...]
 
-
-def _told(files: Mapping[str, bytes]) -> _Told:
-    """Raises DamagedError where a field is missing, of the wrong kind, or of another format."""
+def _read_name(record: Record) -> str:
+    found = record.text("name")
     try:
-        content = json.loads(files["labels.json"])
-        if content["format_version"] != FORMAT_VERSION:
-            raise other_format("labels.json", FORMAT_VERSION, content["format_version"])
-        return _Told(
-            recipe=RECIPES[content["recipe"]],
-            labels=tuple(
-                Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"]))
-                for e in content["labels"]
-            ),
-            tasks=int(content["tasks"]),
-            report=json.loads(files["report.json"]),
-            mark=RoundMark(int(content["round"]["number"]), str(content["round"]["sha256"]))
-            if "round" in content
-            else RoundMark(),
-            forgotten=tuple((str(key), int(at)) for key, at in content.get("forgotten", [])),
-        )
-    except DamagedError:
-        raise
-    except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise DamagedError(
-            f"labels.json or report.json: a field is missing or of the wrong kind ({error}); run `edge-nusa undo`"
-        ) from error
+        return label_names.normalise(found)
+    except InputError as error:
+        raise record.origin.refused("name", f"a label (1 to {label_names.MAX_CHARACTERS} characters)", found) from error
+
+
+def read_mark(record: Record) -> RoundMark:
+    """The round that a record says it is based on; none where it says nothing. Raises the record's error."""
+    if "round" not in record:
+        return RoundMark()
+    mark = record.record("round")
+    return RoundMark(mark.integer("number"), mark.sha256("sha256"))
+
+
+def read_report(data: bytes) -> dict[str, Any]:
+    """What report.json says. Raises DamagedError."""
+    return dict(parse(data, Origin("report.json", _NEXT_STEP), LARGEST_REPORT_BYTES).fields)
 
 
 def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarray]:
