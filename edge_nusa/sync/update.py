@@ -8,20 +8,19 @@ names, counts and settings, and no picture, path, host name or time. Fields are 
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import cast, get_args
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError, EdgeNusaError
+from edge_nusa.errors import DamagedError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity
+from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge import labels as label_names
-from edge_nusa.knowledge.knowledge import Label, RoundMark
+from edge_nusa.knowledge.knowledge import Label, RoundMark, read_labels, read_mark
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.packed import Layout, Precision
@@ -30,6 +29,10 @@ FORMAT_VERSION = 2
 PAYLOAD_TYPE = "application/vnd.edge-nusa.update+json"
 MOST_LABELS = 2000
 LARGEST_STATEMENT_BYTES = 1 << 20
+MOST = 2**40 - 1
+"""Of any number: what a hub adds up of thousands of devices still fits."""
+LONGEST_NAME = 100
+"""Characters of a fleet, a device, a round, which are hashes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,87 +69,44 @@ class Statement:
         """Canonical JSON."""
         labels = [{"name": label.name, "template": label.template, "novelty": label.novelty} for label in self.labels]
         record = {**asdict(self), "labels": labels, "format_version": FORMAT_VERSION}
-        return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        return canonical(record)
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Statement:
         """Raises DamagedError naming `where` for anything but what `to_bytes` of this version gives."""
-        try:
-            record = json.loads(data)
-            if record.pop("format_version") != FORMAT_VERSION:
-                raise DamagedError(
-                    f"{where}: expected an update of format {FORMAT_VERSION}, found another; use the same edge-nusa on "
-                    "hub and devices"
-                )
-            statement = _statement(record)
-            same = statement.to_bytes() == data
-        except DamagedError:
-            raise
-        except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            raise DamagedError(f"{where}: a field of the update is missing or of the wrong kind ({error})") from error
-        if not same or len({label.key for label in statement.labels}) != len(statement.labels):
-            raise DamagedError(f"{where}: expected a canonical statement with each label once, found another form")
+        record = parse(data, Origin(where, "send it again"), LARGEST_STATEMENT_BYTES)
+        record.version(FORMAT_VERSION, "use the same edge-nusa on hub and devices")
+        statement = _statement(record)
+        if statement.to_bytes() != data:
+            raise DamagedError(f"{where}: expected a canonical statement, found another form; send it again")
         return statement
 
 
-def _statement(record: dict[str, Any]) -> Statement:
-    place = record["place"]
-    labels = tuple(
-        Label(label_names.normalise(e["name"]), 0, e["template"], _finite(e["novelty"])) for e in record["labels"]
-    )
-    if record["precision"] not in get_args(Precision) or not all(
-        label.template is None or _is_template(label.template) for label in labels
-    ):
-        raise ValueError("precision or template")
-    if len(labels) > MOST_LABELS or len(record["forgets"]) > MOST_LABELS or len(place["refused_rounds"]) > MOST_LABELS:
-        raise ValueError(f"over {MOST_LABELS} entries")
+def _statement(record: Record) -> Statement:
+    precision = record.choice("precision", get_args(Precision))
     return Statement(
-        place=Place(
-            fleet=str(place["fleet"]),
-            identity=Identity.from_record(Record(place["identity"], Origin("identity", "restore it"))),
-            device=str(place["device"]),
-            sequence=_count(place["sequence"]),
-            round=RoundMark(_count(place["round"]["number"]), str(place["round"]["sha256"])),
-            refused_rounds=tuple(str(one) for one in place["refused_rounds"]),
-        ),
-        sha256=str(record["sha256"]),
-        size=_count(record["size"]),
-        precision=record["precision"],
-        gram_sha256=str(record["gram_sha256"]),
-        labels=labels,
-        spare=_whole(record["spare"]),
-        tasks=_whole(record["tasks"]),
-        fusion=_losses(record["fusion"]),
-        forgets=tuple((str(key), _count(at)) for key, at in record["forgets"]),
+        place=_place(record.record("place")),
+        sha256=record.sha256("sha256"),
+        size=record.integer("size", 0, MOST),
+        precision=cast(Precision, precision),
+        gram_sha256=record.sha256("gram_sha256"),
+        labels=read_labels(record, MOST_LABELS, has_images=False),
+        spare=record.integer("spare", -MOST, MOST),
+        tasks=record.integer("tasks", -MOST, MOST),
+        fusion=record.whole_numbers("fusion", math.prod(fusion.SHAPE), -MOST, MOST),
+        forgets=record.pairs("forgets", MOST_LABELS, 0, MOST),
     )
 
 
-def _is_template(template: object) -> bool:
-    return isinstance(template, str) and template.count("{}") == 1 and len(template) <= 200 and template.isprintable()
-
-
-def _finite(value: object) -> float:
-    if not isinstance(value, float) or not 0 <= value < 1e12:
-        raise ValueError(f"expected a number from 0 up, found {value!r}")
-    return value
-
-
-def _losses(values: list[object]) -> tuple[int, ...]:
-    if len(values) != math.prod(fusion.SHAPE):
-        raise ValueError(f"expected {fusion.SHAPE} sums of losses, found {len(values)}")
-    return tuple(_whole(value) for value in values)
-
-
-def _whole(value: object) -> int:
-    if type(value) is not int or abs(value) >= 2**40:
-        raise ValueError(f"expected a whole number, found {value!r}")
-    return value
-
-
-def _count(value: object) -> int:
-    if _whole(value) < 0:
-        raise ValueError(f"expected a whole number from 0 up, found {value!r}")
-    return _whole(value)
+def _place(record: Record) -> Place:
+    return Place(
+        fleet=record.text("fleet", LONGEST_NAME),
+        identity=Identity.from_record(record.record("identity")),
+        device=record.text("device", LONGEST_NAME),
+        sequence=record.integer("sequence", 1, MOST),
+        round=read_mark(record),
+        refused_rounds=record.texts("refused_rounds", MOST_LABELS, LONGEST_NAME),
+    )
 
 
 def gram_sha256(gram: np.ndarray) -> str:
