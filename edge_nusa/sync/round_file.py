@@ -7,29 +7,30 @@ device trusts a round by the hub's TUF metadata, which holds the SHA-256 of the 
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
+from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity, mismatch
-from edge_nusa.files.json_record import Origin, Record
+from edge_nusa.files.json_bytes import canonical, parse
+from edge_nusa.files.json_record import LARGEST_NUMBER, Origin, Record, shown
 from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
-from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
+from edge_nusa.knowledge.knowledge import Knowledge, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import read_labels
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.packed import Layout
 
 FORMAT_VERSION = 2
 LARGEST_LINE_BYTES = 8 << 20
-"""Of the first line, which is parsed before anything of it can be checked; ten thousand labels have about one
+"""Of the first line, which so bounds the labels and devices that it names; ten thousand labels have about one
 million."""
+_SAME = "use the same edge-nusa on hub and devices"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def encode(one: Round) -> bytes:
         "sha256": sha256_hex(numbers),
         "bytes": len(numbers),
     }
-    line = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    line = canonical(record)
     if len(line) > LARGEST_LINE_BYTES:
         found = (
             f"expected labels and devices of at most {LARGEST_LINE_BYTES} bytes, found {len(line)} for "
@@ -134,76 +135,62 @@ def decode(data: bytes, layout: Layout, where: str) -> Round:
             "it again"
         )
     numbers = data[end + 1 :]
-    try:
-        record = json.loads(data[:end])
-        if record["format_version"] != FORMAT_VERSION or record["recipe"] != DEVICE.name:
-            raise DamagedError(
-                f"{where}: expected a round of format {FORMAT_VERSION}, found another; use the same edge-nusa on hub "
-                "and devices"
-            )
-        if (len(numbers), sha256_hex(numbers)) != (record["bytes"], record["sha256"]):
-            raise DamagedError(f"{where}: expected {record['bytes']} bytes of numbers, found others; pull it again")
-        identity = Identity.from_record(Record(record["identity"], Origin("identity", "restore it")))
-        if identity != layout.identity:
-            raise DamagedError(
-                f"{where}: a round of another bundle: {mismatch(layout.identity, identity)}; use the bundle that the "
-                "fleet was made with"
-            )
-        found_round = _round(record, numbers, layout, RoundMark(int(record["number"]), sha256_hex(data)), where)
-    except DamagedError:
-        raise
-    except (EdgeNusaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    record = parse(data[:end], Origin(where, "pull it again"), LARGEST_LINE_BYTES)
+    record.version(FORMAT_VERSION, _SAME)
+    if record.text("recipe") != DEVICE.name:
+        raise DamagedError(f"{where}: recipe: expected {DEVICE.name}, found {shown(record.text('recipe'))}; {_SAME}")
+    if (len(numbers), sha256_hex(numbers)) != (record.integer("bytes"), record.sha256("sha256")):
+        raise DamagedError(f"{where}: expected {record.integer('bytes')} bytes of numbers, found others; pull it again")
+    identity = Identity.from_record(record.record("identity"))
+    if identity != layout.identity:
         raise DamagedError(
-            f"{where}: a field of the round is missing or of the wrong kind ({error}); pull it again"
-        ) from error
-    return found_round
-
-
-def _round(record: dict[str, Any], numbers: bytes, layout: Layout, mark: RoundMark, where: str) -> Round:
-    labels = tuple(
-        Label(label_names.normalise(e["name"]), int(e["images"]), e["template"], float(e["novelty"]))
-        for e in record["labels"]
+            f"{where}: a round of another bundle: {mismatch(layout.identity, identity)}; use the bundle that the fleet "
+            "was made with"
+        )
+    mark = RoundMark(record.integer("number"), sha256_hex(data))
+    return Round(
+        fleet=record.text("fleet"),
+        number=mark.number,
+        identity=layout.identity,
+        knowledge=_knowledge(record, numbers, layout, mark),
+        forgotten=record.integers("forgotten", most_entries=LARGEST_LINE_BYTES),
+        received={device: _received(entry) for device, entry in record.named("received", LARGEST_LINE_BYTES).items()},
+        withdrawn=record.integers("withdrawn", most_entries=LARGEST_LINE_BYTES),
     )
+
+
+def _knowledge(record: Record, numbers: bytes, layout: Layout, mark: RoundMark) -> Knowledge:
+    """Spare pictures and tasks are sums of what devices say, which may be less than none."""
+    where, labels = record.origin.where, read_labels(record, LARGEST_LINE_BYTES)
     tensors = packed.unpack(numbers, layout.largest_bytes(len(labels)), where)
     packed.check_names(tensors, layout, where)
     gram, sums, counts = packed.head_of(tensors, layout, len(labels), where)
     none = np.zeros((len(labels), 0), np.float32)
-    head = Head(gram, np.ascontiguousarray(sums.T), counts, int(record["spare"]))
-    losses = fusion.check(np.array(record["fusion"], np.int64).reshape(fusion.SHAPE))
-    cores = packed.cores_of(tensors, layout, ("float32",), where)
-    knowledge = Knowledge(
+    losses = record.whole_numbers("fusion", math.prod(fusion.SHAPE))
+    return Knowledge(
         recipe=DEVICE,
         labels=labels,
         frozen_anchors=none,
         adapted_anchors=none,
-        cores=cores,
-        head=head,
-        tasks=int(record["tasks"]),
-        fusion=losses,
+        cores=packed.cores_of(tensors, layout, ("float32",), where),
+        head=Head(gram, np.ascontiguousarray(sums.T), counts, record.integer("spare", -LARGEST_NUMBER)),
+        tasks=record.integer("tasks", -LARGEST_NUMBER),
+        fusion=np.array(losses, np.int64).reshape(fusion.SHAPE),
         report={},
         round=mark,
     )
-    forgotten, withdrawn = (
-        {str(key): int(number) for key, number in record[name].items()} for name in ("forgotten", "withdrawn")
-    )
-    return Round(
-        fleet=str(record["fleet"]),
-        number=mark.number,
-        identity=layout.identity,
-        knowledge=knowledge,
-        forgotten=forgotten,
-        received=_received(record),
-        withdrawn=withdrawn,
-    )
 
 
-def _received(record: dict[str, Any]) -> dict[str, Received]:
-    """Of each device, how far its updates are in the round."""
-    return {
-        str(device): Received(
-            int(entry["through"]),
-            {int(n): str(why) for n, why in entry["refused"].items()},
-            {str(key): Forgot(int(own["sequence"]), int(own["base"])) for key, own in entry["forgot"].items()},
-        )  # fmt: skip
-        for device, entry in record["received"].items()
-    }
+def _received(record: Record) -> Received:
+    refused = record.record("refused")
+    for number in refused.fields:
+        if not (number.isascii() and number.isdecimal() and number == str(int(number[:20]))):
+            raise record.origin.refused("refused", "the numbers of updates", number)
+    return Received(
+        record.integer("through"),
+        {int(number): refused.text(number) for number in refused.fields},
+        {
+            key: Forgot(own.integer("sequence"), own.integer("base"))
+            for key, own in record.named("forgot", LARGEST_LINE_BYTES).items()
+        },
+    )

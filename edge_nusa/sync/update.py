@@ -20,7 +20,8 @@ from edge_nusa.files.identity import Identity
 from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge.knowledge import Label, RoundMark, read_labels, read_mark
+from edge_nusa.knowledge.knowledge import Label, RoundMark
+from edge_nusa.knowledge.stored import read_labels, read_mark
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.packed import Layout, Precision

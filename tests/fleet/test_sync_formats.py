@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -296,7 +297,9 @@ def test_a_statement_with_a_field_of_the_wrong_kind_is_refused(entry: bytes) -> 
 
 def test_a_statement_of_an_unknown_precision_is_refused() -> None:
     data = replace(update.encode(gained(), PLACE, "float16")[0], precision="float64").to_bytes()
-    with pytest.raises(DamagedError, match="here: .*precision or template"):
+    with pytest.raises(
+        DamagedError, match="^here: precision: expected one of .*float16.*, found .float64.; send it again$"
+    ):
         Statement.from_bytes(data, "here")
 
 
@@ -356,3 +359,87 @@ def test_the_numbers_are_safetensors_and_nothing_else() -> None:
     numbers = update.encode(gained(), PLACE, "float16")[1]
     names = set(tensor_file.decode(zlib.decompress(numbers), "here"))
     assert names == {"gram.index", "gram.columns", "sums", "counts", "core.text.0.q", "core.text.0.v"}
+
+
+def line_of(data: bytes) -> tuple[dict[str, Any], bytes]:
+    line, _, numbers = data.partition(b"\n")
+    return json.loads(line), numbers
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("number", -1, "number: expected a whole number from 0"),
+        ("bytes", -1, "bytes: expected a whole number from 0"),
+        ("sha256", "a", "sha256: expected a SHA-256"),
+        ("recipe", "paper", "recipe: expected device, found 'paper'"),
+        ("format_version", 1, "expected format 2, found 1, made by an older edge-nusa"),
+        ("tasks", 1.0, "tasks: expected a whole number"),
+        ("spare", None, "spare: expected a whole number"),
+        ("fusion", [0] * 55, "fusion: expected a list of 56 entries"),
+        ("fusion", [0] * 55 + [-1], r"fusion\[55\]: expected a whole number from 0"),
+        ("forgotten", {"cup": -1}, "forgotten: cup: expected a whole number from 0"),
+        ("withdrawn", {"cup": "1"}, "withdrawn: cup: expected a whole number from 0"),
+        ("received", {"d": {"through": -1, "refused": {}, "forgot": {}}}, "through: expected a whole number from 0"),
+        ("received", {"d": {"through": 1, "refused": {"01": ""}, "forgot": {}}}, "expected the numbers of updates"),
+        ("received", {"d": {"through": 1, "refused": {"-1": ""}, "forgot": {}}}, "expected the numbers of updates"),
+        ("received", {"d": {"through": 1, "refused": {"1": 5}, "forgot": {}}}, "refused: 1: expected a text"),
+        (
+            "received",
+            {"d": {"through": 1, "refused": {}, "forgot": {"a": {"sequence": 1}}}},
+            "base: expected this field",
+        ),
+        ("labels", [{"name": "a", "images": 1, "template": None, "novelty": "0"}], "novelty: expected a number from 0"),
+        ("labels", [{"name": "a", "images": -1, "template": None, "novelty": 0}], "images: expected a whole number"),
+        ("labels", [{"name": "\u200b", "images": 1, "template": None, "novelty": 0}], "name: expected a label"),
+        (
+            "labels",
+            2 * [{"name": "a", "images": 1, "template": None, "novelty": 0}],
+            "labels: expected each label once",
+        ),
+    ],
+)
+def test_a_round_with_a_wrong_field_is_refused_with_the_field_named(name: str, value: Any, words: str) -> None:
+    record, numbers = line_of(round_file.encode(replace(first(), number=3)))
+    assert round_file.decode(json.dumps(record).encode() + b"\n" + numbers, LAYOUT, "here").number == 3
+    with pytest.raises(DamagedError, match=f"^here: .*{words}.*; (pull it again|use the same edge-nusa)"):
+        round_file.decode(json.dumps({**record, name: value}).encode() + b"\n" + numbers, LAYOUT, "here")
+
+
+def test_a_novelty_that_is_no_number_is_refused_before_a_round_is_written_with_it() -> None:
+    known = taught(first().knowledge, "cat", pictures(1, 3))
+    data = round_file.encode(replace(first(), number=3, knowledge=known))
+    for number in (b"NaN", b"Infinity", b"1e999", b"-0.5"):
+        with pytest.raises(DamagedError, match="^here: .*; pull it again$"):
+            round_file.decode(data.replace(b'"novelty":0.0', b'"novelty":' + number), LAYOUT, "here")
+
+
+@pytest.mark.parametrize(
+    ("value", "is_read"), [(2**40 - 1, True), (2**40, False), (1 - 2**40, True), (-(2**40), False)]
+)
+@pytest.mark.parametrize("name", ["spare", "tasks"])
+def test_the_numbers_of_an_update_have_an_end(name: str, value: int, is_read: bool) -> None:
+    data = replace(update.encode(gained(), PLACE, "float16")[0], **{name: value}).to_bytes()
+    if is_read:
+        assert getattr(Statement.from_bytes(data, "here"), name) == value
+    else:
+        with pytest.raises(DamagedError, match=f"^here: {name}: expected a whole number from -.*; send it again$"):
+            Statement.from_bytes(data, "here")
+
+
+def test_the_first_update_of_a_device_is_number_one() -> None:
+    statement = update.encode(gained(), PLACE, "float16")[0]
+    for sequence, is_read in ((1, True), (0, False)):
+        data = replace(statement, place=replace(statement.place, sequence=sequence)).to_bytes()
+        if is_read:
+            assert Statement.from_bytes(data, "here").place.sequence == 1
+        else:
+            with pytest.raises(DamagedError, match="^here: place: sequence: expected a whole number from 1 to"):
+                Statement.from_bytes(data, "here")
+
+
+def test_an_update_names_each_label_once() -> None:
+    statement = update.encode(gained(), PLACE, "float16")[0]
+    twice = replace(statement, labels=(statement.labels[0], replace(statement.labels[0], name="CAT")))
+    with pytest.raises(DamagedError, match="^here: labels: expected each label once, found .*; send it again$"):
+        Statement.from_bytes(twice.to_bytes(), "here")
