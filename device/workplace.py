@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from edge_nusa.device.opened import Opened
 from edge_nusa.device.opened import default_state as default_state
 from edge_nusa.errors import DamagedError
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.knowledge.stored import load, to_files
+from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, MOST_LABELS, load, read_report, to_files
 from edge_nusa.pictures.pictures import Quarantined
 from edge_nusa.state.generation import Generation
 
@@ -137,12 +138,14 @@ class Workplace(Opened):
 
 
 def _history_row(generation: Generation, is_current: bool) -> HistoryRow:
-    report = json.loads(generation.read("report.json"))
+    report = read_report(generation.read("report.json"))
+    origin = Origin(str(generation.folder / "labels.json"), "run `edge-nusa undo`")
+    labels = parse(generation.read("labels.json"), origin, LARGEST_LABELS_BYTES).records("labels", MOST_LABELS)
     return HistoryRow(
         generation=generation.number,
         operation=generation.operation,
         created=generation.created,
         current=is_current,
-        labels=[entry["name"] for entry in json.loads(generation.read("labels.json"))["labels"]],
+        labels=[label.text("name") for label in labels],
         report={"generation": generation.number, **report} if report else {},
     )
