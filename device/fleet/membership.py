@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
 LARGEST_ROUND_BYTES = 1 << 30
+LARGEST_SETTINGS_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ a store.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -19,9 +18,11 @@ from edge_nusa.device.fleet.store import asked
 from edge_nusa.device.learning.judge import Retention
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import EdgeNusaError, RefusedError, ResourceError, TrustError
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge.knowledge import Knowledge, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.knowledge.stored import from_files, load, to_files
+from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, from_files, load, read_mark, to_files
 from edge_nusa.state.generation import Generation
 from edge_nusa.sync import merging
 from edge_nusa.sync.merging import Step
@@ -108,9 +109,9 @@ def _check_new(fleet: Fleet, mark: RoundMark, before: Knowledge) -> None:
 
 
 def _mark_of(generation: Generation) -> RoundMark:
-    """The round that a generation is based on, without reading what it learned."""
-    record = json.loads(generation.read("labels.json")).get("round", {})
-    return RoundMark(int(record.get("number", 0)), str(record.get("sha256", "")))
+    """The round that a generation is based on, without reading the rest of what it learned. Raises DamagedError."""
+    origin = Origin(str(generation.folder / "labels.json"), "run `edge-nusa undo`")
+    return read_mark(parse(generation.read("labels.json"), origin, LARGEST_LABELS_BYTES))
 
 
 def _taken(opened: Opened, fleet: Fleet, before: Knowledge, mark: RoundMark, is_forced: bool) -> Pulled:

@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.errors import InputError
 from edge_nusa.files import durable
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 
 NAME = "settings.json"
 FORMAT_VERSION = 1
@@ -37,20 +39,15 @@ def read(folder: Path) -> Settings:
     `Settings.encoded` made."""
     path = folder / NAME
     try:
-        record = json.loads(durable.read_at_most(path, LARGEST_BYTES))
-        if record["format_version"] != FORMAT_VERSION:
-            raise DamagedError(
-                f"{path}: expected format {FORMAT_VERSION}, found {record['format_version']!r}; use the edge-nusa "
-                "that wrote it"
-            )
-        rounds = str(record["rounds"]) if record.get("rounds") else None
-        return Settings(str(record["fleet"]), str(record["device"]), str(record["store"]), rounds)
+        data = durable.read_at_most(path, LARGEST_BYTES + 1)
     except FileNotFoundError as error:
         raise InputError(
             f"{folder.parent}: expected a state that belongs to a fleet, found none; run `edge-nusa sync "
             "init STORE --root root.json`"
         ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(
-            f"{path}: expected a fleet's settings, found something else ({error}); run `edge-nusa sync init` again"
-        ) from error
+    except OSError as error:
+        raise durable.storage_error(error, f"read {path}") from error
+    record = parse(data, Origin(str(path), "run `edge-nusa sync init` again"), LARGEST_BYTES)
+    record.version(FORMAT_VERSION, "use the edge-nusa that wrote it")
+    rounds = record.text_or_none("rounds") if "rounds" in record else None
+    return Settings(record.text("fleet"), record.text("device"), record.text("store"), rounds or None)

@@ -44,6 +44,11 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
+def is_sha256(text: str) -> bool:
+    """Whether it is one in small hexadecimal digits."""
+    return len(text) == 64 and not set(text) - set("0123456789abcdef")
+
+
 class Record:
     """The fields of one JSON object, each asked for by its kind. Every method raises the origin's error."""
 
@@ -114,7 +119,7 @@ class Record:
     def sha256(self, name: str) -> str:
         """A SHA-256 in small hexadecimal digits, or ""."""
         found = self.text(name, 64)
-        if found and (len(found) != 64 or set(found) - set("0123456789abcdef")):
+        if found and not is_sha256(found):
             raise self.origin.refused(name, "a SHA-256", found)
         return found
 
