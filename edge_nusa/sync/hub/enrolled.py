@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_nusa import kept
-from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.errors import InputError
 from edge_nusa.files import durable
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.trust import keys
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST_ENTRY_BYTES = 8192
 LONGEST_NAME = 60
+_NEXT_STEP = "remove the file and enrol the device again"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Enrolled:
         return self._write(replace(found[0], is_revoked=True))
 
     def _write(self, device: Device) -> Device:
-        record = {"key": json.loads(keys.public_bytes(device.key)), "name": device.name, "revoked": device.is_revoked}
+        record = {"key": keys.public_record(device.key), "name": device.name, "revoked": device.is_revoked}
         with durable.explained(f"write {self.folder}"):
             durable.make_folder(self.folder)
             durable.replace_file(
@@ -81,19 +84,11 @@ class Enrolled:
 
     def _read(self, path: Path) -> Device:
         try:
-            record = json.loads(durable.read_at_most(path, LARGEST_ENTRY_BYTES))
-            device = Device(
-                keys.public_key(json.dumps(record["key"]).encode(), str(path)),
-                str(record["name"]),
-                record["revoked"] is True,
-            )
-            if path.stem != device.key.keyid:
-                raise ValueError("the file has the name of another key")
-        except (InputError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DamagedError(
-                f"{path}: expected an enrolled device, found something else ({error}); remove the file and enrol the "
-                "device again"
-            ) from error
+            data = durable.read_at_most(path, LARGEST_ENTRY_BYTES + 1)
         except OSError as error:
             raise durable.storage_error(error, f"read {path}") from error
-        return device
+        record = parse(data, Origin(str(path), _NEXT_STEP), LARGEST_ENTRY_BYTES)
+        key = keys.key_of(record.record("key"))
+        if path.stem != key.keyid:
+            raise record.origin.refused("key", f"the key {path.stem[:16]}...", key.keyid)
+        return Device(key, record.text("name", LONGEST_NAME), record.flag("revoked"))

@@ -10,15 +10,16 @@ Root keys belong on a medium that is not here most of the time.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from edge_nusa import kept
-from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.errors import InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity
-from edge_nusa.files.json_record import Origin, Record
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
@@ -26,6 +27,8 @@ from edge_nusa.sync.trust import keys, roots
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 
 FORMAT_VERSION = 2
+LARGEST_SETTINGS_BYTES, MOST_DAYS = 1 << 16, 36_500
+DAYS = tuple(one.name for one in fields(Expiry))
 SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
 
 
@@ -77,24 +80,20 @@ def read_settings(folder: Path) -> HubSettings:
     """Raises InputError where there is no hub, DamagedError for settings that are none."""
     path = folder / SETTINGS_NAME
     try:
-        record = json.loads(durable.read_at_most(path, 1 << 16))
-        if record["format_version"] != FORMAT_VERSION:
-            found = f"expected format {FORMAT_VERSION}, found {record['format_version']!r}"
-            raise DamagedError(
-                f"{path}: {found}; use the edge-nusa that wrote it, or begin a fleet anew with another --hub"
-            )
-        return HubSettings(
-            str(record["fleet"]),
-            str(record["store"]),
-            Identity.from_record(Record(record["identity"], Origin("identity", "restore it"))),
-            Expiry(**record["expiry"]),
-        )
-    except FileNotFoundError as error:
+        data = durable.read_at_most(path, LARGEST_SETTINGS_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{folder}: expected a hub, found none; make one with `edge-nusa hub init STORE`") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(
-            f"{path}: expected a hub's settings, found something else ({error}); restore the file from your backup"
-        ) from error
+    except OSError as error:
+        raise durable.storage_error(error, f"read {path}") from error
+    record = parse(data, Origin(str(path), "restore the file from your backup"), LARGEST_SETTINGS_BYTES)
+    record.version(FORMAT_VERSION, "use the edge-nusa that wrote it, or begin a fleet anew with another --hub")
+    expiry = record.record("expiry")
+    return HubSettings(
+        record.text("fleet"),
+        record.text("store"),
+        Identity.from_record(record.record("identity")),
+        Expiry(**{name: expiry.integer(name, 1, MOST_DAYS) for name in DAYS if name in expiry}),
+    )
 
 
 def rotate(folder: Path, old_keys: Path, new: RootKeys | None) -> dict[str, int]:

@@ -16,6 +16,8 @@ from edge_nusa.errors import DamagedError, InputError, RefusedError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import mismatch
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
@@ -37,7 +39,7 @@ from edge_nusa.sync.trust import keys
 from edge_nusa.sync.trust.repository import Repository
 
 FILES = ("round.bin", "ledger.json")
-LARGEST_MIRRORED_BYTES = 1 << 30
+LARGEST_MIRRORED_BYTES, LARGEST_LEDGER_BYTES = 1 << 30, 256 << 20
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class Hub:
         if found is None:
             return round_file.nothing(self.settings.fleet, self.layout), {}
         generation, files = found
-        where = str(generation.folder / FILES[0])
-        return round_file.decode(files[FILES[0]], self.layout, where), json.loads(files[FILES[1]])
+        found_round = round_file.decode(files[FILES[0]], self.layout, str(generation.folder / FILES[0]))
+        return found_round, _ledger_of(files[FILES[1]], str(generation.folder / FILES[1]))
 
     def merge(self, settings: MergeSettings) -> MergeReport:
         """Merge everything new into the next round.
@@ -219,6 +221,21 @@ class Hub:
                 }
                 ledger = {**ledger, mail.device: entry}
         return json.dumps(ledger, sort_keys=True).encode()
+
+
+def _ledger_of(data: bytes, where: str) -> dict[str, Any]:
+    """What the hub knows of each device (`Hub`). Raises DamagedError."""
+    record = parse(data, Origin(where, "restore the hub's folder from your backup"), LARGEST_LEDGER_BYTES)
+    return {
+        device: {
+            "round": entry.integer("round"),
+            "seen": entry.text("seen"),
+            "refused_rounds": list(entry.texts("refused_rounds")),
+            "given": entry.integers("given", most_entries=LARGEST_LEDGER_BYTES),
+        }
+        for device in record.fields
+        for entry in [record.record(device)]
+    }
 
 
 class _Contributions(Iterable[Contribution]):

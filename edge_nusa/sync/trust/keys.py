@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from edge_nusa.errors import InputError, MissingPackageError, TrustError
 from edge_nusa.files import durable
+from edge_nusa.files.json_bytes import canonical, parse, said
+from edge_nusa.files.json_record import Origin, Record
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
-LARGEST_KEY_BYTES = 4096
-_KINDS = ("ed25519", "ed25519")
+LARGEST_KEY_BYTES, LARGEST_ENVELOPE_BYTES = 4096, 2 << 20
+KINDS = ("ed25519",)
 
 
 def require_packages() -> None:
@@ -99,28 +101,34 @@ def load_key(path: Path) -> CryptoSigner:
 
 def public_bytes(key: SSlibKey) -> bytes:
     """A public key as JSON, to be handed to the hub."""
-    return json.dumps({"keyid": key.keyid, **key.to_dict()}, sort_keys=True, indent=1).encode() + b"\n"
+    return json.dumps(public_record(key), sort_keys=True, indent=1).encode() + b"\n"
+
+
+def public_record(key: SSlibKey) -> dict[str, Any]:
+    """What a public key's file says."""
+    return {"keyid": key.keyid, **key.to_dict()}
 
 
 def public_key(data: bytes, where: str) -> SSlibKey:
-    """The inverse of `public_bytes`; the key's name is made anew from the key. Raises InputError naming `where`."""
+    """The inverse of `public_bytes`. Raises InputError naming `where`."""
+    origin = Origin(where, "give the public key that `edge-nusa sync init` wrote", InputError)
+    return key_of(parse(data, origin, LARGEST_KEY_BYTES))
+
+
+def key_of(record: Record) -> SSlibKey:
+    """The inverse of `public_record`; the key's name is made anew from the key. Raises the record's error."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from securesystemslib.signer import SSlibKey
 
+    for name in ("keytype", "scheme"):
+        record.choice(name, KINDS)
+    public = record.record("keyval").sha256("public")  # 32 bytes in as many digits as a SHA-256 has
     try:
-        record: dict[str, Any] = json.loads(data)
-        if (record["keytype"], record["scheme"]) != _KINDS:
-            raise ValueError(f"a key of the kind {record['keytype']!r}")
-        made = SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(record["keyval"]["public"])))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{where}: expected the public key that `edge-nusa sync init` wrote, found something else ({error}); give "
-            "that file"
-        ) from error
-    if record.get("keyid") != made.keyid:
-        raise InputError(
-            f"{where}: expected the key's own name {made.keyid[:16]}..., found another; copy the file again"
-        )
+        made = SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)))
+    except ValueError as error:
+        raise record.origin.refused("keyval", "32 bytes of an ed25519 key in hexadecimal digits", public) from error
+    if record.text("keyid") != made.keyid:
+        raise record.origin.refused("keyid", f"the key's own name {made.keyid[:16]}...", record.text("keyid"))
     return made
 
 
@@ -130,7 +138,7 @@ def sealed(payload: bytes, payload_type: str, signer: CryptoSigner) -> bytes:
 
     envelope = Envelope(payload, payload_type, {})
     envelope.sign(signer)
-    return json.dumps(envelope.to_dict(), sort_keys=True, separators=(",", ":")).encode()
+    return canonical(envelope.to_dict())
 
 
 def opened(data: bytes, payload_type: str, allowed: Mapping[str, SSlibKey], where: str) -> tuple[str, bytes]:
@@ -142,22 +150,25 @@ def opened(data: bytes, payload_type: str, allowed: Mapping[str, SSlibKey], wher
     from securesystemslib.dsse import Envelope
     from securesystemslib.exceptions import FormatError, VerificationError
 
+    origin = Origin(where, "it is no signed envelope, so nothing of it is read", TrustError)
+    record = parse(data, origin, LARGEST_ENVELOPE_BYTES)
     try:
-        envelope = Envelope.from_dict(json.loads(data))
-        names = [name for name in envelope.signatures if name in allowed]
-        if envelope.payload_type != payload_type or len(envelope.signatures) != 1 or not names:
-            raise TrustError(
-                f"{where}: expected one signature by a key that is enrolled, found "
-                f"{[n[:16] for n in envelope.signatures]}; enrol the device first"
-            )
-        envelope.verify([allowed[names[0]]], 1)
+        with said(origin):
+            envelope = Envelope.from_dict(dict(record.fields))
+            names = [name for name in envelope.signatures if name in allowed]
+            if envelope.payload_type != payload_type or len(envelope.signatures) != 1 or not names:
+                raise TrustError(
+                    f"{where}: expected one signature by a key that is enrolled, found "
+                    f"{[n[:16] for n in envelope.signatures]}; enrol the device first"
+                )
+            envelope.verify([allowed[names[0]]], 1)
     except VerificationError as error:
         raise TrustError(
             f"{where}: expected a signature by the key that it names, found one that is not; it was changed on the "
             "way, or forged"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FormatError) as error:
+    except FormatError as error:
         raise TrustError(
-            f"{where}: expected a signed envelope, found {len(data)} bytes that are none ({error})"
+            f"{where}: expected a signed envelope, found {len(data)} bytes that are none ({error}); send it again"
         ) from error
     return names[0], envelope.payload
