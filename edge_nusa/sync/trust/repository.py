@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa import kept
-from edge_nusa.errors import DamagedError, StoreError, TrustError
+from edge_nusa.errors import StoreError, TrustError
 from edge_nusa.files import durable
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.stores.store import Store, put
 from edge_nusa.sync.trust import keys, roots
 
@@ -37,6 +39,9 @@ TARGET = "rounds/current.round"
 VERSIONS_NAME, CURRENT_ROOT_NAME = "versions.json", "current-root.json"
 LARGEST_ROOT_BYTES = 512_000
 FARTHEST = 1_000_000
+LARGEST_VERSION = 10**11 - 2
+"""The next one still has a name that `versions` lists."""
+LARGEST_VERSIONS_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -132,14 +137,12 @@ class Repository:
     def _versions(self) -> dict[str, int]:
         path = self.folder / VERSIONS_NAME
         try:
-            return {str(role): int(version) for role, version in json.loads(durable.read_at_most(path, 4096)).items()}
+            data = durable.read_at_most(path, LARGEST_VERSIONS_BYTES + 1)
         except FileNotFoundError:
             return {}
-        except (ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise DamagedError(
-                f"{path}: expected the versions last signed, found something else ({error}); restore the file, or "
-                "remove it to count from the store"
-            ) from error
+        next_step = "restore the file, or remove it to count from the store"
+        record = parse(data, Origin(str(path), next_step), LARGEST_VERSIONS_BYTES)
+        return {role: record.integer(role, 0, LARGEST_VERSION) for role in record.fields}
 
 
 def versions(store: Store, role: str) -> list[tuple[int, str]]:
