@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast, get_args
 
 from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.files import durable
 
 FORMAT_VERSION = 1
+_NEXT_STEP = "remove the file and run the same command again"
 Suite = Literal["mtil", "cil"]
 Row = tuple[float | None, ...]
 
@@ -59,25 +60,48 @@ class Run:
     @classmethod
     def from_json(cls, text: str, where: str) -> Run:
         """The inverse of `to_json`. Raises DamagedError naming `where`."""
-        names = {field.name for field in fields(cls)}
-        try:
-            content = json.loads(text)
-            if content.pop("format_version") != FORMAT_VERSION or set(content) != names:
-                raise ValueError(f"expected format {FORMAT_VERSION} with the fields {sorted(names)}")
-            return cls(**{name: _tuples(value) for name, value in content.items()})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedError(
-                f"{where}: not a run of this version ({error}); remove the file and run the same command again"
-            ) from error
+        record = parse(text.encode("utf-8", "replace"), Origin(f"{where}: not a run of this version", _NEXT_STEP))
+        record.version(FORMAT_VERSION)
+        record.only(["format_version", *(field.name for field in fields(cls))])
+        order = record.texts("order")
+        tables = {name: _row(record, name, len(order) + 1) for name in ("joint", "retention", "ece", "auroc")}
+        return cls(
+            suite=cast(Suite, record.choice("suite", get_args(Suite))),
+            learner=record.text("learner"),
+            shots=record.integer("shots"),
+            seed=record.integer("seed"),
+            order_name=record.text("order_name"),
+            order=order,
+            accuracy=_accuracy(record, len(order)),
+            **tables,
+            seconds=record.numbers("seconds", len(order)),
+            state_bytes=record.whole_numbers("state_bytes", len(order)),
+            peak_rss_bytes=record.integer("peak_rss_bytes"),
+            trained_numbers=record.integer("trained_numbers"),
+        )
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(entry) for entry in value) if isinstance(value, list) else value
+def _accuracy(record: Record, tasks: int) -> tuple[Row, ...]:
+    """(N + 1, N) out of the record."""
+    rows = record.entries("accuracy")
+    if len(rows) != tasks + 1:
+        raise record.origin.refused("accuracy", f"{tasks + 1} rows", rows)
+    inside = Record({f"row {index}": row for index, row in enumerate(rows)}, record.origin.inside("accuracy"))
+    return tuple(_row(inside, name, tasks) for name in inside.fields)
+
+
+def _row(record: Record, name: str, count: int) -> Row:
+    """So many percentages, each of which may be missing."""
+    found = record.entries(name, count)
+    if len(found) != count:
+        raise record.origin.refused(name, f"a list of {count} entries", found)
+    inside = Record({str(index): value for index, value in enumerate(found)}, record.origin.inside(name))
+    return tuple(None if inside.fields[place] is None else inside.number(place, 0.0, 100.0) for place in inside.fields)
 
 
 def read_runs(folder: Path) -> list[Run]:
     """All finished runs of a folder, sorted by file name. Raises DamagedError for a file that is none."""
-    return [Run.from_json(path.read_text(), str(path)) for path in sorted(folder.glob("*.json"))]
+    return [Run.from_json(path.read_text(errors="replace"), str(path)) for path in sorted(folder.glob("*.json"))]
 
 
 def check_begun_alike(path: Path, shared: dict[str, Any]) -> None:
