@@ -9,13 +9,15 @@ of its files' names (val_ and the folder val beside test are left out of both), 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_nusa.errors import InputError, UsageError
+from edge_nusa.files import durable
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.pictures.pictures import find_pictures, printable
 from edge_nusa.research.data.sets import (
     DataSet,
@@ -46,7 +48,7 @@ __all__ = [
 NAMINGS = ("own", "meaningless", "swapped")
 FIRST_PART = 4711
 DEFAULT_TEMPLATE = "a photo of a {}."
-NAMES_FILE = "classes.json"
+NAMES_FILE, LARGEST_NAMES_BYTES = "classes.json", 16 << 20
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 
 
@@ -91,17 +93,13 @@ def _entries(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = durable.read_at_most(file, LARGEST_NAMES_BYTES + 1)
+    except OSError as error:
         raise InputError(
-            f"{printable(file)}: expected readable JSON, found {error}; correct the file or remove it"
+            f"{printable(file)}: expected a readable file, found {error.strerror}; correct the file or remove it"
         ) from error
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{printable(file)}: expected an object with an entry for each set, found another value; correct the file "
-            "or remove it"
-        )
-    return content
+    origin = Origin(printable(file), "correct the file or remove it", InputError)
+    return dict(parse(data, origin, LARGEST_NAMES_BYTES).fields)
 
 
 def _read(folder: Path, entry: Any) -> DataSet:
