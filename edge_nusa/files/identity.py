@@ -17,8 +17,8 @@ from edge_nusa.files.json_record import Record
 
 PROVIDER = "cpu"
 """The class of onnxruntime's providers that sessions use."""
-LONGEST_VALUE = 4096
-"""Characters; a model may be named by a path, and the rest is short."""
+LONGEST_MODEL, LONGEST_VALUE = 4096, 100
+"""Characters of a model's name, which may be a path, and of the rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,14 @@ class Identity:
         """The inverse of `dataclasses.asdict`. Raises the record's own error for anything else."""
         names = [one.name for one in fields(cls)]
         record.only(names)
-        return cls(**{name: record.text(name, LONGEST_VALUE) for name in names})
+        found = {name: record.text(name, LONGEST_MODEL if name == "model" else LONGEST_VALUE) for name in names}
+        strange = next((name for name, value in found.items() if not value.isprintable()), None)
+        if strange is not None:
+            raise record.origin.refused(strange, "a printable text", found[strange])
+        return cls(**found)
 
     def __str__(self) -> str:
-        return f"{self.model} {self.precision} ({self.sha256[:12]})"
+        return f"{self.model[:LONGEST_VALUE]} {self.precision} ({self.sha256[:12]})"
 
 
 def digest(value: object) -> str:

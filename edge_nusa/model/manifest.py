@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files.file_record import FileRecord, sha256_hex
-from edge_nusa.files.identity import LONGEST_VALUE, Identity, digest
+from edge_nusa.files.identity import LONGEST_MODEL, Identity, digest
 from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.model.parameters import LARGEST_SIZE, TowerShape
@@ -99,7 +99,7 @@ def decode(data: bytes, where: str) -> Manifest:
         )
     record = Record(record.fields, Origin(where, "export the bundle again"))
     manifest = _from_record(record)
-    found = record.text("identity")
+    found = record.sha256("identity")
     if found != manifest.identity.sha256:
         raise DamagedError(
             f"{where}: expected the identity {manifest.identity.sha256[:16]}... of its files, found {found[:16]}...; "
@@ -118,8 +118,8 @@ def _from_record(record: Record) -> Manifest:
     if missing:
         raise record.origin.refused("files", f"the file {missing[0]} among them", sorted(files))
     return Manifest(
-        model=record.text("model", LONGEST_VALUE),
-        weights=record.text("weights", LONGEST_VALUE),
+        model=record.text("model", LONGEST_MODEL),
+        weights=record.text("weights", LONGEST_MODEL),
         image=image,
         text=text,
         vocab_size=record.integer("vocab_size", 1, LARGEST_SIZE),

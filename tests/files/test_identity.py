@@ -14,7 +14,7 @@ from state_chains import commit, files_of
 
 from edge_nusa.errors import DamagedError, OtherFormatError
 from edge_nusa.files.file_record import FileRecord, sha256_hex
-from edge_nusa.files.identity import LONGEST_VALUE, Identity, difference
+from edge_nusa.files.identity import LONGEST_MODEL, LONGEST_VALUE, Identity, difference
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.recipes import DEVICE
@@ -93,6 +93,10 @@ def test_an_identity_is_read_back_and_nothing_else_is() -> None:
     for other in ({**record, "more": ""}, {n: v for n, v in record.items() if n != "text"}):
         with pytest.raises(DamagedError, match=r"^here: expected the fields \['basis', .*; copy it again$"):
             Identity.from_record(Record(other, origin))
+    assert Identity.from_record(Record({**record, "model": "a" * LONGEST_MODEL}, origin)) == identity()
+    for name in ("model", "precision"):
+        with pytest.raises(DamagedError, match=f"^here: {name}: expected a printable text, found .*x1b"):
+            Identity.from_record(Record({**record, name: "\x1b"}, origin))
     for value in (1, None, "a" * (LONGEST_VALUE + 1)):
         with pytest.raises(DamagedError, match=f"^here: weights: expected a text of at most {LONGEST_VALUE}"):
             Identity.from_record(Record({**record, "weights": value}, origin))
