@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from edge_nusa.errors import InputError
+from edge_nusa.files.json_record import shown
 from edge_nusa.pictures.pictures import MAX_PIXELS, decode, printable
 
 TEST_SHARE = 0.4
@@ -72,7 +73,7 @@ def assembled(
     twin = next((label for label, count in Counter(labels).items() if count > 1), None)
     if twin is not None:
         raise InputError(
-            f"{printable(where)}: expected a name of its own for each class, found {twin!r} twice; rename one"
+            f"{printable(where)}: expected a name of its own for each class, found {shown(twin)} twice; rename one"
         )
     column = {key: index for index, key in enumerate(keys)}
     classes = np.array([column[example.key] for example in examples], np.int64)
@@ -91,7 +92,7 @@ def _check_templates(where: Path, templates: Sequence[str]) -> None:
     for template in templates:
         if template.count(PLACE) != 1:
             raise InputError(
-                f"{printable(where)}: expected templates with one {PLACE} for the class name, found {template!r}; "
+                f"{printable(where)}: expected templates with one {PLACE} for the class name, found {shown(template)}; "
                 "correct it"
             )
 

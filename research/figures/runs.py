@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.files import durable
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin, Record
 
 FORMAT_VERSION = 1
 _NEXT_STEP = "remove the file and run the same command again"
