@@ -1,0 +1,262 @@
+"""Every reader of JSON that lies on a disk or comes from outside: whatever the bytes, only our own errors leave it.
+
+Golden files are changed in their bytes and in their fields, sealed anew where a seal guards them. EDGE_NUSA_FUZZ sets
+how many examples a reader gets.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import golden_files
+import pytest
+from conftest import ROOT
+from fleet_world import bundle as real_bundle
+from golden_files import FOLDER
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_fleets import small_layout
+
+from edge_nusa.device import workplace
+from edge_nusa.device.fleet import sync
+from edge_nusa.device.fleet.membership import Fleet
+from edge_nusa.errors import EdgeNusaError
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.json_bytes import canonical
+from edge_nusa.knowledge import knowledge
+from edge_nusa.model import manifest
+from edge_nusa.research.data import datasets
+from edge_nusa.research.figures.runs import Run
+from edge_nusa.state.generation import Generation, Pointer, load_generation
+from edge_nusa.sync import round_file, update
+from edge_nusa.sync.hub import folder as hub_folder
+from edge_nusa.sync.hub import hub
+from edge_nusa.sync.hub.enrolled import Enrolled
+from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust.repository import Repository
+
+EXAMPLES = int(os.environ.get("EDGE_NUSA_FUZZ", "200"))
+STATE = FOLDER / "state"
+GENERATION = STATE / "generations" / "000001"
+DEVICE = next((FOLDER / "hub" / "devices").iterdir())
+KEY = keys.public_key((FOLDER / "update" / "device.pub").read_bytes(), "device.pub")
+ENVELOPE = (FOLDER / "update" / "envelope.json").read_bytes()
+STATEMENT = keys.opened(ENVELOPE, update.PAYLOAD_TYPE, {KEY.keyid: KEY}, "envelope.json")[1]
+ROUND = (FOLDER / "current.round").read_bytes()
+LEDGER = {"d" * 64: {"round": 3, "seen": "2026-11-26T08:00:00Z", "refused_rounds": ["e" * 64], "given": {"cup": 3}}}
+WICKED = [None, True, -1, 0, 2**70, 10**400, 1.5, -0.0, 1e308, "", "a", "\ud800", "a\x00\x1b", "a" * 20_000, [], {}]
+RAW = [
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"9" * 5000,
+    b"[" * 3000,
+    b'{"a":' * 3000,
+    b'"\\udfff"',
+    b'{"a":1,"a":2}',
+    b"\xff",
+]
+
+
+def in_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    """A reader of bytes out of one that wants a folder."""
+
+    def reads(data: bytes) -> object:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            return read(path)
+
+    return reads
+
+
+def sealed(data: bytes, name: str, end: bytes) -> bytes:
+    """The record with its own hash in it, where it is a record."""
+    try:
+        record = json.loads(data)
+        rest = {key: value for key, value in record.items() if key != name}
+        return canonical({**rest, name: sha256_hex(canonical(rest) + end)}) + end
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return data
+
+
+def files_with(name: str) -> Callable[[bytes], object]:
+    files = {path.name: path.read_bytes() for path in GENERATION.iterdir()}
+    return lambda data: knowledge.from_files(golden_files.hollow(), {**files, name: data})
+
+
+def of_generation(read: Callable[[Generation], object], name: str) -> Callable[[bytes], object]:
+    def reads(data: bytes) -> object:
+        inside = {"labels.json": b'{"labels":[]}', "report.json": b"{}", name: data}
+        found = SimpleNamespace(
+            read=inside.__getitem__, folder=Path("000001"), number=1, operation="learn", created="now"
+        )
+        return read(cast(Generation, found))
+
+    return reads
+
+
+def a_members(path: Path) -> object:
+    place = SimpleNamespace(state=SimpleNamespace(folder=path.parent.parent), bundle=real_bundle())
+    return Fleet(cast(Any, place))
+
+
+def versions(path: Path) -> object:
+    return Repository(cast(Any, None), path.parent)._versions()
+
+
+def named_sets(path: Path) -> object:
+    picture = path.parent / "speeds" / "slow" / "train_1.png"
+    for part in ("slow", "fast"):
+        for split in ("train", "test"):
+            file = picture.parent.parent / part / f"{split}_1.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"")
+    return datasets.find_sets(path.parent, None)
+
+
+LINE, _, NUMBERS = ROUND.partition(b"\n")
+READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
+    "bundle": ((FOLDER / "bundle/manifest.json").read_bytes(), lambda d: manifest.decode(d, "here")),
+    "sealed bundle": (
+        (FOLDER / "bundle/manifest.json").read_bytes(),
+        lambda d: manifest.decode(sealed(d, "checksum", b""), "here"),
+    ),
+    "pointer": ((STATE / "CURRENT").read_bytes(), lambda d: Pointer.from_bytes(d, Path("CURRENT"))),
+    "sealed generation": (
+        (GENERATION / "manifest.json").read_bytes(),
+        lambda d: in_file("000001/manifest.json", lambda p: load_generation(p.parent))(sealed(d, "sha256", b"\n")),
+    ),
+    "labels": ((GENERATION / "labels.json").read_bytes(), files_with("labels.json")),
+    "report": ((GENERATION / "report.json").read_bytes(), files_with("report.json")),
+    "mark": ((GENERATION / "labels.json").read_bytes(), of_generation(sync._mark_of, "labels.json")),
+    "history": (
+        (GENERATION / "labels.json").read_bytes(),
+        of_generation(lambda g: workplace._history_row(g, True), "labels.json"),
+    ),
+    "statement": (STATEMENT, lambda d: update.Statement.from_bytes(d, "here")),
+    "envelope": (ENVELOPE, lambda d: keys.opened(d, update.PAYLOAD_TYPE, {KEY.keyid: KEY}, "here")),
+    "public key": ((FOLDER / "update/device.pub").read_bytes(), lambda d: keys.public_key(d, "here")),
+    "round": (LINE, lambda d: round_file.encode(round_file.decode(d + b"\n" + NUMBERS, small_layout(), "here"))),
+    "hub": (
+        (FOLDER / "hub/settings.json").read_bytes(),
+        in_file("settings.json", lambda p: hub_folder.read_settings(p.parent)),
+    ),
+    "enrolled": (DEVICE.read_bytes(), in_file(DEVICE.name, lambda p: Enrolled(p.parent).all())),
+    "ledger": (canonical(LEDGER), lambda d: hub._ledger_of(d, "here")),
+    "versions": (b'{"snapshot": 3, "targets": 2, "timestamp": 9}\n', in_file("versions.json", versions)),
+    "member": ((FOLDER / "member/sync/settings.json").read_bytes(), in_file("sync/settings.json", a_members)),
+    "rounds": (
+        (FOLDER / "member/sync/rounds.json").read_bytes(),
+        in_file("rounds.json", lambda p: sync.remembered(cast(Fleet, SimpleNamespace(folder=p.parent)))),
+    ),
+    "run": (golden_files.RUN.to_json().encode(), lambda d: Run.from_json(d.decode(errors="replace"), "here")),
+    "classes": ((FOLDER / "classes.json").read_bytes(), in_file("classes.json", named_sets)),
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, one in inside for place in places(one, (*path, key)))]
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """The value with another at a place; `places` itself means gone."""
+    if not path:
+        return None if new is places else new
+    entries = dict(value) if isinstance(value, dict) else dict(enumerate(value))
+    entries[path[0]] = changed(entries[path[0]], path[1:], new)
+    if len(path) == 1 and new is places:
+        del entries[path[0]]
+    return entries if isinstance(value, dict) else list(entries.values())
+
+
+@st.composite
+def mutated(draw: st.DrawFn, data: bytes) -> bytes:
+    """The file with a field of another kind, size or depth, or with other bytes."""
+    kind = draw(st.sampled_from(["field", "raw", "bytes", "cut"]))
+    if kind == "cut":
+        return data[: draw(st.integers(0, len(data)))]
+    if kind == "bytes":
+        start = draw(st.integers(0, len(data)))
+        return data[:start] + draw(st.binary(max_size=8)) + data[start + draw(st.integers(0, 8)) :]
+    record = json.loads(data)
+    place = draw(st.sampled_from(places(record)))
+    if kind == "raw":
+        return canonical(changed(record, place, "@@")).replace(b'"@@"', draw(st.sampled_from(RAW)))
+    new = draw(st.sampled_from([*WICKED, places, [[]] * 3, {"a": {}}, ["a", 1]]))
+    return canonical(changed(record, place, new))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_golden_file_is_read_by_its_reader(name: str) -> None:
+    data, read = READERS[name]
+    read(data)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_whatever_a_file_holds_only_our_own_errors_leave_its_reader(name: str) -> None:
+    data, read = READERS[name]
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=EXAMPLES == 200,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(mutated(data))
+    def holds(foreign: bytes) -> None:
+        try:
+            read(foreign)
+        except EdgeNusaError as error:
+            text = str(error)
+            assert len(text) < 2000 and text.isprintable(), text[:300]
+
+    holds()
+
+
+ALLOWED = {
+    "edge_nusa/files/json_bytes.py": "the one reader",
+    "edge_nusa/files/tensor_file.py": "the header of safetensors, whose offsets are checked one by one",
+    "edge_nusa/model/manifest.py": "what it has just written itself, to make lists of tuples",
+    "device/board/bench.py": "the output of a command that it started",
+    "device/board/measure.py": "the output of a process that it started",
+    "device/install/lock.py": "the report of the pip that it started",
+    "device/learning/train_apart.py": "the words of its own training process",
+    "export/graphs.py": "the header of a checkpoint on the workstation",
+    "export/torchvision_sets.py": "files of the package, and the classes.json that it adds to",
+    "research/protocol/sequence.py": "its own half-done run",
+    "research/protocol/suites.py": "its own settings beside the runs",
+    "research/sabotage.py": "its own trials",
+    "research/rivals/int8.py": "a researcher's own data folder",
+    "research/rivals/learn.py": "the output of a command that it started",
+    "research/rivals/predict.py": "the output of a command that it started",
+    "research/micro/pictures.py": "a researcher's own data folder",
+    "research/micro/figures.py": "a researcher's own data folder",
+}
+"""Where else JSON is parsed, and why that is not foreign data."""
+
+
+def test_foreign_json_is_parsed_in_one_place() -> None:
+    found = set()
+    for room in ("edge_nusa", "device", "export", "research"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                is_json = (
+                    isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "json"
+                )
+                if is_json and cast(ast.Attribute, node).attr in ("loads", "load", "JSONDecoder"):
+                    found.add(str(path.relative_to(ROOT)))
+                if isinstance(node, ast.ImportFrom) and node.module == "json":
+                    found.add(str(path.relative_to(ROOT)))
+    assert found == set(ALLOWED)
