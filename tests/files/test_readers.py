@@ -25,19 +25,19 @@ from hypothesis import strategies as st
 from small_fleets import small_layout
 
 from edge_nusa.device import workplace
-from edge_nusa.device.fleet import sync
+from edge_nusa.device.fleet import pull, remembered
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import canonical
-from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge import stored
 from edge_nusa.model import manifest
 from edge_nusa.research.data import datasets
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.generation import Generation, Pointer, load_generation
 from edge_nusa.sync import round_file, update
+from edge_nusa.sync.hub import device_records
 from edge_nusa.sync.hub import folder as hub_folder
-from edge_nusa.sync.hub import hub
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.trust.repository import Repository
@@ -50,7 +50,7 @@ KEY = keys.public_key((FOLDER / "update" / "device.pub").read_bytes(), "device.p
 ENVELOPE = (FOLDER / "update" / "envelope.json").read_bytes()
 STATEMENT = keys.opened(ENVELOPE, update.PAYLOAD_TYPE, {KEY.keyid: KEY}, "envelope.json")[1]
 ROUND = (FOLDER / "current.round").read_bytes()
-LEDGER = {"d" * 64: {"round": 3, "seen": "2026-11-26T08:00:00Z", "refused_rounds": ["e" * 64], "given": {"cup": 3}}}
+DEVICES = {"d" * 64: {"round": 3, "seen": "2026-11-26T08:00:00Z", "refused_rounds": ["e" * 64], "given": {"cup": 3}}}
 WICKED = [None, True, -1, 0, 2**70, 10**400, 1.5, -0.0, 1e308, "", "a", "\ud800", "a\x00\x1b", "a" * 20_000, [], {}]
 RAW = [
     b"NaN",
@@ -90,7 +90,7 @@ def sealed(data: bytes, name: str, end: bytes) -> bytes:
 
 def files_with(name: str) -> Callable[[bytes], object]:
     files = {path.name: path.read_bytes() for path in GENERATION.iterdir()}
-    return lambda data: knowledge.from_files(golden_files.hollow(), {**files, name: data})
+    return lambda data: stored.from_files(golden_files.hollow(), {**files, name: data})
 
 
 def of_generation(read: Callable[[Generation], object], name: str) -> Callable[[bytes], object]:
@@ -137,7 +137,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     ),
     "labels": ((GENERATION / "labels.json").read_bytes(), files_with("labels.json")),
     "report": ((GENERATION / "report.json").read_bytes(), files_with("report.json")),
-    "mark": ((GENERATION / "labels.json").read_bytes(), of_generation(sync._mark_of, "labels.json")),
+    "mark": ((GENERATION / "labels.json").read_bytes(), of_generation(pull._mark_of, "labels.json")),
     "history": (
         (GENERATION / "labels.json").read_bytes(),
         of_generation(lambda g: workplace._history_row(g, True), "labels.json"),
@@ -151,12 +151,12 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         in_file("settings.json", lambda p: hub_folder.read_settings(p.parent)),
     ),
     "enrolled": (DEVICE.read_bytes(), in_file(DEVICE.name, lambda p: Enrolled(p.parent).all())),
-    "ledger": (canonical(LEDGER), lambda d: hub._ledger_of(d, "here")),
+    "device records": (canonical(DEVICES), lambda d: device_records.decode(d, "here")),
     "versions": (b'{"snapshot": 3, "targets": 2, "timestamp": 9}\n', in_file("versions.json", versions)),
     "member": ((FOLDER / "member/sync/settings.json").read_bytes(), in_file("sync/settings.json", a_members)),
     "rounds": (
         (FOLDER / "member/sync/rounds.json").read_bytes(),
-        in_file("rounds.json", lambda p: sync.remembered(cast(Fleet, SimpleNamespace(folder=p.parent)))),
+        in_file("rounds.json", lambda p: remembered.remembered(cast(Fleet, SimpleNamespace(folder=p.parent)))),
     ),
     "run": (golden_files.RUN.to_json().encode(), lambda d: Run.from_json(d.decode(errors="replace"), "here")),
     "classes": ((FOLDER / "classes.json").read_bytes(), in_file("classes.json", named_sets)),
@@ -236,7 +236,7 @@ ALLOWED = {
     "export/graphs.py": "the header of a checkpoint on the workstation",
     "export/torchvision_sets.py": "files of the package, and the classes.json that it adds to",
     "research/protocol/sequence.py": "its own half-done run",
-    "research/protocol/suites.py": "its own settings beside the runs",
+    "research/figures/runs.py": "its own settings beside the runs",
     "research/sabotage.py": "its own trials",
     "research/rivals/int8.py": "a researcher's own data folder",
     "research/rivals/learn.py": "the output of a command that it started",

@@ -39,9 +39,12 @@ def test_a_state_of_no_fleet_is_told_how_to_join_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b'{"format_version": 2}', "expected format 1, found 2; use the edge-nusa that wrote it"),
-        (b'{"format_version": 1, "fleet": "f00"}', "expected a fleet's settings, found something else .*sync init"),
-        (b"[]", "expected a fleet's settings, found something else"),
+        (
+            b'{"format_version": 2}',
+            "expected format 1, found 2, made by a newer edge-nusa; use the edge-nusa that wrote it",
+        ),
+        (b'{"format_version": 1, "fleet": "f00"}', "device: expected this field, found none; run .*sync init"),
+        (b"[]", "expected a JSON object, found"),
         (b" " * (settings.LARGEST_BYTES + 1), "settings.json"),
     ],
 )

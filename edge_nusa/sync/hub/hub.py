@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,13 +15,11 @@ from edge_nusa.errors import DamagedError, InputError, RefusedError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import mismatch
-from edge_nusa.files.json_bytes import parse
-from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
 from edge_nusa.sync import merging, round_file
-from edge_nusa.sync.hub import inbox
+from edge_nusa.sync.hub import device_records, inbox
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import read_settings
 from edge_nusa.sync.hub.inbox import Accepted, Limits, Mail
@@ -38,8 +35,8 @@ from edge_nusa.sync.stores.store import Store, copy_new
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.trust.repository import Repository
 
-FILES = ("round.bin", "ledger.json")
-LARGEST_MIRRORED_BYTES, LARGEST_LEDGER_BYTES = 1 << 30, 256 << 20
+FILES = ("round.bin", "devices.json")
+LARGEST_MIRRORED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class MergeSettings:
 
 
 class Hub:
-    """An opened hub. Its ledger holds of each device {"round", "seen", "refused_rounds", "given": label key ->
+    """An opened hub. Its records hold of each device {"round", "seen", "refused_rounds", "given": label key ->
     pictures}.
 
     Raises what `read_settings` does, and DamagedError for another bundle than the fleet's.
@@ -77,13 +74,13 @@ class Hub:
         self.enrolled = Enrolled(folder / "devices")
 
     def current(self) -> tuple[Round, dict[str, Any]]:
-        """The newest merged round and the ledger beside it."""
+        """The newest merged round and the device records beside it."""
         found = self.state.snapshot(FILES)
         if found is None:
             return round_file.nothing(self.settings.fleet, self.layout), {}
         generation, files = found
         found_round = round_file.decode(files[FILES[0]], self.layout, str(generation.folder / FILES[0]))
-        return found_round, _ledger_of(files[FILES[1]], str(generation.folder / FILES[1]))
+        return found_round, device_records.decode(files[FILES[1]], str(generation.folder / FILES[1]))
 
     def merge(self, settings: MergeSettings) -> MergeReport:
         """Merge everything new into the next round.
@@ -94,18 +91,18 @@ class Hub:
         """
         began = time.monotonic()
         with self.state.writer():
-            before, ledger = self.current()
+            before, records = self.current()
             devices = [device.key for device in self.enrolled.all() if not device.is_revoked]
             mails = [inbox.collect(self.store, key, before, self.layout, settings.limits) for key in devices]
             given = {
-                mail.device: self._check_given(mail, ledger.get(mail.device, {}).get("given", {})) for mail in mails
+                mail.device: self._check_given(mail, records.get(mail.device, {}).get("given", {})) for mail in mails
             }
             self._check_suspects(mails, settings.bad(len(devices)))
             made = None
             if any(mail.accepted or mail.refused for mail in mails):
                 made = self._merged(before, mails, settings, len(devices))
                 self.state.commit(
-                    {FILES[0]: round_file.encode(made), FILES[1]: self._ledger(ledger, mails, given)}, "merge"
+                    {FILES[0]: round_file.encode(made), FILES[1]: device_records.encode(records, mails, given)}, "merge"
                 )
             return MergeReport(
                 round=(made or before).number,
@@ -131,9 +128,9 @@ class Hub:
 
     def status(self) -> HubStatus:
         """Where the fleet stands."""
-        found, ledger = self.current()
+        found, records = self.current()
         rows = [
-            of_device(device, found.received.get(device.key.keyid, Received()), ledger.get(device.key.keyid, {}))
+            of_device(device, found.received.get(device.key.keyid, Received()), records.get(device.key.keyid, {}))
             for device in self.enrolled.all()
         ]
         return HubStatus(
@@ -207,35 +204,6 @@ class Hub:
                     f"refused: {found}; no round was made: revoke the newest devices of `hub status`, and merge again"
                 ) from error
         return made
-
-    def _ledger(self, ledger: dict[str, Any], mails: list[Mail], given: Mapping[str, Mapping[str, int]]) -> bytes:
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        for mail in mails:
-            if mail.accepted:
-                place = mail.accepted[-1].statement.place
-                entry = {
-                    "round": place.round.number,
-                    "seen": now,
-                    "refused_rounds": list(place.refused_rounds),
-                    "given": given[mail.device],
-                }
-                ledger = {**ledger, mail.device: entry}
-        return json.dumps(ledger, sort_keys=True).encode()
-
-
-def _ledger_of(data: bytes, where: str) -> dict[str, Any]:
-    """What the hub knows of each device (`Hub`). Raises DamagedError."""
-    record = parse(data, Origin(where, "restore the hub's folder from your backup"), LARGEST_LEDGER_BYTES)
-    return {
-        device: {
-            "round": entry.integer("round"),
-            "seen": entry.text("seen"),
-            "refused_rounds": list(entry.texts("refused_rounds")),
-            "given": entry.integers("given", most_entries=LARGEST_LEDGER_BYTES),
-        }
-        for device in record.fields
-        for entry in [record.record(device)]
-    }
 
 
 class _Contributions(Iterable[Contribution]):

@@ -130,7 +130,7 @@ def of_mail(mail: Mail) -> DeviceMerge:
 
 
 def of_device(device: Device, received: Received, seen: dict[str, Any]) -> DeviceStatus:
-    """A row of `hub status`. seen: the device's entry of the ledger."""
+    """A row of `hub status`. seen: the device's entry of `device_records`."""
     return DeviceStatus(
         device=device.key.keyid,
         name=device.name,
