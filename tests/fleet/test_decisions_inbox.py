@@ -170,7 +170,7 @@ MISPLACED = [
 ]
 
 
-@pytest.mark.parametrize(("parts", "reason"), MISPLACED)
+@pytest.mark.parametrize(("parts", "reason"), MISPLACED, ids=range(len(MISPLACED)))
 def test_an_update_belongs_to_its_fleet_basis_device_number_and_a_round_that_there_was(
     parts: dict[str, Any], reason: str
 ) -> None:

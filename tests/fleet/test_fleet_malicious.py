@@ -18,7 +18,7 @@ from fleet_world import Member, accuracy, bundle, new_hub, scans
 
 from edge_nusa.device.fleet import judge as uptake
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
-from edge_nusa.sync.rules import RULES
+from edge_nusa.sync.rules import RULES, RuleName
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +80,7 @@ def pushed(folder: Path, bad: int, attack: str) -> Hub:
     return hub
 
 
-def merged_accuracy(hub: Hub, rule: str) -> tuple[float, float, int]:
+def merged_accuracy(hub: Hub, rule: RuleName) -> tuple[float, float, int]:
     """Percent right of what the rule merges on scans that no device has, percent of the vocabulary kept, devices
     refused."""
     report = hub.merge(MergeSettings(rule=rule))
@@ -92,8 +92,14 @@ def merged_accuracy(hub: Hub, rule: str) -> tuple[float, float, int]:
 
 
 @pytest.fixture(scope="module")
-def honest(tmp_path_factory: pytest.TempPathFactory) -> float:
-    return merged_accuracy(pushed(tmp_path_factory.mktemp("honest"), 0, "flipped"), "mean")[0]
+def honest_hub(tmp_path_factory: pytest.TempPathFactory) -> Hub:
+    """A hub of twenty honest devices; whoever merges on it undoes that."""
+    return pushed(tmp_path_factory.mktemp("honest"), 0, "flipped")
+
+
+@pytest.fixture(scope="module")
+def honest(honest_hub: Hub) -> float:
+    return merged_accuracy(honest_hub, "mean")[0]
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -110,8 +116,8 @@ def test_four_of_twenty_lying_devices_cost_the_trimmed_mean_at_most_two_points(
     assert plain < robust
 
 
-def test_no_honest_device_is_refused_where_none_lies(tmp_path: Path) -> None:
-    assert merged_accuracy(pushed(tmp_path, 0, "flipped"), "trimmed")[2] == 0
+def test_no_honest_device_is_refused_where_none_lies(honest_hub: Hub) -> None:
+    assert merged_accuracy(honest_hub, "trimmed")[2] == 0
 
 
 def main() -> None:

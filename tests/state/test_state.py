@@ -156,7 +156,9 @@ def test_writing_without_the_lock_or_with_two_is_refused(tmp_path: Path) -> None
         pass
 
 
-@pytest.mark.parametrize("seconds", [0.0, 10 * 365 * 86400.0 + time.time(), 4_000_000_000.0])
+@pytest.mark.parametrize(
+    "seconds", [0.0, 10 * 365 * 86400.0 + time.time(), 4_000_000_000.0], ids=["1970", "in ten years", "2096"]
+)
 def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     state = chain(tmp_path, 2)
     monkeypatch.setattr(time, "time", lambda: seconds)
