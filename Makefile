@@ -7,6 +7,9 @@ TORCH_EXPORT ?= torch==2.14.1 torchvision==0.29.1
 PIP_FLAGS ?=
 BOARD := .venv
 EXPORT := .venv-export
+# Each file of tests runs whole in one worker, the longest first (tests/conftest.py); make test WORKERS=0 runs them in one process.
+WORKERS ?= 2
+PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory' || true; }
 SHELL := /bin/bash
@@ -21,10 +24,10 @@ demo: $(BOARD)/ready
 test: lint test-board test-export
 
 test-board: $(BOARD)/ready
-	$(BOARD)/bin/python -m pytest -q -m "not export" tests
+	$(BOARD)/bin/python -m pytest -q -m "not export" $(PARALLEL) tests
 
 test-export: $(EXPORT)/ready
-	$(EXPORT)/bin/python -m pytest -q -m "export" tests
+	$(EXPORT)/bin/python -m pytest -q -m "export" $(PARALLEL) tests
 
 # The tests that promise bits, under other kernels of numpy and torch and with other threads (docs/performance.md).
 test-kernels: $(BOARD)/ready

@@ -8,11 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from edge_nusa.device.demo.pictures import DemoPictures, write_pictures
@@ -22,6 +23,40 @@ settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 ROOT = Path(__file__).parent.parent
 THREE = ("brick wall", "gravel", "lawn grass")
+LONGEST_FIRST = [
+    "test_kill.py",
+    "test_fleet_faults.py",
+    "test_eval_suites.py",
+    "test_power_cut.py",
+    "test_fleet_simulation.py",
+    "test_install.py",
+    "test_watch.py",
+    "test_fleet.py",
+    "test_fleet_malicious.py",
+    "test_training.py",
+]
+"""Files of half a minute and more: where workers share the files, none of these may be the one that is left over."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker of pytest-xdist the longest files come first; otherwise the order stays."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name` that `make` filled, once for all workers of a run (pytest-xdist); nobody writes to it later."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with FileLock(root / f"{name}.lock"):
+        folder, ready = root / name, root / f"{name}.ready"
+        if not ready.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            ready.touch()
+    return folder
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -79,9 +114,22 @@ def three(pictures: DemoPictures) -> Path:
 @pytest.fixture(scope="session")
 def taught_once(three: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state that learned THREE in one task; never written to."""
-    state = tmp_path_factory.mktemp("taught") / "state"
-    answer_of("learn", "--dataset", three, "--state", state, "--steps", "10")
-    return state
+
+    def teach(folder: Path) -> None:
+        answer_of("learn", "--dataset", three, "--state", folder / "state", "--steps", "10")
+
+    return made_once(tmp_path_factory, "taught_once", teach) / "state"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this source."""
+
+    def build(folder: Path) -> None:
+        words = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel", "--no-deps"]
+        subprocess.run([*words, "-w", folder, ROOT], check=True, capture_output=True)
+
+    return next(made_once(tmp_path_factory, "wheel", build).glob("edge_nusa-*.whl"))
 
 
 @pytest.fixture

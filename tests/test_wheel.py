@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
 CHECK = """
 import edge_nusa, edge_nusa.device.learning.learn, edge_nusa.export
 from edge_nusa.model.bundle import Bundle, embedded_bundle
@@ -22,10 +21,8 @@ print(Bundle.open(embedded_bundle()).manifest.model)
 
 
 @pytest.mark.slow
-def test_a_wheel_installed_elsewhere_opens_its_bundle_and_answers(tmp_path: Path) -> None:
+def test_a_wheel_installed_elsewhere_opens_its_bundle_and_answers(wheel: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", tmp_path, ROOT], check=True, capture_output=True)
-    wheel = next(tmp_path.glob("edge_nusa-*.whl"))
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(target)}

@@ -25,18 +25,6 @@ SCRIPT = INSTALL / "install.sh"
 UNITS = sorted(path.name for path in INSTALL.glob("*.service")) + sorted(path.name for path in INSTALL.glob("*.timer"))
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of this source."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "wheel", "--no-deps", "-w", folder, ROOT],
-        check=True,
-        capture_output=True,
-    )
-    return next(folder.glob("*.whl"))
-
-
 class Home:
     """A user's home; the packages that edge-nusa needs are those of this environment, so that nothing is downloaded."""
 
@@ -179,7 +167,14 @@ def test_systemd_accepts_the_units_and_finds_them_closed(tmp_path: Path) -> None
         pytest.skip("systemd-analyze cannot run here")
     assert (done.returncode, done.stderr) == (0, "")
     for name, bound in (("edge-nusa-watch.service", 50), ("edge-nusa-sync.service", 60)):
-        words = ["systemd-analyze", "--user", "security", "--offline=true", f"--threshold={bound}", tmp_path / name]
+        words = [
+            "systemd-analyze",
+            "--user",
+            "security",
+            "--offline=true",
+            f"--threshold={bound}",
+            str(tmp_path / name),
+        ]
         assert subprocess.run(words, env=variables, capture_output=True).returncode == 0, name
 
 

@@ -27,6 +27,8 @@ KEYS = {
     "AWS_REGION": "us-east-1",
 }
 """Words for servers on loopback, no secrets."""
+CLAIMED: list[socket.socket] = []
+"""What says that this process's ports are taken."""
 CEPH_PACKAGES = "apt install radosgw ceph-mon ceph-osd"
 CEPH_SETTINGS = """[global]
 fsid = {fsid}
@@ -67,9 +69,20 @@ def program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A port of loopback for a server that is started later. It is below those that the system hands out by itself
+    (from 32768), and no other test process takes it until this one ends: the name of a local socket says so."""
+    for port in range(20_000, 30_000):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0edge-nusa-test-port-{port}")
+            with socket.socket() as one:
+                one.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+        else:
+            CLAIMED.append(claim)
+            return port
+    raise AssertionError("expected a free port from 20000 to 29999, found none")
 
 
 @contextmanager

@@ -3,6 +3,8 @@ registry."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +56,20 @@ def registry(tmp_path: Path) -> Iterator[str]:
     """The place of a repository in Debian's docker-registry."""
     with store_servers.registry(tmp_path) as port:
         yield f"oci+http://127.0.0.1:{port}/fleet/rounds"
+
+
+def test_two_processes_are_never_given_one_port() -> None:
+    program = "import store_servers; print(*(store_servers.free_port() for _ in range(3)), flush=True); input()"
+    folder = Path(store_servers.__file__).parent
+    other = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout is not None
+        theirs = [int(word) for word in other.stdout.readline().split()]
+        ours = [free_port() for _ in range(3)]
+        other.communicate("\n")
+    assert len({*theirs, *ours}) == 6
 
 
 def fleet(tmp_path: Path, place: str) -> tuple[Hub, Member, Member]:
