@@ -42,6 +42,7 @@ lint: $(EXPORT)/ready
 	$(EXPORT)/bin/ruff format --check --quiet .
 	$(EXPORT)/bin/lint-imports
 	$(EXPORT)/bin/mypy -p edge_nusa
+	$(EXPORT)/bin/mypy tests
 	$(EXPORT)/bin/python tools/commands.py --check
 	$(EXPORT)/bin/python tools/rooms.py --check
 

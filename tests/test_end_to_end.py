@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def generation_file(state: Path, number: int, name: str) -> bytes:
     return (state / "generations" / f"{number:06d}" / name).read_bytes()
 
 
-def predictions(*arguments: str | Path, cwd: Path | None = None, stdin: str = "") -> list[dict]:
+def predictions(*arguments: str | Path, cwd: Path | None = None, stdin: str = "") -> list[dict[str, Any]]:
     done = run_cli("predict", *arguments, cwd=cwd, stdin=stdin)
     assert (done.returncode, done.stderr) == (0, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -33,7 +34,7 @@ def of_type(value: object, *types: type) -> bool:
 
 
 @pytest.fixture(scope="module")
-def brick(pictures: DemoPictures, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def brick(pictures: DemoPictures, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A state that learned one label, and what `learn` printed."""
     state = tmp_path_factory.mktemp("brick") / "state"
     return state, answer_of(
@@ -41,7 +42,7 @@ def brick(pictures: DemoPictures, tmp_path_factory: pytest.TempPathFactory) -> t
     )
 
 
-def test_learn_prints_what_the_contract_says(brick: tuple[Path, dict]) -> None:
+def test_learn_prints_what_the_contract_says(brick: tuple[Path, dict[str, Any]]) -> None:
     report = brick[1]
     assert {"generation", "labels", "retention", "quarantined", "seconds", "peak_rss_bytes"} <= set(report)
     assert report["generation"] == 1
@@ -74,7 +75,7 @@ def test_quarantined_pictures_are_named_with_a_reason(pictures: DemoPictures, tm
 
 
 def test_a_second_learn_adds_a_generation_and_labels_lists_all_in_order(
-    brick: tuple[Path, dict], pictures: DemoPictures, tmp_path: Path
+    brick: tuple[Path, dict[str, Any]], pictures: DemoPictures, tmp_path: Path
 ) -> None:
     state = Path(shutil.copytree(brick[0], tmp_path / "state"))
     for label in ("gravel", "lawn grass"):

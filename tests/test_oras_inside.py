@@ -150,11 +150,12 @@ def test_oras_waits_for_an_answer_for_ever_and_the_store_for_its_seconds(
     registry = Registry(servers[0].host, insecure=True)
     waited: list[object] = []
     request = registry.session.request
-    monkeypatch.setattr(
-        registry.session,
-        "request",
-        lambda *words, **more: waited.append(more.get("timeout")) or request(*words, **more),
-    )
+
+    def timed(*words: Any, **more: Any) -> Any:
+        waited.append(more.get("timeout"))
+        return request(*words, **more)
+
+    monkeypatch.setattr(registry.session, "request", timed)
     assert len(registry.get_tags(f"{servers[0].host}/x")) == 1
     assert waited == [None]
     with pytest.raises(StoreError, match="found no whole answer within 0 s"):

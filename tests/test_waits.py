@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import command, environment, run_cli
 from filelock import FileLock
+from identities import identity
 
 from edge_nusa.cli import output
 from edge_nusa.device.demo.pictures import DemoPictures
@@ -101,14 +102,14 @@ def test_who_need_not_wait_says_nothing(taught: Path) -> None:
 
 
 def test_the_wait_ends_when_it_was_said_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    state = State(tmp_path / "state", "0" * 64)
+    state = State(tmp_path / "state", identity())
     with state.writer():
         pass
     says = "expected to write within 0.2 s, found another process writing"
     with (
         FileLock(tmp_path / "state" / "lock"),
         pytest.raises(ResourceError, match=says),
-        State(tmp_path / "state", "0" * 64).writer(0.2),
+        State(tmp_path / "state", identity()).writer(0.2),
     ):
         pass
     assert "waiting for it, for at most 0.2 s" in caplog.text

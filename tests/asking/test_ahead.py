@@ -43,7 +43,8 @@ def test_a_failure_comes_where_it_belongs_and_ends_the_thread() -> None:
             raise RuntimeError("a fault of our own")
         return np.array([index])
 
-    before, seen = threading.active_count(), []
+    before = threading.active_count()
+    seen: list[Prepared] = []
     with pytest.raises(RuntimeError, match="our own"):
         seen.extend(array for array in _ahead(prepared, 10, 4))
     assert threading.active_count() == before

@@ -113,10 +113,15 @@ def after_lessons(knowledge: Knowledge, lessons: Mapping[str, np.ndarray], seed:
     cores = {name: core + core_size * rng.normal(size=core.shape) for name, core in knowledge.cores.items()}
     fresh = rng.normal(size=(len(names) - len(knowledge.names), dim)).astype(np.float32)
     fresh /= np.maximum(np.linalg.norm(fresh, axis=1, keepdims=True), 1e-9)
-    anchors = {
-        field: np.concatenate([getattr(knowledge, field), fresh]) for field in ("frozen_anchors", "adapted_anchors")
-    }
-    return replace(knowledge, labels=tuple(labels), head=head, cores=cores, tasks=knowledge.tasks + 1, **anchors)
+    return replace(
+        knowledge,
+        labels=tuple(labels),
+        head=head,
+        cores=cores,
+        tasks=knowledge.tasks + 1,
+        frozen_anchors=np.concatenate([knowledge.frozen_anchors, fresh]),
+        adapted_anchors=np.concatenate([knowledge.adapted_anchors, fresh]),
+    )
 
 
 def new_hub(folder: Path) -> Hub:

@@ -40,6 +40,7 @@ from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.rules import RuleName
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.update import Place
 
@@ -70,9 +71,10 @@ def base32() -> Layout:
 
 
 def sizes() -> None:
-    place = Place(fleet="f" * 32, identity="b" * 64, device="d" * 64, sequence=1, round=RoundMark(1, "a" * 64))
     print("model | pictures | cores | update bytes | of which head | seconds to make, to read")
     for name, layout in (("micro", Layout(bundle())), ("ViT-B/32", base32())):
+        mark = RoundMark(1, "a" * 64)
+        place = Place(fleet="f" * 32, identity=layout.identity, device="d" * 64, sequence=1, round=mark)
         for count in (8, 16, 64):
             change = lesson(layout, count)
             head = len(update.encode(replace(change, cores={}), place, "float16")[1])
@@ -89,7 +91,7 @@ def sizes() -> None:
         none = np.zeros((100, 0), np.float32)
         found = [lesson(layout, 8, seed) for seed in range(100)]
         sums = np.stack([one.labels["cup"].sums for one in found]).T
-        head_sums = Head(sum(one.gram for one in found), sums, np.full(100, 8))
+        head_sums = Head(np.sum([one.gram for one in found], axis=0), sums, np.full(100, 8))
         labels = tuple(Label(f"label {i}", 8) for i in range(100))
         knowledge = Knowledge(
             recipe=DEVICE,
@@ -180,7 +182,7 @@ def hub(devices: int, rule: str) -> None:
         subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def merge(folder: str, rule: str) -> None:
+def merge(folder: str, rule: RuleName) -> None:
     opened = Hub(Path(folder) / "hub", bundle())
     started = time.process_time()
     report = opened.merge(MergeSettings(rule=rule))
@@ -195,4 +197,10 @@ def merge(folder: str, rule: str) -> None:
 
 
 if __name__ == "__main__":
-    {"sizes": sizes, "payload": payload, "hub": lambda *words: hub(int(words[0]), words[1])}[sys.argv[1]](*sys.argv[2:])
+    what, *words = sys.argv[1:]
+    if what == "hub":
+        hub(int(words[0]), words[1])
+    elif what == "payload":
+        payload(*words)
+    else:
+        sizes()

@@ -130,7 +130,7 @@ def test_a_rounds_anchors_are_made_by_its_own_cores_and_its_vocabulary_is_judged
         return SOUND
 
     monkeypatch.setattr(uptake, "TextEncoder", Text)
-    monkeypatch.setattr(uptake.judge, "retention", retention)
+    monkeypatch.setattr(judge, "retention", retention)
     monkeypatch.setattr(uptake, "label_anchors", lambda text, tail, labels: text.label_anchors(tail, labels))
     monkeypatch.setattr(
         Knowledge, "merged", lambda self, bundle, towers: moved if towers == ("text",) else {"wrong": 1}

@@ -20,6 +20,7 @@ class Fleet:
 
     def __init__(self, folder: Path, *names: str) -> None:
         self.folder, self.names = folder, names
+        self.merge_report: dict[str, Any] = {}
         self.hub("init", folder / "store")
         for name in names:
             self.device(name, "init", folder / "store", "--root", folder / "hub" / "root.json")

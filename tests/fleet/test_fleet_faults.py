@@ -17,6 +17,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,7 @@ def test_killed_anywhere_a_command_leaves_the_old_or_the_new_and_the_next_one_wo
         world.check(command)
         world.finish()
         if command == "pull" and point % 10 == 1:
-            assert in_fork(lambda world=world: world.run("pull")) == 0
+            assert in_fork(partial(world.run, "pull")) == 0
             assert world.b.labels == {"plate": 4, "cup": 3}
         if status == 0:
             break

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def simulated(
         ]:
             kills += tried(action, chance)
         for member in present:
-            kills += tried(lambda member=member: pulled(member), chance)
+            kills += tried(partial(pulled, member), chance)
         say(
             f"round {turn + 1}: {len(present)} of {devices} there, {kills} kills so far, {len(expected)} labels, "
             f"{time.monotonic() - began:.0f} s"
@@ -168,11 +169,7 @@ def test_learning_and_syncing_at_once_lose_no_lesson(tmp_path: Path, monkeypatch
             except EdgeNusaError as error:
                 assert "found one running" in str(error) or "expected a published round" in str(error), str(error)
 
-    children = [
-        in_child(lambda work=work, member=member: work(member))
-        for member in members
-        for work in (learn, exchange, exchange)
-    ]
+    children = [in_child(partial(work, member)) for member in members for work in (learn, exchange, exchange)]
     for _ in range(4):
         if hub.merge(MergeSettings()).is_merged:
             hub.publish()
@@ -202,11 +199,12 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
 
     def die_with_the_lock() -> None:
         for number in range(TIMES):
-            if not was_killed(lambda number=number: dying(member, number)):
+            if not was_killed(partial(dying, member, number)):
                 raise AssertionError("a learner did not die")
 
     def ask() -> None:
-        views = Views(*(np.ones((2, bundle().manifest.text.embed_dim), np.float32) / 16 for _ in range(2)), rows(99, 2))
+        embedding = np.ones((2, bundle().manifest.text.embed_dim), np.float32) / 16
+        views = Views(embedding, embedding, rows(99, 2))
         for _ in range(TIMES):
             knowledge = member.knows
             none = np.zeros((0, views.frozen.shape[1]), np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ def nothing_arrives(faulty: Faulty) -> None:
 
 @pytest.mark.parametrize("fault", [timeout_after_effect, nothing_arrives], ids=lambda fault: fault.__name__)
 def test_a_push_that_was_not_answered_is_sent_again_and_counts_once(
-    fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch, fault: Callable
+    fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch, fault: Callable[[Faulty], None]
 ) -> None:
     hub, _, b = fleet
     with monkeypatch.context() as patched:
@@ -118,8 +118,10 @@ def test_a_wrong_body_of_anything_is_not_taken_and_the_next_pull_works(
     before = b.workplace.state.current()
 
     def change(faulty: Faulty) -> None:
-        faulty.get = lambda key, most: (
-            BODIES[body](faulty.real.get(key, most)) if key.startswith(where) else faulty.real.get(key, most)
+        faulty.get = lambda key, most_bytes: (
+            BODIES[body](faulty.real.get(key, most_bytes))
+            if key.startswith(where)
+            else faulty.real.get(key, most_bytes)
         )
 
     with monkeypatch.context() as patched:
@@ -162,7 +164,7 @@ def test_a_full_disk_during_a_pull_changes_nothing(
     for allowed in range(0, 8, 2):
         count = itertools.count()
 
-        def full(descriptor: int, data: bytes, count: itertools.count = count, allowed: int = allowed) -> int:
+        def full(descriptor: int, data: bytes, count: Iterator[int] = count, allowed: int = allowed) -> int:
             if next(count) >= allowed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return real(descriptor, data)

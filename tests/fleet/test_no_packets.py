@@ -74,7 +74,7 @@ class Device:
             for word in line.split()
         ]
         has_state = "--state" in found or found[0] in ("hub", "bench")
-        return command(*found, *([] if has_state else ["--state", self.folder / "state"]))
+        return command(*found, *([] if has_state else ["--state", str(self.folder / "state")]))
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """A home of its own, and no variable that would switch a library's telemetry off from outside."""

@@ -24,6 +24,7 @@ from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.sync import gram_form, packed, round_file, update
 from edge_nusa.sync.change import Change, difference
 from edge_nusa.sync.hub import plausible
+from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Forgot, Received
 from edge_nusa.sync.update import Place, Statement
 
@@ -101,7 +102,7 @@ def test_a_form_that_no_matrix_gave_is_refused(form: dict[str, np.ndarray], word
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_an_update_comes_back_exactly_but_for_the_precision_of_its_cores(precision: str) -> None:
+def test_an_update_comes_back_exactly_but_for_the_precision_of_its_cores(precision: Precision) -> None:
     change = gained()
     statement, numbers = update.encode(change, PLACE, precision)
     again = Statement.from_bytes(statement.to_bytes(), "here")
@@ -313,11 +314,11 @@ def test_a_round_of_another_bundle_is_refused_with_both_named() -> None:
         round_file.decode(data, LAYOUT, "here")
 
 
-def lied(change: Change, **values: object) -> Change:
+def lied(change: Change, **values: Any) -> Change:
     return replace(change, **values)
 
 
-def with_label(change: Change, **values: object) -> Change:
+def with_label(change: Change, **values: Any) -> Change:
     return replace(change, labels={**change.labels, "cat": replace(change.labels["cat"], **values)})
 
 

@@ -94,7 +94,7 @@ lessons = st.lists(
 @few
 @given(lessons, st.lists(st.integers(0, 2), min_size=8, max_size=8), st.lists(st.booleans(), min_size=8, max_size=8))
 def test_the_merged_head_has_the_bits_of_one_device_that_saw_every_picture(
-    given_lessons: list, owners: list[int], syncs: list[bool]
+    given_lessons: list[tuple[str, int, int]], owners: list[int], syncs: list[bool]
 ) -> None:
     now = first()
     devices = [Device(name, now) for name in "abc"]
@@ -329,7 +329,7 @@ steps = st.lists(
 @settings(max_examples=300)
 @given(steps)
 def test_whatever_happens_all_devices_agree_after_two_rounds_and_every_sum_stays_a_sum_of_pictures(
-    history: list,
+    history: list[tuple[int, str, str, int]],
 ) -> None:
     now = first()
     devices = [Device(name, now) for name in "abc"]

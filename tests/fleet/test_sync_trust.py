@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from identities import identity
+from tuf.api.metadata import Metadata, Root
 
 from edge_nusa.errors import EdgeNusaError, StoreError, TrustError
 from edge_nusa.sync.hub import folder as hub_folder
@@ -140,7 +141,7 @@ def key_below_threshold(world: World) -> None:
     thief.publish(66, b"malware")
 
 
-def _one_is_enough(root: object) -> object:
+def _one_is_enough(root: Metadata[Root]) -> Metadata[Root]:
     root.signed.roles["root"].threshold = 1
     return root
 
@@ -203,8 +204,8 @@ def test_a_clock_that_is_years_wrong_takes_a_signed_round_or_says_to_set_the_clo
 
     class Clock(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return datetime(year, 1, 1, tzinfo=tz)
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls(year, 1, 1, tzinfo=tz)
 
     world.publish(2)
     monkeypatch.setattr(trusted_metadata_set.datetime, "datetime", Clock)

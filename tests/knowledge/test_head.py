@@ -70,10 +70,10 @@ def test_adding_the_sums_of_devices_gives_the_bits_of_one_device(seed: int, imag
     rows, columns = taught(seed, images)
     owner = np.random.default_rng(seed).integers(0, devices, images)
     parts = [head_of(rows[owner == device], columns[owner == device]) for device in range(devices)]
-    sums: list[np.ndarray] = [
+    gram, sums, counts = (
         np.sum(arrays, axis=0) for arrays in zip(*((p.gram, p.sums, p.counts) for p in parts), strict=True)
-    ]
-    added = Head(*sums)
+    )
+    added = Head(gram, sums, counts)
     assert_equal_heads(added, head_of(rows, columns))
     assert added.solve().means.tobytes() == head_of(rows, columns).solve().means.tobytes()
 

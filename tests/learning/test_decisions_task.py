@@ -64,7 +64,7 @@ def test_what_holds_no_label_is_an_error_with_the_next_step(tmp_path: Path) -> N
         one_label(tmp_path, "x")
     pictures(tmp_path / "a", 2)
     one = one_label(tmp_path / "a", " my  mug ")
-    assert (one.labels, one.classes.tolist(), one.classes.dtype) == (["my mug"], [0, 0], np.int64)
+    assert (one.labels, one.classes.tolist()) == (["my mug"], [0, 0]) and one.classes.dtype == np.int64
 
 
 def test_a_known_label_is_taught_on_and_a_new_one_comes_behind() -> None:

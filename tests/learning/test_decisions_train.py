@@ -207,6 +207,7 @@ def test_the_loss_is_cross_entropy_over_the_steps_classes_and_nouns_plus_what_no
         expected = expected + staying * (1 - (nouns * torch.from_numpy(data.noun_anchors)).sum(dim=1)).mean()
     expected.backward()
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert core.grad is not None and wanted.grad is not None
     assert torch.allclose(core.grad, wanted.grad, rtol=1e-4, atol=1e-6)
 
 
@@ -220,6 +221,7 @@ def test_gradients_are_those_of_all_pictures_that_are_trained_on(monkeypatch: py
     kept = [0, 1, 3, 4]
     logits = SCALE * torch.from_numpy(data.embedding[kept]) @ torch.cat([classes[:2], nouns]).T
     functional.cross_entropy(logits, torch.tensor([0, 1, 1, 0])).backward()
+    assert wanted.grad is not None
     assert np.allclose(found[MATRIX], wanted.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 

@@ -89,7 +89,7 @@ TOO_MUCH = [(10, 4, 10), (15, 5, 15), (90, 75, 100), (360, 310, 400)]
 def test_a_loss_of_judged_pictures_is_refused_where_chance_and_a_tenth_do_not_explain_it(
     before: int, after: int, total: int, is_borne: bool
 ) -> None:
-    percents = [100 * before / total], [100 * after / total]
+    percents: tuple[list[float | None], list[float | None]] = ([100 * before / total], [100 * after / total])
     if is_borne:
         judge.check(KEPT, *percents, [total])
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -37,10 +39,10 @@ def tail_of(blocks: int) -> towers.TextTail:
     tail.requires_grad_(False)
     for block in tail.blocks.values():
         for name in ("q", "k", "v", "o"):
-            bases = (torch.linalg.qr(torch.randn(16, 4))[0] for _ in range(2))
-            adapter = Adapter(*bases, 2.0, 0.0)
+            left, right = (torch.linalg.qr(torch.randn(16, 4))[0] for _ in range(2))
+            adapter = Adapter(left, right, 2.0, 0.0)
             torch.nn.init.normal_(adapter.core)
-            block.attn.projection(name).adapter = adapter
+            cast(Any, block.attn).projection(name).adapter = adapter
     return tail
 
 

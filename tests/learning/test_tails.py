@@ -122,7 +122,8 @@ def test_pool_and_fresh_svd_give_the_same_merged_weights_without_crossings(tower
     set_cores(in_pool, 0.1)
     with torch.no_grad():
         for name, one in in_fresh.items():
-            assert in_pool[name].directions is not None and in_pool[name].directions.crossings == 0
+            directions = in_pool[name].directions
+            assert directions is not None and directions.crossings == 0
             # singular vectors have a free sign: the same delta in the other basis
             turn_left = one.adapter.left_basis.T @ in_pool[name].adapter.left_basis
             turn_right = one.adapter.right_basis.T @ in_pool[name].adapter.right_basis

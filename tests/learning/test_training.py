@@ -108,9 +108,7 @@ def test_an_error_of_the_trainer_arrives_as_itself(workplace: Workplace) -> None
 def child_that(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """The training process runs this program instead."""
     real = subprocess.Popen
-    monkeypatch.setattr(
-        training.subprocess, "Popen", lambda words, **options: real([sys.executable, "-c", program], **options)
-    )
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **options: real([sys.executable, "-c", program], **options))
 
 
 @pytest.mark.parametrize(

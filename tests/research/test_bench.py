@@ -77,7 +77,7 @@ def test_calls_are_taken_in_turn() -> None:
 
 @pytest.mark.slow
 def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
-    basis = [
+    basis: list[str | Path] = [
         sys.executable,
         ROOT / "research/rivals/basis.py",
         "--sizes",
@@ -91,7 +91,7 @@ def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
     ]
     assert "times |" in subprocess.run(basis, capture_output=True, text=True, check=True).stdout
     assert json.loads((tmp_path / "basis.json").read_text())["fresh SVD"] > 0
-    growth = [
+    growth: list[str | Path] = [
         sys.executable,
         ROOT / "research/rivals/growth.py",
         "--images",
@@ -112,7 +112,7 @@ def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
         "labels": 1,
     }
     micro = embedded_bundle()
-    learn = [
+    learn: list[str | Path] = [
         sys.executable,
         ROOT / "research/rivals/learn.py",
         "--bundle",

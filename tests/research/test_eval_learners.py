@@ -199,8 +199,8 @@ def test_a_ridge_heads_sums_do_not_depend_on_the_order_of_tasks_or_pictures(name
     assert np.array_equal(one.head.gram, other.head.gram) and one.head.gram.any()
     assert np.array_equal(one.head.sums, other.head.sums[:, [5, 6, 2, 3, 4, 0, 1]])
     asked = scene.views[1]
-    found = [learner.answer([asked], asked, everything(asked)).probabilities for learner in (one, other)]
-    np.testing.assert_allclose(*found, atol=1e-9)
+    found, again = (learner.answer([asked], asked, everything(asked)).probabilities for learner in (one, other))
+    np.testing.assert_allclose(found, again, atol=1e-9)
 
 
 def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:

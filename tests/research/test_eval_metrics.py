@@ -100,7 +100,7 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin(answers: list[tuple[f
         inside = [(c, right) for c, right in answers if low < c <= high or (number == 0 and c == 0)]
         if inside:
             gap = np.mean([right for _, right in inside]) - np.mean([c for c, _ in inside])
-            expected += 100 * abs(gap) * len(inside) / len(answers)
+            expected += 100 * abs(float(gap)) * len(inside) / len(answers)
     confidence, is_right = np.array([c for c, _ in answers]), np.array([right for _, right in answers])
     assert metrics.expected_calibration_error(confidence, is_right, bins) == pytest.approx(expected, abs=1e-9)
 

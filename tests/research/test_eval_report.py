@@ -19,7 +19,8 @@ from test_eval_summary import cil, mtil
 from test_report import Page, without_matplotlib
 
 from edge_nusa.errors import InputError, MissingPackageError
-from edge_nusa.research.figures import page
+from edge_nusa.research.figures import page, plots
+from edge_nusa.research.figures.curves import median_matrix, shown_order
 from edge_nusa.research.figures.results import CSV_COLUMNS, results_csv, results_md
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import METRICS, Spread, figures_of, summarised
@@ -269,9 +270,9 @@ def test_a_picture_that_the_runs_cannot_give_is_refused(tmp_path: Path) -> None:
 
 def test_matrices_of_two_orders_are_not_mixed() -> None:
     runs = {"ours": [mtil(seed=seed, last=80.0) for seed in (0, 1)] + [mtil(order_name="II", last=0.0)]}
-    plot = page.plots.heat_maps(runs)
+    plot = plots.heat_maps(runs)
     assert plot is not None and "in the order I)" in plot.caption
-    matrix = page.plots.median_matrix(runs["ours"], page.plots.shown_order(runs["ours"]))
+    matrix = median_matrix(runs["ours"], shown_order(runs["ours"]))
     assert matrix is not None and matrix.tolist() == [[30, 50], [90, 46], [80, 80]]
 
 

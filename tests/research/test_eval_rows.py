@@ -53,7 +53,7 @@ def test_rows_come_back_by_digest_in_this_process_and_in_the_next(tmp_path: Path
     for opened in (store, RowStore(tmp_path / "store", COLUMNS)):
         check(opened, [1, 2, 5, 9])
         assert opened.missing([digest(7), digest(1), digest(7), digest(3)]) == [digest(7), digest(3)]
-        assert (opened.read("tokens").dtype, opened.read("tokens").shape) == (np.float16, (4, 2, 2))
+        assert opened.read("tokens").dtype == np.float16 and opened.read("tokens").shape == (4, 2, 2)
 
 
 @pytest.mark.parametrize("name", ["digests.txt", *COLUMNS])

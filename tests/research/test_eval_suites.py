@@ -91,7 +91,7 @@ def test_finished_runs_are_not_done_twice_and_further_ones_join_them(
     ran: list[str] = []
     do = suites._do
 
-    def counted(settings: Settings, sources: suites.Sources, plan: suites.Plan) -> None:
+    def counted(settings: Settings, sources: suites.Sources, plan: Plan) -> None:
         ran.append(plan.learner)
         do(settings, sources, plan)
 

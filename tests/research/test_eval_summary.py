@@ -4,6 +4,7 @@ seeds and orders."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,13 @@ def mtil(learner: str = "ours", seed: int = 0, order_name: str = "I", last: floa
     """Two tasks; after both, `last` percent on each."""
     accuracy = ((30.0, 50.0), (90.0, 46.0), (last, last))
     order = ("birds", "cars") if order_name == "I" else ("cars", "birds")
-    curves = {"retention": (60.0, 59.0, 58.0), "ece": (None, 4.0, 6.0), "auroc": (None, 70.0, 75.0)}
-    costs = {"seconds": (2.0, 4.0), "state_bytes": (1024, 3072), "peak_rss_bytes": 2**20 * 300, "trained_numbers": 640}
+    curves: dict[str, Any] = {"retention": (60.0, 59.0, 58.0), "ece": (None, 4.0, 6.0), "auroc": (None, 70.0, 75.0)}
+    costs: dict[str, Any] = {
+        "seconds": (2.0, 4.0),
+        "state_bytes": (1024, 3072),
+        "peak_rss_bytes": 2**20 * 300,
+        "trained_numbers": 640,
+    }
     return Run(
         suite="mtil",
         learner=learner,
@@ -32,7 +38,7 @@ def mtil(learner: str = "ours", seed: int = 0, order_name: str = "I", last: floa
         joint=(None,) * 3,
         **curves,
         **costs,
-    )  # type: ignore[arg-type]
+    )
 
 
 def cil(steps: int, learner: str = "ours", seed: int = 0) -> Run:

@@ -123,7 +123,7 @@ def watched(folder: Path) -> Iterator[list[Change]]:
             if name == "symlink":
                 watch.add(name, paths[1], data=os.fsencode(first))
             else:
-                watch.add(SAME.get(name, name), *paths)
+                watch.add(SAME.get(name, name), paths[0], "".join(paths[1:]))
 
         return changed
 

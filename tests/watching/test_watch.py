@@ -187,7 +187,7 @@ def test_hostile_entries_are_said_once_and_end_nothing(taught: Path, camera: Pat
     (camera / "out.jpg").symlink_to(tmp_path)
     (camera / "loop.jpg").symlink_to("loop.jpg")
     (camera / "folder.jpg").mkdir()
-    words = ["watch", camera, "--every", "0.05", "--once", "--state", taught, "--format", "json"]
+    words: list[str | Path] = ["watch", camera, "--every", "0.05", "--once", "--state", taught, "--format", "json"]
     done = run_cli(*words)
     assert done.returncode == 0, done.stderr
     reasons = {

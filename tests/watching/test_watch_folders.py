@@ -69,7 +69,7 @@ def test_the_command_says_once_what_is_no_picture(taught: Path, folder: Path, fr
     shutil.copy(frames[0], folder / "a.png")
     (folder / "#recycle").mkdir()
     shutil.copy(frames[0], folder / "#recycle" / "b.png")
-    words = ["watch", folder, "--every", "0.05", "--once", "--state", taught]
+    words: list[str | Path] = ["watch", folder, "--every", "0.05", "--once", "--state", taught]
     lines = [json.loads(line) for line in run_cli(*words).stdout.splitlines()]
     reasons = {Path(line["image"]).name: line["reason"] for line in lines if "reason" in line}
     assert reasons["1.cr2"].startswith("3 files ending in .cr2: a camera's raw file, which is not read; convert it")
@@ -116,7 +116,7 @@ def test_a_picture_dated_in_2400_is_answered_once(taught: Path, folder: Path, fr
     os.utime(folder / "a.png", ns=(YEAR_2400_NS, YEAR_2400_NS))
     if (folder / "a.png").stat().st_mtime_ns < 2**63:
         pytest.skip("this file system has no such dates")
-    words = ["watch", folder, "--every", "0.05", "--once", "--state", taught]
+    words: list[str | Path] = ["watch", folder, "--every", "0.05", "--once", "--state", taught]
     done = run_cli(*words)
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
     assert run_cli(*words).stdout == ""

@@ -19,7 +19,6 @@ from PIL import Image
 from watching import Lines, watched
 
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.watching import unsettled
 from edge_nusa.device.watching import watch as watching
 from edge_nusa.device.watching.ledger import Stamp
 from edge_nusa.device.watching.unsettled import Unsettled, copied
@@ -100,7 +99,7 @@ def test_a_copy_counts_only_where_the_file_rested(folder: Path, monkeypatch: pyt
     assert not found[0].exists()
 
     def while_it_settles(change: Callable[[], Any]) -> Any:
-        monkeypatch.setattr(unsettled.time, "sleep", lambda seconds: change())
+        monkeypatch.setattr("time.sleep", lambda seconds: change())
         with copied(path) as found:
             return found if isinstance(found, str) else found[0].read_bytes()
 
@@ -171,7 +170,7 @@ def test_once_takes_what_changes_and_says_what_it_could_not_have(
             shutil.copy(frames[1], folder / "a.png")
             (folder / "b.png").write_bytes(frames[0].read_bytes()[:1001])
 
-    monkeypatch.setattr(watching.time, "sleep", change)
+    monkeypatch.setattr("time.sleep", change)
     watch.once()
     assert [Path(line["image"]).name for line in lines] == ["a.png", "b.png"]
     assert len(lines.reasons()) == 1
