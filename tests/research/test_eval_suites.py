@@ -327,7 +327,7 @@ def test_eval_in_a_fresh_process_writes_all_its_files(data: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_eval_killed_in_a_task_is_finished_by_the_same_command(data: Path, tmp_path: Path) -> None:
-    more = ("--learners", "text-only,ridge", "--steps", "60")
+    more = ("--learners", "text-only,ridge", "--steps", "25")
     whole = run_cli(*words(data, tmp_path / "whole", *more))
     assert whole.returncode == 0, whole.stderr
     part = tmp_path / "out" / "parts" / "mtil-text-only-2shots-seed0-given.npz"
