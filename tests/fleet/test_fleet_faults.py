@@ -29,6 +29,7 @@ from state_chains import exit_status, in_child
 from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge import head as heads
+from edge_nusa.sync import packed
 from edge_nusa.sync.hub.hub import MergeSettings
 from edge_nusa.sync.trust.trusted import Bounds, newest_round
 
@@ -134,7 +135,11 @@ class World:
 def model() -> Iterator[tuple[Path, World]]:
     """A world in memory where there is one, and a copy of its files to start from again and again."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+    with (
+        tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setattr(packed, "LEVEL", 1)  # how small hundreds of rounds are packed is not what is tested
         world = World(Path(folder) / "world")
         shutil.copytree(world.folder, Path(folder) / "model")
         yield Path(folder) / "model", world

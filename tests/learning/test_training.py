@@ -321,7 +321,7 @@ def test_threads_spin_only_where_the_board_is_known_to_be_quiet(
 
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    monkeypatch.setattr(training.subprocess, "Popen", started)
+    monkeypatch.setattr("subprocess.Popen", started)
     with pytest.raises(KeyError, match="seen"):
         training.train_apart(
             workplace, replace(training_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None
