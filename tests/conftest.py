@@ -34,6 +34,11 @@ LONGEST_FIRST = [
     "test_fleet.py",
     "test_fleet_malicious.py",
     "test_training.py",
+    "test_end_to_end.py",
+    "test_kept.py",
+    "test_fleet_http.py",
+    "test_state_faults.py",
+    "test_bench.py",
 ]
 """Files of half a minute and more: where workers share the files, none of these may be the one that is left over."""
 
