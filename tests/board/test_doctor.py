@@ -13,7 +13,8 @@ from hollow_bundles import hollow_bundle
 from identities import identity
 
 from edge_nusa.device.board import doctor, footprint, linux, torch_check
-from edge_nusa.device.board.doctor import Finding, examine, probe
+from edge_nusa.device.board.doctor import examine, probe
+from edge_nusa.device.board.findings import Finding
 from edge_nusa.device.board.measure import child, edge_nusa_words
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import MissingPackageError
@@ -365,8 +366,8 @@ def test_other_programs_are_what_all_cores_did_less_what_this_process_did(
 ) -> None:
     tick = 1 / os.sysconf("SC_CLK_TCK")
     clock, own = iter([100.0, 110.0]), iter([3.0, 7.0])
-    monkeypatch.setattr(linux.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(linux.time, "process_time", lambda: next(own))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.process_time", lambda: next(own))
     idle_and_waiting = 123_456
     pi.put(pi.proc / "stat", f"cpu  1000 200 300 {idle_and_waiting} 5000 10 20 0 0 0\ncpu0 1 2 3\n")
     neighbours = linux.Neighbours()

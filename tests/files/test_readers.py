@@ -51,7 +51,24 @@ ENVELOPE = (FOLDER / "update" / "envelope.json").read_bytes()
 STATEMENT = keys.opened(ENVELOPE, update.PAYLOAD_TYPE, {KEY.keyid: KEY}, "envelope.json")[1]
 ROUND = (FOLDER / "current.round").read_bytes()
 DEVICES = {"d" * 64: {"round": 3, "seen": "2026-11-26T08:00:00Z", "refused_rounds": ["e" * 64], "given": {"cup": 3}}}
-WICKED = [None, True, -1, 0, 2**70, 10**400, 1.5, -0.0, 1e308, "", "a", "\ud800", "a\x00\x1b", "a" * 20_000, [], {}]
+WICKED: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    2**70,
+    10**400,
+    1.5,
+    -0.0,
+    1e308,
+    "",
+    "a",
+    "\ud800",
+    "a\x00\x1b",
+    "a" * 20_000,
+    [],
+    {},
+]
 RAW = [
     b"NaN",
     b"-Infinity",

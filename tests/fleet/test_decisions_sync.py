@@ -357,7 +357,12 @@ def test_the_fifty_newest_rounds_are_remembered(device: Device) -> None:
 
 def test_a_push_or_pull_may_ask_a_store_for_25_minutes(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
-    monkeypatch.setattr(fleet_store, "Timed", lambda store, seconds: seen.append(seconds) or store)
+
+    def timed(store: Any, seconds: float) -> Any:
+        seen.append(seconds)
+        return store
+
+    monkeypatch.setattr(fleet_store, "Timed", timed)
     device.push()
     device.offer(1, "cat")
     device.pull()

@@ -102,7 +102,8 @@ class World:
             "merge": lambda: self.hub.merge(MergeSettings()),
             "publish": self.hub.publish,
         }
-        actions[command]()
+        action: Any = actions[command]
+        action()
 
     def check(self, command: str) -> None:
         """What is there is the old or the new; raises AssertionError otherwise."""
@@ -280,7 +281,7 @@ def test_no_damage_to_a_devices_own_folder_is_accepted_silently(model: tuple[Pat
             assert "expected" in str(error)
         else:
             # JSON may be spaced anew, and a folder of the store may be named otherwise: nothing else may pass
-            assert sent["update"] is None and json.loads(copy)
+            assert sent.update is None and json.loads(copy)
         assert world.b.labels == right
     path.write_bytes(whole)
     assert world.b.push().update is None

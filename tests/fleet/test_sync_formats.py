@@ -297,7 +297,8 @@ def test_a_statement_with_a_field_of_the_wrong_kind_is_refused(entry: bytes) -> 
 
 
 def test_a_statement_of_an_unknown_precision_is_refused() -> None:
-    data = replace(update.encode(gained(), PLACE, "float16")[0], precision="float64").to_bytes()
+    wrong: Any = "float64"
+    data = replace(update.encode(gained(), PLACE, "float16")[0], precision=wrong).to_bytes()
     with pytest.raises(
         DamagedError, match="^here: precision: expected one of .*float16.*, found .float64.; send it again$"
     ):
@@ -420,7 +421,8 @@ def test_a_novelty_that_is_no_number_is_refused_before_a_round_is_written_with_i
 )
 @pytest.mark.parametrize("name", ["spare", "tasks"])
 def test_the_numbers_of_an_update_have_an_end(name: str, value: int, is_read: bool) -> None:
-    data = replace(update.encode(gained(), PLACE, "float16")[0], **{name: value}).to_bytes()
+    changed: dict[str, Any] = {name: value}
+    data = replace(update.encode(gained(), PLACE, "float16")[0], **changed).to_bytes()
     if is_read:
         assert getattr(Statement.from_bytes(data, "here"), name) == value
     else:

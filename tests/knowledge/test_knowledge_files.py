@@ -10,16 +10,16 @@ import golden_files
 import pytest
 
 from edge_nusa.errors import DamagedError, OtherFormatError
-from edge_nusa.knowledge import knowledge
+from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.knowledge import RoundMark
 
 LABEL = {"name": "a", "images": 1, "template": None, "novelty": 0}
 
 
 def read(**changes: Any) -> knowledge.Knowledge:
-    files = knowledge.to_files(golden_files.known())
+    files = stored.to_files(golden_files.known())
     record = {name: value for name, value in {**json.loads(files["labels.json"]), **changes}.items() if value != "gone"}
-    return knowledge.from_files(golden_files.hollow(), {**files, "labels.json": json.dumps(record).encode()})
+    return stored.from_files(golden_files.hollow(), {**files, "labels.json": json.dumps(record).encode()})
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_labels_of_another_format_belong_to_another_edge_nusa(version: object, m
 def test_labels_are_ascii_on_the_disk_and_themselves_again_when_read() -> None:
     known = golden_files.known()
     known = replace(known, labels=(replace(known.labels[0], name="\u65e5\u672c \U0001f600"), known.labels[1]))
-    files = knowledge.to_files(known)
+    files = stored.to_files(known)
     assert files["labels.json"].isascii()
-    assert knowledge.from_files(golden_files.hollow(), files).labels == known.labels
+    assert stored.from_files(golden_files.hollow(), files).labels == known.labels
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"a":NaN}', b"[" * 9999])
 def test_a_report_that_is_none_is_damage(data: bytes) -> None:
-    files = {**knowledge.to_files(golden_files.known()), "report.json": data}
+    files = {**stored.to_files(golden_files.known()), "report.json": data}
     with pytest.raises(DamagedError, match="^report.json: expected .*; run `edge-nusa undo`$"):
-        knowledge.from_files(golden_files.hollow(), files)
+        stored.from_files(golden_files.hollow(), files)

@@ -12,7 +12,7 @@ from small_fleets import first, pictures, small_layout, taught
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import DamagedError
-from edge_nusa.knowledge import knowledge, templates
+from edge_nusa.knowledge import stored, templates
 from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.sync import round_file, update
 from edge_nusa.sync.change import difference
@@ -60,12 +60,12 @@ def a_round(template: str) -> bytes:
 
 def kept(template: str) -> dict[str, bytes]:
     known = golden_files.known()
-    return knowledge.to_files(replace(known, labels=(replace(known.labels[0], template=template), known.labels[1])))
+    return stored.to_files(replace(known, labels=(replace(known.labels[0], template=template), known.labels[1])))
 
 
 @pytest.mark.parametrize("template", TAKEN)
 def test_a_template_is_read_back_from_state_update_and_round(template: str) -> None:
-    assert knowledge.from_files(golden_files.hollow(), kept(template)).labels[0].template == template
+    assert stored.from_files(golden_files.hollow(), kept(template)).labels[0].template == template
     assert Statement.from_bytes(stated(template), "here").labels[0].template == template
     assert round_file.decode(a_round(template), small_layout(), "here").knowledge.labels[0].template == template
 
@@ -74,7 +74,7 @@ def test_a_template_is_read_back_from_state_update_and_round(template: str) -> N
 def test_a_text_that_is_none_is_refused_by_state_update_and_round(template: str) -> None:
     words = r"labels\[0\]: template: expected a printable text of at most 200 characters with one {} .*, found .*; "
     with pytest.raises(DamagedError, match=words + "run `edge-nusa undo`"):
-        knowledge.from_files(golden_files.hollow(), kept(template))
+        stored.from_files(golden_files.hollow(), kept(template))
     with pytest.raises(DamagedError, match=words + "send it again"):
         Statement.from_bytes(stated(template), "here")
     with pytest.raises(DamagedError, match=words + "pull it again"):

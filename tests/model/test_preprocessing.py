@@ -94,17 +94,19 @@ def test_the_settings_survive_json() -> None:
     assert Preprocessing.from_record(as_record(json.loads(json.dumps(CLIP.to_dict())))) == CLIP
 
 
+MEAN: list[Any] = [[0.5, 0.5], [0.5] * 4, 0.5, [math.nan] * 3, [0.5, 0.5, 2], [0.5, 0.5, True], "abc", None]
+RESIZE_MODES: list[Any] = ["longest", 0, None, {}]
+STD: list[Any] = [[0.5, 0.5, 0], [0.5, 0.5, 0.0009], [math.inf] * 3, [-0.5] * 3, {}, ["1"] * 3]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         *(("size", value) for value in (0, -1, 1025, 224.0, True, "224", None)),
-        *(
-            ("mean", value)
-            for value in ([0.5, 0.5], [0.5] * 4, 0.5, [math.nan] * 3, [0.5, 0.5, 2], [0.5, 0.5, True], "abc", None)
-        ),
-        *(("std", value) for value in ([0.5, 0.5, 0], [0.5, 0.5, 0.0009], [math.inf] * 3, [-0.5] * 3, {}, ["1"] * 3)),
+        *(("mean", value) for value in MEAN),
+        *(("std", value) for value in STD),
         *(("interpolation", value) for value in ("nearest", 3, None, ["bicubic"])),
-        *(("resize_mode", value) for value in ("longest", 0, None, {})),
+        *(("resize_mode", value) for value in RESIZE_MODES),
     ],
 )
 def test_a_wrong_setting_is_named(field: str, value: object) -> None:

@@ -23,7 +23,7 @@ from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, UsageError
 from edge_nusa.research.figures.metrics import frozen_transfer, last, matrix_of, transfer
 from edge_nusa.research.figures.runs import Run, read_runs
 from edge_nusa.research.learners.learners import Gradient
-from edge_nusa.research.protocol import suites
+from edge_nusa.research.protocol import sequence, suites
 from edge_nusa.research.protocol.orders import class_order
 from edge_nusa.research.protocol.suites import Settings, evaluate, told
 
@@ -91,7 +91,7 @@ def test_finished_runs_are_not_done_twice_and_further_ones_join_them(
     ran: list[str] = []
     do = suites._do
 
-    def counted(settings: Settings, sources: suites.Sources, plan: Plan) -> None:
+    def counted(settings: Settings, sources: suites.Sources, plan: sequence.Plan) -> None:
         ran.append(plan.learner)
         do(settings, sources, plan)
 
