@@ -1,8 +1,7 @@
 """What a command has changed for good so far, so that whatever fails afterwards is told together with it.
 
 Whoever commits says so here in the same breath; the command line collects it around a command. Nothing is collected
-where
-nobody asked for it, so a program that uses the library sees none of this.
+where nobody asked for it, so a program that uses the library sees none of this.
 """
 
 from __future__ import annotations

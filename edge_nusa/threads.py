@@ -2,12 +2,10 @@
 process may use.
 
 Sums of floating point depend on how BLAS shares them out, so the same lesson would give other bits in a process whose
-BLAS found
-other threads (an environment variable, a core more, an import in another order). Every computation that is promised bit
-for
-bit takes one (`one_blas_thread`). Matrices of this size are too small to share anyway: with a thread for every core,
-one busy core
-beside them makes a Cholesky of 1793 x 1793 take 2.3 s instead of 0.07 s (docs/performance.md).
+BLAS found other threads (an environment variable, a core more, an import in another order). Every computation that is
+promised bit for bit takes one (`one_blas_thread`). Matrices of this size are too small to share anyway: with a thread
+for every core, one busy core beside them makes a Cholesky of 1793 x 1793 take 2.3 s instead of 0.07 s
+(docs/performance.md).
 """
 
 from __future__ import annotations
@@ -28,9 +26,8 @@ SYS = Path("/sys")
 
 class _OneBlasThread(contextlib.ContextDecorator):
     """The outermost block sets the limit and takes it back. One Python thread is inside at a time: OpenBLAS has one
-    limit for
-    the whole process, or one for each Python thread, as it was built, so a second one inside would lose it or never
-    have it."""
+    limit for the whole process, or one for each Python thread, as it was built, so a second one inside would lose it
+    or never have it."""
 
     def __init__(self) -> None:
         self._turn, self._depth, self._limit = threading.RLock(), 0, contextlib.ExitStack()
@@ -72,8 +69,7 @@ def _blas() -> Any:
 
 def available() -> int:
     """The cores that this process may use, at least 1: its affinity, cores with several threads counted once, and at
-    most
-    what its control groups let it have, rounded up."""
+    most what its control groups let it have, rounded up."""
     try:
         allowed = os.sched_getaffinity(0)
     except (AttributeError, OSError):  # neither macOS nor Windows has it

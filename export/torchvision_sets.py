@@ -4,13 +4,10 @@ and classes.json.
     python -m edge_nusa.export.torchvision_sets cifar100 --root WHERE_TORCHVISION_KEEPS_IT --out DATA
 
 A picture of the official training part is called train_..., one of the test part test_...; Caltech101, EuroSAT and
-SUN397 have no
-official split, so their pictures keep their names and eval splits them by lot. Where a set has a validation part of its
-own (DTD,
-Flowers102) it is left out; FGVC-Aircraft and Oxford-IIIT Pet publish train and val as one list, trainval. Of
-Caltech101,
-BACKGROUND_Google (no class) and Faces_easy (the pictures of Faces, cropped) are left out, as CoOp does.
-Names and templates are those that OpenAI published for CLIP, in the folder `published`.
+SUN397 have no official split, so their pictures keep their names and eval splits them by lot. Where a set has a
+validation part of its own (DTD, Flowers102) it is left out; FGVC-Aircraft and Oxford-IIIT Pet publish train and val as
+one list, trainval. Of Caltech101, BACKGROUND_Google (no class) and Faces_easy (the pictures of Faces, cropped) are left
+out, as CoOp does. Names and templates are those that OpenAI published for CLIP, in the folder `published`.
 """
 
 from __future__ import annotations
@@ -41,10 +38,8 @@ UNPACK = "check --root, or unpack the data set again"
 @dataclass(frozen=True)
 class Source:
     """How torchvision is asked for a set. kind: its class; parts: of train and test, what its constructor takes;
-    none where the set
-    has no official split; keys: whether a class's number is its place among the published keys, or torchvision has its
-    key as a
-    name; loads: pictures out of files, which are kept as they are, or of pixels."""
+    none where the set has no official split; keys: whether a class's number is its place among the published keys,
+    or torchvision has its key as a name; loads: pictures out of files, which are kept as they are, or of pixels."""
 
     kind: str
     parts: Mapping[str, Mapping[str, Any]]

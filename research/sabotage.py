@@ -37,8 +37,7 @@ KINDS = ("good", "shuffled", "noise", "copies", "renamed")
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """What came of one learn. outcome: kept, refused (by the judge), set aside (the bad pictures never reached it),
-    hinted (kept,
-    and the report names the label that it repeats)."""
+    hinted (kept, and the report names the label that it repeats)."""
 
     kind: str
     dataset: str

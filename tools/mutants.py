@@ -2,11 +2,9 @@
 MODULE=answer`.
 
 Each mutant is one module with one change (`mutations.py`), written into a copy of the tree, never here. Two copies work
-beside
-each other; each has a warm process that holds the large libraries and forks for every mutant, so that a mutant costs
-what
-its tests cost. What survives is told with its line; `mutants_equivalent.tsv` lists, with the reason, changes that
-change nothing.
+beside each other; each has a warm process that holds the large libraries and forks for every mutant, so that a mutant
+costs what its tests cost. What survives is told with its line; `mutants_equivalent.tsv` lists, with the reason, changes
+that change nothing.
 """
 
 from __future__ import annotations

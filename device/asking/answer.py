@@ -36,8 +36,7 @@ class Views:
 @dataclass(frozen=True)
 class Answers:
     """probabilities (B, L + U) rows summing to 1, learned labels first; unknown (B,) bool; novelty (B,) float64:
-    squared
-    Mahalanobis distance to the nearest learned label (Lee et al. 2018, arXiv 1807.03888)."""
+    squared Mahalanobis distance to the nearest learned label (Lee et al. 2018, arXiv 1807.03888)."""
 
     probabilities: Floats
     unknown: Floats
@@ -57,8 +56,7 @@ class Answerer:
     here.
 
     other_frozen (U, D): frozen anchors of offered labels that were never learned; other_adapted (U, D): their anchors
-    by
-    the adapted text tower, which only a recipe without head uses; columns (L,): the learned labels offered, None for
+    by the adapted text tower, which only a recipe without head uses; columns (L,): the learned labels offered, None for
     all.
     """
 

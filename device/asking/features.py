@@ -39,11 +39,9 @@ BYTES_A_PIXEL = 10
 @dataclass(frozen=True, kw_only=True)
 class Features:
     """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens
-    at the
-    cut (B, N, E) float16, memory-mapped from a temporary file by `extract`, in memory by `extracted` (None where no
-    tail needs
-    them or no picture was readable), and the index of each among the paths given; spool: the open file behind the
-    tokens."""
+    at the cut (B, N, E) float16, memory-mapped from a temporary file by `extract`, in memory by `extracted` (None
+    where no tail needs them or no picture was readable), and the index of each among the paths given; spool: the
+    open file behind the tokens."""
 
     embedding: np.ndarray
     taps: np.ndarray

@@ -30,8 +30,7 @@ os.write(int(sys.argv[1]), json.dumps([code, used.ru_maxrss, seconds, used.ru_ut
 @dataclass(frozen=True)
 class Run:
     """One child process: seconds from start to end, its largest resident memory, what it printed, and the seconds of
-    processor
-    time that it and its own children took, which a busy machine lengthens less."""
+    processor time that it and its own children took, which a busy machine lengthens less."""
 
     seconds: float
     peak_rss_bytes: int

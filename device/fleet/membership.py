@@ -161,9 +161,8 @@ class Fleet:
 
     def prune(self, marks: Collection[RoundMark]) -> None:
         """Remove, as far as the disk allows, rounds that no kept generation is based on (`marks`), and own updates
-        that all of
-        those that are hold; the newest update stays, as it says how far they are numbered. What is damaged is left
-        alone."""
+        that all of those that are hold; the newest update stays, as it says how far they are numbered. What is
+        damaged is left alone."""
         needed = {mark.sha256 for mark in marks}
         with suppress(OSError, DamagedError, TrustError):
             rounds = [self.base(mark) for mark in set(marks)]

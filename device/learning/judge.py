@@ -34,9 +34,8 @@ CHANCE_ERRORS = 1.64
 @dataclass(frozen=True)
 class Retention:
     """What became of old knowledge. vocabulary_agreement: percent of vocabulary nouns whose adapted anchor is still
-    nearest
-    to its own frozen anchor; vocabulary_cosine: mean cosine of the two; old_labels_cosine: least cosine of the
-    anchor before and after of a label known before and not taught now, None where there is none."""
+    nearest to its own frozen anchor; vocabulary_cosine: mean cosine of the two; old_labels_cosine: least cosine of
+    the anchor before and after of a label known before and not taught now, None where there is none."""
 
     vocabulary_agreement: float
     vocabulary_cosine: float

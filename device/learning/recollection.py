@@ -2,14 +2,10 @@
 no picture of them is kept.
 
 The head's features begin with the class token t after the last norm, up to a factor, so a drawn token gives an
-embedding
-x = (t + S e) P / |(t + S e) P| with e ~ N(0, I), S S^T the scatter within labels shrunk by OAS, and P the image tower's
-projection.
-Of old labels t is the mean; of the task's own pictures it is the picture's token, so that few pictures are not learned
-by heart.
-Class Gaussians for what is no longer there: Zhang et al. 2023 (SLCA, arXiv 2303.05118), who align a classifier with
-them.
-Letters: B pictures, E width, D embedding, F features, O old labels.
+embedding x = (t + S e) P / |(t + S e) P| with e ~ N(0, I), S S^T the scatter within labels shrunk by OAS, and P the
+image tower's projection. Of old labels t is the mean; of the task's own pictures it is the picture's token, so that few
+pictures are not learned by heart. Class Gaussians for what is no longer there: Zhang et al. 2023 (SLCA, arXiv
+2303.05118), who align a classifier with them. Letters: B pictures, E width, D embedding, F features, O old labels.
 """
 
 from __future__ import annotations

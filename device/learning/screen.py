@@ -1,8 +1,7 @@
 """What learning sets aside of pictures that can be read: the same file again, near copies within a label, and noise.
 
 A near copy would make leave-one-out believe that a label is well known; noise teaches nothing. Both are found on a
-small
-grey thumbnail, before the model is asked (measured on fourteen real sets: docs/evidence.md, the judge).
+small grey thumbnail, before the model is asked (measured on fourteen real sets: docs/evidence.md, the judge).
 """
 
 from __future__ import annotations

@@ -14,12 +14,10 @@ class TaskData:
     """One task's pictures and texts.
 
     embedding (B, D) float32 frozen; tokens (B, N, E) float16 or None; classes (B,) int64; held_out (B,) bool: not
-    trained on.
-    class_hidden (C, T, E) with class_last (C,), noun_hidden (V, T', E) with noun_last (V,): text hidden states at the
-    cut.
-    noun_anchors (V, D): of the untouched tower. recollection: the task's own classes come first in class_hidden, then
-    the old
-    labels in the order of its means; None: no old label takes part, and the pictures are taken as they are.
+    trained on. class_hidden (C, T, E) with class_last (C,), noun_hidden (V, T', E) with noun_last (V,): text hidden
+    states at the cut. noun_anchors (V, D): of the untouched tower. recollection: the task's own classes come first in
+    class_hidden, then the old labels in the order of its means; None: no old label takes part, and the pictures are
+    taken as they are.
     """
 
     embedding: np.ndarray
@@ -42,8 +40,7 @@ class TaskData:
 @dataclass(frozen=True)
 class Trained:
     """The state's cores after the task, the last training loss, the steps whose cores were kept, and by matrix how
-    many of
-    its pool's values have now crossed the pool's boundary."""
+    many of its pool's values have now crossed the pool's boundary."""
 
     cores: dict[str, np.ndarray]
     loss: float

@@ -1,10 +1,9 @@
 """Runs phase two of learning in a process of its own: torch's memory is gone before the judge needs room.
 
 The two processes share a temporary folder of arrays (`FIELDS`, `CORES`) and `settings.json`; the tokens of the
-pictures, which
-may be large, stay in their spool, whose descriptor is inherited. The child writes one JSON object a line to its stdout:
-`{"done", "total"}` after each step, and at the end what it found or the error it met. It ends by itself, with the
-folder, when nobody reads.
+pictures, which may be large, stay in their spool, whose descriptor is inherited. The child writes one JSON object a
+line to its stdout: `{"done", "total"}` after each step, and at the end what it found or the error it met. It ends by
+itself, with the folder, when nobody reads.
 """
 
 from __future__ import annotations

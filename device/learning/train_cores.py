@@ -1,10 +1,9 @@
 """Phase two of learning: trains the small cores M of one task from spooled features and text hidden states.
 
 Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3).
-Under the device
-recipe old labels take part by drawn pictures (`edge_nusa.device.learning.recollection`), and vocabulary nouns are
-further wrong answers whose
-anchors are held where they were. Letters: B pictures, C classes, V nouns, T tokens, D embedding.
+Under the device recipe old labels take part by drawn pictures (`edge_nusa.device.learning.recollection`), and
+vocabulary nouns are further wrong answers whose anchors are held where they were. Letters: B pictures, C classes, V
+nouns, T tokens, D embedding.
 """
 
 from __future__ import annotations

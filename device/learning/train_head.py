@@ -23,8 +23,7 @@ def with_head(
     """The candidate with the head of the pictures that are not held out, and with the head of all of them.
 
     before: the head until now; rows (B, F) int64 features; text_logits (B, L): logit_scale * cos with frozen anchors;
-    goals (B,) int64: the column of each among the candidate's
-    labels; held (B,) bool.
+    goals (B,) int64: the column of each among the candidate's labels; held (B,) bool.
     """
     count = len(candidate.labels)
     whole = replace(candidate, head=before.added(rows, goals, count))

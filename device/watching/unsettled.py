@@ -2,9 +2,8 @@
 they are.
 
 A file is complete when two looks found the same stamp. One that is written anew as often as the folder is looked at
-would
-wait for ever, so after CHANGES changes it is copied: a copy counts where the file did not change meanwhile and decodes
-whole.
+would wait for ever, so after CHANGES changes it is copied: a copy counts where the file did not change meanwhile and
+decodes whole.
 """
 
 from __future__ import annotations

@@ -33,8 +33,7 @@ def code_of(command: Callable[[], int]) -> int:
     """The exit code of a command; what it raises is told on stderr.
 
     The only place that catches every exception there is: this is where the program ends, nobody above could do better,
-    and
-    a traceback tells the person in front of a board nothing. With EDGE_NUSA_DEBUG=1 it is shown all the same.
+    and a traceback tells the person in front of a board nothing. With EDGE_NUSA_DEBUG=1 it is shown all the same.
     """
     with kept.collected() as done:
         try:

@@ -48,8 +48,7 @@ def _commands() -> int:
 
 def _settle_streams() -> None:
     """Put /dev/null where stdin, stdout or stderr is closed, or the next file opened would take its number and get
-    what is
-    written to it; and let a stream show as an escape what its encoding lacks."""
+    what is written to it; and let a stream show as an escape what its encoding lacks."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -1,6 +1,6 @@
 """What ends the program from outside: a signal becomes an exit of its own kind. It may come in the middle of any
-import, so
-nothing is imported or printed by the handler; `cli.ending` tells it, or `cli.main` where that is not there yet."""
+import, so nothing is imported or printed by the handler; `cli.ending` tells it, or `cli.main` where that is not
+there yet."""
 
 from __future__ import annotations
 

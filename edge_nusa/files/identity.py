@@ -2,8 +2,7 @@
 no others do.
 
 A state, an update, a round and a hub carry the identity of the bundle that they were made with, and go with no other.
-The
-weights alone would not do: an int8 and an fp32 export of one model share weights and basis, and differ in every
+The weights alone would not do: an int8 and an fp32 export of one model share weights and basis, and differ in every
 feature.
 """
 

@@ -130,8 +130,7 @@ class WeightFile:
 
     def in_place(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """The same, where float32 is stored without a copy: its pages are the file's and take no memory that the
-        system could not
-        take back. What is written into it (nothing should be) is never seen by the file."""
+        system could not take back. What is written into it (nothing should be) is never seen by the file."""
         self._check_name(name)
         entry = self._header[name]
         if entry["dtype"] != "F32":

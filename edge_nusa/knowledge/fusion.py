@@ -2,13 +2,12 @@
 pictures.
 
 Among learned labels the logits are a * head scores + c * logit_scale * cos(picture, anchors). Each taught picture, left
-out
-of the head, adds its negative log-likelihood under every candidate (a, c), as a whole number of 2^-10 nats, to a grid
-of constant
-size, with the frozen anchors as text, which no picture has trained; the candidate of the least sum with c of at least
-LEAST_TEXT_WEIGHT answers, since trained anchors know more than the frozen ones say. Both are log-linear pools, as in
-training-free adaptation of CLIP by discriminant analysis (Wang et al. 2024, arXiv 2402.04087), where c / a is fixed by
-validation pictures instead. Letters: B images, L learned labels, A temperatures, C text weights.
+out of the head, adds its negative log-likelihood under every candidate (a, c), as a whole number of 2^-10 nats, to a
+grid of constant size, with the frozen anchors as text, which no picture has trained; the candidate of the least sum
+with c of at least LEAST_TEXT_WEIGHT answers, since trained anchors know more than the frozen ones say. Both are
+log-linear pools, as in training-free adaptation of CLIP by discriminant analysis (Wang et al. 2024, arXiv 2402.04087),
+where c / a is fixed by validation pictures instead. Letters: B images, L learned labels, A temperatures, C text
+weights.
 """
 
 from __future__ import annotations

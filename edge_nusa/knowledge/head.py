@@ -1,14 +1,13 @@
 """The analytic head: linear discriminant analysis of the trunk's frozen taps, from running sums that any order gives
 bit for bit.
 
-Every picture's taps become a feature vector z of whole numbers (fixed point, 10 binary places), so the sums
-G = sum z z^T and Q = sum z y^T are exact integers: order, chunks and devices cannot change them. From them come the
-label means m = q / n and the pooled scatter within labels T = G - sum q q^T / n, and a picture's score for a label is
-z^T P m - m^T P m / 2 with P = ((1 - a) T / f + lambda I)^-1 (Fisher 1936; f degrees of freedom).
-The shrinkage a is OAS (Chen, Wiesel, Eldar, Hero 2010, arXiv 0907.4698, eq. 23), a formula of the sums alone; over
-eight real sets this beat ridge regression on the same sums by 2 to 5 points, on a ninth it lost one (docs/evidence.md).
-Sums as in RanPAC
-(arXiv 2307.02251) and RAIL (arXiv 2406.18868). Letters: B images, F features, L labels.
+Every picture's taps become a feature vector z of whole numbers (fixed point, 10 binary places), so the sums G = sum z
+z^T and Q = sum z y^T are exact integers: order, chunks and devices cannot change them. From them come the label means m
+= q / n and the pooled scatter within labels T = G - sum q q^T / n, and a picture's score for a label is z^T P m - m^T P
+m / 2 with P = ((1 - a) T / f + lambda I)^-1 (Fisher 1936; f degrees of freedom). The shrinkage a is OAS (Chen, Wiesel,
+Eldar, Hero 2010, arXiv 0907.4698, eq. 23), a formula of the sums alone; over eight real sets this beat ridge regression
+on the same sums by 2 to 5 points, on a ninth it lost one (docs/evidence.md). Sums as in RanPAC (arXiv 2307.02251) and
+RAIL (arXiv 2406.18868). Letters: B images, F features, L labels.
 """
 
 from __future__ import annotations
@@ -69,8 +68,7 @@ class Solved:
 
     def for_asking(self) -> Solved:
         """The same with the whitening in float32: half the memory and half the time of a picture. Scores and
-        distances differ by
-        about a millionth of themselves, so it is not for what is kept."""
+        distances differ by about a millionth of themselves, so it is not for what is kept."""
         return replace(self, whitening=self.whitening.astype(np.float32))
 
     def whitened(self, feature_rows: np.ndarray) -> np.ndarray:
@@ -90,8 +88,7 @@ class Solved:
     @one_blas_thread
     def leave_one_out(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores (B, L) and the distance (B,) to its own label's mean of pictures that are in the sums, each as if
-        it alone
-        were not; a, f and lambda stay. rows (B, F) `whitened`, of the labels `columns` (B,)."""
+        it alone were not; a, f and lambda stay. rows (B, F) `whitened`, of the labels `columns` (B,)."""
         own = np.arange(len(rows)), columns
         counts = self.counts[columns].astype(np.float64)
         is_alone = counts < 2
@@ -148,8 +145,7 @@ class Head:
 
     def without(self, column: int) -> Head:
         """A new head that has forgotten a label: its sum, count and mean are gone, and with them its share n m m^T
-        of G,
-        rounded to whole numbers. How its pictures scattered around their mean stays, as scatter of no label."""
+        of G, rounded to whole numbers. How its pictures scattered around their mean stays, as scatter of no label."""
         sums, count = self.sums[:, column], int(self.counts[column])
         return Head(
             self.gram - mean_part(sums, count),
@@ -195,8 +191,7 @@ class Head:
 @one_blas_thread
 def times_lower(rows: np.ndarray, triangle: np.ndarray) -> np.ndarray:
     """(B, F) float64: rows (B, F) times the transpose of a lower triangular (F, F), in the triangle's precision and
-    in strips that
-    end at the diagonal: its zeros are not read, which for one picture is most of the work."""
+    in strips that end at the diagonal: its zeros are not read, which for one picture is most of the work."""
     product = np.empty((len(rows), len(triangle)))
     rows = np.ascontiguousarray(rows, triangle.dtype)  # how they lie in memory must not change a bit
     for start in range(0, len(triangle), STRIP):

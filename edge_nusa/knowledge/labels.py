@@ -1,10 +1,8 @@
 """What a class name may be, and when two class names are the same one.
 
 A label is any printable text: "30 km/h", "AC/DC", "Paris, France", "../x". It is shown, stored as text and sent to the
-text
-tower; it is never a path, a command or markup. Whoever writes it into a list or a sentence quotes it by `listed` or
-`quoted`,
-into HTML by `html.escape`.
+text tower; it is never a path, a command or markup. Whoever writes it into a list or a sentence quotes it by `listed`
+or `quoted`, into HTML by `html.escape`.
 """
 
 from __future__ import annotations

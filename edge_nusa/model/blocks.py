@@ -83,8 +83,7 @@ class Attention(nn.Module):
         S, E) -> (Q, E).
 
         rows: the prefix once, then the S others of each sequence. asking: all rows, with mask (P + S, P + S); or one of
-        each
-        sequence, with mask (B, 1, 1, P + S).
+        each sequence, with mask (B, 1, 1, P + S).
         """
         heads = self.heads, rows.shape[1] // self.heads
         q, k, v = (p(tokens).unflatten(1, heads) for p, tokens in ((self.q, asking), (self.k, rows), (self.v, rows)))

@@ -55,10 +55,8 @@ def layout(patches: Tensor, width: int) -> Tensor:
     """Where things are: contrasts of the four quadrants' mean tokens (top-bottom, left-right, diagonal), folded.
 
     patches (B, S, S, E) -> (B, width), width a divisor of E. The three contrasts are added with channels shifted
-    against
-    each other, a sketch that keeps nearly all of what they say together (docs/evidence.md). With S odd the middle
-    belongs
-    to both halves.
+    against each other, a sketch that keeps nearly all of what they say together (docs/evidence.md). With S odd the
+    middle belongs to both halves.
     """
     side, channels = patches.shape[1], patches.shape[3]
     first, second = slice(0, (side + 1) // 2), slice(side // 2, side)

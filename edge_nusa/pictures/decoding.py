@@ -58,8 +58,7 @@ class Bounds(NamedTuple):
 
 def upright(file: BinaryIO, bounds: Bounds) -> Image.Image:
     """The open file's first picture as (H, W) RGB of 8 bits, upright. Raises InputError, without the file's name,
-    for what is
-    no picture of a kind that is read or past a limit; DECODE_FAULTS for damage."""
+    for what is no picture of a kind that is read or past a limit; DECODE_FAULTS for damage."""
     kind, found = kind_of(file.read(HEAD_BYTES))
     if kind is None:
         raise InputError(f"expected the content of a {KINDS}, found {found}")

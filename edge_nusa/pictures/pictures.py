@@ -47,11 +47,9 @@ def find_pictures(root: Path, limit: int = MOST_ENTRIES) -> tuple[list[Path], li
     """All pictures under `root` (a folder, searched to its depths, or one file), in the order of their paths' bytes.
 
     Names that start with a dot are skipped, bins and folders of thumbnails are left out. Links to folders are not
-    followed;
-    a link to a file must stay under `root`. One file is taken whatever its name. Returns the paths, each starting with
-    `root`, and what was left out. Raises InputError where `root` is missing or unreadable, or holds more than `limit`
-    entries
-    (hidden ones and folders counted).
+    followed; a link to a file must stay under `root`. One file is taken whatever its name. Returns the paths, each
+    starting with `root`, and what was left out. Raises InputError where `root` is missing or unreadable, or holds more
+    than `limit` entries (hidden ones and folders counted).
     """
     mode = _mode(root)
     if not stat.S_ISDIR(mode):
@@ -67,9 +65,8 @@ def find_pictures(root: Path, limit: int = MOST_ENTRIES) -> tuple[list[Path], li
 def newest_pictures(
     root: Path, most: int = MOST_ENTRIES, most_looked_at: int = MOST_LOOKED_AT
 ) -> tuple[list[Path], list[Quarantined], bool]:
-    """What `find_pictures` gives of the folder `root`, of the `most` files that came or changed last, pictures
-    before all others; and whether
-    that is all.
+    """What `find_pictures` gives of the folder `root`, of the `most` files that came or changed last, pictures before
+    all others; and whether that is all.
 
     Memory is bounded by `most`, time by `most_looked_at` entries. Raises InputError where `root` is missing or
     unreadable.
@@ -89,14 +86,10 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, least_side: int | None = No
     """The first frame of a picture as (H, W) RGB of 8 bits, turned upright by its EXIF orientation, fully loaded.
 
     What it is, its content says and not its name. 16-bit grey is scaled by 255 / 65535; transparency is dropped as
-    Pillow's
-    `convert("RGB")` does. Size and shape are checked from the header, before any pixel is decoded. Warnings are
-    silenced
-    process-wide while this runs, so two threads must not decode at once. least_side: a JPEG may come at 1/2, 1/4 or 1/8
-    of its
-    size (its own transform gives them for less work and memory) as long as both sides keep so many pixels. max_pixels
-    bounds
-    the memory: about 10 bytes each. Raises InputError, one line, for everything else.
+    Pillow's `convert("RGB")` does. Size and shape are checked from the header, before any pixel is decoded. Warnings
+    are silenced process-wide while this runs, so two threads must not decode at once. least_side: a JPEG may come at
+    1/2, 1/4 or 1/8 of its size (its own transform gives them for less work and memory) as long as both sides keep so
+    many pixels. max_pixels bounds the memory: about 10 bytes each. Raises InputError, one line, for everything else.
     """
     try:
         with _opened(path) as file, warnings.catch_warnings():

@@ -58,8 +58,7 @@ class _Entry(NamedTuple):
 
 def first_page(data: bytes, max_pixels: int) -> bytes:
     """A file with the first page of `data` alone. Raises InputError, without the file's name, for a kind that is not
-    read or
-    more than the limits; struct.error, ValueError or IndexError for damage."""
+    read or more than the limits; struct.error, ValueError or IndexError for damage."""
     shape = _shape_of(data)
     entries = _directory(data, shape)
     values = {tag: _values(data, shape, entries[tag]) for tag in entries if tag not in (347, 529, 532)}

@@ -1,11 +1,9 @@
 """One generation of the state: its files, its manifest, and the one-line pointer to it; every byte of them is checked.
 
 manifest.json: canonical JSON (sorted keys, no spaces, one line) of format_version, generation, parent, operation,
-created,
-identity (of the bundle: `edge_nusa.files.identity`), files {name: {sha256, bytes}} and sha256, which is the SHA-256 of
-the same line without that entry.
-CURRENT: canonical JSON of format_version, generation and sha256, the SHA-256 of that generation's manifest.json.
-Neither holds an absolute path or a host name.
+created, identity (of the bundle: `edge_nusa.files.identity`), files {name: {sha256, bytes}} and sha256, which is the
+SHA-256 of the same line without that entry. CURRENT: canonical JSON of format_version, generation and sha256, the
+SHA-256 of that generation's manifest.json. Neither holds an absolute path or a host name.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@ from labels.
 
 Let X be what a device knows, R the round that it is based on, D_1, D_2, ... the changes it has sent that R does not
 hold. The next change is D = X - E with E = R + D_1 + D_2 + ..., where a change is applied by forgetting the labels that
-it
-forgets and then adding its sums and cores. So X = E + D, exactly for the head (integers), and to float64 for cores.
+it forgets and then adding its sums and cores. So X = E + D, exactly for the head (integers), and to float64 for cores.
 Letters: F features, R the pool's rank.
 """
 

@@ -3,10 +3,8 @@
 A symmetric matrix of rank r is G = A B^-1 A^T for r independent columns A = G[:, I] and B = G[I, I] (the Nystrom form,
 exact at full rank of the columns). What n pictures add to the head's G has rank n at most, so n columns say all of it.
 They are found by Cholesky with pivots. The product is computed in float64 and rounded, which is right whenever its
-error
-is below one half; the sender restores and compares every number before it trusts the form, and falls back on the
-triangle.
-Whole numbers are stored as byte planes (all lowest bytes, then the next, ...), which zlib packs better.
+error is below one half; the sender restores and compares every number before it trusts the form, and falls back on the
+triangle. Whole numbers are stored as byte planes (all lowest bytes, then the next, ...), which zlib packs better.
 Letters: F features, r columns.
 """
 
@@ -78,8 +76,7 @@ def restored(form: Mapping[str, np.ndarray], size: int, where: str) -> np.ndarra
 
 def _pivots(left: np.ndarray) -> list[int] | None:
     """Independent columns that span the symmetric matrix, by the largest diagonal entry of what is left; None where
-    there
-    are more than a quarter of all, or none can be found (an indefinite rest with an empty diagonal)."""
+    there are more than a quarter of all, or none can be found (an indefinite rest with an empty diagonal)."""
     bound = 1e-9 * max(float(np.abs(left).max(initial=0.0)), 1.0)
     chosen: list[int] = []
     while float(np.abs(left).max(initial=0.0)) > bound:

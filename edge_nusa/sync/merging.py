@@ -3,15 +3,12 @@ a mean.
 
 All cores C lie in one fixed basis, so W_0 + U (sum w_i C_i) V^T = sum w_i (W_0 + U C_i V^T): merging cores is merging
 weights, exactly. G, Q and counts are sums over pictures, so adding them gives the bits that one device would have, had
-it
-seen every picture.
+it seen every picture.
 
 Forgetting: it wins over every teaching that had not seen it. A label that any device takes back is gone in the next
-round,
-with all pictures taught by devices that were based on an earlier round; whoever teaches it again after that round, or
-after its own forgetting, brings it back with the new pictures alone. A forgetting that comes later than that, but was
-made
-before, is of the old label and changes nothing.
+round, with all pictures taught by devices that were based on an earlier round; whoever teaches it again after that
+round, or after its own forgetting, brings it back with the new pictures alone. A forgetting that comes later than that,
+but was made before, is of the old label and changes nothing.
 """
 
 from __future__ import annotations
@@ -72,9 +69,8 @@ def void_labels(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Map
 
 
 def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, forgets: Iterable[str]) -> Round:
-    """The next round. contributions: in an order that does not depend on when they came, one in memory at a time;
-    rule: for
-    the cores; forgets: keys of the labels that are taken back.
+    """The next round. contributions: in an order that does not depend on when they came, one in memory at a time; rule:
+    for the cores; forgets: keys of the labels that are taken back.
     """
     number = before.number + 1
     forgotten = {**before.forgotten, **dict.fromkeys(forgets, number)}
@@ -105,8 +101,7 @@ def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]]
     ones.
 
     told: (device, number of the round that an update is based on, keys that it takes back). One that is based on a
-    round
-    before the fleet's last forgetting of a label says nothing of that label taught anew.
+    round before the fleet's last forgetting of a label says nothing of that label taught anew.
     """
     votes: dict[str, set[str]] = {}
     for device, received in before.received.items():
@@ -122,8 +117,7 @@ def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]]
 
 def _received(earlier: Received, one: Contribution, forgotten: Mapping[str, int]) -> Received:
     """What the round says of the device. A forgetting is remembered until the device is based on the round that did
-    it, or
-    has taught the label again while it waited for other devices to want the same."""
+    it, or has taught the label again while it waited for other devices to want the same."""
     forgot = dict(earlier.forgot)
     for step in one.steps:
         forgot = {

@@ -35,8 +35,7 @@ by 0.6 to 1.1."""
 
 class Layout:
     """The sizes that a bundle gives to every update and round: F features, R of each adapted matrix, and the largest
-    norm of
-    what one update may add to its core."""
+    norm of what one update may add to its core."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.identity = bundle.manifest.identity

@@ -59,8 +59,8 @@ class Received:
 @dataclass(frozen=True, kw_only=True)
 class Round:
     """number from 1 up (0: before the first); knowledge without anchors; forgotten: label key -> the last round that
-    took it
-    back; withdrawn: label key -> the last round in which all who taught it had undone that; received by device."""
+    took it back; withdrawn: label key -> the last round in which all who taught it had undone that; received by
+    device."""
 
     fleet: str
     number: int

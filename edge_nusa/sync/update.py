@@ -2,8 +2,7 @@
 signed.
 
 The statement is canonical JSON; the numbers are named by their SHA-256 in it, so one signature binds both. It holds
-label
-names, counts and settings, and no picture, path, host name or time. Fields are those of `Statement`.
+label names, counts and settings, and no picture, path, host name or time. Fields are those of `Statement`.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ LONGEST_NAME = 100
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where an update belongs: the fleet, the bundle, the device's key, its number from 1 up, the round it is based
-    on, and
-    the rounds that this device refused."""
+    on, and the rounds that this device refused."""
 
     fleet: str
     identity: Identity

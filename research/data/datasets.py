@@ -1,10 +1,8 @@
 """The data sets below one root: folders `<set>/<class>/<picture>`; nothing is decoded.
 
 `classes.json` beside the sets gives a set its names: {"<set>": {"template": "a photo of a {}.", "classes": {"<folder>":
-"<name>"}}},
-or `templates`, a list of them. A set is split by its folders train and test (or val), else by the prefixes train_ and
-test_
-of its files' names (val_ and the folder val beside test are left out of both), else by lot.
+"<name>"}}}, or `templates`, a list of them. A set is split by its folders train and test (or val), else by the prefixes
+train_ and test_ of its files' names (val_ and the folder val beside test are left out of both), else by lot.
 """
 
 from __future__ import annotations
@@ -76,8 +74,8 @@ def find_sets(root: Path, names: Sequence[str] | None) -> list[DataSet]:
 
 def named(dataset: DataSet, naming: str) -> DataSet:
     """The set as its labels are put into prompts: `own` names; `meaningless` ones ("part 4711", which tell CLIP
-    nothing); or `swapped`
-    (each class under the name of the next, which contradicts what CLIP knows). Raises UsageError for another word."""
+    nothing); or `swapped` (each class under the name of the next, which contradicts what CLIP knows). Raises
+    UsageError for another word."""
     if naming not in NAMINGS:
         raise UsageError(f"--naming: expected one of {', '.join(NAMINGS)}, got {naming!r}")
     labels = dataset.labels

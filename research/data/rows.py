@@ -2,8 +2,7 @@
 usable.
 
 A store is a folder with `digests.txt` (one SHA-256 in hex a row) and one raw little-endian file a column. Rows are
-written
-before their digests; what a killed writer left beyond the last whole row is cut off at the next opening.
+written before their digests; what a killed writer left beyond the last whole row is cut off at the next opening.
 """
 
 from __future__ import annotations

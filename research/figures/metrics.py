@@ -1,10 +1,9 @@
 """The figures of continual learning from what was measured: pure numpy, nothing read, nothing written.
 
 Letters: N tasks, B pictures. accuracy[t, j], percent, is task j after learning t tasks; row 0 is the untouched model,
-so the
-matrix is (N + 1, N). In the formulas below tasks count from 1, as in the paper; in the arrays column j - 1 is task j.
-A figure is None where it is not defined (a Transfer of one task) or where one of the cells it is the mean of was not
-measured (None or NaN): a mean over fewer cells would be another figure under the same name.
+so the matrix is (N + 1, N). In the formulas below tasks count from 1, as in the paper; in the arrays column j - 1 is
+task j. A figure is None where it is not defined (a Transfer of one task) or where one of the cells it is the mean of
+was not measured (None or NaN): a mean over fewer cells would be another figure under the same name.
 """
 
 from __future__ import annotations

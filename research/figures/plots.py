@@ -2,9 +2,8 @@
 steps.
 
 Many learners are drawn as one small panel each, the others grey behind it: eleven lines of eleven colours tell nobody
-anything,
-on paper or to a colour-blind reader. Each function gives a Plot, which `drawing` turns into SVG or PNG; matplotlib
-comes only then.
+anything, on paper or to a colour-blind reader. Each function gives a Plot, which `drawing` turns into SVG or PNG;
+matplotlib comes only then.
 """
 
 from __future__ import annotations

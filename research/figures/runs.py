@@ -28,13 +28,11 @@ class Run:
     order_name: `I`, `II`, `given`, `alphabetical` or `random:K`; order: the tasks' names as they were learned.
 
     accuracy (N + 1, N) percent on the test pictures of task j (columns in the order of `order`). Suite `mtil`: each
-    task's
-    own labels are offered. Suite `cil`: all labels seen so far are offered; None where task j is not yet learned.
-    joint (N + 1,): suite `cil` only, accuracy on all test pictures of labels seen so far; None elsewhere and in row 0.
-    retention (N + 1,) percent on a set that is never learned; None where none was asked.
-    ece (N + 1,): expected calibration error in percent over test pictures of learned tasks; None in row 0.
-    auroc (N + 1,): percent, pictures of the never learned set against learned test pictures by the learner's novelty;
-    None where it has none.
+    task's own labels are offered. Suite `cil`: all labels seen so far are offered; None where task j is not yet
+    learned. joint (N + 1,): suite `cil` only, accuracy on all test pictures of labels seen so far; None elsewhere and
+    in row 0. retention (N + 1,) percent on a set that is never learned; None where none was asked. ece (N + 1,):
+    expected calibration error in percent over test pictures of learned tasks; None in row 0. auroc (N + 1,): percent,
+    pictures of the never learned set against learned test pictures by the learner's novelty; None where it has none.
     seconds (N,): of each task's learning, without evaluation; state_bytes (N,): arrays kept after each task;
     peak_rss_bytes: of the process so far; trained_numbers: parameters that one task trains.
     """

@@ -66,9 +66,8 @@ class Summary:
     """One group's figures. figures: a spread for each of METRICS, None where no run has that figure.
 
     last_over_orders: points between the best and the worst order, each the median of `last` over the seeds that all
-    orders
-    have; last_over_seeds: the same with seeds and orders exchanged. None with fewer than two, or where no seed (order)
-    is shared.
+    orders have; last_over_seeds: the same with seeds and orders exchanged. None with fewer than two, or where no seed
+    (order) is shared.
     """
 
     group: Group

@@ -24,9 +24,8 @@ BOTH: tuple[Tower, ...] = ("image", "text")
 @dataclass(frozen=True)
 class Options:
     """What a run may change. steps: of every gradient task, None for each recipe's own; rate: learning rate, None
-    for the
-    catalogue's; image_blocks: how many of the last image blocks may change, None for all of the bundle's tail; seed:
-    of the run."""
+    for the catalogue's; image_blocks: how many of the last image blocks may change, None for all of the bundle's
+    tail; seed: of the run."""
 
     steps: int | None = None
     rate: float | None = None

@@ -1,10 +1,8 @@
-"""Other choices of the text tower's null space than the paper's, each an option beside it: fewer blocks, ranks by
-how much
-room a matrix has, inputs' covariance, the task's first gradient.
+"""Other choices of the text tower's null space than the paper's, each an option beside it: fewer blocks, ranks by how
+much room a matrix has, inputs' covariance, the task's first gradient.
 
 All are used as the paper's is: a core between frozen bases, merged after the task. Letters: W (out, in), d = min(out,
-in),
-r rank, X inputs of a matrix. Sources: covariance as CorDA (arXiv 2406.05223) and Adam-NSCL (arXiv 2103.07113).
+in), r rank, X inputs of a matrix. Sources: covariance as CorDA (arXiv 2406.05223) and Adam-NSCL (arXiv 2103.07113).
 """
 
 from __future__ import annotations
@@ -96,8 +94,7 @@ def by_room(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndarray], 
 @torch.no_grad()
 def by_covariance(tail: nn.Module, bundle: Bundle, weights: Mapping[str, np.ndarray], rank: int) -> Bases:
     """The tail of W Cov^(1/2) for the inputs that vocabulary prompts give: left its last singular vectors, right
-    Cov^(-1/2) times
-    its last right ones, orthonormalised; so that what is trained answers hardly any prompt of old."""
+    Cov^(-1/2) times its last right ones, orthonormalised; so that what is trained answers hardly any prompt of old."""
     sums: dict[str, Tensor] = {}
 
     def watch(matrix: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

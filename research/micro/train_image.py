@@ -24,8 +24,7 @@ from edge_nusa.research.micro import pictures
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How long and how hard the image tower is trained. The cosine is made for `cosine_passes`; the passes after
-    `passes`,
-    in which every patch is seen, are those of train_joint."""
+    `passes`, in which every patch is seen, are those of train_joint."""
 
     passes: int = 24
     cosine_passes: int = 26

@@ -55,10 +55,9 @@ def orders_of(names: Sequence[str], word: str) -> list[Order]:
     """(order_name, order) of each order that `--order word` asks for, of the sets `names`.
 
     `I`, `II`: the published order of those sets that are present; `given`: as in `names`; `random:N`: N distinct ones,
-    the same for
-    ever, named random:0 and so on, all there are where there are fewer; else a file, one order named after it. Raises
-    UsageError for
-    any other word, for sets that an order does not know or lacks, and where `names` is empty or names a set twice.
+    the same for ever, named random:0 and so on, all there are where there are fewer; else a file, one order named after
+    it. Raises UsageError for any other word, for sets that an order does not know or lacks, and where `names` is empty
+    or names a set twice.
     """
     if not names or len(set(names)) != len(names):
         raise UsageError(

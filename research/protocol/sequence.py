@@ -51,8 +51,7 @@ class Plan:
 @dataclass(frozen=True)
 class Material:
     """The pictures of a run: of each task its view, the pictures (B,) int64 to learn from and to be asked about; and
-    of a
-    set that is never learned its view and pictures, or None."""
+    of a set that is never learned its view and pictures, or None."""
 
     views: Mapping[str, View]
     shots: Mapping[str, np.ndarray]

@@ -32,10 +32,8 @@ TEST_SEED = 0
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One command. sets: names, () for all; never: a set that is never learned, or ""; steps_of_classes: for `cil`,
-    into how many
-    steps its one set is cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads: of each; naming:
-    of the classes
-    (`edge_nusa.research.data.datasets.named`)."""
+    into how many steps its one set is cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads:
+    of each; naming: of the classes (`edge_nusa.research.data.datasets.named`)."""
 
     suite: Suite
     data: Path

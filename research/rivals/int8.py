@@ -3,8 +3,7 @@
     python research/rivals/int8.py [--bundle b32] [--data ../shared/data --sets caltech101,flowers5] [--json FILE]
 
 Ways: dynamic quantization with one scale a matrix and with one a channel (what `export --precision int8` does), and
-static QDQ
-with one a channel, calibrated on pictures that are not asked afterwards. Needs the workstation's packages.
+static QDQ with one a channel, calibrated on pictures that are not asked afterwards. Needs the workstation's packages.
 """
 
 from __future__ import annotations

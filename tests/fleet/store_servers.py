@@ -2,8 +2,7 @@
 installed.
 
 EDGE_NUSA_S3_SERVERS: folder with `moto_server` and `nanio` (both on PyPI) if they are not beside this Python; the
-others are
-programs of Debian's packages docker-registry and radosgw, ceph-mon, ceph-osd (`make servers` installs them).
+others are programs of Debian's packages docker-registry and radosgw, ceph-mon, ceph-osd (`make servers` installs them).
 """
 
 from __future__ import annotations

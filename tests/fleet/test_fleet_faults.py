@@ -2,8 +2,7 @@
 each change.
 
 The disk is the same between two changes, so to be killed before each of them is to be killed anywhere. Every command
-runs in
-a forked process, as the model's runtime does not bear to be forked.
+runs in a forked process, as the model's runtime does not bear to be forked.
 """
 
 from __future__ import annotations

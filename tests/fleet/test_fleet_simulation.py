@@ -2,10 +2,8 @@
 round.
 
 The whole simulation is `python tests/fleet/test_fleet_simulation.py` (20 devices, 50 rounds); the test runs a smaller
-one. Files,
-signatures, hub, state and merging are the product's. One thing is not: the judge's look at the vocabulary, which runs
-the
-text tower, is left out here, as its runtime cannot be forked; tests/fleet/test_fleet_hub.py has it.
+one. Files, signatures, hub, state and merging are the product's. One thing is not: the judge's look at the vocabulary,
+which runs the text tower, is left out here, as its runtime cannot be forked; tests/fleet/test_fleet_hub.py has it.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 done again without what was not synced.
 
 A file's bytes are safe once the file was synced, a name (made, renamed, linked, removed) once its folder was. What is
-not safe
-may be there or not, and bytes may be there in part: `DAMAGES` are the ways in which a file that was not synced is
-found.
+not safe may be there or not, and bytes may be there in part: `DAMAGES` are the ways in which a file that was not synced
+is found.
 """
 
 from __future__ import annotations
@@ -35,8 +34,7 @@ TWO_NAMES = {"rename", "replace", "link", "symlink"}
 @dataclass(frozen=True)
 class Change:
     """verb: make, write, fsync, rename, link, symlink, mkdir, unlink or rmdir; path: what it is done to, relative to
-    the folder
-    that is watched; other: the new name; data: the bytes written, or what a link says."""
+    the folder that is watched; other: the new name; data: the bytes written, or what a link says."""
 
     verb: str
     path: str
@@ -90,8 +88,7 @@ class Watch:
 @contextmanager
 def watched(folder: Path) -> Iterator[list[Change]]:
     """Writes down every change below the folder that goes through the module os. What a library writes otherwise
-    (python-tuf, by
-    a Python file) is written down as bytes that were never synced, when the file gets its name."""
+    (python-tuf, by a Python file) is written down as bytes that were never synced, when the file gets its name."""
     watch, real = Watch(folder), {name: getattr(os, name) for name in ["open", "write", "fsync", *NAMES]}
 
     def opened(path: Any, flags: int, *args: Any, dir_fd: int | None = None, **kwargs: Any) -> int:

@@ -86,8 +86,7 @@ class Hub:
         """Merge everything new into the next round.
 
         Raises StoreError, RefusedError where the merged head could not be solved, ResourceError where the round would
-        have too
-        many labels; the hub is then as it was.
+        have too many labels; the hub is then as it was.
         """
         began = time.monotonic()
         with self.state.writer():

@@ -51,8 +51,7 @@ class Accepted:
 @dataclass(kw_only=True)
 class Mail:
     """What came from one device. accepted: oldest first; refused: number -> reason, for good; notes: what was passed
-    over
-    this time, in words; through: the last number that was taken or refused."""
+    over this time, in words; through: the last number that was taken or refused."""
 
     device: str
     accepted: list[Accepted] = field(default_factory=list)

@@ -1,11 +1,9 @@
 """What every change of a head must satisfy, whatever pictures made it: bounds that no lie about size gets past.
 
 Every picture's features z hold the same bias b = 2^10, and the others have a mean square of at most (2^10 + 1/2)^2, so
-that
-z'z <= e = (F - 1) (2^10 + 1/2)^2 + b^2. With n pictures in all, q and n_l of a label: q[b] = b n_l, G[b, :] = b sum of
-q,
-q'q <= n_l^2 e, trace G <= n e; and where nothing is taken back, G - sum of q q^T / n_l is a scatter, with no negative
-direction. Forgetting (`Head.without`) keeps the first two. Letters: F features.
+that z'z <= e = (F - 1) (2^10 + 1/2)^2 + b^2. With n pictures in all, q and n_l of a label: q[b] = b n_l, G[b, :] = b
+sum of q, q'q <= n_l^2 e, trace G <= n e; and where nothing is taken back, G - sum of q q^T / n_l is a scatter, with no
+negative direction. Forgetting (`Head.without`) keeps the first two. Letters: F features.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 cores.
 
 A device is taken or refused as a whole, so that sums stay sums of pictures. Where at least 2 f + 1 devices taught a
-label,
-f of which may be bad, the coordinate median of their means is a mean of good ones' kind; a device is refused whose mean
-is
-further from it than LARGEST_RATIO times what is usual among all devices and labels. A label taught by fewer is not
-compared: no rule can tell a bad device from a good one there. Letters: F features.
+label, f of which may be bad, the coordinate median of their means is a mean of good ones' kind; a device is refused
+whose mean is further from it than LARGEST_RATIO times what is usual among all devices and labels. A label taught by
+fewer is not compared: no rule can tell a bad device from a good one there. Letters: F features.
 """
 
 from __future__ import annotations

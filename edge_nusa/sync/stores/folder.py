@@ -150,8 +150,8 @@ def _make_folder(folder: Path) -> None:
 
 def _link(temporary: Path, path: Path) -> bool:
     """Gives the file its name if that is free. File systems without hard links (exFAT) look first and rename: two
-    writers
-    of one key at the same moment could both believe that they were first, so keys are named after what is in them."""
+    writers of one key at the same moment could both believe that they were first, so keys are named after what is in
+    them."""
     try:
         os.link(temporary, path)
     except FileExistsError:

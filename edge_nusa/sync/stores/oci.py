@@ -1,10 +1,8 @@
 """Published rounds in an OCI registry, by oras: each object is an artifact of one layer, under a tag made of its key.
 
 Place: `oci://HOST/NAME`, or `oci+http://HOST/NAME` for a registry without TLS. A registry has no create-only write: a
-tag can
-be moved by whoever may push, so it holds what only the hub writes and TUF vouches for (`metadata/` and `rounds/`), and
-no
-updates of devices. Credentials are those of `oras login` or `docker login`.
+tag can be moved by whoever may push, so it holds what only the hub writes and TUF vouches for (`metadata/` and
+`rounds/`), and no updates of devices. Credentials are those of `oras login` or `docker login`.
 """
 
 from __future__ import annotations
@@ -61,8 +59,7 @@ class OciStore:
             self._registry.session.mount(prefix, self._adapter)
         self._registry.session.headers["Accept-Encoding"] = "identity"
         # oras tries five times over two minutes, whatever the error is, and hides it; a sync is run again anyway. Why,
-        # and that
-        # it is still there to be replaced, is tested: tests/test_oras_inside.py
+        # and that it is still there to be replaced, is tested: tests/test_oras_inside.py
         self._registry.do_request = functools.partial(inspect.unwrap(Registry.do_request), self._registry)
 
     def list(self, prefix: str) -> list[str]:

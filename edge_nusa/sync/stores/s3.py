@@ -2,8 +2,7 @@
 
 Place: `s3://BUCKET/PREFIX`. Endpoint, region and keys come from the environment alone (AWS_ENDPOINT_URL, AWS_REGION,
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...), so that no key is ever a word of a command. Plain http is refused but
-for an
-endpoint on this very machine. Prove a server with `edge-nusa hub check` first: some ignore the precondition.
+for an endpoint on this very machine. Prove a server with `edge-nusa hub check` first: some ignore the precondition.
 """
 
 from __future__ import annotations

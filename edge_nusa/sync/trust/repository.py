@@ -63,8 +63,7 @@ class Repository:
 
     def root(self) -> Metadata[Root]:
         """The newest root of the fleet: that of the hub's folder, and those after it that the store has and it
-        vouches for,
-        which a rotation left there when it was cut off."""
+        vouches for, which a rotation left there when it was cut off."""
         data = durable.read_at_most(self.folder / CURRENT_ROOT_NAME, LARGEST_ROOT_BYTES)
         root = roots.read_root(data, str(self.folder / CURRENT_ROOT_NAME))
         while (key := f"metadata/{root.signed.version + 1}.root.json") and self.store.head(key) is not None:

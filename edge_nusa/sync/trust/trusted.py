@@ -52,10 +52,8 @@ def newest_round(store: Store, root: bytes, cache: Path, bounds: Bounds) -> Publ
 
     root: the first root metadata that this device was given; cache: a folder of this device's for the newest metadata
     seen, which makes going back impossible, and for parts of rounds. What someone put above the newest true timestamp
-    is passed over, up to
-    MOST_CANDIDATES of them. Raises TrustError, StoreError where the store does not answer, ResourceError for a larger
-    round than
-    was asked for.
+    is passed over, up to MOST_CANDIDATES of them. Raises TrustError, StoreError where the store does not answer,
+    ResourceError for a larger round than was asked for.
     """
     found = [key for _, key in reversed(repository.versions(store, "timestamp"))]
     if not found:
