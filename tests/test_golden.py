@@ -17,7 +17,7 @@ from fleet_world import bundle as real_bundle
 from golden_files import ANSWERED, FOLDER, PLACE, RUN
 from hollow_bundles import hollow_manifest
 from PIL import Image
-from small_fleets import BASIS, facts, small_layout
+from small_fleets import BASIS, facts, small_shapes
 
 from edge_nusa.device.fleet.membership import Fleet, fleet_name
 from edge_nusa.device.fleet.remembered import remembered
@@ -90,7 +90,7 @@ def test_an_update_is_verified_and_read() -> None:
     _, payload = keys.opened(golden("update/envelope.json"), update.PAYLOAD_TYPE, {key.keyid: key}, "envelope.json")
     statement = update.Statement.from_bytes(payload, "envelope.json")
     assert statement.place == golden_files.place(key.keyid)
-    found, wanted = update.decode(statement, golden("update/numbers"), small_layout(), "numbers"), golden_files.change()
+    found, wanted = update.decode(statement, golden("update/numbers"), small_shapes(), "numbers"), golden_files.change()
     assert {key: (one.label, one.pictures, one.sums.tolist()) for key, one in found.labels.items()} == {
         key: (
             one.label.__class__(one.label.name, 0, one.label.template, one.label.novelty),
@@ -126,7 +126,7 @@ def test_an_update_is_written_the_same_but_for_key_signature_and_packing(anew: M
 
 
 def test_a_round_is_read() -> None:
-    found, wanted = round_file.decode(golden("current.round"), small_layout(), "current.round"), golden_files.a_round()
+    found, wanted = round_file.decode(golden("current.round"), small_shapes(), "current.round"), golden_files.a_round()
     assert (found.fleet, found.number, found.identity) == (wanted.fleet, 4, BASIS)
     assert (found.forgotten, found.withdrawn, found.received) == (wanted.forgotten, wanted.withdrawn, wanted.received)
     assert (facts(found.knowledge), found.knowledge.labels, found.knowledge.tasks) == (

@@ -32,7 +32,7 @@ from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.sync import round_file, update
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.merging import Step
-from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Round
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.trust import keys
@@ -62,7 +62,7 @@ class Fleet:
     def __init__(self, workplace: Opened) -> None:
         keys.require_packages()
         self.folder = workplace.state.folder / "sync"
-        self.layout = Layout(workplace.bundle)
+        self.shapes = UpdateShapes(workplace.bundle)
         found = settings.read(self.folder)
         self.fleet, self.device, self.store_place = found.fleet, found.device, found.store
         self.rounds_place = found.rounds or found.store
@@ -112,7 +112,7 @@ class Fleet:
     def base(self, mark: RoundMark) -> Round:
         """The round of a mark. Raises DamagedError where it is missing or changed."""
         if mark.number == 0:
-            return round_file.nothing(self.fleet, self.layout)
+            return round_file.nothing(self.fleet, self.shapes)
         path = self._base_path(mark.sha256)
         data = _read(path, LARGEST_ROUND_BYTES)
         if sha256_hex(data) != mark.sha256:
@@ -120,7 +120,7 @@ class Fleet:
                 f"{path}: expected the round with that SHA-256, found another; restore the file, or `edge-nusa undo` "
                 "to an earlier round"
             )
-        return round_file.decode(data, self.layout, str(path))
+        return round_file.decode(data, self.shapes, str(path))
 
     def keep_base(self, data: bytes) -> None:
         """Keep a round that a generation is about to be based on."""
@@ -141,7 +141,7 @@ class Fleet:
             Step(
                 one.statement.place.sequence,
                 one.statement.place.round.number,
-                update.decode(one.statement, one.numbers, self.layout, "sent"),
+                update.decode(one.statement, one.numbers, self.shapes, "sent"),
             )
             for one in self.sent()
             if not received.holds(one.statement.place.sequence)

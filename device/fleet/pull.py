@@ -64,7 +64,7 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None)
     fleet = Fleet(opened)
     with fleet.locked():
         bounds = trusted.Bounds(
-            fleet.layout.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(opened, fleet, is_forced)
+            fleet.shapes.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(opened, fleet, is_forced)
         )
         found = trusted.newest_round(asked(fleet.rounds_place), fleet.root, fleet.folder / "metadata", bounds)
         mark = RoundMark(found.number, found.sha256)

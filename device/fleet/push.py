@@ -89,7 +89,7 @@ def _place(fleet: Fleet, mark: RoundMark) -> update.Place:
     refused = tuple(sorted(sha256 for sha256, entry in remembered(fleet).items() if entry["kind"] == "refused"))
     return update.Place(
         fleet=fleet.fleet,
-        identity=fleet.layout.identity,
+        identity=fleet.shapes.identity,
         device=fleet.device,
         sequence=sequence,
         round=mark,

@@ -33,7 +33,7 @@ LARGEST_CORE = 10.0
 by 0.6 to 1.1."""
 
 
-class Layout:
+class UpdateShapes:
     """The sizes that a bundle gives to every update and round: F features, R of each adapted matrix, and the largest
     norm of what one update may add to its core."""
 
@@ -87,33 +87,33 @@ def unpack(data: bytes, most_bytes: int, where: str) -> dict[str, np.ndarray]:
 
 
 def head_of(
-    tensors: Mapping[str, np.ndarray], layout: Layout, labels: int, where: str
+    tensors: Mapping[str, np.ndarray], shapes: UpdateShapes, labels: int, where: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(gram (F, F), sums (L, F), counts (L,)) int64. Raises DamagedError naming `where`."""
     form = {name.removeprefix("gram."): tensor for name, tensor in tensors.items() if name.startswith("gram.")}
     rest = {name: tensors[name] for name in ("sums", "counts") if name in tensors}
     if len(rest) != 2 or rest["counts"].shape != (labels,) or rest["counts"].dtype != np.int64:
         raise DamagedError(f"{where}: expected the sums and counts of {labels} labels, found others; send it again")
-    gram = gram_form.restored(form, layout.features, where)
-    return gram, gram_form.numbers(rest["sums"], (labels, layout.features), where), rest["counts"]
+    gram = gram_form.restored(form, shapes.features, where)
+    return gram, gram_form.numbers(rest["sums"], (labels, shapes.features), where), rest["counts"]
 
 
 def cores_of(
-    tensors: Mapping[str, np.ndarray], layout: Layout, allowed: Sequence[Precision], where: str
+    tensors: Mapping[str, np.ndarray], shapes: UpdateShapes, allowed: Sequence[Precision], where: str
 ) -> dict[str, np.ndarray]:
     """matrix -> (R, R) float64, zero where none are given. Raises DamagedError for other matrices, shapes, kinds or
     norms over 1e4."""
     given = {name.removeprefix("core."): tensor for name, tensor in tensors.items() if name.startswith("core.")}
     if not given:
-        return {name: np.zeros((rank, rank)) for name, rank in layout.ranks.items()}
-    if set(given) != set(layout.ranks):
+        return {name: np.zeros((rank, rank)) for name, rank in shapes.ranks.items()}
+    if set(given) != set(shapes.ranks):
         raise DamagedError(
-            f"{where}: expected the cores of {len(layout.ranks)} matrices, found others; it was made with another "
+            f"{where}: expected the cores of {len(shapes.ranks)} matrices, found others; it was made with another "
             "bundle"
         )
     cores: dict[str, np.ndarray] = {}
     for name, tensor in given.items():
-        rank, scale = layout.ranks[name], np.ones(1)
+        rank, scale = shapes.ranks[name], np.ones(1)
         if tensor.shape != (rank, rank) or tensor.dtype.name not in allowed:
             raise DamagedError(
                 f"{where}: {name}: expected {' or '.join(allowed)} {(rank, rank)}, found {tensor.dtype.name} "
@@ -131,7 +131,7 @@ def cores_of(
     return cores
 
 
-def check_names(tensors: Mapping[str, np.ndarray], layout: Layout, where: str) -> None:
+def check_names(tensors: Mapping[str, np.ndarray], shapes: UpdateShapes, where: str) -> None:
     """Raises DamagedError for a tensor that is none of the module docstring's."""
     known = {
         "gram.index",
@@ -139,7 +139,7 @@ def check_names(tensors: Mapping[str, np.ndarray], layout: Layout, where: str) -
         "gram.upper",
         "sums",
         "counts",
-        *(f"{kind}.{name}" for kind in ("core", "scale") for name in layout.ranks),
+        *(f"{kind}.{name}" for kind in ("core", "scale") for name in shapes.ranks),
     }
     strange = sorted(set(tensors) - known)
     if strange:

@@ -24,7 +24,7 @@ from edge_nusa.knowledge.knowledge import Knowledge, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import read_labels
 from edge_nusa.sync import gram_form, packed
-from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.packed import UpdateShapes
 
 FORMAT_VERSION = 2
 LARGEST_LINE_BYTES = 8 << 20
@@ -71,21 +71,21 @@ class Round:
     withdrawn: Mapping[str, int] = field(default_factory=dict)
 
 
-def nothing(fleet: str, layout: Layout) -> Round:
+def nothing(fleet: str, shapes: UpdateShapes) -> Round:
     """The round before the first."""
     none = np.zeros((0, 0), np.float32)
-    cores = {name: np.zeros((rank, rank)) for name, rank in layout.ranks.items()}
+    cores = {name: np.zeros((rank, rank)) for name, rank in shapes.ranks.items()}
     return Round(
         fleet=fleet,
         number=0,
-        identity=layout.identity,
+        identity=shapes.identity,
         knowledge=Knowledge(
             recipe=DEVICE,
             labels=(),
             frozen_anchors=none,
             adapted_anchors=none,
             cores=cores,
-            head=Head.empty(layout.features),
+            head=Head.empty(shapes.features),
         ),
     )
 
@@ -126,7 +126,7 @@ def encode(one: Round) -> bytes:
     return line + b"\n" + numbers
 
 
-def decode(data: bytes, layout: Layout, where: str) -> Round:
+def decode(data: bytes, shapes: UpdateShapes, where: str) -> Round:
     """The inverse of `encode`; the knowledge's mark is this very round. Raises DamagedError naming `where`."""
     end = data.find(b"\n", 0, LARGEST_LINE_BYTES + 1)
     if end < 0:
@@ -142,29 +142,29 @@ def decode(data: bytes, layout: Layout, where: str) -> Round:
     if (len(numbers), sha256_hex(numbers)) != (record.integer("bytes"), record.sha256("sha256")):
         raise DamagedError(f"{where}: expected {record.integer('bytes')} bytes of numbers, found others; pull it again")
     identity = Identity.from_record(record.record("identity"))
-    if identity != layout.identity:
+    if identity != shapes.identity:
         raise DamagedError(
-            f"{where}: a round of another bundle: {mismatch(layout.identity, identity)}; use the bundle that the fleet "
+            f"{where}: a round of another bundle: {mismatch(shapes.identity, identity)}; use the bundle that the fleet "
             "was made with"
         )
     mark = RoundMark(record.integer("number"), sha256_hex(data))
     return Round(
         fleet=record.text("fleet"),
         number=mark.number,
-        identity=layout.identity,
-        knowledge=_knowledge(record, numbers, layout, mark),
+        identity=shapes.identity,
+        knowledge=_knowledge(record, numbers, shapes, mark),
         forgotten=record.integers("forgotten", most_entries=LARGEST_LINE_BYTES),
         received={device: _received(entry) for device, entry in record.named("received", LARGEST_LINE_BYTES).items()},
         withdrawn=record.integers("withdrawn", most_entries=LARGEST_LINE_BYTES),
     )
 
 
-def _knowledge(record: Record, numbers: bytes, layout: Layout, mark: RoundMark) -> Knowledge:
+def _knowledge(record: Record, numbers: bytes, shapes: UpdateShapes, mark: RoundMark) -> Knowledge:
     """Spare pictures and tasks are sums of what devices say, which may be less than none."""
     where, labels = record.origin.where, read_labels(record, LARGEST_LINE_BYTES)
-    tensors = packed.unpack(numbers, layout.largest_bytes(len(labels)), where)
-    packed.check_names(tensors, layout, where)
-    gram, sums, counts = packed.head_of(tensors, layout, len(labels), where)
+    tensors = packed.unpack(numbers, shapes.largest_bytes(len(labels)), where)
+    packed.check_names(tensors, shapes, where)
+    gram, sums, counts = packed.head_of(tensors, shapes, len(labels), where)
     none = np.zeros((len(labels), 0), np.float32)
     losses = record.whole_numbers("fusion", math.prod(fusion.SHAPE))
     return Knowledge(
@@ -172,7 +172,7 @@ def _knowledge(record: Record, numbers: bytes, layout: Layout, mark: RoundMark) 
         labels=labels,
         frozen_anchors=none,
         adapted_anchors=none,
-        cores=packed.cores_of(tensors, layout, ("float32",), where),
+        cores=packed.cores_of(tensors, shapes, ("float32",), where),
         head=Head(gram, np.ascontiguousarray(sums.T), counts, record.integer("spare", -LARGEST_NUMBER)),
         tasks=record.integer("tasks", -LARGEST_NUMBER),
         fusion=np.array(losses, np.int64).reshape(fusion.SHAPE),

@@ -23,7 +23,7 @@ from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.knowledge.stored import read_labels, read_mark
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.change import Change, LabelChange
-from edge_nusa.sync.packed import Layout, Precision
+from edge_nusa.sync.packed import Precision, UpdateShapes
 
 FORMAT_VERSION = 2
 PAYLOAD_TYPE = "application/vnd.edge-nusa.update+json"
@@ -139,21 +139,21 @@ def encode(change: Change, place: Place, precision: Precision) -> tuple[Statemen
     ), numbers
 
 
-def decode(statement: Statement, numbers: bytes, layout: Layout, where: str) -> Change:
+def decode(statement: Statement, numbers: bytes, shapes: UpdateShapes, where: str) -> Change:
     """The change, exact in everything but the precision of the cores. Raises DamagedError naming `where`."""
     if len(numbers) != statement.size or sha256_hex(numbers) != statement.sha256:
         raise DamagedError(
             f"{where}: expected {statement.size} bytes with the signed SHA-256, found {len(numbers)} bytes with "
             "another; send it again"
         )
-    tensors = packed.unpack(numbers, layout.largest_bytes(len(statement.labels)), where)
-    packed.check_names(tensors, layout, where)
-    gram, sums, counts = packed.head_of(tensors, layout, len(statement.labels), where)
+    tensors = packed.unpack(numbers, shapes.largest_bytes(len(statement.labels)), where)
+    packed.check_names(tensors, shapes, where)
+    gram, sums, counts = packed.head_of(tensors, shapes, len(statement.labels), where)
     if gram_sha256(gram) != statement.gram_sha256:
         raise DamagedError(
             f"{where}: the matrix restored from its columns is not the one that was signed; send it again"
         )
-    cores = packed.cores_of(tensors, layout, (statement.precision,), where)
+    cores = packed.cores_of(tensors, shapes, (statement.precision,), where)
     labels = {
         label.key: LabelChange(label, int(count), row)
         for label, count, row in zip(statement.labels, counts, sums, strict=True)

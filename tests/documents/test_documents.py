@@ -152,8 +152,8 @@ def test_each_of_the_twelve_questions_is_answered_in_at_most_two_files_that_have
 
 
 def test_the_header_of_a_round_has_the_fields_that_are_said_of_it() -> None:
-    layout = packed.Layout(Bundle.open(embedded_bundle()))
-    header = json.loads(round_file.encode(round_file.nothing("fleet", layout)).partition(b"\n")[0])
+    shapes = packed.UpdateShapes(Bundle.open(embedded_bundle()))
+    header = json.loads(round_file.encode(round_file.nothing("fleet", shapes)).partition(b"\n")[0])
     [sentence] = re.findall(r"^The line of JSON of a round has these fields: (.+)$", ARCHITECTURE, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", sentence)) == set(header)
     said = (round_file.__doc__ or "").partition("canonical JSON (")[2].partition(")")[0]

@@ -22,7 +22,7 @@ from fleet_world import bundle as real_bundle
 from golden_files import FOLDER
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_fleets import small_layout
+from small_fleets import small_shapes
 
 from edge_nusa.device import workplace
 from edge_nusa.device.fleet import pull, remembered
@@ -162,7 +162,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "statement": (STATEMENT, lambda d: update.Statement.from_bytes(d, "here")),
     "envelope": (ENVELOPE, lambda d: keys.opened(d, update.PAYLOAD_TYPE, {KEY.keyid: KEY}, "here")),
     "public key": ((FOLDER / "update/device.pub").read_bytes(), lambda d: keys.public_key(d, "here")),
-    "round": (LINE, lambda d: round_file.encode(round_file.decode(d + b"\n" + NUMBERS, small_layout(), "here"))),
+    "round": (LINE, lambda d: round_file.encode(round_file.decode(d + b"\n" + NUMBERS, small_shapes(), "here"))),
     "hub": (
         (FOLDER / "hub/settings.json").read_bytes(),
         in_file("settings.json", lambda p: hub_folder.read_settings(p.parent)),

@@ -39,18 +39,18 @@ from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
-from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.rules import RuleName
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.update import Place
 
 
-def lesson(layout: Layout, count: int, seed: int = 0) -> Change:
+def lesson(shapes: UpdateShapes, count: int, seed: int = 0) -> Change:
     """A label of so many random pictures, and cores as large and as full as learned ones."""
     rng = np.random.default_rng(seed)
-    found = heads.features(rng.normal(size=(count, layout.features - 1)).astype(np.float32))
+    found = heads.features(rng.normal(size=(count, shapes.features - 1)).astype(np.float32))
     wide = found.astype(np.float64)
-    cores = {name: 0.02 * rng.normal(size=(rank, rank)) for name, rank in layout.ranks.items()}
+    cores = {name: 0.02 * rng.normal(size=(rank, rank)) for name, rank in shapes.ranks.items()}
     losses = rng.integers(0, count * fusion.LARGEST // 4, fusion.SHAPE)
     return Change(
         cores=cores,
@@ -61,35 +61,35 @@ def lesson(layout: Layout, count: int, seed: int = 0) -> Change:
     )
 
 
-def base32() -> Layout:
+def base32() -> UpdateShapes:
     """The sizes of ViT-B/32 as `edge-nusa export` makes it: 2 x 768 + 256 taps and a bias, 16 text matrices with R =
     256."""
-    layout = object.__new__(Layout)
-    layout.identity, layout.features = bundle().manifest.identity, 2 * 768 + 256 + 1
-    layout.ranks = {f"text.{block}.{projection}": 256 for block in range(8, 12) for projection in "qkvo"}
-    return layout
+    shapes = object.__new__(UpdateShapes)
+    shapes.identity, shapes.features = bundle().manifest.identity, 2 * 768 + 256 + 1
+    shapes.ranks = {f"text.{block}.{projection}": 256 for block in range(8, 12) for projection in "qkvo"}
+    return shapes
 
 
 def sizes() -> None:
     print("model | pictures | cores | update bytes | of which head | seconds to make, to read")
-    for name, layout in (("micro", Layout(bundle())), ("ViT-B/32", base32())):
+    for name, shapes in (("micro", UpdateShapes(bundle())), ("ViT-B/32", base32())):
         mark = RoundMark(1, "a" * 64)
-        place = Place(fleet="f" * 32, identity=layout.identity, device="d" * 64, sequence=1, round=mark)
+        place = Place(fleet="f" * 32, identity=shapes.identity, device="d" * 64, sequence=1, round=mark)
         for count in (8, 16, 64):
-            change = lesson(layout, count)
+            change = lesson(shapes, count)
             head = len(update.encode(replace(change, cores={}), place, "float16")[1])
             for precision in ("float16", "int8"):
                 began = time.process_time()
                 statement, numbers = update.encode(change, place, precision)
                 made = time.process_time()
-                update.decode(statement, numbers, layout, "here")
+                update.decode(statement, numbers, shapes, "here")
                 read = time.process_time()
                 print(
                     f"{name} | {count} | {precision} | {len(numbers) + len(statement.to_bytes())} | {head} | "
                     f"{made - began:.2f}, {read - made:.2f}"
                 )
         none = np.zeros((100, 0), np.float32)
-        found = [lesson(layout, 8, seed) for seed in range(100)]
+        found = [lesson(shapes, 8, seed) for seed in range(100)]
         sums = np.stack([one.labels["cup"].sums for one in found]).T
         head_sums = Head(np.sum([one.gram for one in found], axis=0), sums, np.full(100, 8))
         labels = tuple(Label(f"label {i}", 8) for i in range(100))
@@ -102,7 +102,7 @@ def sizes() -> None:
             head=head_sums,
             tasks=100,
         )
-        data = round_file.encode(replace(round_file.nothing("f" * 32, layout), number=1, knowledge=knowledge))
+        data = round_file.encode(replace(round_file.nothing("f" * 32, shapes), number=1, knowledge=knowledge))
         print(f"{name} | a round of 100 labels, 800 pictures | float32 | {len(data)}")
 
 
@@ -110,12 +110,12 @@ def payload(folder: str, pictures: str | None = None) -> None:
     state = State(Path(folder), bundle().manifest.identity)
     knowledge = load(bundle(), state, DEVICE)[1]
     exact, _ = uptake.with_anchors(bundle(), knowledge, 1)
-    layout = Layout(bundle())
+    shapes = UpdateShapes(bundle())
     asked = seen(pictures, [label.name for label in knowledge.labels]) if pictures else None
     answered: np.ndarray | None = None
     for precision in ("float32", "float16", "int8"):
         tensors = packed.packed_cores(knowledge.cores, precision)
-        cores = packed.cores_of(tensors, layout, (precision,), "here")
+        cores = packed.cores_of(tensors, shapes, (precision,), "here")
         found, kept = uptake.with_anchors(bundle(), replace(knowledge, cores=cores), 1)
         cosine = float((found.adapted_anchors * exact.adapted_anchors).sum(axis=1).min())
         line = (
@@ -146,7 +146,7 @@ def seen(folder: str, names: list[str]) -> tuple[Views, np.ndarray]:
 def filled(folder: Path, devices: int) -> Hub:
     """A hub with updates of so many devices, each of eight pictures of a label that four others teach too."""
     hub = new_hub(folder)
-    change = lesson(hub.layout, 8)
+    change = lesson(hub.shapes, 8)
     change = replace(
         change,
         gram=(rows(1, 8).T @ rows(1, 8)).astype(np.int64),

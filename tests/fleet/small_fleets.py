@@ -15,25 +15,25 @@ from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.sync import round_file
-from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Round
 
 FEATURES, RANK = 40, 3
 FLEET, BASIS = "f" * 32, identity()
 
 
-def small_layout() -> Layout:
+def small_shapes() -> UpdateShapes:
     """The sizes of a model with 40 features and two adapted matrices of rank 3."""
-    layout = object.__new__(Layout)
-    layout.identity, layout.features = BASIS, FEATURES
-    layout.ranks = {"text.0.q": RANK, "text.0.v": RANK}
-    layout.largest_cores = dict.fromkeys(layout.ranks, 10.0)
-    return layout
+    shapes = object.__new__(UpdateShapes)
+    shapes.identity, shapes.features = BASIS, FEATURES
+    shapes.ranks = {"text.0.q": RANK, "text.0.v": RANK}
+    shapes.largest_cores = dict.fromkeys(shapes.ranks, 10.0)
+    return shapes
 
 
 def first() -> Round:
     """The round before the first."""
-    return round_file.nothing(FLEET, small_layout())
+    return round_file.nothing(FLEET, small_shapes())
 
 
 def pictures(seed: int, count: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_fleets import BASIS, FLEET, first, pictures, small_layout, taught
+from small_fleets import BASIS, FLEET, first, pictures, small_shapes, taught
 
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files import tensor_file
@@ -64,20 +64,20 @@ def as_update(data: bytes) -> None:
     statement, _ = update.encode(
         gained, Place(fleet=FLEET, identity=BASIS, device="d" * 64, sequence=1, round=RoundMark()), "float16"
     )
-    update.decode(replace(statement, sha256=sha256_hex(data), size=len(data)), data, small_layout(), "here")
+    update.decode(replace(statement, sha256=sha256_hex(data), size=len(data)), data, small_shapes(), "here")
 
 
 def as_round(data: bytes) -> None:
     """The numbers of a round, behind a right first line."""
     whole = round_file.encode(replace(first(), number=1))
-    round_file.decode(whole.split(b"\n", 1)[0] + b"\n" + data, small_layout(), "here")
+    round_file.decode(whole.split(b"\n", 1)[0] + b"\n" + data, small_shapes(), "here")
 
 
 READERS: dict[str, Callable[[bytes], object]] = {
     "tensors": lambda data: tensor_file.decode(data, "here"),
     "an update": as_update,
     "a packed update": lambda data: as_update(zlib.compress(data)),
-    "a round": lambda data: round_file.decode(data, small_layout(), "here"),
+    "a round": lambda data: round_file.decode(data, small_shapes(), "here"),
     "a round's numbers": as_round,
     "a round's packed numbers": lambda data: as_round(zlib.compress(data)),
     "a statement": lambda data: Statement.from_bytes(data, "here"),

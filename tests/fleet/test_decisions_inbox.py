@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from identities import identity
-from small_fleets import BASIS, FEATURES, FLEET, first, pictures, small_layout
+from small_fleets import BASIS, FEATURES, FLEET, first, pictures, small_shapes
 
 from edge_nusa.errors import StoreError
 from edge_nusa.files.file_record import sha256_hex
@@ -62,7 +62,7 @@ def a_change(counts: Mapping[str, int], core: float = 0.01, spare: int = 0, forg
     rows = {name: pictures(seed, count) for seed, (name, count) in enumerate(counts.items())}
     every = np.concatenate([*rows.values(), np.zeros((0, FEATURES), np.int64)]).astype(np.float64)
     labels = {name: LabelChange(Label(name, 0), len(own), own.sum(axis=0)) for name, own in rows.items()}
-    cores = {name: np.full((rank, rank), core) for name, rank in small_layout().ranks.items()}
+    cores = {name: np.full((rank, rank), core) for name, rank in small_shapes().ranks.items()}
     return Change(
         cores=cores,
         gram=(every.T @ every).astype(np.int64),
@@ -86,7 +86,7 @@ def sent(store: Store, change: Change, where: Place | None = None, signer: Any =
 
 
 def collected(store: Store, now: Round | None = None, limits: Limits | None = None) -> inbox.Mail:
-    return inbox.collect(store, SIGNER.public_key, now or first(), small_layout(), limits or Limits())
+    return inbox.collect(store, SIGNER.public_key, now or first(), small_shapes(), limits or Limits())
 
 
 def facts(mail: inbox.Mail) -> tuple[list[int], list[int], int]:
@@ -304,10 +304,10 @@ def test_reading_an_accepted_update_again_verifies_it_again() -> None:
     store = Store()
     sent(store, a_change(CAT))
     one = collected(store).accepted[0]
-    assert {key: label.pictures for key, label in inbox.read(store, one, small_layout()).labels.items()} == CAT
+    assert {key: label.pictures for key, label in inbox.read(store, one, small_shapes()).labels.items()} == CAT
     store.objects[one.numbers_key] = store.objects[one.numbers_key][::-1]
     with pytest.raises(
         StoreError,
         match=rf"{one.numbers_key}: expected the bytes that the device signed, found {one.statement.size} others",
     ):
-        inbox.read(store, one, small_layout())
+        inbox.read(store, one, small_shapes())

@@ -33,7 +33,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.null_space import Pool
 from edge_nusa.state.state import State
 from edge_nusa.sync import round_file
-from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received
 from edge_nusa.sync.trust import trusted
 from edge_nusa.sync.trust.trusted import Bounds, Published
@@ -55,7 +55,7 @@ class Device:
             Bundle, "pools", {name: pool for tower in ("image", "text") for name in bundle.matrices(tower)}
         )
         self.workplace = Workplace(bundle, State(folder / "state", bundle.manifest.identity), 1)
-        self.layout, self.bounds, self.kept = Layout(bundle), list[Bounds](), SOUND
+        self.shapes, self.bounds, self.kept = UpdateShapes(bundle), list[Bounds](), SOUND
         self.offered: Published | None = None
         root = b"root"
         part = folder / "state" / "sync"
@@ -87,7 +87,7 @@ class Device:
 
     def offer(self, number: int, *names: str, **parts: Any) -> str:
         """The store's newest round is this one, of these labels; its SHA-256."""
-        one = round_file.nothing(fleets.fleet_name(b"root"), self.layout)
+        one = round_file.nothing(fleets.fleet_name(b"root"), self.shapes)
         known = one.knowledge
         for seed, name in enumerate(names):
             known = taught(known, name, rows(self.workplace.bundle, seed))
@@ -226,7 +226,7 @@ def test_a_round_that_drops_a_known_label_is_refused_unless_it_was_taken_back_si
 def test_a_round_of_another_fleet_or_number_than_was_vouched_for_is_not_taken(
     device: Device, parts: dict[str, Any]
 ) -> None:
-    one = replace(round_file.nothing(fleets.fleet_name(b"root"), device.layout), **{"number": 1, **parts})
+    one = replace(round_file.nothing(fleets.fleet_name(b"root"), device.shapes), **{"number": 1, **parts})
     data = round_file.encode(one)
     device.offered = Published(1, sha256_hex(data), data)
     if "number" in parts:
@@ -266,7 +266,7 @@ def test_no_round_of_more_bytes_than_ten_thousand_labels_of_this_bundle_is_fetch
     device.offer(1, "cat")
     device.pull()
     device.pull(most_bytes=12345)
-    assert {bound.possible for bound in device.bounds} == {device.layout.largest_bytes(10_000)}
+    assert {bound.possible for bound in device.bounds} == {device.shapes.largest_bytes(10_000)}
     assert [bound.asked for bound in device.bounds] == [None, 12345]
 
 

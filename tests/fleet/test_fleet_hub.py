@@ -62,7 +62,7 @@ class Sender:
         from edge_nusa.knowledge.knowledge import Label
 
         wide = rows.astype(np.float64)
-        cores = {name: np.full((rank, rank), 1e-3) for name, rank in self.hub.layout.ranks.items()}
+        cores = {name: np.full((rank, rank), 1e-3) for name, rank in self.hub.shapes.ranks.items()}
         return Change(
             cores=cores,
             gram=(wide.T @ wide).astype(np.int64),

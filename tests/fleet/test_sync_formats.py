@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from identities import identity
-from small_fleets import BASIS, FEATURES, FLEET, RANK, facts, first, pictures, small_layout, taught
+from small_fleets import BASIS, FEATURES, FLEET, RANK, facts, first, pictures, small_shapes, taught
 
 from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files import tensor_file
@@ -28,7 +28,7 @@ from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Forgot, Received
 from edge_nusa.sync.update import Place, Statement
 
-LAYOUT = small_layout()
+SHAPES = small_shapes()
 PLACE = Place(
     fleet=FLEET, identity=BASIS, device="d" * 64, sequence=7, round=RoundMark(3, "a" * 64), refused_rounds=("e" * 64,)
 )
@@ -107,7 +107,7 @@ def test_an_update_comes_back_exactly_but_for_the_precision_of_its_cores(precisi
     statement, numbers = update.encode(change, PLACE, precision)
     again = Statement.from_bytes(statement.to_bytes(), "here")
     assert again == statement
-    found = update.decode(again, numbers, LAYOUT, "here")
+    found = update.decode(again, numbers, SHAPES, "here")
     assert np.array_equal(found.gram, change.gram)
     assert {key: (one.pictures, one.sums.tolist()) for key, one in found.labels.items()} == {
         key: (one.pictures, one.sums.tolist()) for key, one in change.labels.items()
@@ -146,19 +146,19 @@ def test_no_flipped_bit_or_cut_of_an_updates_numbers_is_accepted() -> None:
     statement, numbers = update.encode(gained(), PLACE, "float16")
     for copy in damaged(numbers):
         with pytest.raises(DamagedError, match="expected .* bytes with the signed SHA-256"):
-            update.decode(statement, copy, LAYOUT, "here")
+            update.decode(statement, copy, SHAPES, "here")
 
 
 def test_no_flipped_bit_or_cut_of_a_round_is_accepted() -> None:
     data = round_file.encode(
         replace(first(), knowledge=taught(first().knowledge, "cat", pictures(1, 3), 0.1), number=1)
     )
-    mark = round_file.decode(data, LAYOUT, "here").knowledge.round
+    mark = round_file.decode(data, SHAPES, "here").knowledge.round
     accepted = 0
     for copy in damaged(data):
         try:
             # a flipped letter of a name may read well: what names a round is its SHA-256
-            accepted += round_file.decode(copy, LAYOUT, "here").knowledge.round.sha256 == mark.sha256
+            accepted += round_file.decode(copy, SHAPES, "here").knowledge.round.sha256 == mark.sha256
         except DamagedError:
             continue
     assert accepted == 0
@@ -168,7 +168,7 @@ def test_a_round_comes_back_exactly() -> None:
     knowledge = taught(taught(first().knowledge, "cat", pictures(1, 3), 0.1), "dog", pictures(2, 4), 0.1)
     received = {"a" * 64: Received(5, {3: "for the test"}, {"cup": Forgot(4, 1)})}
     one = replace(first(), number=4, knowledge=knowledge, forgotten={"cup": 2}, received=received)
-    found = round_file.decode(round_file.encode(one), LAYOUT, "here")
+    found = round_file.decode(round_file.encode(one), SHAPES, "here")
     assert facts(found.knowledge) == facts(knowledge)
     assert (found.number, found.forgotten, found.received) == (4, one.forgotten, received)
     assert all(
@@ -179,20 +179,20 @@ def test_a_round_comes_back_exactly() -> None:
 def test_a_round_whose_first_line_is_too_long_is_refused_before_it_is_parsed() -> None:
     line, _, numbers = round_file.encode(replace(first(), number=1)).partition(b"\n")
     longest = line + b" " * ((8 << 20) - len(line))
-    assert round_file.decode(longest + b"\n" + numbers, LAYOUT, "here").number == 1
+    assert round_file.decode(longest + b"\n" + numbers, SHAPES, "here").number == 1
     for data in (longest + b" \n" + numbers, b"[" * (9 << 20), b""):
         with pytest.raises(
             DamagedError,
             match="here: expected a round whose first line has at most 8388608 bytes, found none such; pull it again",
         ):
-            round_file.decode(data, LAYOUT, "here")
+            round_file.decode(data, SHAPES, "here")
 
 
 def test_a_round_that_could_not_be_read_again_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     one = replace(first(), number=3)
     length = len(round_file.encode(one).partition(b"\n")[0])
     monkeypatch.setattr(round_file, "LARGEST_LINE_BYTES", length)
-    assert round_file.decode(round_file.encode(one), LAYOUT, "here").number == 3
+    assert round_file.decode(round_file.encode(one), SHAPES, "here").number == 3
     monkeypatch.setattr(round_file, "LARGEST_LINE_BYTES", length - 1)
     with pytest.raises(
         ResourceError,
@@ -235,14 +235,14 @@ def repacked(change: Change, **tensors: np.ndarray | None) -> tuple[Statement, b
 def test_a_signed_update_of_other_tensors_is_refused_by_name(tensors: dict[str, np.ndarray | None], words: str) -> None:
     statement, numbers = repacked(gained(), **tensors)
     with pytest.raises(DamagedError, match=words):
-        update.decode(statement, numbers, LAYOUT, "here")
+        update.decode(statement, numbers, SHAPES, "here")
 
 
 def test_a_matrix_that_is_not_the_signed_one_is_refused() -> None:
     other = update.encode(gained(9), PLACE, "float16")[0]
     statement, numbers = update.encode(gained(), PLACE, "float16")
     with pytest.raises(DamagedError, match="the matrix restored from its columns is not the one that was signed"):
-        update.decode(replace(statement, gram_sha256=other.gram_sha256), numbers, LAYOUT, "here")
+        update.decode(replace(statement, gram_sha256=other.gram_sha256), numbers, SHAPES, "here")
 
 
 def test_numbers_that_unpack_without_end_are_cut_off() -> None:
@@ -312,7 +312,7 @@ def test_a_round_of_another_bundle_is_refused_with_both_named() -> None:
         "int8, not fp32; use the"
     )
     with pytest.raises(DamagedError, match=words):
-        round_file.decode(data, LAYOUT, "here")
+        round_file.decode(data, SHAPES, "here")
 
 
 def lied(change: Change, **values: Any) -> Change:
@@ -403,9 +403,9 @@ def line_of(data: bytes) -> tuple[dict[str, Any], bytes]:
 )
 def test_a_round_with_a_wrong_field_is_refused_with_the_field_named(name: str, value: Any, words: str) -> None:
     record, numbers = line_of(round_file.encode(replace(first(), number=3)))
-    assert round_file.decode(json.dumps(record).encode() + b"\n" + numbers, LAYOUT, "here").number == 3
+    assert round_file.decode(json.dumps(record).encode() + b"\n" + numbers, SHAPES, "here").number == 3
     with pytest.raises(DamagedError, match=f"^here: .*{words}.*; (pull it again|use the same edge-nusa)"):
-        round_file.decode(json.dumps({**record, name: value}).encode() + b"\n" + numbers, LAYOUT, "here")
+        round_file.decode(json.dumps({**record, name: value}).encode() + b"\n" + numbers, SHAPES, "here")
 
 
 def test_a_novelty_that_is_no_number_is_refused_before_a_round_is_written_with_it() -> None:
@@ -413,7 +413,7 @@ def test_a_novelty_that_is_no_number_is_refused_before_a_round_is_written_with_i
     data = round_file.encode(replace(first(), number=3, knowledge=known))
     for number in (b"NaN", b"Infinity", b"1e999", b"-0.5"):
         with pytest.raises(DamagedError, match="^here: .*; pull it again$"):
-            round_file.decode(data.replace(b'"novelty":0.0', b'"novelty":' + number), LAYOUT, "here")
+            round_file.decode(data.replace(b'"novelty":0.0', b'"novelty":' + number), SHAPES, "here")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from edge_nusa.sync.hub.inbox import Accepted, Limits, Mail
 from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.suspects import Means
 from edge_nusa.sync.merging import Contribution, Step
-from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.rules import Mean, Rule, RuleName, Trimmed
 from edge_nusa.sync.stores.folder import FolderStore
@@ -63,23 +63,23 @@ class Hub:
 
     def __init__(self, folder: Path, bundle: Bundle) -> None:
         keys.require_packages()
-        self.folder, self.settings, self.layout = folder, read_settings(folder), Layout(bundle)
-        if self.settings.identity != self.layout.identity:
+        self.folder, self.settings, self.shapes = folder, read_settings(folder), UpdateShapes(bundle)
+        if self.settings.identity != self.shapes.identity:
             raise DamagedError(
                 f"{folder}: this hub belongs to another bundle: "
-                f"{mismatch(self.settings.identity, self.layout.identity)}; pass the fleet's --bundle"
+                f"{mismatch(self.settings.identity, self.shapes.identity)}; pass the fleet's --bundle"
             )
         self.store: Store = open_store(self.settings.store)
-        self.state = State(folder / "state", self.layout.identity)
+        self.state = State(folder / "state", self.shapes.identity)
         self.enrolled = Enrolled(folder / "devices")
 
     def current(self) -> tuple[Round, dict[str, Any]]:
         """The newest merged round and the device records beside it."""
         found = self.state.snapshot(FILES)
         if found is None:
-            return round_file.nothing(self.settings.fleet, self.layout), {}
+            return round_file.nothing(self.settings.fleet, self.shapes), {}
         generation, files = found
-        found_round = round_file.decode(files[FILES[0]], self.layout, str(generation.folder / FILES[0]))
+        found_round = round_file.decode(files[FILES[0]], self.shapes, str(generation.folder / FILES[0]))
         return found_round, device_records.decode(files[FILES[1]], str(generation.folder / FILES[1]))
 
     def merge(self, settings: MergeSettings) -> MergeReport:
@@ -92,7 +92,7 @@ class Hub:
         with self.state.writer():
             before, records = self.current()
             devices = [device.key for device in self.enrolled.all() if not device.is_revoked]
-            mails = [inbox.collect(self.store, key, before, self.layout, settings.limits) for key in devices]
+            mails = [inbox.collect(self.store, key, before, self.shapes, settings.limits) for key in devices]
             given = {
                 mail.device: self._check_given(mail, records.get(mail.device, {}).get("given", {})) for mail in mails
             }
@@ -217,7 +217,7 @@ class _Contributions(Iterable[Contribution]):
                 Step(
                     one.statement.place.sequence,
                     one.statement.place.round.number,
-                    inbox.read(self.hub.store, one, self.hub.layout),
+                    inbox.read(self.hub.store, one, self.hub.shapes),
                 )
                 for one in mail.accepted
             ]

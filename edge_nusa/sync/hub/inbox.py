@@ -18,7 +18,7 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import mismatch
 from edge_nusa.sync import update
 from edge_nusa.sync.hub import plausible
-from edge_nusa.sync.packed import Layout
+from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.stores.store import Store, put
 from edge_nusa.sync.trust import keys
@@ -75,13 +75,13 @@ def seal(statement: Statement, signer: CryptoSigner) -> bytes:
     return keys.sealed(statement.to_bytes(), update.PAYLOAD_TYPE, signer)
 
 
-def collect(store: Store, device: SSlibKey, now: Round, layout: Layout, limits: Limits) -> Mail:
+def collect(store: Store, device: SSlibKey, now: Round, shapes: UpdateShapes, limits: Limits) -> Mail:
     """Everything new of one device. Raises StoreError where the store does not answer."""
     earlier = now.received.get(device.keyid, Received())
     mail = Mail(device=device.keyid, through=earlier.through)
     listed = sorted(_numbered(store.list(f"updates/{device.keyid}"), mail))
     while candidates := [key for sequence, key in listed if sequence == mail.through + 1]:
-        if not _take(store, candidates, device, _Judge(now, layout, limits), mail):
+        if not _take(store, candidates, device, _Judge(now, shapes, limits), mail):
             break
     later = [sequence for sequence, _ in listed if sequence > mail.through + 1]
     if later and not candidates:
@@ -89,7 +89,7 @@ def collect(store: Store, device: SSlibKey, now: Round, layout: Layout, limits: 
     return mail
 
 
-def read(store: Store, one: Accepted, layout: Layout) -> Change:
+def read(store: Store, one: Accepted, shapes: UpdateShapes) -> Change:
     """The change of an accepted update, fetched again and verified again. Raises StoreError or DamagedError."""
     numbers = store.get(one.numbers_key, one.statement.size)
     if sha256_hex(numbers) != one.statement.sha256:
@@ -97,7 +97,7 @@ def read(store: Store, one: Accepted, layout: Layout) -> Change:
             f"{one.numbers_key}: expected the bytes that the device signed, found {len(numbers)} others; the store or "
             "its transport changed them"
         )
-    return update.decode(one.statement, numbers, layout, one.numbers_key)
+    return update.decode(one.statement, numbers, shapes, one.numbers_key)
 
 
 def _numbered(listed: Iterable[str], mail: Mail) -> Iterator[tuple[int, str]]:
@@ -115,7 +115,7 @@ class _Judge:
     """What a verified update is measured by."""
 
     now: Round
-    layout: Layout
+    shapes: UpdateShapes
     limits: Limits
 
 
@@ -155,9 +155,9 @@ def _judged(store: Store, statement: Statement, device: str, sequence: int, judg
     if reason:
         raise DamagedError(reason)
     accepted = Accepted(statement, f"updates/{device}/{statement.sha256}.numbers", {})
-    change = read(store, accepted, judge.layout)
+    change = read(store, accepted, judge.shapes)
     plausible.check(change)
-    plausible.check_cores(change, judge.layout.largest_cores)
+    plausible.check_cores(change, judge.shapes.largest_cores)
     pictures = {key: label.pictures for key, label in change.labels.items()}
     total = sum(abs(count) for count in pictures.values()) + abs(change.spare)
     if total > judge.limits.pictures:
