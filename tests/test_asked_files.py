@@ -15,7 +15,7 @@ from processes import run_shell
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
-from edge_nusa.files.line_file import LineFile
+from edge_nusa.files.json_lines import JsonLines
 
 
 def mode(path: Path) -> int:
@@ -88,6 +88,6 @@ def test_a_folder_that_is_missing_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_line_and_its_sync_make_the_same_file(tmp_path: Path) -> None:
     with umask(0o027):
-        LineFile(tmp_path / "a").sync()
-        LineFile(tmp_path / "b").write({})
+        JsonLines(tmp_path / "a").sync()
+        JsonLines(tmp_path / "b").write({})
     assert mode(tmp_path / "a") == mode(tmp_path / "b") == 0o640

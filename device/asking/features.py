@@ -58,7 +58,7 @@ class Trunk(NamedTuple):
     bundle: Bundle
 
 
-class Limits(NamedTuple):
+class ChunkLimits(NamedTuple):
     """What a memory budget allows: pictures a chunk through the trunk, and pixels of one decoded picture."""
 
     chunk: int
@@ -73,13 +73,13 @@ class DecodeBounds(NamedTuple):
     least_side: int
 
 
-def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Limits:
+def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> ChunkLimits:
     """The limits under a budget of the whole process. Raises ResourceError where not even one picture fits.
 
     The estimate of a picture in the trunk is its pixels, and eight activations of a block's hidden width, in float32.
     """
     if budget_bytes is None:
-        return Limits(largest, MAX_PIXELS)
+        return ChunkLimits(largest, MAX_PIXELS)
     shape = bundle.manifest.image
     tokens = (shape.size // shape.patch) ** 2 + 1
     one = 4 * (3 * shape.size**2 * 3 + tokens * (8 * shape.width + 2 * shape.mlp_width) + shape.heads * tokens**2)
@@ -89,13 +89,13 @@ def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Limit
             f"--max-memory: {budget_bytes >> 20} MiB leave {max(room, 0) >> 10} KiB for a picture that needs about "
             f"{2 * one >> 10} KiB; allow more memory"
         )
-    return Limits(int(max(1, min(largest, room // 2 // one))), min(MAX_PIXELS, room // 2 // BYTES_A_PIXEL))
+    return ChunkLimits(int(max(1, min(largest, room // 2 // one))), min(MAX_PIXELS, room // 2 // BYTES_A_PIXEL))
 
 
 def extract(
     trunk: Trunk,
     paths: Sequence[Path],
-    bounds: Limits,
+    bounds: ChunkLimits,
     with_tokens: bool,
     progress: Progress,
     *,
@@ -133,7 +133,7 @@ def extract(
 def extracted(
     trunk: Trunk,
     paths: Sequence[Path],
-    bounds: Limits,
+    bounds: ChunkLimits,
     with_tokens: bool,
     progress: Progress,
     *,

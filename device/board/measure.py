@@ -28,7 +28,7 @@ os.write(int(sys.argv[1]), json.dumps([code, used.ru_maxrss, seconds, used.ru_ut
 
 
 @dataclass(frozen=True)
-class Run:
+class ChildRun:
     """One child process: seconds from start to end, its largest resident memory, what it printed, and the seconds of
     processor time that it and its own children took, which a busy machine lengthens less."""
 
@@ -57,7 +57,7 @@ def edge_nusa_words(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "edge_nusa.cli.main", *map(str, words)]
 
 
-def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> Run:
+def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> ChildRun:
     """Run a program to its end. Raises ResourceError where it was killed, EdgeNusaError where it failed otherwise."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")} | dict(
         variables or {}
@@ -77,10 +77,10 @@ def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> R
     if code:
         said = done.stderr.strip().splitlines() or ["nothing said"]
         raise EdgeNusaError(f"bench: {' '.join(words[2:5])} ended with {code}: {said[-1]}")
-    return Run(seconds, kilobytes * 1024, done.stdout, processor_seconds)
+    return ChildRun(seconds, kilobytes * 1024, done.stdout, processor_seconds)
 
 
-def learn_child(*words: str | Path) -> Run:
+def learn_child(*words: str | Path) -> ChildRun:
     """`edge-nusa learn --force` with these words, its memory that of both its processes together, as it says itself;
     raises as `child`."""
     run = child(edge_nusa_words("learn", "--force", "--format", "json", *words))

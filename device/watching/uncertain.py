@@ -23,7 +23,7 @@ _KEPT_NAME = re.compile(rf"[0-9a-f]{{16}}({'|'.join(map(re.escape, sorted(SUFFIX
 
 
 @dataclass(frozen=True)
-class KeepSettings:
+class UncertainSettings:
     """folder; most_files and most_bytes bound it; below: keep what has a top probability under this, or is unknown."""
 
     folder: Path
@@ -35,7 +35,7 @@ class KeepSettings:
 class UncertainFolder:
     """The folder with its bounds; `keep` puts a picture in when its answer was unsure."""
 
-    def __init__(self, settings: KeepSettings) -> None:
+    def __init__(self, settings: UncertainSettings) -> None:
         """Makes the folder. Raises ResourceError or InputError where the disk refuses."""
         self.settings = settings
         with durable.explained(f"make {settings.folder}"):

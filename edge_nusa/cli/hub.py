@@ -128,9 +128,9 @@ def merge(
 ) -> None:
     """Merge what devices pushed into the next round."""
     from edge_nusa.sync.hub.hub import MergeSettings
-    from edge_nusa.sync.hub.inbox import Limits
+    from edge_nusa.sync.hub.inbox import UpdateLimits
 
-    done = _open(hub, bundle).merge(MergeSettings(rule.value, malicious, Limits(most_pictures)))
+    done = _open(hub, bundle).merge(MergeSettings(rule.value, malicious, UpdateLimits(most_pictures)))
     output.show(done, lambda: "\n".join(_merged(done)), format)
 
 

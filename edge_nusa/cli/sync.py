@@ -100,12 +100,12 @@ def run(
     format: FormatOption = None,
 ) -> None:
     """Push, then pull."""
-    from edge_nusa.device.fleet import hours
     from edge_nusa.device.fleet import pull as pulling
     from edge_nusa.device.fleet import push as pushing
+    from edge_nusa.device.fleet import time_window
     from edge_nusa.device.workplace import Workplace
 
-    if between is not None and not hours.is_within(between):
+    if between is not None and not time_window.is_within(between):
         output.show({"push": None, "pull": None}, f"not between {between}: nothing was done", format)
         return
     workplace, most = Workplace.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")

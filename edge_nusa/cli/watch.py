@@ -24,7 +24,7 @@ from edge_nusa.errors import UsageError
 if TYPE_CHECKING:
     from edge_nusa.device.watching.line import Line
     from edge_nusa.device.watching.uncertain import UncertainFolder
-    from edge_nusa.files.line_file import LineFile
+    from edge_nusa.files.json_lines import JsonLines
 
 
 def watch(
@@ -80,7 +80,7 @@ def watch(
     from edge_nusa.device.watching import watch as watching
     from edge_nusa.device.watching.ledger import Ledger
     from edge_nusa.device.workplace import Workplace
-    from edge_nusa.files.line_file import LineFile
+    from edge_nusa.files.json_lines import JsonLines
     from edge_nusa.knowledge.labels import offered
 
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
@@ -89,7 +89,7 @@ def watch(
     )
     answered = Ledger(ledger or watching.default_ledger(workplace, folder))
     uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
-    sink = _Written(LineFile(out)) if out is not None else _Printed(format)
+    sink = _Written(JsonLines(out)) if out is not None else _Printed(format)
     watcher = watching.Watch(workplace, settings, answered, sink, uncertain)
     if once:
         watcher.once()
@@ -99,7 +99,7 @@ def watch(
 
 def _uncertain(folder: Path, keep: Path | None, most: int, most_bytes: int, below: float) -> UncertainFolder | None:
     """The folder of --keep, made. Raises UsageError where it is inside the folder that is watched."""
-    from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
+    from edge_nusa.device.watching.uncertain import UncertainFolder, UncertainSettings
 
     if keep is None:
         return None
@@ -107,13 +107,13 @@ def _uncertain(folder: Path, keep: Path | None, most: int, most_bytes: int, belo
         raise UsageError(
             f"--keep: expected a folder outside {folder}, found {keep}; what is kept there would be answered again"
         )
-    return UncertainFolder(KeepSettings(keep, most, most_bytes, below))
+    return UncertainFolder(UncertainSettings(keep, most, most_bytes, below))
 
 
 class _Written:
     """Lines in a file, as JSON."""
 
-    def __init__(self, file: LineFile) -> None:
+    def __init__(self, file: JsonLines) -> None:
         self.file = file
 
     def write(self, line: Line) -> None:

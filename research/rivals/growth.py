@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.device.board.measure import Run, child, edge_nusa_words, learn_child, write_pictures
+from edge_nusa.device.board.measure import ChildRun, child, edge_nusa_words, learn_child, write_pictures
 
 Row = dict[str, float]
 """Figures by name, of one count."""
@@ -24,7 +24,7 @@ def numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",") if word]
 
 
-def learned(pictures: Path, folder: Path, bundle: list[Any], steps: int) -> tuple[Run, int]:
+def learned(pictures: Path, folder: Path, bundle: list[Any], steps: int) -> tuple[ChildRun, int]:
     """One learn, with the memory of both its processes, and the bytes of the generation it left."""
     run = learn_child("--dataset", pictures, "--state", folder, "--steps", str(steps), *bundle)
     newest = max((folder / "generations").iterdir())
@@ -91,7 +91,7 @@ def over_labels(folder: Path, bundle: list[Any], counts: Sequence[int], steps: i
     return rows
 
 
-def row_of(run: Run, count: int) -> Row:
+def row_of(run: ChildRun, count: int) -> Row:
     """The figures that every table has."""
     return {
         "count": count,

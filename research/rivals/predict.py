@@ -14,7 +14,7 @@ from typing import Any
 
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.board.bench import warm
-from edge_nusa.device.board.measure import Run, child, edge_nusa_words, median, write_pictures
+from edge_nusa.device.board.measure import ChildRun, child, edge_nusa_words, median, write_pictures
 from edge_nusa.device.workplace import Workplace
 
 HERE = Path(__file__).parent
@@ -42,7 +42,7 @@ def main() -> None:
             "open_clip": opponent("open_clip", arguments, pictures, 1),
             "onnxruntime, numpy (rclip's way)": opponent("rclip", arguments, pictures, 1),
         }
-        runs: dict[str, list[Run]] = {way: [] for way in ways}
+        runs: dict[str, list[ChildRun]] = {way: [] for way in ways}
         for _ in range(arguments.rounds):
             for way, words in ways.items():
                 runs[way].append(child(words))

@@ -19,7 +19,7 @@ from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.sync import update
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import inbox
-from edge_nusa.sync.hub.inbox import Limits
+from edge_nusa.sync.hub.inbox import UpdateLimits
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.stores.store import MissingObjectError
 from edge_nusa.sync.update import Place, Statement
@@ -85,8 +85,8 @@ def sent(store: Store, change: Change, where: Place | None = None, signer: Any =
     return statement
 
 
-def collected(store: Store, now: Round | None = None, limits: Limits | None = None) -> inbox.Mail:
-    return inbox.collect(store, SIGNER.public_key, now or first(), small_shapes(), limits or Limits())
+def collected(store: Store, now: Round | None = None, limits: UpdateLimits | None = None) -> inbox.Mail:
+    return inbox.collect(store, SIGNER.public_key, now or first(), small_shapes(), limits or UpdateLimits())
 
 
 def facts(mail: inbox.Mail) -> tuple[list[int], list[int], int]:
@@ -95,7 +95,7 @@ def facts(mail: inbox.Mail) -> tuple[list[int], list[int], int]:
 
 
 def test_the_bounds_of_an_update_are_these() -> None:
-    assert Limits() == Limits(pictures=1000, size=67_108_864, forgets=20)
+    assert UpdateLimits() == UpdateLimits(pictures=1000, size=67_108_864, forgets=20)
     assert inbox.Mail(device="x") == inbox.Mail(device="x", accepted=[], refused={}, notes=[], through=0)
 
 
@@ -196,17 +196,17 @@ CAT = {"cat": 6, "dog": 4}
 @pytest.mark.parametrize(
     ("change", "limits", "reason"),
     [
-        (a_change(CAT), Limits(pictures=10), None),
-        (a_change(CAT), Limits(pictures=9), "it is of 10 pictures, the bound is 9"),
-        (a_change(CAT, spare=3), Limits(pictures=13), None),
-        (a_change(CAT, spare=3), Limits(pictures=12), "it is of 13 pictures, the bound is 12"),
-        (a_change(CAT, spare=-3), Limits(pictures=12), "it is of 13 pictures, the bound is 12"),
-        (a_change(CAT, forgets=20), Limits(), None),
-        (a_change(CAT, forgets=21), Limits(), "it takes back 21 labels at once, the bound is 20"),
-        (a_change(CAT, core=3.3), Limits(), None),
+        (a_change(CAT), UpdateLimits(pictures=10), None),
+        (a_change(CAT), UpdateLimits(pictures=9), "it is of 10 pictures, the bound is 9"),
+        (a_change(CAT, spare=3), UpdateLimits(pictures=13), None),
+        (a_change(CAT, spare=3), UpdateLimits(pictures=12), "it is of 13 pictures, the bound is 12"),
+        (a_change(CAT, spare=-3), UpdateLimits(pictures=12), "it is of 13 pictures, the bound is 12"),
+        (a_change(CAT, forgets=20), UpdateLimits(), None),
+        (a_change(CAT, forgets=21), UpdateLimits(), "it takes back 21 labels at once, the bound is 20"),
+        (a_change(CAT, core=3.3), UpdateLimits(), None),
         (
             a_change(CAT, core=3.4),
-            Limits(),
+            UpdateLimits(),
             "text.0.v: expected cores of a norm up to 10, found 10.2; no lessons give these numbers",
         ),
         (
@@ -214,14 +214,14 @@ CAT = {"cat": 6, "dog": 4}
                 a_change(CAT),
                 labels={**a_change(CAT).labels, "dog": LabelChange(Label("dog", 0), 5, pictures(1, 4).sum(axis=0))},
             ),
-            Limits(),
+            UpdateLimits(),
             "the label 'dog': expected sums of 5 pictures, found those of another number; no pictures "
             "give these numbers",
         ),
     ],
 )
 def test_what_may_not_be_merged_is_refused_for_good_and_the_next_one_is_taken(
-    change: Change, limits: Limits, reason: str | None
+    change: Change, limits: UpdateLimits, reason: str | None
 ) -> None:
     store = Store()
     sent(store, change)
@@ -242,8 +242,8 @@ def test_pictures_taken_back_count_as_many_as_given() -> None:
     )
     store = Store()
     sent(store, back)
-    assert collected(store, limits=Limits(pictures=9)).refused == {1: "it is of 10 pictures, the bound is 9"}
-    mail = collected(store, limits=Limits(pictures=10))
+    assert collected(store, limits=UpdateLimits(pictures=9)).refused == {1: "it is of 10 pictures, the bound is 9"}
+    mail = collected(store, limits=UpdateLimits(pictures=10))
     assert mail.refused == {} and mail.accepted[0].pictures == {"cat": -6, "dog": -4}
 
 
@@ -251,9 +251,9 @@ def test_an_update_that_is_too_large_is_refused_before_its_numbers_are_asked_for
     store = Store()
     statement = sent(store, a_change(CAT))
     key = f"updates/{DEVICE}/{statement.sha256}.numbers"
-    assert collected(store, limits=Limits(size=statement.size)).refused == {}
+    assert collected(store, limits=UpdateLimits(size=statement.size)).refused == {}
     assert store.bounds.pop(key) == statement.size
-    mail = collected(store, limits=Limits(size=statement.size - 1))
+    mail = collected(store, limits=UpdateLimits(size=statement.size - 1))
     assert mail.refused == {1: f"its numbers have {statement.size} bytes, the bound is {statement.size - 1}"}
     assert key not in store.bounds
     envelope = next(key for key in store.objects if key.endswith(".json"))

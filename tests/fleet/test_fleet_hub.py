@@ -29,7 +29,7 @@ from edge_nusa.sync import update
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
-from edge_nusa.sync.hub.inbox import Limits
+from edge_nusa.sync.hub.inbox import UpdateLimits
 from edge_nusa.sync.hub.report import MergeReport
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.update import Place, Statement
@@ -190,9 +190,9 @@ def test_an_update_over_the_bounds_of_size_and_pictures_is_refused_before_its_nu
     for path in (Path(hub.settings.store) / "updates" / member.key).glob("*.numbers"):
         path.unlink()
     Sender(hub, other).send(Sender(hub, other).change())
-    report = hub.merge(MergeSettings(limits=Limits(pictures=5, size=100_000)))
+    report = hub.merge(MergeSettings(limits=UpdateLimits(pictures=5, size=100_000)))
     assert "it is of 6 pictures, the bound is 5" in reasons(report, other)[0]
-    report = hub.merge(MergeSettings(limits=Limits(size=1000)))
+    report = hub.merge(MergeSettings(limits=UpdateLimits(size=1000)))
     assert "bytes, the bound is 1000" in reasons(report, member)[0]
 
 

@@ -278,4 +278,4 @@ def test_a_place_of_an_unknown_kind_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found the scheme 'ftp'"):
         open_store("ftp://example/fleet")
     assert isinstance(open_store(str(tmp_path)), FolderStore)
-    assert inbox.Limits().pictures == 1000
+    assert inbox.UpdateLimits().pictures == 1000

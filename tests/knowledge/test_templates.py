@@ -8,7 +8,7 @@ from pathlib import Path
 import golden_files
 import pytest
 from conftest import run_cli
-from small_fleets import first, pictures, small_layout, taught
+from small_fleets import first, pictures, small_shapes, taught
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import DamagedError
@@ -67,7 +67,7 @@ def kept(template: str) -> dict[str, bytes]:
 def test_a_template_is_read_back_from_state_update_and_round(template: str) -> None:
     assert stored.from_files(golden_files.hollow(), kept(template)).labels[0].template == template
     assert Statement.from_bytes(stated(template), "here").labels[0].template == template
-    assert round_file.decode(a_round(template), small_layout(), "here").knowledge.labels[0].template == template
+    assert round_file.decode(a_round(template), small_shapes(), "here").knowledge.labels[0].template == template
 
 
 @pytest.mark.parametrize("template", REFUSED)
@@ -78,7 +78,7 @@ def test_a_text_that_is_none_is_refused_by_state_update_and_round(template: str)
     with pytest.raises(DamagedError, match=words + "send it again"):
         Statement.from_bytes(stated(template), "here")
     with pytest.raises(DamagedError, match=words + "pull it again"):
-        round_file.decode(a_round(template), small_layout(), "here")
+        round_file.decode(a_round(template), small_shapes(), "here")
 
 
 @pytest.mark.parametrize("template", ["no gap", "a\t{}", "a\u00a0{}", "\x1b[31m{}", LONGEST + "a"])

@@ -19,11 +19,11 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.watching import ledger as ledgers
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.line import Line
-from edge_nusa.device.watching.uncertain import KeepSettings, UncertainFolder
+from edge_nusa.device.watching.uncertain import UncertainFolder, UncertainSettings
 from edge_nusa.device.watching.watch import Watch, WatchSettings
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import DamagedError, ResourceError
-from edge_nusa.files.line_file import LineFile
+from edge_nusa.files.json_lines import JsonLines
 
 PATIENCE_SECONDS = 120
 
@@ -266,7 +266,7 @@ def test_uncertain_pictures_are_kept_once_and_the_oldest_goes(tmp_path: Path, ca
     folder = tmp_path / "unsure"
     folder.mkdir()
     (folder / "mine.txt").write_text("stays")
-    kept = UncertainFolder(KeepSettings(folder, most_files=3))
+    kept = UncertainFolder(UncertainSettings(folder, most_files=3))
     first, *others = sorted(camera.iterdir())
     name = kept.keep(first)
     assert name is not None
@@ -283,16 +283,16 @@ def test_uncertain_pictures_are_kept_once_and_the_oldest_goes(tmp_path: Path, ca
 def test_the_uncertain_folder_never_holds_more_bytes_than_allowed(tmp_path: Path, camera: Path) -> None:
     sizes = sorted(path.stat().st_size for path in camera.iterdir())
     bound = sizes[-1] + sizes[0]
-    kept = UncertainFolder(KeepSettings(tmp_path / "unsure", most_bytes=bound))
+    kept = UncertainFolder(UncertainSettings(tmp_path / "unsure", most_bytes=bound))
     for path in sorted(camera.iterdir()):
         assert kept.keep(path)
         assert sum(entry.stat().st_size for entry in (tmp_path / "unsure").iterdir()) <= bound
-    tiny = UncertainFolder(KeepSettings(tmp_path / "tiny", most_bytes=10))
+    tiny = UncertainFolder(UncertainSettings(tmp_path / "tiny", most_bytes=10))
     assert tiny.keep(next(camera.iterdir())) is None
 
 
 def test_unsure_is_a_low_probability_or_an_unknown_picture(tmp_path: Path) -> None:
-    kept = UncertainFolder(KeepSettings(tmp_path / "unsure", below=0.6))
+    kept = UncertainFolder(UncertainSettings(tmp_path / "unsure", below=0.6))
     answers = [(0.59, False, True), (0.6, False, False), (0.99, True, True)]
     for probability, unknown, expected in answers:
         assert kept.is_unsure(Prediction("a.png", (Ranked("a", probability),), unknown)) is expected
@@ -329,7 +329,7 @@ def test_keeping_inside_the_watched_folder_is_refused(camera: Path, tmp_path: Pa
 
 
 def test_lines_go_on_after_the_file_was_moved_away(tmp_path: Path) -> None:
-    lines = LineFile(tmp_path / "lines.jsonl")
+    lines = JsonLines(tmp_path / "lines.jsonl")
     lines.write({"a": "\u202e"})
     os.replace(tmp_path / "lines.jsonl", tmp_path / "lines.1")
     lines.write({"b": 2})
@@ -344,5 +344,5 @@ def test_lines_go_on_after_the_file_was_moved_away(tmp_path: Path) -> None:
 )
 def test_a_cut_last_line_is_removed_at_the_start(tmp_path: Path, before: bytes, after: bytes) -> None:
     (tmp_path / "lines.jsonl").write_bytes(before)
-    LineFile(tmp_path / "lines.jsonl")
+    JsonLines(tmp_path / "lines.jsonl")
     assert (tmp_path / "lines.jsonl").read_bytes() == after

@@ -22,7 +22,7 @@ from edge_nusa.sync import merging, round_file
 from edge_nusa.sync.hub import device_records, inbox
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import read_settings
-from edge_nusa.sync.hub.inbox import Accepted, Limits, Mail
+from edge_nusa.sync.hub.inbox import Accepted, Mail, UpdateLimits
 from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.suspects import Means
 from edge_nusa.sync.merging import Contribution, Step
@@ -47,7 +47,7 @@ class MergeSettings:
 
     rule: RuleName = "mean"
     malicious: float = 0.2
-    limits: Limits = Limits()
+    limits: UpdateLimits = UpdateLimits()
 
     def bad(self, devices: int) -> int:
         """How many of so many devices may be bad; none under the plain mean."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Limits:
+class UpdateLimits:
     """Of one update: pictures, packed bytes, and labels that it takes back."""
 
     pictures: int = 1000
@@ -75,7 +75,7 @@ def seal(statement: Statement, signer: CryptoSigner) -> bytes:
     return keys.sealed(statement.to_bytes(), update.PAYLOAD_TYPE, signer)
 
 
-def collect(store: Store, device: SSlibKey, now: Round, shapes: UpdateShapes, limits: Limits) -> Mail:
+def collect(store: Store, device: SSlibKey, now: Round, shapes: UpdateShapes, limits: UpdateLimits) -> Mail:
     """Everything new of one device. Raises StoreError where the store does not answer."""
     earlier = now.received.get(device.keyid, Received())
     mail = Mail(device=device.keyid, through=earlier.through)
@@ -116,7 +116,7 @@ class _Judge:
 
     now: Round
     shapes: UpdateShapes
-    limits: Limits
+    limits: UpdateLimits
 
 
 def _take(store: Store, candidates: list[str], device: SSlibKey, judge: _Judge, mail: Mail) -> bool:

@@ -32,7 +32,7 @@ def energy(features: int) -> float:
 
 
 def check_cores(change: Change, largest: Mapping[str, float]) -> None:
-    """Raises DamagedError for cores that no lessons learn. largest: matrix -> norm (`edge_nusa.sync.packed.UpdateShapes`)."""
+    """Raises DamagedError for cores that no lessons learn. largest: matrix -> norm (`UpdateShapes`)."""
     for name, core in change.cores.items():
         norm = float(np.linalg.norm(core))
         if norm > largest[name]:

@@ -13,7 +13,7 @@ from edge_nusa.files import durable
 _BLOCK_BYTES = 1 << 16
 
 
-class LineFile:
+class JsonLines:
     """Adds JSON objects to `path`, one a line, ASCII. The file is opened for every line, so it may be moved away at
     any time.
 

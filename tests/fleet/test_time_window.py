@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import run_cli
 
-from edge_nusa.device.fleet.hours import is_within
+from edge_nusa.device.fleet.time_window import is_within
 from edge_nusa.errors import UsageError
 
 
