@@ -39,7 +39,7 @@ MODULES = {
     "lesson": ("edge_nusa.device.learning.train_head", ["test_decisions_lesson"]),
     "train": ("edge_nusa.device.learning.train_cores", ["test_decisions_train"]),
     "judge": ("edge_nusa.device.learning.judge", ["test_decisions_judge", "test_judge"]),
-    "uptake": ("edge_nusa.device.fleet.judge", ["test_decisions_uptake"]),
+    "round_judge": ("edge_nusa.device.fleet.round_judge", ["test_decisions_round_judge"]),
     "inbox": ("edge_nusa.sync.hub.inbox", ["test_decisions_inbox"]),
     "head": ("edge_nusa.knowledge.head", ["test_head"]),
     "plausible": ("edge_nusa.sync.hub.plausible", ["test_decisions_plausible"]),
@@ -50,7 +50,7 @@ MODULES = {
     "task": ("edge_nusa.device.learning.task", ["test_decisions_task"]),
 }
 """Name on the command line -> the module, and the test files that hold its decisions, the fastest first."""
-USUAL = ("answer", "fusion", "lesson", "train", "judge", "uptake", "inbox")
+USUAL = ("answer", "fusion", "lesson", "train", "judge", "round_judge", "inbox")
 """What is run where none is named."""
 WORKERS, LONGEST_SECONDS = 2, 60.0
 NOT_COPIED = shutil.ignore_patterns(

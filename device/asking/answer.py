@@ -24,7 +24,7 @@ taught pictures say."""
 
 
 @dataclass(frozen=True)
-class Views:
+class PictureFeatures:
     """What the trunk gave for B pictures: frozen embedding (B, D), adapted embedding (B, D) (the same where the image
     tower is frozen), features (B, F) int64 of the head."""
 
@@ -78,32 +78,32 @@ class Answerer:
         self.novelty_limit = min(cap, max((knowledge.labels[i].novelty for i in chosen), default=0.0))
 
     @one_blas_thread
-    def __call__(self, views: Views, left_out: tuple[Floats, Floats] | None = None) -> Answers:
+    def __call__(self, pictures: PictureFeatures, left_out: tuple[Floats, Floats] | None = None) -> Answers:
         """Probabilities over learned labels, then others, in that order.
 
         left_out: (head scores (B, L), novelty (B,)) by leave-one-out, for pictures that are in the head's sums.
         """
         learned = self.learned
         if self.solved is None:
-            logits = self.scale * views.adapted @ self.adapted_anchors.T
+            logits = self.scale * pictures.adapted @ self.adapted_anchors.T
             return Answers(softmax(logits), np.zeros(len(logits), bool), np.zeros(len(logits)))
-        zero_shot = softmax(self.scale * views.frozen @ self.anchors.T)
+        zero_shot = softmax(self.scale * pictures.frozen @ self.anchors.T)
         if left_out is None:
-            rows = self.solved.whitened(views.features)
+            rows = self.solved.whitened(pictures.features)
             scores, distance = self.solved.scores(rows), self.solved.distances(rows)
         else:
             scores, distance = left_out
         is_near = distance <= self.novelty_limit
         is_open = (zero_shot.argmax(axis=1) < learned) | is_near
-        chosen = self.among_learned(views, scores)
+        chosen = self.among_learned(pictures, scores)
         probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned), zero_shot)
         return Answers(probabilities, is_open & ~is_near, distance)
 
     @one_blas_thread
-    def among_learned(self, views: Views, head_scores: Floats) -> Floats:
+    def among_learned(self, pictures: PictureFeatures, head_scores: Floats) -> Floats:
         """(B, L) probabilities of the learned labels alone: head and adapted anchors as `edge_nusa.knowledge.fusion`
         mixes them."""
-        text_logits = self.scale * views.adapted @ self.adapted_anchors[: self.learned].T
+        text_logits = self.scale * pictures.adapted @ self.adapted_anchors[: self.learned].T
         return softmax(fusion.mixed(head_scores, text_logits, *fusion.best(self.knowledge.fusion)))
 
 

@@ -1,5 +1,5 @@
 """Phase one of learning, and the front of predicting: pictures through the trunk, in chunks, into spooled features;
-and from features to the views that an answer needs."""
+and from there to the features that an answer needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from edge_nusa.device.asking.answer import Views
+from edge_nusa.device.asking.answer import PictureFeatures
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.knowledge import head
@@ -179,8 +179,8 @@ def image_tail(bundle: Bundle, merged: Mapping[str, np.ndarray], threads: int) -
     return sessions.open_session(bundle, "image_tail", threads, sessions.tail_weights(bundle, "image", merged))
 
 
-def views(features: Features, tail: Any, rows: np.ndarray | None = None) -> Views:
-    """The views of extracted pictures (all, or the given rows); `tail` is a session of `image_tail` or None."""
+def picture_features(features: Features, tail: Any, rows: np.ndarray | None = None) -> PictureFeatures:
+    """What an answer needs of extracted pictures (all, or the given rows); tail: a session of `image_tail`, or None."""
     chosen = np.arange(len(features.embedding)) if rows is None else rows
     adapted = features.embedding[chosen]
     if tail is not None and features.tokens is not None and len(chosen):
@@ -189,7 +189,7 @@ def views(features: Features, tail: Any, rows: np.ndarray | None = None) -> View
             for i in range(0, len(chosen), 16)
         ]
         adapted = np.concatenate(parts)
-    return Views(features.embedding[chosen], adapted, head.features(features.taps[chosen]))
+    return PictureFeatures(features.embedding[chosen], adapted, head.features(features.taps[chosen]))
 
 
 def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Generator[Prepared, None, None]:

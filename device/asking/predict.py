@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edge_nusa.device.asking.answer import Answerer
-from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, views
+from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, picture_features
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import labels as label_names
@@ -86,7 +86,7 @@ class Predictor:
         """Predictions of extracted pictures; `images` are their names in the answer."""
         if not len(features.embedding):
             return []
-        answers = self._answerer(views(features, self._tail))
+        answers = self._answerer(picture_features(features, self._tail))
         predictions = []
         for image, row, unknown in zip(images, answers.probabilities, answers.unknown, strict=True):
             order = row.argsort()[::-1][:top]

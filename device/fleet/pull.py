@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.fleet import round_judge
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.push import unsent
 from edge_nusa.device.fleet.remembered import remember, remembered
@@ -122,13 +122,13 @@ def _taken(opened: Opened, fleet: Fleet, before: Knowledge, mark: RoundMark, is_
             "taken"
         )
     after = candidate(fleet, before, now)
-    after, kept = uptake.with_anchors(opened.bundle, after, opened.threads)
+    after, kept = round_judge.with_anchors(opened.bundle, after, opened.threads)
     if not is_forced:
         _judge(fleet, before, after, now, kept)
     files = to_files(after)
     from_files(opened.bundle, files)  # what could not be read back must not be committed
     number = opened.state.commit(files, f"pull of round {mark.number}").number
-    kept = replace(kept, old_labels_cosine=uptake.old_labels_cosine(before, after))
+    kept = replace(kept, old_labels_cosine=round_judge.old_labels_cosine(before, after))
     new = [name for name in after.names if name not in before.names]
     gone = [name for name in before.names if name not in after.names]
     return Pulled(
@@ -163,7 +163,7 @@ def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: 
         if number > before.round.number
     }
     try:
-        uptake.check(before, after, kept, taken_back)
+        round_judge.check(before, after, kept, taken_back)
     except RefusedError as error:
         remember(fleet, now.knowledge.round.sha256, "refused", now.number, str(error))
         raise

@@ -67,7 +67,7 @@ def _before(
         return [None] * len(lesson.names)
     others = np.concatenate([candidate.frozen_anchors[len(lesson.before.labels) :], offered])
     answerer = Answerer(lesson.before, logit_scale, others, others)
-    return accuracies(answerer(lesson.seen.views(asked)), lesson.goals[asked], len(lesson.names))
+    return accuracies(answerer(lesson.seen.features_of(asked)), lesson.goals[asked], len(lesson.names))
 
 
 def _after(
@@ -81,13 +81,17 @@ def _after(
     (held, alone), count, seen = asked, len(lesson.names), lesson.seen
     after: list[float | None] = [None] * count
     if len(held):
-        answers = Answerer(taught.part, logit_scale, *offered)(seen.views(held))
+        answers = Answerer(taught.part, logit_scale, *offered)(seen.features_of(held))
         after = accuracies(answers, lesson.goals[held], count)
     if not len(alone):
         return after
-    answerer, views, solved = Answerer(taught.whole, logit_scale, *offered), seen.views(alone), taught.whole.solved
-    left_out = solved.leave_one_out(solved.whitened(views.features), lesson.goals[alone])
-    others = accuracies(answerer(views, left_out), lesson.goals[alone], count)
+    answerer, asked_features, solved = (
+        Answerer(taught.whole, logit_scale, *offered),
+        seen.features_of(alone),
+        taught.whole.solved,
+    )
+    left_out = solved.leave_one_out(solved.whitened(asked_features.features), lesson.goals[alone])
+    others = accuracies(answerer(asked_features, left_out), lesson.goals[alone], count)
     shown = taught.whole.head.counts
     # of a label of one picture nothing is left when that is left out
     return [

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_nusa.device.asking.answer import Views
+from edge_nusa.device.asking.answer import PictureFeatures
 from edge_nusa.device.learning.recollection import recollection
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.train_head import with_head
@@ -44,9 +44,9 @@ class Seen:
     classes: np.ndarray
     held_out: np.ndarray
 
-    def views(self, chosen: np.ndarray) -> Views:
+    def features_of(self, chosen: np.ndarray) -> PictureFeatures:
         """What an answer needs of the chosen pictures; the image tower is the untouched one."""
-        return Views(self.embedding[chosen], self.embedding[chosen], self.rows[chosen])
+        return PictureFeatures(self.embedding[chosen], self.embedding[chosen], self.rows[chosen])
 
 
 @dataclass(frozen=True, kw_only=True)

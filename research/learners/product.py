@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_nusa.device.asking.answer import Answerer, Views, softmax
+from edge_nusa.device.asking.answer import Answerer, PictureFeatures, softmax
 from edge_nusa.device.learning import tails
 from edge_nusa.device.learning.lesson import Lesson, Seen, Train, teach
 from edge_nusa.device.learning.task import held_out
@@ -26,15 +26,15 @@ from edge_nusa.research.learners.learners import Answer, Arrays, Columns, Gradie
 class AnchorsAlone(Answerer):
     """Among learned labels the adapted anchors answer without the head."""
 
-    def among_learned(self, views: Views, head_scores: np.ndarray) -> np.ndarray:
+    def among_learned(self, pictures: PictureFeatures, head_scores: np.ndarray) -> np.ndarray:
         """(B, L) softmax(logit_scale * cos)."""
-        return softmax(self.scale * views.adapted @ self.adapted_anchors[: self.learned].T)
+        return softmax(self.scale * pictures.adapted @ self.adapted_anchors[: self.learned].T)
 
 
 class HeadAlone(Answerer):
     """Among learned labels no text counts."""
 
-    def among_learned(self, views: Views, head_scores: np.ndarray) -> np.ndarray:
+    def among_learned(self, pictures: PictureFeatures, head_scores: np.ndarray) -> np.ndarray:
         """(B, L) softmax(a * head scores), a as `edge_nusa.knowledge.fusion` finds it without text."""
         return softmax(fusion.best_alone(self.knowledge.fusion) * head_scores)
 
@@ -134,7 +134,7 @@ class Device:
                 self.known, self.bundle.manifest.logit_scale, untaught, untaught, chosen
             )
         embedding = asked.embeddings(pictures)
-        found = self._answerers[key](Views(embedding, embedding, asked.features(pictures)))
+        found = self._answerers[key](PictureFeatures(embedding, embedding, asked.features(pictures)))
         is_learned = np.repeat([column is not None for column in columns], [len(view.labels) for view in offered])
         order = np.argsort(
             np.concatenate([np.flatnonzero(is_learned), np.flatnonzero(~is_learned)])

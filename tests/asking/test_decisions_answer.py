@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_by_hand import SCALE, knowledge, plain_solved, softmax, unit, whole
 
-from edge_nusa.device.asking.answer import Answerer, Answers, Views, combined
+from edge_nusa.device.asking.answer import Answerer, Answers, PictureFeatures, combined
 from edge_nusa.device.asking.answer import softmax as softmax_of_rows
 from edge_nusa.knowledge.recipes import PAPER
 
@@ -38,7 +38,7 @@ def asked(
     """The answer to one picture that the head finds `distance` away; its zero-shot probabilities; those of head and
     text among a and b."""
     embedding = unit(direction)
-    views = Views(embedding, embedding, np.zeros((1, 3), np.int64))
+    views = PictureFeatures(embedding, embedding, np.zeros((1, 3), np.int64))
     found = (one or answerer())(views, (np.array([SCORES]), np.array([distance])))
     zero_shot = softmax(*(SCALE * np.concatenate([FROZEN, OTHER]) @ embedding[0]))
     # the first temperature and text weight: 0.08 and 0.25
@@ -102,7 +102,7 @@ def test_the_novelty_limit_is_the_widest_of_the_offered_labels_and_at_most_a_qua
 
 def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distance_to_the_nearest_label() -> None:
     embedding = unit(LIKE_OTHER)
-    views = Views(embedding, embedding, whole(np.array([[1.0, 1.5, 1.0]])))
+    views = PictureFeatures(embedding, embedding, whole(np.array([[1.0, 1.5, 1.0]])))
     found = answerer()(views)
     assert found.novelty[0] == pytest.approx(1.0 + 0.25 + 1.0)  # from (0, 2, 0), not from (1, 0, 0)
     scores = np.array([1.0 - 0.5, 3.0 - 2.0])
@@ -114,7 +114,7 @@ def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distan
 
 def test_only_the_offered_labels_answer_in_their_order() -> None:
     embedding = unit(LIKE_A)
-    views = Views(embedding, embedding, whole(np.array([[1.0, 0, 0]])))
+    views = PictureFeatures(embedding, embedding, whole(np.array([[1.0, 0, 0]])))
     both, turned, one = (answerer(columns=columns)(views).probabilities[0] for columns in (None, [1, 0], [1]))
     np.testing.assert_allclose(turned, both[[1, 0, 2, 3]], rtol=1e-6)
     assert len(one) == 3
@@ -126,7 +126,7 @@ def test_the_mixture_that_the_sums_like_best_is_the_one_that_answers() -> None:
     sums[7, 4] = 0  # a = 1.0, c = 0.75
     sums[2, 3] = 5
     one.knowledge = replace(one.knowledge, fusion=sums)
-    views = Views(unit(LIKE_A), unit((0.5, 0.5, 0)), np.zeros((1, 3), np.int64))
+    views = PictureFeatures(unit(LIKE_A), unit((0.5, 0.5, 0)), np.zeros((1, 3), np.int64))
     expected = softmax(*(1.0 * np.array(SCORES) + 0.75 * SCALE * ADAPTED @ unit((0.5, 0.5, 0))[0]))
     np.testing.assert_allclose(one.among_learned(views, np.array([SCORES]))[0], expected, rtol=1e-5)
 
@@ -138,7 +138,7 @@ def test_without_a_head_or_a_label_the_adapted_anchors_answer_alone_and_nothing_
     other_adapted = unit((0, 0.3, 1), (0, 1, 1))
     one = Answerer(replace(known, recipe=PAPER) if columns is None else known, SCALE, OTHER, other_adapted, columns)
     adapted = unit((0.3, 0.2, 0.9), (0.1, 0.8, 0.2))
-    found = one(Views(unit(LIKE_A, LIKE_A), adapted, np.zeros((2, 3), np.int64)))
+    found = one(PictureFeatures(unit(LIKE_A, LIKE_A), adapted, np.zeros((2, 3), np.int64)))
     rows = np.concatenate([ADAPTED if columns is None else ADAPTED[:0], other_adapted])
     for picture, row in zip(adapted, found.probabilities, strict=True):
         np.testing.assert_allclose(row, softmax(*(SCALE * rows @ picture)), rtol=1e-5)

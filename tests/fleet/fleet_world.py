@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_nusa.device.asking.answer import Answerer, Views
+from edge_nusa.device.asking.answer import Answerer, PictureFeatures
 from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.device.fleet.pull import Pulled, pull
 from edge_nusa.device.fleet.push import Pushed, push
@@ -145,7 +145,7 @@ def one_round(hub: Hub, members: list[Member], settings: MergeSettings | None = 
 def accuracy(knowledge: Knowledge, rows: np.ndarray, name_of: Mapping[int, str]) -> float:
     """Percent of these scans (indices) that a knowledge names right, among its labels, by the product's own answer."""
     embeddings, features, classes = scans()
-    views = Views(embeddings[rows], embeddings[rows], features[rows])
+    views = PictureFeatures(embeddings[rows], embeddings[rows], features[rows])
     none = np.zeros((0, embeddings.shape[1]), np.float32)
     found = Answerer(knowledge, bundle().manifest.logit_scale, none, none)(views).probabilities.argmax(axis=1)
     return 100 * float(

@@ -20,10 +20,10 @@ import numpy as np
 from fleet_world import bundle, new_hub
 from test_fleet_faults import rows
 
-from edge_nusa.device.asking.answer import Views
-from edge_nusa.device.asking.features import Trunk, extract, limits, views
+from edge_nusa.device.asking.answer import PictureFeatures
+from edge_nusa.device.asking.features import Trunk, extract, limits, picture_features
 from edge_nusa.device.asking.predict import make_answerer
-from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.fleet import round_judge
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import head as heads
@@ -109,14 +109,14 @@ def sizes() -> None:
 def payload(folder: str, pictures: str | None = None) -> None:
     state = State(Path(folder), bundle().manifest.identity)
     knowledge = load(bundle(), state, DEVICE)[1]
-    exact, _ = uptake.with_anchors(bundle(), knowledge, 1)
+    exact, _ = round_judge.with_anchors(bundle(), knowledge, 1)
     shapes = UpdateShapes(bundle())
     asked = seen(pictures, [label.name for label in knowledge.labels]) if pictures else None
     answered: np.ndarray | None = None
     for precision in ("float32", "float16", "int8"):
         tensors = packed.packed_cores(knowledge.cores, precision)
         cores = packed.cores_of(tensors, shapes, (precision,), "here")
-        found, kept = uptake.with_anchors(bundle(), replace(knowledge, cores=cores), 1)
+        found, kept = round_judge.with_anchors(bundle(), replace(knowledge, cores=cores), 1)
         cosine = float((found.adapted_anchors * exact.adapted_anchors).sum(axis=1).min())
         line = (
             f"{precision}: {len(packed.pack(tensors))} bytes of cores; least cosine of a label's anchor {cosine:.6f}; "
@@ -135,12 +135,12 @@ def payload(folder: str, pictures: str | None = None) -> None:
         print(line)
 
 
-def seen(folder: str, names: list[str]) -> tuple[Views, np.ndarray]:
-    """Views of the pictures under the sub-folders named like labels, and the labels' places."""
+def seen(folder: str, names: list[str]) -> tuple[PictureFeatures, np.ndarray]:
+    """PictureFeatures of the pictures under the sub-folders named like labels, and the labels' places."""
     paths = [(path, place) for place, name in enumerate(names) for path in sorted((Path(folder) / name).iterdir())]
     trunk = Trunk(sessions.open_session(bundle(), "image_trunk", 1), bundle())
     features = extract(trunk, [path for path, _ in paths], limits(bundle(), None), False, lambda done, total: None)
-    return views(features, None), np.array([paths[i][1] for i in features.kept])
+    return picture_features(features, None), np.array([paths[i][1] for i in features.kept])
 
 
 def filled(folder: Path, devices: int) -> Hub:

@@ -15,8 +15,8 @@ from hollow_bundles import hollow_bundle
 from made_by_hand import clusters
 from small_fleets import taught
 
-from edge_nusa.device.fleet import judge as uptake
 from edge_nusa.device.fleet import membership as fleets
+from edge_nusa.device.fleet import round_judge
 from edge_nusa.device.fleet import store as fleet_store
 from edge_nusa.device.fleet.pull import Pulled, pull
 from edge_nusa.device.fleet.push import Pushed, push
@@ -74,7 +74,7 @@ class Device:
         (part / "settings.json").write_text(json.dumps(settings))
         self.key, self.part, self.store = signer.public_key.keyid, part, folder / "store"
         monkeypatch.setattr(trusted, "newest_round", self.newest)
-        monkeypatch.setattr(uptake, "with_anchors", lambda bundle, known, threads: (anchored(known), self.kept))
+        monkeypatch.setattr(round_judge, "with_anchors", lambda bundle, known, threads: (anchored(known), self.kept))
 
     def newest(self, store: Any, root: bytes, cache: Path, bounds: Bounds) -> Published:
         self.bounds.append(bounds)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from fleet_world import Member, accuracy, bundle, new_hub, scans
 
-from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.fleet import round_judge
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.rules import RULES, RuleName
 
@@ -84,7 +84,7 @@ def merged_accuracy(hub: Hub, rule: RuleName) -> tuple[float, float, int]:
     """Percent right of what the rule merges on scans that no device has, percent of the vocabulary kept, devices
     refused."""
     report = hub.merge(MergeSettings(rule=rule))
-    knowledge, kept = uptake.with_anchors(bundle(), hub.current()[0].knowledge, 1)
+    knowledge, kept = round_judge.with_anchors(bundle(), hub.current()[0].knowledge, 1)
     with hub.state.writer():
         hub.state.undo()
     found = accuracy(replace(knowledge), shares()[1], NAMES)

@@ -26,8 +26,8 @@ from fleet_world import Member, bundle, new_hub, one_round
 from state_chains import exit_status, in_child
 from test_fleet_faults import every_change, rows
 
-from edge_nusa.device.asking.answer import Answerer, Views
-from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.asking.answer import Answerer, PictureFeatures
+from edge_nusa.device.fleet import round_judge
 from edge_nusa.device.learning import judge
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files import durable
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def unjudged(bundle: Bundle, knowledge: Knowledge, threads: int) -> tuple[Knowledge, judge.Retention]:
-    """`uptake.with_anchors` without its text tower: anchors of the right size."""
+    """`round_judge.with_anchors` without its text tower: anchors of the right size."""
     ones = np.full(
         (len(knowledge.labels), bundle.manifest.text.embed_dim), bundle.manifest.text.embed_dim**-0.5, np.float32
     )
@@ -144,14 +144,14 @@ def checked(hub: Hub, members: list[Member], outcome: Outcome) -> str:
 def test_devices_that_are_away_and_killed_end_on_one_round_with_every_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uptake, "with_anchors", unjudged)
+    monkeypatch.setattr(round_judge, "with_anchors", unjudged)
     hub, members, outcome = simulated(tmp_path, 5, 8, 1, lambda line: None)
     checked(hub, members, outcome)
     assert outcome.kills >= 5
 
 
 def test_learning_and_syncing_at_once_lose_no_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uptake, "with_anchors", unjudged)
+    monkeypatch.setattr(round_judge, "with_anchors", unjudged)
     hub = new_hub(tmp_path)
     members = [Member(tmp_path, hub, name) for name in ("a", "b")]
 
@@ -185,7 +185,7 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # teach, forget and undo as they are, and answers by the head; the towers' runtime cannot be forked
-    monkeypatch.setattr(uptake, "with_anchors", unjudged)
+    monkeypatch.setattr(round_judge, "with_anchors", unjudged)
     hub = new_hub(tmp_path)
     member, other = (Member(tmp_path, hub, name) for name in ("a", "b"))
     member.teach({"first": rows(0, 2)}, 0)
@@ -202,7 +202,7 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
 
     def ask() -> None:
         embedding = np.ones((2, bundle().manifest.text.embed_dim), np.float32) / 16
-        views = Views(embedding, embedding, rows(99, 2))
+        views = PictureFeatures(embedding, embedding, rows(99, 2))
         for _ in range(TIMES):
             knowledge = member.knows
             none = np.zeros((0, views.frozen.shape[1]), np.float32)
@@ -264,7 +264,7 @@ def exchanged(member: Member) -> None:
 def main() -> None:
     """20 devices, 50 rounds; or as many as the two words say."""
     devices, rounds = (int(word) for word in sys.argv[1:3]) if len(sys.argv) > 2 else (20, 50)
-    uptake.with_anchors = unjudged
+    round_judge.with_anchors = unjudged
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         hub, members, outcome = simulated(Path(folder), devices, rounds, 0, lambda line: print(line, flush=True))
         sha256 = checked(hub, members, outcome)

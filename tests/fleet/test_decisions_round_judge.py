@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from made_by_hand import clusters, knowledge, plain_solved, taught, unit
 
-from edge_nusa.device.fleet import judge as uptake
+from edge_nusa.device.fleet import round_judge
 from edge_nusa.device.learning import judge
 from edge_nusa.errors import RefusedError
 from edge_nusa.knowledge.knowledge import Knowledge
@@ -44,14 +44,14 @@ def test_a_round_keeps_every_known_label_or_says_that_it_was_forgotten(
     before: list[str], after: list[str], taken_back: set[str], refused: str | None
 ) -> None:
     if refused is None:
-        uptake.check(knows(*before), knows(*after), SOUND, taken_back)
+        round_judge.check(knows(*before), knows(*after), SOUND, taken_back)
         return
     with pytest.raises(
         RefusedError,
         match=rf"refused: the round does not know {refused} and does not say that it was forgotten; "
         rf"the state is unchanged: .* --force$",
     ):
-        uptake.check(knows(*before), knows(*after), SOUND, taken_back)
+        round_judge.check(knows(*before), knows(*after), SOUND, taken_back)
 
 
 @pytest.mark.parametrize(("agreement", "refused"), [(80.0, False), (79.9, True)])
@@ -59,9 +59,9 @@ def test_a_round_may_change_as_much_of_the_vocabulary_as_a_lesson(agreement: flo
     kept = judge.Retention(agreement, 1.0, None)
     if refused:
         with pytest.raises(RefusedError, match="20.1 % of the vocabulary changed its meaning, the bound is 20 %"):
-            uptake.check(knows("cat"), knows("cat"), kept, set())
+            round_judge.check(knows("cat"), knows("cat"), kept, set())
     else:
-        uptake.check(knows("cat"), knows("cat"), kept, set())
+        round_judge.check(knows("cat"), knows("cat"), kept, set())
 
 
 def test_a_head_that_cannot_be_solved_or_gives_no_numbers_is_refused() -> None:
@@ -71,14 +71,14 @@ def test_a_head_that_cannot_be_solved_or_gives_no_numbers_is_refused() -> None:
         RefusedError,
         match=r"refused: the round's head cannot be solved \(.*\); the state is unchanged: ask the hub's user",
     ):
-        uptake.check(sound, broken, SOUND, set())
+        round_judge.check(sound, broken, SOUND, set())
     for bad in (np.nan, np.inf):
         endless = knowledge(["cat"], unit((1, 0)), solved=plain_solved(np.array([[0.0, bad, 1.0]]), [5]))
         with pytest.raises(
             RefusedError,
             match="refused: the round's head gives no finite numbers; the state is unchanged: ask the hub's user",
         ):
-            uptake.check(sound, endless, SOUND, set())
+            round_judge.check(sound, endless, SOUND, set())
 
 
 def replace_gram(known: Knowledge, gram: np.ndarray) -> Any:
@@ -89,9 +89,9 @@ def replace_gram(known: Knowledge, gram: np.ndarray) -> Any:
 def test_the_cosine_of_old_labels_is_the_least_of_those_known_before_and_after() -> None:
     before = knowledge(["cat", "dog", "cup"], unit((1, 0), (0, 1), (1, 1)), unit((1, 0), (1, 0), (0, 1)))
     after = knowledge(["Dog", "new", "cat"], unit((1, 0), (1, 0), (1, 0)), unit((3, 4), (0, 1), (0.12345, 1)))
-    assert uptake.old_labels_cosine(before, after) == 0.1225
-    assert uptake.old_labels_cosine(before, knowledge(["dog"], unit((1, 0)), unit((3, 4)))) == 0.6
-    assert uptake.old_labels_cosine(before, knowledge(["new"], unit((1, 0)))) is None
+    assert round_judge.old_labels_cosine(before, after) == 0.1225
+    assert round_judge.old_labels_cosine(before, knowledge(["dog"], unit((1, 0)), unit((3, 4)))) == 0.6
+    assert round_judge.old_labels_cosine(before, knowledge(["new"], unit((1, 0)))) is None
 
 
 class Text:
@@ -129,9 +129,9 @@ def test_a_rounds_anchors_are_made_by_its_own_cores_and_its_vocabulary_is_judged
         assert old_before.shape == old_after.shape == (0, 2)
         return SOUND
 
-    monkeypatch.setattr(uptake, "TextEncoder", Text)
+    monkeypatch.setattr(round_judge, "TextEncoder", Text)
     monkeypatch.setattr(judge, "retention", retention)
-    monkeypatch.setattr(uptake, "label_anchors", lambda text, tail, labels: text.label_anchors(tail, labels))
+    monkeypatch.setattr(round_judge, "label_anchors", lambda text, tail, labels: text.label_anchors(tail, labels))
     monkeypatch.setattr(
         Knowledge, "merged", lambda self, bundle, towers: moved if towers == ("text",) else {"wrong": 1}
     )
@@ -140,7 +140,7 @@ def test_a_rounds_anchors_are_made_by_its_own_cores_and_its_vocabulary_is_judged
         vocabulary=([str(i) for i in range(1000)], anchors),
         manifest=SimpleNamespace(templates=("first {}", "second {}")),
     )
-    whole, kept = uptake.with_anchors(bundle, knows("cat", "dog"), 1)
+    whole, kept = round_judge.with_anchors(bundle, knows("cat", "dog"), 1)
     assert kept is SOUND and seen == [256]
     assert np.array_equal(whole.frozen_anchors, unit((1, 2), (1, 2)))
     assert np.array_equal(whole.adapted_anchors, unit((2, 1), (2, 1)) if tail == "adapted" else unit((1, 2), (1, 2)))
