@@ -48,7 +48,7 @@ cd /src
 timed device/install/install.sh --no-services --python /usr/bin/python3.11
 timed \$here/python -m pip install --quiet scikit-image scikit-learn pytest hypothesis
 timed \$here/edge-nusa demo --out /out/demo --format human
-timed env PYTHONSAFEPATH=1 \$here/pytest -q -p no:cacheprovider tests/*/test_{null_space,prefix,head,tails,adamw,tensor_file,fusion,recollection,state,preprocessing,pictures,answer,training}.py
+timed env PYTHONSAFEPATH=1 \$here/pytest -q -p no:cacheprovider tests/*/test_{null_space,prefix,head,tails,adamw,tensor_file,fusion,gaussian_replay,state,preprocessing,pictures,answer,training}.py
 echo "=== all is done"
 sync
 echo o >/proc/sysrq-trigger

@@ -17,12 +17,12 @@ from edge_nusa.device.board import footprint, linux, torch_check
 from edge_nusa.device.learning import lesson as lessons
 from edge_nusa.device.learning.judgement import judge
 from edge_nusa.device.learning.lesson import Lesson, Seen
+from edge_nusa.device.learning.prompts import BundlePrompts
 from edge_nusa.device.learning.report import LearnReport, label_reports, training_report
 from edge_nusa.device.learning.screen import Screen
 from edge_nusa.device.learning.task import Task, held_out, joined
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.train_apart import Training, train_apart
-from edge_nusa.device.learning.words import BoardWords
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, MissingPackageError, UsageError
 from edge_nusa.files.json_record import shown
@@ -86,19 +86,19 @@ def _learn(opened: Opened, task: Task, settings: LearnSettings, progress: Progre
         seed=settings.seed,
         template=settings.template,
     )
-    words = BoardWords(opened.bundle, opened.threads, lesson)
-    training = _TrainingApart(opened, lesson, features, words, neighbours, progress)
-    taught = lessons.teach(opened.bundle, lesson, words, lesson.names, training)
+    prompts = BundlePrompts(opened.bundle, opened.threads, lesson)
+    training = _TrainingApart(opened, lesson, features, prompts, neighbours, progress)
+    taught = lessons.teach(opened.bundle, lesson, prompts, lesson.names, training)
     give_back()
     progress("judging", 0, 1)
-    judgement = judge(lesson, taught, words.offered, opened.bundle.manifest.logit_scale)
+    judgement = judge(lesson, taught, prompts.offered, opened.bundle.manifest.logit_scale)
     if not settings.is_forced:
-        judgement.check(words.retention, lesson.names)
+        judgement.check(prompts.retention, lesson.names)
     progress("judging", 1, 1)
     report = LearnReport(
         generation=number,
         labels=label_reports(lesson, judgement),
-        retention=words.retention,
+        retention=prompts.retention,
         quarantined=(*task.quarantined, *features.quarantined),
         seconds=round(time.monotonic() - began, 2),
         peak_rss_bytes=max(training.peak_bytes, peak_bytes()),
@@ -150,15 +150,15 @@ class _TrainingApart:
         opened: Opened,
         lesson: Lesson,
         features: Features,
-        words: BoardWords,
+        prompts: BundlePrompts,
         neighbours: linux.Neighbours,
         progress: Progress,
     ) -> None:
-        self.opened, self.lesson, self.features, self.words = opened, lesson, features, words
+        self.opened, self.lesson, self.features, self.prompts = opened, lesson, features, prompts
         self.neighbours, self.progress, self.peak_bytes = neighbours, progress, 0
 
     def __call__(self, data: TaskData) -> Trained:
-        self.words.rest()
+        self.prompts.rest()
         give_back()
         lesson = self.lesson
         training = Training(

@@ -2,7 +2,7 @@
 
 `Seen` is what looking at the pictures gave, `Lesson` all that is taught from; `teach` makes `Taught`, which
 `judgement.py` judges. `edge-nusa learn` and the evaluation call the same `teach`; files, the lock, the trunk and the
-training process are around it (`learn.py`, `research/learners/product.py`) and reach it as `Words` and `train`.
+training process are around it (`learn.py`, `research/learners/product.py`) and reach it as `Prompts` and `train`.
 Letters: B pictures, C the task's labels, L labels known after it, D embedding, F features of the head, V nouns.
 """
 
@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from edge_nusa.device.asking.answer import PictureFeatures
-from edge_nusa.device.learning.recollection import recollection
+from edge_nusa.device.learning.gaussian_replay import gaussian_replay
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.train_head import with_head
 from edge_nusa.errors import UsageError
@@ -91,7 +91,7 @@ class Taught:
     trained: Trained | None
 
 
-class Words(Protocol):
+class Prompts(Protocol):
     """The text tower, as a lesson needs it."""
 
     def hidden(self, lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
@@ -107,15 +107,15 @@ class Words(Protocol):
 Train = Callable[[TaskData], Trained]
 
 
-def teach(bundle: Bundle, lesson: Lesson, words: Words, called: Sequence[str], train: Train | None) -> Taught:
+def teach(bundle: Bundle, lesson: Lesson, prompts: Prompts, called: Sequence[str], train: Train | None) -> Taught:
     """The knowledge after the lesson. called: the labels as prompts name them, so that no noun among them is a wrong
     answer; train: trains the cores (None: they stay as they are)."""
-    trained = train(task_data(bundle, lesson, words, called)) if train is not None else None
+    trained = train(task_data(bundle, lesson, prompts, called)) if train is not None else None
     cores = as_kept(trained.cores) if trained is not None else lesson.before.cores
     candidate = replace(
         lesson.before, recipe=lesson.recipe, cores=cores, labels=labels_after(lesson), tasks=lesson.before.tasks + 1
     )
-    frozen, adapted = words.anchors(candidate)
+    frozen, adapted = prompts.anchors(candidate)
     candidate = replace(candidate, frozen_anchors=frozen, adapted_anchors=adapted)
     if not lesson.recipe.has_head:
         return Taught(candidate, candidate, trained)
@@ -126,16 +126,16 @@ def teach(bundle: Bundle, lesson: Lesson, words: Words, called: Sequence[str], t
     return Taught(part, whole, trained)
 
 
-def task_data(bundle: Bundle, lesson: Lesson, words: Words, called: Sequence[str]) -> TaskData:
+def task_data(bundle: Bundle, lesson: Lesson, prompts: Prompts, called: Sequence[str]) -> TaskData:
     """What the cores are trained from."""
     seen, recipe = lesson.seen, lesson.recipe
-    hidden, last = words.hidden(lesson)
+    hidden, last = prompts.hidden(lesson)
     drawn = drawn_nouns(bundle.vocabulary[0], called, NOUNS, lesson.seed) if recipe.negatives else []
     recalled = None
     if recipe.recalled:
         head = lesson.before.head
-        recalled = recollection(bundle, head, lesson.remembered, seen.rows, seen.classes, ~seen.held_out)
-    noun_hidden, noun_last, noun_anchors = words.nouns(drawn)
+        recalled = gaussian_replay(bundle, head, lesson.remembered, seen.rows, seen.classes, ~seen.held_out)
+    noun_hidden, noun_last, noun_anchors = prompts.nouns(drawn)
     return TaskData(
         embedding=seen.embedding,
         tokens=seen.tokens,
@@ -146,7 +146,7 @@ def task_data(bundle: Bundle, lesson: Lesson, words: Words, called: Sequence[str
         noun_hidden=noun_hidden,
         noun_last=noun_last,
         noun_anchors=noun_anchors,
-        recollection=recalled,
+        gaussian_replay=recalled,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_nusa.device.learning.recollection import Recollection
+from edge_nusa.device.learning.gaussian_replay import GaussianReplay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +15,9 @@ class TaskData:
 
     embedding (B, D) float32 frozen; tokens (B, N, E) float16 or None; classes (B,) int64; held_out (B,) bool: not
     trained on. class_hidden (C, T, E) with class_last (C,), noun_hidden (V, T', E) with noun_last (V,): text hidden
-    states at the cut. noun_anchors (V, D): of the untouched tower. recollection: the task's own classes come first in
-    class_hidden, then the old labels in the order of its means; None: no old label takes part, and the pictures are
-    taken as they are.
+    states at the cut. noun_anchors (V, D): of the untouched tower. gaussian_replay: the task's own classes come first
+    in class_hidden, then the old labels in the order of its means; None: no old label takes part, and the pictures
+    are taken as they are.
     """
 
     embedding: np.ndarray
@@ -29,12 +29,12 @@ class TaskData:
     noun_hidden: np.ndarray
     noun_last: np.ndarray
     noun_anchors: np.ndarray
-    recollection: Recollection | None = None
+    gaussian_replay: GaussianReplay | None = None
 
     @property
     def own_count(self) -> int:
         """How many classes are the task's own."""
-        return len(self.class_last) - (len(self.recollection.means) if self.recollection else 0)
+        return len(self.class_last) - (len(self.gaussian_replay.means) if self.gaussian_replay else 0)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from edge_nusa import errors
-from edge_nusa.device.learning.recollection import Recollection
+from edge_nusa.device.learning.gaussian_replay import GaussianReplay
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import EdgeNusaError, ResourceError, UnforeseenError
@@ -40,7 +40,7 @@ NARROW = 256
 """A text tower of at most this width trains on one thread: more only wait for each other (docs/decisions.md)."""
 FIELDS = ("embedding", "classes", "held_out", "class_hidden", "class_last", "noun_hidden", "noun_last", "noun_anchors")
 RECALLED = ("tokens", "means", "scatter", "projection")
-"""The arrays of a `Recollection`, in files `recalled_NAME.npy`; none where nothing is recalled."""
+"""The arrays of a `GaussianReplay`, in files `recalled_NAME.npy`; none where nothing is recalled."""
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 """glibc's malloc hands arrays from this size on back when they are freed, instead of keeping their room among small
 things that stay."""
@@ -82,8 +82,8 @@ def train_apart(opened: Opened, training: Training, progress: Progress) -> tuple
         with durable.explained(f"hand the task over in the temporary folder {folder} (TMPDIR chooses another)"):
             for field in FIELDS:
                 np.save(folder / f"{field}.npy", getattr(training.data, field))
-            for field in RECALLED if training.data.recollection is not None else ():
-                np.save(folder / f"recalled_{field}.npy", getattr(training.data.recollection, field))
+            for field in RECALLED if training.data.gaussian_replay is not None else ():
+                np.save(folder / f"recalled_{field}.npy", getattr(training.data.gaussian_replay, field))
             (folder / CORES).write_bytes(tensor_file.encode(training.before.cores))
         settings = {
             "bundle": str(opened.bundle.folder.absolute()),
@@ -197,7 +197,7 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     arrays = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in FIELDS}
     has_recalled = (folder / f"recalled_{RECALLED[0]}.npy").exists()
     recalled = (
-        Recollection(*(np.load(folder / f"recalled_{field}.npy") for field in RECALLED)) if has_recalled else None
+        GaussianReplay(*(np.load(folder / f"recalled_{field}.npy") for field in RECALLED)) if has_recalled else None
     )
     tokens = None
     if settings["tokens"] is not None:
@@ -205,7 +205,7 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         tokens = np.memmap(os.fdopen(descriptor, "rb"), dtype=np.float16, mode="r", shape=tuple(shape))
     for path in folder.iterdir():  # what is mapped stays readable, and is gone whatever ends this process
         path.unlink()
-    data = TaskData(tokens=tokens, recollection=recalled, **arrays)
+    data = TaskData(tokens=tokens, gaussian_replay=recalled, **arrays)
     trained = Trainer(bundle, before, data, recipe, settings["seed"]).run(
         lambda done, total: _say({"done": done, "total": total})
     )

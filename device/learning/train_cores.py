@@ -1,7 +1,7 @@
 """Phase two of learning: trains the small cores M of one task from spooled features and text hidden states.
 
 Loss: cross-entropy of exp(log logit_scale) * cos(picture, anchor) over the task's class texts (paper, section 3.3).
-Under the device recipe old labels take part by drawn pictures (`edge_nusa.device.learning.recollection`), and
+Under the device recipe old labels take part by drawn pictures (`edge_nusa.device.learning.gaussian_replay`), and
 vocabulary nouns are further wrong answers whose anchors are held where they were. Letters: B pictures, C classes, V
 nouns, T tokens, D embedding.
 """
@@ -198,9 +198,12 @@ class Trainer:
         return anchors
 
     def _pictures(self, rows: np.ndarray, recalled: np.ndarray) -> Tensor:
-        recollection = self.data.recollection
-        if recollection is not None:
-            drawn = recollection.of_pictures(rows, self.generator), recollection.of_labels(recalled, self.generator)
+        gaussian_replay = self.data.gaussian_replay
+        if gaussian_replay is not None:
+            drawn = (
+                gaussian_replay.of_pictures(rows, self.generator),
+                gaussian_replay.of_labels(recalled, self.generator),
+            )
             return torch.from_numpy(np.concatenate(drawn))
         if self.image is None or self.data.tokens is None:
             return torch.from_numpy(self.data.embedding[rows])

@@ -22,7 +22,7 @@ class Recipe:
     learning_rate * rate_rank / r, so that a step moves them as far in Frobenius norm (None: one rate for all);
     label_smoothing and dropout in [0, 1); negatives: vocabulary nouns a step sees as wrong answers, and staying: the
     weight of 1 - cos of their anchors with the frozen ones in the loss; recalled: old labels a step at most, by drawn
-    pictures (`edge_nusa.device.learning.recollection`); has_head: whether the analytic head and the gate answer.
+    pictures (`edge_nusa.device.learning.gaussian_replay`); has_head: whether the analytic head and the gate answer.
     """
 
     name: str

@@ -15,7 +15,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 from edge_nusa.research.learners import forms, subspaces
 from edge_nusa.research.learners.learners import Frozen, Gradient, Guided, Learner
-from edge_nusa.research.learners.product import AnchorsAlone, Device, HeadAlone
+from edge_nusa.research.learners.product import AnchorsAlone, Default, HeadAlone
 from edge_nusa.research.learners.ridge import RidgeHead
 
 BOTH: tuple[Tower, ...] = ("image", "text")
@@ -109,7 +109,7 @@ def _device(
     base: Recipe = DEVICE, *, trains_text: bool = True, answerer: type[Answerer] = Answerer
 ) -> Callable[[Bundle, Options], Learner]:
     def make(bundle: Bundle, options: Options) -> Learner:
-        return Device(bundle, _recipe(base, options, base.learning_rate, ("text",)), trains_text, answerer)
+        return Default(bundle, _recipe(base, options, base.learning_rate, ("text",)), trains_text, answerer)
 
     return make
 

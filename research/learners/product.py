@@ -39,27 +39,27 @@ class HeadAlone(Answerer):
         return softmax(fusion.best_alone(self.knowledge.fusion) * head_scores)
 
 
-class _ViewWords:
-    """`lesson.Words` of views, whose texts went through the untouched front of the text tower already."""
+class _ViewPrompts:
+    """`lesson.Prompts` of views, whose texts went through the untouched front of the text tower already."""
 
-    def __init__(self, device: Device, encoder: TextEncoder) -> None:
+    def __init__(self, device: Default, encoder: TextEncoder) -> None:
         self.device, self.encoder = device, encoder
 
     def hidden(self, lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
-        """`Words.hidden`; every learned label has pictures, so that all are remembered."""
+        """`Prompts.hidden`; every learned label has pictures, so that all are remembered."""
         *old, view = self.device.columns.learned
         hidden, last = stacked([view.hidden[0], *(task.hidden[0] for task in old)])
         count = len(lesson.columns) + len(lesson.remembered)
         return hidden[:count], last[:count]
 
     def nouns(self, nouns: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`Words.nouns`."""
+        """`Prompts.nouns`."""
         template = self.encoder.bundle.manifest.templates[0]
         hidden, last = self.encoder.hidden([template.replace("{}", noun) for noun in nouns])
         return hidden, last, self.encoder.through(self.encoder.tail({}), hidden, last)
 
     def anchors(self, candidate: Knowledge) -> tuple[np.ndarray, np.ndarray]:
-        """`Words.anchors`."""
+        """`Prompts.anchors`."""
         learned = self.device.columns.learned
         if self.device.trains_text:
             self.device.text.adopt(candidate.cores)
@@ -67,7 +67,7 @@ class _ViewWords:
         return anchors_of(learned), np.concatenate(adapted)
 
 
-class Device:
+class Default:
     """The product's default: text tower in the pool, head and gate, by the very code that `edge-nusa learn` runs.
 
     trains_text False leaves the text tower untouched. answerer: who answers.
@@ -105,10 +105,10 @@ class Device:
             recipe=self.recipe,
             seed=seed,
         )
-        words = _ViewWords(self, self._encoder)
+        prompts = _ViewPrompts(self, self._encoder)
         called = [name for task in self.columns.learned for name in task.labels]
         train = self._trained(lesson) if self.trains_text else None
-        self.known = teach(self.bundle, lesson, words, called, train).whole
+        self.known = teach(self.bundle, lesson, prompts, called, train).whole
         self._answerers = {}
 
     def _trained(self, lesson: Lesson) -> Train:

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from edge_nusa.device.learning import tails
 from edge_nusa.device.learning import train_cores as train
-from edge_nusa.device.learning.recollection import Recollection
+from edge_nusa.device.learning.gaussian_replay import GaussianReplay
 from edge_nusa.device.learning.task_data import TaskData
 from edge_nusa.knowledge.recipes import DEVICE, Recipe
 
@@ -99,7 +99,7 @@ def task(
     count = len(classes)
     recalled = None
     if old:
-        recalled = Recollection(
+        recalled = GaussianReplay(
             rows(1, count, D), rows(2, old, D), np.zeros((D, D), np.float32), np.eye(D, dtype=np.float32)
         )
     return TaskData(
@@ -112,7 +112,7 @@ def task(
         noun_hidden=rows(6, nouns, 3, D) if nouns else np.zeros((0, 1, D), np.float32),
         noun_last=np.array(([2, 1] * nouns)[:nouns], np.int64),
         noun_anchors=rows(7, nouns, D),
-        recollection=recalled,
+        gaussian_replay=recalled,
     )
 
 

@@ -195,9 +195,9 @@ def test_the_loss_is_cross_entropy_over_the_steps_classes_and_nouns_plus_what_no
     goals = data.classes[chosen].tolist()
     pictures = torch.from_numpy(data.embedding[chosen])
     if old:
-        assert data.recollection is not None
+        assert data.gaussian_replay is not None
         # 4 pictures of 4 own classes: each of three old labels is drawn about as often, once
-        pictures = torch.from_numpy(np.concatenate([data.recollection.tokens[chosen], data.recollection.means]))
+        pictures = torch.from_numpy(np.concatenate([data.gaussian_replay.tokens[chosen], data.gaussian_replay.means]))
         goals = [*goals, 4, 5, 6]
     present = sorted(set(goals)) if negatives else list(range(len(classes)))
     anchors = torch.cat([classes[present], nouns[: len(nouns) if negatives else 0]])

@@ -38,7 +38,7 @@ def lesson(counts: Sequence[int] = (4, 3), held: Sequence[int] = (), **parts: An
     return Lesson(**{**content, "seed": 0, **parts})
 
 
-class Words:
+class Prompts:
     """Text states of one number a label; adapted anchors turn with the cores."""
 
     def hidden(self, lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
@@ -118,15 +118,15 @@ def test_a_state_goes_on_with_the_kind_of_recipe_it_was_taught_with(parts: dict[
 def test_training_sees_the_tasks_texts_then_remembered_ones_and_nouns_that_are_no_label(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lessons, "recollection", lambda *given: given)
+    monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: given)
     one = lesson(columns=np.array([1, 1]), held=[6])
-    data = lessons.task_data(BUNDLE, one, Words(), ["Cup", "hat"])
+    data = lessons.task_data(BUNDLE, one, Prompts(), ["Cup", "hat"])
     assert data.class_hidden[:, 0, 0].tolist() == [ord("c"), ord("c"), ord("b")]
     assert sorted(data.noun_hidden[:, 0, 0].tolist()) == [1, 3, 4]
-    recalled: Any = data.recollection
+    recalled: Any = data.gaussian_replay
     assert recalled[2].tolist() == [0] and recalled[5].tolist() == [True] * 6 + [False]
-    without = lessons.task_data(BUNDLE, replace(one, recipe=replace(DEVICE, negatives=0, recalled=0)), Words(), [])
-    assert len(without.noun_last) == 0 and without.recollection is None
+    without = lessons.task_data(BUNDLE, replace(one, recipe=replace(DEVICE, negatives=0, recalled=0)), Prompts(), [])
+    assert len(without.noun_last) == 0 and without.gaussian_replay is None
 
 
 def trained(data: TaskData) -> Trained:
@@ -136,9 +136,9 @@ def trained(data: TaskData) -> Trained:
 def test_what_was_taught_is_a_task_more_with_kept_cores_and_the_head_of_all_and_of_what_is_not_held_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lessons, "recollection", lambda *given: None)
+    monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson((4, 3), held=[0, 4])
-    found = teach(BUNDLE, one, Words(), one.names, trained)
+    found = teach(BUNDLE, one, Prompts(), one.names, trained)
     assert (found.whole.tasks, found.whole.names, found.trained.kept_step if found.trained else 0) == (2, ["b", "c"], 7)
     assert found.whole.cores["q"][0, 0] == np.float32(1 / 3)
     assert found.whole.adapted_anchors.tolist() == AXES[:2][::-1].tolist()
@@ -147,7 +147,7 @@ def test_what_was_taught_is_a_task_more_with_kept_cores_and_the_head_of_all_and_
 
 
 def test_a_lesson_without_training_leaves_the_cores_and_asks_no_text_for_them() -> None:
-    class Silent(Words):
+    class Silent(Prompts):
         def hidden(self, lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
             raise AssertionError("nothing is trained")
 
@@ -158,9 +158,9 @@ def test_a_lesson_without_training_leaves_the_cores_and_asks_no_text_for_them() 
 
 
 def test_a_recipe_without_a_head_adds_no_picture_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "recollection", lambda *given: None)
+    monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson(recipe=PAPER)
-    found = teach(BUNDLE, one, Words(), one.names, trained)
+    found = teach(BUNDLE, one, Prompts(), one.names, trained)
     assert found.part is found.whole and found.whole.head.counts.tolist() == [5]
 
 
@@ -172,9 +172,9 @@ def judged(one: Lesson, made: Taught) -> Any:
 
 
 def teaching(counts: Sequence[int], held: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> tuple[Lesson, Taught]:
-    monkeypatch.setattr(lessons, "recollection", lambda *given: None)
+    monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson(counts, held)
-    return one, teach(BUNDLE, one, Words(), one.names, trained)
+    return one, teach(BUNDLE, one, Prompts(), one.names, trained)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ def replace_counts(part: Knowledge) -> Any:
 
 
 def test_without_a_head_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "recollection", lambda *given: None)
+    monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson(recipe=PAPER)
-    found = judged(one, teach(BUNDLE, one, Words(), one.names, trained))
+    found = judged(one, teach(BUNDLE, one, Prompts(), one.names, trained))
     assert (found.before, found.after, found.by) == ([None, None], [None, None], "nothing held out")
     assert found.apart == {} and found.asked == [0, 0]

@@ -20,7 +20,7 @@ from conftest import bytes_of, command, environment
 
 from edge_nusa.device.board import footprint
 from edge_nusa.device.learning import train_apart as training
-from edge_nusa.device.learning.recollection import Recollection
+from edge_nusa.device.learning.gaussian_replay import GaussianReplay
 from edge_nusa.device.learning.task_data import TaskData
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import EdgeNusaError, InputError, ResourceError, UnforeseenError
@@ -50,7 +50,7 @@ def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> trai
         spool.flush()
     drawn = [(8, shape.width), (3, shape.width), (shape.width, shape.width), (shape.width, shape.embed_dim)]
     recalled = (
-        Recollection(*(generator.normal(size=size).astype(np.float32) for size in drawn)) if recipe.recalled else None
+        GaussianReplay(*(generator.normal(size=size).astype(np.float32) for size in drawn)) if recipe.recalled else None
     )
     count = 5 if recipe.recalled else 2  # the task's two classes, then three old labels
     data = TaskData(
@@ -63,7 +63,7 @@ def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> trai
         noun_hidden=generator.normal(size=(5, 4, width)).astype(np.float32),
         noun_last=np.array([3, 3, 2, 3, 3]),
         noun_anchors=generator.normal(size=(5, shape.embed_dim)).astype(np.float32),
-        recollection=recalled,
+        gaussian_replay=recalled,
     )
     before = nothing(workplace.bundle, recipe)
     towers: tuple[Tower, ...] = recipe.towers

@@ -28,7 +28,7 @@ from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import catalogue
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
 from edge_nusa.research.learners.learners import Arrays, Frozen, Gradient, Learner
-from edge_nusa.research.learners.product import Device, stacked
+from edge_nusa.research.learners.product import Default, stacked
 from edge_nusa.research.learners.ridge import RidgeHead
 from edge_nusa.research.protocol.sequence import Material
 
@@ -216,7 +216,7 @@ def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:
 def test_default_learns_what_edge_nusa_learn_learns_from_the_same_files(scene: Scene, tmp_path: Path) -> None:
     product = products(scene, 2, tmp_path)
     learner = scene.learner("default")
-    assert isinstance(learner, Device)
+    assert isinstance(learner, Default)
     for view in scene.views[:2]:
         learner.learn(view, everything(view), SEED)
     assert [f"{view.name} {name}" for view in scene.views[:2] for name in view.labels] == learner.known.names

@@ -16,8 +16,8 @@ from edge_nusa.model.text_encoder import TextEncoder
 NOUNS_FOR_JUDGING = 256
 
 
-class BoardWords:
-    """`lesson.Words` by onnxruntime. After `anchors`: offered, the untouched and adapted anchors (V, D) of what is
+class BundlePrompts:
+    """`lesson.Prompts` by onnxruntime. After `anchors`: offered, the untouched and adapted anchors (V, D) of what is
     offered beside the labels while judging, and retention, what became of old knowledge."""
 
     offered: tuple[np.ndarray, np.ndarray]
@@ -29,11 +29,11 @@ class BoardWords:
         self._prompt = lesson.template or bundle.manifest.templates[0]
 
     def hidden(self, lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
-        """`Words.hidden`."""
+        """`Prompts.hidden`."""
         return self._hidden([lesson.names[i] for i in [*lesson.columns, *lesson.remembered]])
 
     def nouns(self, nouns: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`Words.nouns`."""
+        """`Prompts.nouns`."""
         hidden, last = self._hidden(nouns)
         return hidden, last, self._text.through(self._text.tail({}), hidden, last)
 
@@ -45,7 +45,7 @@ class BoardWords:
         self._text.close()
 
     def anchors(self, candidate: Knowledge) -> tuple[np.ndarray, np.ndarray]:
-        """`Words.anchors`; everything else that needs the two tails is made too, so that they are open once."""
+        """`Prompts.anchors`; everything else that needs the two tails is made too, so that they are open once."""
         text, lesson = self._text, self.lesson
         frozen, adapted = text.tail({}), text.tail(candidate.merged(self.bundle, ("text",)))
         found = label_anchors(text, frozen, candidate.labels), label_anchors(text, adapted, candidate.labels)

@@ -25,7 +25,7 @@ SMALLEST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Recollection:
+class GaussianReplay:
     """tokens (B, E) of a task's pictures and means (O, E) of old labels, scatter (E, E) lower triangular, projection
     (E, D); all float32."""
 
@@ -56,9 +56,9 @@ def projected(tokens: np.ndarray, projection: np.ndarray) -> np.ndarray:
 
 
 @one_blas_thread
-def recollection(
+def gaussian_replay(
     bundle: Bundle, before: Head, old: np.ndarray, feature_rows: np.ndarray, classes: np.ndarray, trained: np.ndarray
-) -> Recollection:
+) -> GaussianReplay:
     """Of a task: feature_rows (B, F) int64 and classes (B,) int64 of its pictures, of which `trained` (B,) bool may
     be looked at;
     before: the head without them; old (O,) int64: the columns of the labels to remember, of at least one picture
@@ -75,4 +75,4 @@ def recollection(
     covariance[np.diag_indices(width)] += variance + SMALLEST_VARIANCE
     scatter = np.linalg.cholesky(covariance).astype(np.float32)
     tokens = (feature_rows[:, :width] / heads.UNIT).astype(np.float32)
-    return Recollection(tokens, means[old].astype(np.float32), scatter, projection)
+    return GaussianReplay(tokens, means[old].astype(np.float32), scatter, projection)

@@ -11,12 +11,12 @@ import torch
 from eval_pictures import SETS, material
 
 from edge_nusa.device.learning.adamw import AdamW
-from edge_nusa.device.learning.recollection import Recollection, projected, recollection
+from edge_nusa.device.learning.gaussian_replay import GaussianReplay, gaussian_replay, projected
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.recipes import DEVICE, Recipe
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.research.learners.product import Device
+from edge_nusa.research.learners.product import Default
 from edge_nusa.research.protocol.sequence import Material
 
 NOTHING = np.zeros(0, np.int64)
@@ -35,7 +35,7 @@ def tasks(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Material:
     return material(bundle, tmp_path_factory.mktemp("drawn"), SETS)
 
 
-def with_unit_projection(bundle: Bundle, found: Recollection) -> Recollection:
+def with_unit_projection(bundle: Bundle, found: GaussianReplay) -> GaussianReplay:
     """The same with embeddings that are tokens of unit length, so that a test can look at tokens."""
     return replace(found, projection=np.eye(bundle.manifest.image.width, dtype=np.float32))
 
@@ -43,7 +43,7 @@ def with_unit_projection(bundle: Bundle, found: Recollection) -> Recollection:
 def test_the_heads_features_give_the_trunks_embedding_back(bundle: Bundle, tasks: Material) -> None:
     view = tasks.views[NAMES[0]]
     pictures = tasks.shots[NAMES[0]]
-    found = recollection(
+    found = gaussian_replay(
         bundle,
         Head.empty(view.features(pictures).shape[1]),
         NOTHING,
@@ -63,7 +63,9 @@ def test_draws_have_the_labels_mean_and_the_shrunk_scatter(bundle: Bundle) -> No
     tokens = centres[classes] + generator.normal(size=(3 * count, width)) @ mixing.T
     rows = np.rint(np.concatenate([tokens, np.ones((3 * count, 1))], axis=1) * heads.UNIT).astype(np.int64)
     before = Head.empty(width + 1).added(rows[classes < 2], classes[classes < 2], 2)
-    found = recollection(bundle, before, np.array([1, 0]), rows[classes == 2], np.zeros(count, np.int64), EVERY[:count])
+    found = gaussian_replay(
+        bundle, before, np.array([1, 0]), rows[classes == 2], np.zeros(count, np.int64), EVERY[:count]
+    )
     np.testing.assert_allclose(
         found.means, [tokens[classes == 1].mean(axis=0), tokens[classes == 0].mean(axis=0)], atol=2e-3
     )
@@ -82,16 +84,16 @@ def test_what_is_not_to_be_trained_on_moves_nothing(bundle: Bundle, tasks: Mater
     view, pictures = tasks.views[NAMES[0]], tasks.shots[NAMES[0]]
     rows, classes = view.features(pictures), view.classes[pictures]
     trained = np.arange(len(pictures)) % 3 > 0
-    whole = recollection(bundle, Head.empty(rows.shape[1]), NOTHING, rows, classes, trained)
+    whole = gaussian_replay(bundle, Head.empty(rows.shape[1]), NOTHING, rows, classes, trained)
     spoilt = np.where(trained[:, None], rows, rows[::-1] * 7)
-    other = recollection(bundle, Head.empty(rows.shape[1]), NOTHING, spoilt, classes, trained)
+    other = gaussian_replay(bundle, Head.empty(rows.shape[1]), NOTHING, spoilt, classes, trained)
     np.testing.assert_array_equal(whole.scatter, other.scatter)
 
 
 def test_one_picture_of_one_label_is_enough(bundle: Bundle, tasks: Material) -> None:
     view, pictures = tasks.views[NAMES[0]], tasks.shots[NAMES[0]][:1]
     rows = view.features(pictures)
-    found = recollection(bundle, Head.empty(rows.shape[1]), NOTHING, rows, np.zeros(1, np.int64), EVERY[:1])
+    found = gaussian_replay(bundle, Head.empty(rows.shape[1]), NOTHING, rows, np.zeros(1, np.int64), EVERY[:1])
     drawn = found.of_pictures(np.zeros(4, np.int64), np.random.default_rng(0))
     np.testing.assert_allclose(drawn @ view.embeddings(pictures)[0], 1.0, atol=1e-2)
     assert found.of_labels(NOTHING, np.random.default_rng(0)).shape == (0, view.embeddings(pictures).shape[1])
@@ -99,7 +101,7 @@ def test_one_picture_of_one_label_is_enough(bundle: Bundle, tasks: Material) -> 
 
 def test_the_same_seed_draws_the_same_pictures(bundle: Bundle, tasks: Material) -> None:
     view, pictures = tasks.views[NAMES[0]], tasks.shots[NAMES[0]]
-    found = recollection(
+    found = gaussian_replay(
         bundle,
         Head.empty(view.features(pictures).shape[1]),
         NOTHING,
@@ -112,7 +114,7 @@ def test_the_same_seed_draws_the_same_pictures(bundle: Bundle, tasks: Material) 
     assert np.abs(one - other).max() > 1e-3
 
 
-def text_accuracy(learner: Device, tasks: Material, name: str) -> float:
+def text_accuracy(learner: Default, tasks: Material, name: str) -> float:
     """Percent of a task's test pictures that its adapted anchors alone answer right among all labels learned."""
     view, pictures = tasks.views[name], tasks.tests[name]
     column = learner.columns.of(view)
@@ -121,8 +123,8 @@ def text_accuracy(learner: Device, tasks: Material, name: str) -> float:
     return 100 * float((found == column[view.classes[pictures]]).mean())
 
 
-def taught(bundle: Bundle, recipe: Recipe, tasks: Material) -> Device:
-    learner = Device(bundle, recipe)
+def taught(bundle: Bundle, recipe: Recipe, tasks: Material) -> Default:
+    learner = Default(bundle, recipe)
     for name in NAMES:
         learner.learn(tasks.views[name], tasks.shots[name], 0)
     return learner
@@ -163,6 +165,6 @@ def test_a_core_of_a_larger_rank_takes_a_smaller_rate_and_none_a_larger_one(
     monkeypatch.setattr("edge_nusa.device.learning.train_cores.AdamW", Seen)
     for rank, share in ((None, 1.0), (26, 1.0), (13, 0.5), (52, 1.0)):
         taken.clear()
-        Device(bundle, replace(DEVICE, steps=1, rate_rank=rank)).learn(tasks.views[NAMES[0]], tasks.shots[NAMES[0]], 0)
+        Default(bundle, replace(DEVICE, steps=1, rate_rank=rank)).learn(tasks.views[NAMES[0]], tasks.shots[NAMES[0]], 0)
         assert len(taken) == 1
         assert taken[0] == pytest.approx([DEVICE.learning_rate * share] * len(taken[0]))
