@@ -234,7 +234,7 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
     for _ in range(2):
         one_round(hub, [member, other])
     expected = {"first": 2, "thing one": 2 * TIMES, "thing two": 2 * TIMES}
-    assert member.labels == other.labels == expected
+    assert member.labels == other.labels == expected, hub.status().to_json()
     assert hub.status().devices[0].refused == {}
 
 
