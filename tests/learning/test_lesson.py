@@ -12,9 +12,11 @@ import pytest
 from made_by_hand import SCALE, clusters, knowledge, taught, unit
 
 from edge_nusa.device.learning import lesson as lessons
+from edge_nusa.device.learning.judgement import judge
 from edge_nusa.device.learning.lesson import Lesson, Seen, Taught, teach
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.errors import UsageError
+from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
 
@@ -28,7 +30,7 @@ def lesson(counts: Sequence[int] = (4, 3), held: Sequence[int] = (), **parts: An
     before = replace(taught(("b",), rows[:5], goals[:5]), frozen_anchors=AXES[:1], adapted_anchors=AXES[:1])
     classes = goals[5:] - 1
     seen = Seen(
-        embedding=AXES[[2, 0]][classes],
+        embedding=unit((0, 1, 1), (1, 0, 0))[classes],
         rows=rows[5:],
         tokens=None,
         classes=classes,
@@ -57,6 +59,10 @@ class Prompts:
 BUNDLE: Any = SimpleNamespace(vocabulary=(NOUNS, None), manifest=SimpleNamespace(logit_scale=SCALE))
 
 
+def test_a_lesson_draws_from_256_nouns() -> None:
+    assert lessons.NOUNS == 256
+
+
 def test_goals_and_counts_are_by_the_place_of_each_label_among_all() -> None:
     one = lesson((4, 3))
     assert one.goals.tolist() == [1] * 4 + [0] * 3
@@ -64,7 +70,7 @@ def test_goals_and_counts_are_by_the_place_of_each_label_among_all() -> None:
 
 
 def test_only_labels_with_pictures_that_are_not_taught_now_are_remembered() -> None:
-    rows, goals = clusters(1, [2, 0, 3, 4])
+    rows, goals = clusters(1, [2, 0, 1, 4])
     before = taught(("a", "b", "c", "d"), rows, goals)
     one = lesson(before=before, names=("a", "b", "c", "d", "e"), columns=np.array([3, 4]))
     assert one.remembered.tolist() == [0, 2]
@@ -144,6 +150,10 @@ def test_what_was_taught_is_a_task_more_with_kept_cores_and_the_head_of_all_and_
     assert found.whole.adapted_anchors.tolist() == AXES[:2][::-1].tolist()
     assert found.whole.head.counts.tolist() == [8, 4]
     assert found.part.head.counts.tolist() == [7, 3]
+    solved = found.whole.solved
+    scores, _ = solved.leave_one_out(solved.whitened(one.seen.rows), one.goals)
+    added = fusion.losses(scores, SCALE * one.seen.embedding @ AXES[:2].T, one.goals)
+    assert np.array_equal(found.whole.fusion, fusion.nothing_seen() + added)
 
 
 def test_a_lesson_without_training_leaves_the_cores_and_asks_no_text_for_them() -> None:
@@ -164,11 +174,8 @@ def test_a_recipe_without_a_head_adds_no_picture_to_it(monkeypatch: pytest.Monke
     assert found.part is found.whole and found.whole.head.counts.tolist() == [5]
 
 
-def judged(one: Lesson, made: Taught) -> Any:
-    from edge_nusa.device.learning.judgement import judge
-
-    none = np.zeros((0, 3), np.float32)
-    return judge(one, made, (none, none), SCALE)
+def judged(one: Lesson, made: Taught, offered: tuple[np.ndarray, np.ndarray] = (AXES[:0], AXES[:0])) -> Any:
+    return judge(one, made, offered, SCALE)
 
 
 def teaching(counts: Sequence[int], held: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> tuple[Lesson, Taught]:
@@ -193,14 +200,27 @@ def test_held_out_pictures_are_asked_and_all_of_a_label_that_has_none(
     assert all(value is not None for value in [*found.before, *found.after])
 
 
+def test_two_pictures_are_enough_to_leave_one_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert judged(*teaching((2, 3), [], monkeypatch)).after[1] is not None
+
+
+def test_before_the_lesson_untouched_anchors_are_offered_beside_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, made = teaching((4, 3), [], monkeypatch)
+    nearer, none_such = unit((0, 1, 1)), -AXES[2:]
+    assert judged(one, made, (nearer, none_such)).before[1] == 0
+    assert judged(one, made, (none_such, nearer)).before[1] != 0
+
+
 def test_a_new_label_of_one_picture_has_no_accuracy_after(monkeypatch: pytest.MonkeyPatch) -> None:
     found = judged(*teaching((1, 3), [], monkeypatch))
     assert found.after[1] is None and found.after[0] is not None
     assert found.before[1] is not None
 
 
-def test_held_out_pictures_are_asked_of_the_head_that_never_saw_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, made = teaching((12, 11), [0, 12], monkeypatch)
+def test_held_out_pictures_are_asked_of_the_head_that_never_saw_them() -> None:
+    one = lesson((12, 11), [0, 12])
+    one = replace(one, seen=replace(one.seen, embedding=np.repeat(AXES[2:], 23, axis=0)))  # says nothing to any text
+    made = teach(BUNDLE, one, Prompts(), one.names, None)
     blind = replace(made, part=replace(made.part, head=replace_counts(made.part)))
     assert judged(one, blind).after != judged(one, made).after
 
