@@ -231,10 +231,9 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
     ]
     children = [in_child(work) for work in works]
     assert [exit_status(child) for child in children] == [0] * len(children)
-    for _ in range(2):
-        one_round(hub, [member, other])
+    told = [one_round(hub, [member, other]).to_json() for _ in range(2)]
     expected = {"first": 2, "thing one": 2 * TIMES, "thing two": 2 * TIMES}
-    assert member.labels == other.labels == expected, hub.status().to_json()
+    assert member.labels == other.labels == expected, (told, hub.status().to_json())
     assert hub.status().devices[0].refused == {}
 
 
