@@ -96,7 +96,7 @@ def test_a_picture_on_stdin_is_told_from_paths(taught: Path, pictures: DemoPictu
 
 @pytest.mark.parametrize("name", ["[", "[z-a]", "**/" * 2000, "a" * 5000, "*" * 300 + "b", "\udcff*"])
 def test_a_strange_name_is_set_aside(name: str, taught: Path) -> None:
-    one_line(run_cli("predict", name, "--state", taught), 1)
+    assert one_line(run_cli("predict", name, "--state", taught), 1)
 
 
 def test_a_closed_stdin_is_said(taught: Path) -> None:

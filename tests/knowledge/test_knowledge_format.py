@@ -7,22 +7,22 @@ import json
 import pytest
 
 from edge_nusa.errors import OtherFormatError
-from edge_nusa.knowledge.knowledge import nothing
+from edge_nusa.knowledge.knowledge import Knowledge, nothing
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import FORMAT_VERSION, from_files, to_files
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 
 
-def read_as_format(version: object) -> None:
+def read_as_format(version: object) -> Knowledge:
     """Reads an empty knowledge whose labels.json says that it is of another format."""
     bundle = Bundle.open(embedded_bundle())
     files = to_files(nothing(bundle, DEVICE))
     labels = {**json.loads(files["labels.json"]), "format_version": version}
-    from_files(bundle, {**files, "labels.json": json.dumps(labels).encode()})
+    return from_files(bundle, {**files, "labels.json": json.dumps(labels).encode()})
 
 
 def test_a_state_of_this_format_is_read() -> None:
-    read_as_format(FORMAT_VERSION)
+    assert read_as_format(FORMAT_VERSION).labels == ()
 
 
 @pytest.mark.parametrize(
