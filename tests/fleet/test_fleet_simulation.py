@@ -193,7 +193,9 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
 
     def learn(name: str) -> None:
         for number in range(TIMES):
-            member.teach({f"thing {name}": rows(number, 2)}, number)
+            # small cores: where the exchanges end first, one update brings a hundred lessons, and the sum of so many
+            # random cores is more than the hub believes of lessons
+            member.teach({f"thing {name}": rows(number, 2)}, number, core_size=0.002)
 
     def die_with_the_lock() -> None:
         for number in range(TIMES):
