@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa.device.opened import Opened
-from edge_nusa.device.opened import default_state as default_state
 from edge_nusa.errors import DamagedError
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin

@@ -217,9 +217,9 @@ def mutated(draw: st.DrawFn, data: bytes) -> bytes:
 @pytest.mark.parametrize("name", READERS)
 def test_a_golden_file_is_read_by_its_reader(name: str) -> None:
     data, read = READERS[name]
+    read(data)
     with pytest.raises(EdgeNusaError):
         read(data[:-2])
-    assert read(data) is not NotImplemented, "nothing was raised"
 
 
 @pytest.mark.parametrize("name", READERS)
