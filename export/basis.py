@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_nusa.model.null_space import split
-from edge_nusa.model.parameters import Tower, TowerShape, matrix_names, matrix_region
+from edge_nusa.model.parameters import Tower, matrix_names, matrix_region
+from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape
 
 
 def basis_tensors(
     weights: dict[str, np.ndarray],
-    shapes: dict[Tower, TowerShape],
+    shapes: dict[Tower, ImageShape | TextShape],
     pool_rank: dict[str, int],
     progress: Callable[[int, int], None],
 ) -> dict[str, np.ndarray]:
@@ -24,6 +25,8 @@ def basis_tensors(
     tensors: dict[str, np.ndarray] = {}
     done, total = 0, sum(len(matrix_names(tower, shape)) for tower, shape in shapes.items())
     for tower, shape in shapes.items():
+        if isinstance(shape, FrozenShape):
+            continue
         for name in matrix_names(tower, shape):
             place = matrix_region(name, shape.width)
             pool = split(weights[place.name][place.start : place.stop], pool_rank[tower])

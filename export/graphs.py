@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from edge_nusa.model import towers
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.model.parameters import Region, Tower, TowerShape, region
+from edge_nusa.model.parameters import Region, Tower, region
+from edge_nusa.model.shapes import TextShape, VitShape
 
 INJECTED = "injected-by-edge-nusa"
 """The external location of an initializer that the caller must give; it names no file, so forgetting it fails
@@ -61,7 +62,7 @@ def stored_tensors(path: Path) -> dict[str, Stored]:
     }
 
 
-def trunk_and_tail_graphs(image: TowerShape, text: TowerShape, vocab_size: int) -> list[Graph]:
+def trunk_and_tail_graphs(image: VitShape, text: TextShape, vocab_size: int) -> list[Graph]:
     """The graphs of a bundle, with fresh modules; the tails are left out where their depth is 0 (text always has
     one)."""
     batch = torch.export.Dim.AUTO
@@ -69,7 +70,7 @@ def trunk_and_tail_graphs(image: TowerShape, text: TowerShape, vocab_size: int) 
     pixels = torch.zeros(2, 3, image.size, image.size)
     graphs = [Graph("image", "image_trunk", towers.ImageTrunk(image), (pixels,), ({0: batch},), ["pixels"], outputs)]
     if image.tail_blocks:
-        tokens = torch.zeros(2, (image.size // image.patch) ** 2 + 1, image.width)
+        tokens = torch.zeros(2, image.tokens, image.width)
         graphs.append(
             Graph("image", "image_tail", towers.ImageTail(image), (tokens,), ({0: batch},), ["tokens"], ["embedding"])
         )

@@ -10,8 +10,8 @@ import numpy as np
 from torch import nn
 
 from edge_nusa.errors import UsageError
-from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.preprocessing import Preprocessing
+from edge_nusa.model.shapes import Activation, ImageShape, TextShape, VitShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class Source:
     name: str
     weights: str
     model: nn.Module
-    image: TowerShape
-    text: TowerShape
+    image: ImageShape
+    text: TextShape
     vocab_size: int
     preprocessing: Preprocessing
     tokenizer: Any
@@ -33,37 +33,36 @@ class Source:
     origin: str = ""
 
 
-def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[TowerShape, TowerShape, int]:
+def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[VitShape, TextShape, int]:
     """Both towers' shapes without tails, read off the weights, and the size of the token table."""
     state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items()}
     vision, text = config["vision_cfg"], config["text_cfg"]
     conv = state["visual.conv1.weight"].shape
-    quick = bool(config.get("quick_gelu", False))
+    activation: Activation = "quick_gelu" if config.get("quick_gelu", False) else "gelu"
     image_mlp = state["visual.transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
     text_mlp = state["transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
     embed = state["text_projection"].shape[1]
     heads = vision["width"] // vision.get("head_width", 64)
-    image_shape = TowerShape(
+    image_shape = VitShape(
         width=vision["width"],
         layers=vision["layers"],
         heads=heads,
         mlp_width=image_mlp,
         embed_dim=embed,
         tail_blocks=0,
-        quick_gelu=quick,
+        activation=activation,
         size=vision["image_size"],
         patch=conv[-1],
     )
-    text_shape = TowerShape(
+    text_shape = TextShape(
         width=text["width"],
         layers=text["layers"],
         heads=text["heads"],
         mlp_width=text_mlp,
         embed_dim=embed,
         tail_blocks=0,
-        quick_gelu=quick,
+        activation=activation,
         size=text["context_length"],
-        patch=0,
     )
     return image_shape, text_shape, state["token_embedding.weight"].shape[0]
 

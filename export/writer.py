@@ -5,67 +5,27 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_nusa.errors import RefusedError, UsageError
+from edge_nusa.errors import RefusedError
 from edge_nusa.export import basis, graphs, model_card, quantize, tokenizer_file, verify, vocabulary
+from edge_nusa.export.settings import ExportSettings, check, cut, cut_image, default_settings, method
 from edge_nusa.export.source import Source, checkpoint_tensors
 from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256
 from edge_nusa.model import manifest as manifests
-from edge_nusa.model.bundle import EMBEDDED_POOL, EMBEDDED_RANK, Bundle
-from edge_nusa.model.parameters import TowerShape
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
 
+__all__ = ["TEMPLATES", "ExportSettings", "default_settings", "export_bundle"]
 TEMPLATES = ("a photo of a {}.", "a picture of the {}.", "a close-up photo of a {}.", "a blurry photo of a {}.")
 WEIGHTS = "weights.safetensors"
-PRECISIONS = ("fp32", "fp16", "int8", "auto")
 Progress = Callable[[str, int, int], None]
 """Called with a part's name, how much of it is done, and how much there is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportSettings:
-    """What the user asked for. tail_blocks and text_blocks None mean all; ranks None mean width / 4 (at most 128),
-    and R = 2 r.
-
-    Raises UsageError for an unknown precision.
-    """
-
-    out: Path
-    tail_blocks: int | None = 0
-    text_blocks: int | None = 4
-    max_rank: int | None = None
-    pool_rank: int | None = None
-    energy_threshold: float = 0.95
-    alpha: float = 2.0
-    precision: str = "fp32"
-    max_loss: float = 1.0
-    calibration: Path | None = None
-    nouns: int = 2000
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"--precision: expected fp32, fp16, int8 or auto, got {self.precision!r}")
-
-
-def default_settings(model: str, out: Path) -> ExportSettings:
-    """What a model is exported with where nothing else is asked for; `micro` as it ships."""
-    if model == "micro":
-        return ExportSettings(
-            out=out,
-            tail_blocks=None,
-            text_blocks=None,
-            max_rank=EMBEDDED_RANK,
-            pool_rank=EMBEDDED_POOL,
-            precision="fp16",
-        )
-    return ExportSettings(out=out)
 
 
 def export_bundle(source: Source, settings: ExportSettings, progress: Progress) -> Bundle:
@@ -73,7 +33,7 @@ def export_bundle(source: Source, settings: ExportSettings, progress: Progress) 
 
     Raises UsageError, InputError for wrong settings, RefusedError for an int8 trunk that loses too much.
     """
-    _check(settings)
+    check(settings)
     began = time.monotonic()
     folder = settings.out.with_name(f".{settings.out.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,57 +56,12 @@ def export_bundle(source: Source, settings: ExportSettings, progress: Progress) 
     return Bundle(settings.out, verified.manifest)
 
 
-def _check(settings: ExportSettings) -> None:
-    """Nothing but a bundle is written over, and what an int8 trunk loses can be measured. Raises UsageError."""
-    if settings.out.exists() and not settings.overwrite:
-        raise UsageError(f"{settings.out} exists already; choose another --out or pass --overwrite")
-    if (
-        settings.out.exists()
-        and not (settings.out / "manifest.json").is_file()
-        and (not settings.out.is_dir() or any(settings.out.iterdir()))
-    ):
-        raise UsageError(
-            f"--overwrite: {settings.out} is not a bundle (it has no manifest.json) and is left alone; choose another "
-            "--out"
-        )
-    if settings.precision in ("int8", "auto") and settings.calibration is None:
-        raise UsageError(
-            f"--precision {settings.precision} needs --calibration DIR, a folder per label with pictures, to measure "
-            "what it loses"
-        )
-
-
-def cut(shape: TowerShape, blocks: int | None, option: str) -> TowerShape:
-    """The shape with its tail depth. Raises UsageError outside 0 .. layers."""
-    depth = shape.layers if blocks is None else blocks
-    if not 0 <= depth <= shape.layers:
-        raise UsageError(f"{option}: expected 0 .. {shape.layers} or 'all' for this model, got {depth}")
-    return replace(shape, tail_blocks=depth)
-
-
-def method(settings: ExportSettings, shapes: dict[Any, TowerShape]) -> manifests.Method:
-    """Ranks by tower. Raises UsageError where R is smaller than r or larger than the width."""
-    ranks = {tower: settings.max_rank or min(128, shape.width // 4) for tower, shape in shapes.items()}
-    pools = {tower: settings.pool_rank or min(2 * ranks[tower], shape.width - 1) for tower, shape in shapes.items()}
-    for tower, shape in shapes.items():
-        if not 0 < ranks[tower] <= pools[tower] < shape.width:
-            raise UsageError(
-                f"--rank {ranks[tower]} and --pool {pools[tower]}: expected 0 < rank <= pool < {shape.width} (the "
-                f"{tower} tower's width)"
-            )
-    if not 0 < settings.energy_threshold < 1:
-        raise UsageError(
-            f"--energy: expected a number between 0 and 1, got {settings.energy_threshold}; the paper uses 0.95"
-        )
-    return manifests.Method(settings.energy_threshold, ranks, pools, settings.alpha)
-
-
 def _write_parts(folder: Path, source: Source, settings: ExportSettings, progress: Progress) -> manifests.Manifest:
     image, text = (
-        cut(source.image, settings.tail_blocks, "--tail-blocks"),
+        cut_image(source.image, settings.tail_blocks),
         cut(source.text, settings.text_blocks, "--text-blocks"),
     )
-    shapes: dict[Any, TowerShape] = {"image": image, "text": text}
+    shapes: dict[Any, Any] = {"image": image, "text": text}
     settings_of_method = method(settings, shapes)
     tensors = checkpoint_tensors(source.model)
     if settings.precision == "fp16":
@@ -182,7 +97,7 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
     )
 
 
-def _write_graphs(folder: Path, shapes: dict[Any, TowerShape], vocab_size: int, progress: Progress) -> None:
+def _write_graphs(folder: Path, shapes: dict[Any, Any], vocab_size: int, progress: Progress) -> None:
     """The graphs of trunks and tails, which point at the weights that lie in the folder already."""
     traced = graphs.trunk_and_tail_graphs(shapes["image"], shapes["text"], vocab_size)
     stored = graphs.stored_tensors(folder / WEIGHTS)
@@ -221,8 +136,8 @@ def _try_int8(
     folder: Path, bundle: Bundle, settings: ExportSettings, manifest: manifests.Manifest
 ) -> tuple[manifests.Manifest, dict[str, Any]]:
     assert settings.calibration is not None, "export_bundle checked it"
-    graph = graphs.trunk_and_tail_graphs(manifest.image, manifest.text, manifest.vocab_size)[0]
-    model = quantize.quantized(graphs.with_weights(graph, bundle, manifest.image.width))
+    graph = graphs.trunk_and_tail_graphs(manifest.vit, manifest.text, manifest.vocab_size)[0]
+    model = quantize.quantized(graphs.with_weights(graph, bundle, bundle.width("image")))
     loss = quantize.measure(bundle, model, settings.calibration)
     figures = {f"int8_{name}": round(value, 4) for name, value in loss._asdict().items()}
     if loss.points() > settings.max_loss:

@@ -15,7 +15,7 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge.knowledge import feature_count
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.model.parameters import TowerShape
+from edge_nusa.model.shapes import VitShape
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MOST_WORDS = 1300
@@ -44,14 +44,13 @@ def test_the_readme_says_how_much_a_label_adds_to_a_state() -> None:
     said = re.search(r"A label adds about ([\d.]+) KB to the state on `micro` and ([\d.]+) KB on ViT-B/32", README)
     assert said, "expected the sentence among the limits"
     bundle = Bundle.open(embedded_bundle())
-    vit_b_32 = TowerShape(
+    vit_b_32 = VitShape(
         width=768,
         layers=12,
         heads=12,
         mlp_width=3072,
         embed_dim=512,
         tail_blocks=0,
-        quick_gelu=False,
         size=224,
         patch=32,
     )

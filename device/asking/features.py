@@ -76,13 +76,11 @@ class DecodeBounds(NamedTuple):
 def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> ChunkLimits:
     """The limits under a budget of the whole process. Raises ResourceError where not even one picture fits.
 
-    The estimate of a picture in the trunk is its pixels, and eight activations of a block's hidden width, in float32.
+    The estimate of a picture in the trunk is its pixels three times, and what the tower's shape says.
     """
     if budget_bytes is None:
         return ChunkLimits(largest, MAX_PIXELS)
-    shape = bundle.manifest.image
-    tokens = (shape.size // shape.patch) ** 2 + 1
-    one = 4 * (3 * shape.size**2 * 3 + tokens * (8 * shape.width + 2 * shape.mlp_width) + shape.heads * tokens**2)
+    one = 4 * 3 * bundle.manifest.preprocessing.size**2 * 3 + bundle.manifest.image.picture_bytes
     room = budget_bytes - used_bytes()
     if room < 2 * one:
         raise ResourceError(
@@ -227,9 +225,7 @@ def _load(index: int, path: Path, bounds: DecodeBounds, screen: Screen | None) -
 def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:
     if spool is None or count == 0:
         return None
-    shape = bundle.manifest.image
+    shape = bundle.manifest.vit
     with durable.explained("spool features to the temporary folder (TMPDIR chooses another)"):
         spool.flush()
-    return np.memmap(
-        spool, dtype=np.float16, mode="r", shape=(count, (shape.size // shape.patch) ** 2 + 1, shape.width)
-    )
+    return np.memmap(spool, dtype=np.float16, mode="r", shape=(count, shape.tokens, shape.width))

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge_nusa.errors import ResourceError
+from edge_nusa.model.shapes import VitShape
 
 if TYPE_CHECKING:
     from edge_nusa.knowledge.recipes import Recipe
     from edge_nusa.model.manifest import Manifest
-    from edge_nusa.model.parameters import TowerShape
+    from edge_nusa.model.shapes import TransformerShape
 
 PROGRAM_BYTES = 60 << 20
 """Python, numpy, Pillow, onnxruntime, the tokenizer: memory of their own, not their files' pages (measured on
@@ -42,15 +43,15 @@ class Footprint(NamedTuple):
 def estimate(manifest: Manifest, recipe: Recipe | None = None, pictures: int = 200, labels: int = 10) -> Footprint:
     """At least what was measured for `micro` and ViT-B/32 on x86-64, and at most 1.7 times of it."""
     features = manifest.image.taps + 1
-    image, text = tower_bytes(manifest.image), tower_bytes(manifest.text)
+    image, text = manifest.image.weight_bytes, manifest.text.weight_bytes
     is_mapped = manifest.precision == "fp32"
     square = 8 * features**2
     predict = PROGRAM_BYTES + 3 * square + (0 if is_mapped else image)
-    looking = PROGRAM_BYTES + 16 * _picture_bytes(manifest.image) + (0 if is_mapped else 2 * image)
+    looking = PROGRAM_BYTES + 16 * manifest.image.picture_bytes + (0 if is_mapped else 2 * image)
     training = PROGRAM_BYTES + TRAINER_BYTES + _training_bytes(manifest, recipe, labels)
     judging = (
         PROGRAM_BYTES
-        + 2 * _tail_bytes(manifest.text)
+        + 2 * manifest.text.tail_bytes
         + SQUARES * square
         + 8 * pictures * (8 * features + 8 * labels)
         + 32 * labels * features
@@ -77,34 +78,15 @@ def check_learn(manifest: Manifest, recipe: Recipe, pictures: int, labels: int, 
         )
 
 
-def tower_bytes(shape: TowerShape) -> int:
-    """Of a tower's blocks in float32; embeddings are small beside them or read by rows."""
-    return 4 * shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.mlp_width)
-
-
-def _tail_bytes(shape: TowerShape) -> int:
-    return tower_bytes(shape) * shape.tail_blocks // max(shape.layers, 1)
-
-
-def _tokens(shape: TowerShape) -> int:
-    return (shape.size // shape.patch) ** 2 + 1 if shape.patch else TEXT_TOKENS
-
-
-def _picture_bytes(shape: TowerShape) -> int:
-    return 4 * _tokens(shape) * (8 * shape.width + 2 * shape.mlp_width)
-
-
 def _training_bytes(manifest: Manifest, recipe: Recipe | None, labels: int) -> int:
     """What a step keeps for its way back, the adapters, and the tails where they do not lie in the file."""
     texts = min(labels, LONGEST_STEP) + TRAINING_TEXTS
-    total = (
-        _step_bytes(manifest.text, texts) + _tail_bytes(manifest.text) + 8 * labels * TEXT_TOKENS * manifest.text.width
-    )
-    if recipe is not None and "image" in recipe.towers:
-        total += _step_bytes(manifest.image, recipe.batch) + 2 * _tail_bytes(manifest.image)
+    image, text = manifest.image, manifest.text
+    total = _step_bytes(text, texts, TEXT_TOKENS) + text.tail_bytes + 8 * labels * TEXT_TOKENS * text.width
+    if recipe is not None and "image" in recipe.towers and isinstance(image, VitShape):
+        total += _step_bytes(image, recipe.batch, image.tokens) + 2 * image.tail_bytes
     return total
 
 
-def _step_bytes(shape: TowerShape, rows: int) -> int:
-    tokens = _tokens(shape)
+def _step_bytes(shape: TransformerShape, rows: int, tokens: int) -> int:
     return 4 * shape.tail_blocks * rows * tokens * (10 * shape.width + 2 * shape.mlp_width + shape.heads * tokens)

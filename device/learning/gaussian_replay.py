@@ -1,11 +1,12 @@
 """What pictures of taught labels looked like, drawn anew from the head's sums: old labels take part in training, and
 no picture of them is kept.
 
-The head's features begin with the class token t after the last norm, up to a factor, so a drawn token gives an
-embedding x = (t + S e) P / |(t + S e) P| with e ~ N(0, I), S S^T the scatter within labels shrunk by OAS, and P the
-image tower's projection. Of old labels t is the mean; of the task's own pictures it is the picture's token, so that few
-pictures are not learned by heart. Class Gaussians for what is no longer there: Zhang et al. 2023 (SLCA, arXiv
-2303.05118), who align a classifier with them. Letters: B pictures, E width, D embedding, F features, O old labels.
+The head's features begin with the token t that the image tower's last linear map P takes (`shapes.Recollection`: a
+ViT's class token after the last norm; P may be the identity), up to a factor, so a drawn token gives an embedding
+x = (t + S e) P / |(t + S e) P| with e ~ N(0, I) and S S^T the scatter within labels shrunk by OAS. Of old
+labels t is the mean; of the task's own pictures it is the picture's token, so that few pictures are not learned by
+heart. Class Gaussians for what is no longer there: Zhang et al. 2023 (SLCA, arXiv 2303.05118), who align a classifier
+with them. Letters: B pictures, E width, D embedding, F features, O old labels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import numpy as np
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.head import Head
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.model.parameters import region
 from edge_nusa.threads import one_blas_thread
 
 SMALLEST_VARIANCE = 1e-6
@@ -63,9 +63,13 @@ def gaussian_replay(
     be looked at;
     before: the head without them; old (O,) int64: the columns of the labels to remember, of at least one picture
     each."""
-    width = bundle.manifest.image.width
-    place = region("image", "proj", width)
-    projection = np.asarray(bundle.weights.rows(place.name, place.start, place.stop), np.float32)
+    recollection = bundle.manifest.image.recollection
+    width = recollection.taps
+    projection = (
+        np.asarray(bundle.weights.rows(recollection.projection), np.float32)
+        if recollection.projection
+        else np.eye(width, dtype=np.float32)
+    )
     known = before.first(width)
     first = known.sums.shape[1]
     both = known.added(feature_rows[trained, :width], first + classes[trained], first + int(classes.max()) + 1)

@@ -53,14 +53,14 @@ class NullSpace:
 
 def build_tail(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray]) -> nn.Module:
     """The tail of a tower in eval mode, nothing trainable, with W_now where `merged` has it."""
-    shape = bundle.shape(tower)
-    tail: nn.Module = towers.ImageTail(shape) if tower == "image" else towers.TextTail(shape)
+    manifest = bundle.manifest
+    tail: nn.Module = towers.ImageTail(manifest.vit) if tower == "image" else towers.TextTail(manifest.text)
     for name, _ in list(tail.named_parameters()):
         parts = name.split(".")
         matrix = (
             f"{tower}.{parts[1]}.{parts[3]}" if len(parts) == 5 and parts[2] == "attn" and parts[4] == "weight" else ""
         )
-        place = region(tower, name, shape.width)
+        place = region(tower, name, bundle.width(tower))
         weight = merged.get(matrix)
         rows = bundle.weights.in_place(place.name, place.start, place.stop) if weight is None else weight
         module, _, leaf = name.rpartition(".")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_nusa.errors import UsageError
-from edge_nusa.model.parameters import Tower, TowerShape
+from edge_nusa.model.parameters import Tower
+from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape
 
 Rule = Literal["pool", "resvd"]
 """Where the next task's null space comes from: the fixed pool (`pool`), or a fresh SVD of the merged matrix
@@ -88,9 +89,14 @@ def recipe_named(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def check_fits(recipe: Recipe, image: TowerShape, text: TowerShape, label_count: int) -> None:
+def check_fits(recipe: Recipe, image: ImageShape, text: TextShape, label_count: int) -> None:
     """Raises UsageError where the bundle's tails are too short for the recipe, or the task has too few labels for
     it."""
+    if recipe.rule == "resvd" and isinstance(image, FrozenShape):
+        raise UsageError(
+            f"--recipe {recipe.name} adapts all blocks of both towers; this bundle's image tower ({image.family}) is "
+            "frozen whole: use --recipe device, or a bundle with open_clip's own ViT"
+        )
     if recipe.rule == "resvd" and (image.tail_blocks, text.tail_blocks) != (image.layers, text.layers):
         raise UsageError(
             f"--recipe {recipe.name} adapts all blocks of both towers; export the bundle with --tail-blocks all "

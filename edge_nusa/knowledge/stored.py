@@ -153,7 +153,7 @@ def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarr
 def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]:
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     for tower in recipe.towers:
-        side = bundle.manifest.method.pool_rank[tower] if recipe.rule == "pool" else bundle.shape(tower).width
+        side = bundle.manifest.method.pool_rank[tower] if recipe.rule == "pool" else bundle.width(tower)
         expected |= dict.fromkeys(bundle.matrices(tower), ("float32", (side, side)))
     tensors = tensor_file.decode(data, "core.safetensors", None)
     if recipe.rule == "resvd":

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edge_nusa.model.parameters import Projection, TowerShape
+from edge_nusa.model.parameters import Projection
+from edge_nusa.model.shapes import Activation, TransformerShape
 
 
 class Adapter(nn.Module):
@@ -112,14 +113,25 @@ def _quick_gelu(hidden: Tensor) -> Tensor:
     return hidden * torch.sigmoid(1.702 * hidden)
 
 
+def _tanh_gelu(hidden: Tensor) -> Tensor:
+    return functional.gelu(hidden, approximate="tanh")
+
+
+_ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": functional.gelu,
+    "quick_gelu": _quick_gelu,
+    "tanh_gelu": _tanh_gelu,
+}
+
+
 class Mlp(nn.Module):
     """The block's frozen feed-forward part."""
 
-    def __init__(self, shape: TowerShape) -> None:
+    def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
         self.c_fc = nn.Linear(shape.width, shape.mlp_width)
         self.c_proj = nn.Linear(shape.mlp_width, shape.width)
-        self.activation: Callable[[Tensor], Tensor] = _quick_gelu if shape.quick_gelu else functional.gelu
+        self.activation = _ACTIVATIONS[shape.activation]
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, N, E) -> (B, N, E)."""
@@ -129,11 +141,11 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
-    def __init__(self, shape: TowerShape) -> None:
+    def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(shape.width)
+        self.ln_1 = nn.LayerNorm(shape.width, shape.epsilon)
         self.attn = Attention(shape.width, shape.heads)
-        self.ln_2 = nn.LayerNorm(shape.width)
+        self.ln_2 = nn.LayerNorm(shape.width, shape.epsilon)
         self.mlp = Mlp(shape)
 
     def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:

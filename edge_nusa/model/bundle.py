@@ -25,7 +25,8 @@ from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256, sha256_hex
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.null_space import Pool
-from edge_nusa.model.parameters import Tower, TowerShape, matrix_names, matrix_region
+from edge_nusa.model.parameters import Tower, matrix_names, matrix_region
+from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape
 
 MAX_MANIFEST_BYTES = 1 << 20
 FILES = (
@@ -142,9 +143,14 @@ class Bundle:
             raise DamagedError(f"{self.folder / name}: its SHA-256 is not the manifest's; copy the bundle again")
         return data
 
-    def shape(self, tower: Tower) -> TowerShape:
+    def shape(self, tower: Tower) -> ImageShape | TextShape:
         """The shape of one tower."""
         return self.manifest.image if tower == "image" else self.manifest.text
+
+    def width(self, tower: Tower) -> int:
+        """Rows and columns of the tower's adapted matrices; 0 of a frozen tower, which has none."""
+        shape = self.shape(tower)
+        return 0 if isinstance(shape, FrozenShape) else shape.width
 
     def matrices(self, tower: Tower) -> list[str]:
         """The names of the tower's adapted matrices."""
@@ -158,7 +164,7 @@ class Bundle:
     def matrix(self, name: str) -> np.ndarray:
         """W_0 (out, in) float32 of an adapted matrix."""
         tower: Tower = "image" if name.startswith("image.") else "text"
-        place = matrix_region(name, self.shape(tower).width)
+        place = matrix_region(name, self.width(tower))
         return self.weights.rows(place.name, place.start, place.stop)
 
     @cached_property
@@ -167,7 +173,7 @@ class Bundle:
         the core is."""
         expected: dict[str, tuple[str, tuple[int, ...]]] = {}
         for tower in ("image", "text"):
-            width, rank = self.shape(tower).width, self.manifest.method.pool_rank[tower]
+            width, rank = self.width(tower), self.manifest.method.pool_rank[tower]
             for name in self.matrices(tower):
                 expected |= {f"{name}.left": ("float32", (width, rank)), f"{name}.right": ("float32", (width, rank))}
                 expected |= {f"{name}.tail": ("float32", (rank,)), f"{name}.principal": ("float32", (width - rank,))}

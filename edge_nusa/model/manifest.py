@@ -12,10 +12,10 @@ from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.identity import LONGEST_MODEL, Identity, digest
 from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record
-from edge_nusa.model.parameters import LARGEST_SIZE, TowerShape
 from edge_nusa.model.preprocessing import Preprocessing
+from edge_nusa.model.shapes import LARGEST_SIZE, ImageShape, TextShape, VitShape, image_from_record
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 TOWERS = ("image", "text")
 PRECISIONS = ("fp32", "fp16", "int8")
 MOST_TEMPLATES = 1000
@@ -48,8 +48,8 @@ class Manifest:
 
     model: str
     weights: str
-    image: TowerShape
-    text: TowerShape
+    image: ImageShape
+    text: TextShape
     vocab_size: int
     preprocessing: Preprocessing
     templates: tuple[str, ...]
@@ -58,6 +58,13 @@ class Manifest:
     precision: str
     files: Mapping[str, FileRecord]
     measured: dict[str, Any]
+
+    @property
+    def vit(self) -> VitShape:
+        """The image tower, where it is a ViT with blocks that can be a tail. Raises TypeError for a frozen one."""
+        if not isinstance(self.image, VitShape):
+            raise TypeError(f"a frozen image tower ({self.image.family}) has no blocks")
+        return self.image
 
     @property
     def identity(self) -> Identity:
@@ -83,6 +90,7 @@ def checksum(content: Mapping[str, Any]) -> str:
 def encode(manifest: Manifest) -> bytes:
     """The manifest as indented JSON with format version, identity and checksum."""
     content = {**asdict(manifest), "format_version": FORMAT_VERSION, "preprocessing": manifest.preprocessing.to_dict()}
+    content |= {"image": manifest.image.to_dict(), "text": manifest.text.to_dict()}
     content["identity"] = manifest.identity.sha256
     content["templates"] = list(manifest.templates)
     content = json.loads(json.dumps(content))
@@ -109,7 +117,6 @@ def decode(data: bytes, where: str) -> Manifest:
 
 
 def _from_record(record: Record) -> Manifest:
-    image, text = (TowerShape.from_record(record.record(tower)) for tower in TOWERS)
     files = {
         name: FileRecord(entry.sha256("sha256"), entry.integer("bytes"))
         for name, entry in record.named("files").items()
@@ -120,8 +127,8 @@ def _from_record(record: Record) -> Manifest:
     return Manifest(
         model=record.text("model", LONGEST_MODEL),
         weights=record.text("weights", LONGEST_MODEL),
-        image=image,
-        text=text,
+        image=image_from_record(record.record("image")),
+        text=TextShape.from_record(record.record("text")),
         vocab_size=record.integer("vocab_size", 1, LARGEST_SIZE),
         preprocessing=Preprocessing.from_record(record.record("preprocessing")),
         templates=_templates(record),

@@ -6,16 +6,13 @@ The bundle keeps all weights in one file under open_clip's own names. An attenti
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-from edge_nusa.files.json_record import Record
+from edge_nusa.model.shapes import ImageShape, TextShape
 
 Tower = Literal["image", "text"]
 Projection = Literal["q", "k", "v", "o"]
-LARGEST_LAYOUT = 256
-LARGEST_SIZE = 1_000_000
-"""Of any number of a tower."""
 PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 
 
@@ -28,53 +25,6 @@ class Region:
     stop: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class TowerShape:
-    """The numbers that rebuild a tower.
-
-    width, layers, heads: of its transformer; mlp_width: hidden units; embed_dim: of the shared embedding;
-    tail_blocks: how many of the last blocks are the tail; quick_gelu: x * sigmoid(1.702 x) instead of GELU;
-    size: pixels of a side (image) or context length in tokens (text); patch: pixels of a patch's side (image, else 0).
-    """
-
-    width: int
-    layers: int
-    heads: int
-    mlp_width: int
-    embed_dim: int
-    tail_blocks: int
-    quick_gelu: bool
-    size: int
-    patch: int
-
-    @property
-    def layout_width(self) -> int:
-        """How many numbers describe where in a picture things are: the width, or its largest divisor of at most 256."""
-        return next(n for n in range(min(self.width, LARGEST_LAYOUT), 0, -1) if self.width % n == 0)
-
-    @property
-    def taps(self) -> int:
-        """Features of a picture that the image trunk gives to the head: class token, mean patch token, layout."""
-        return 2 * self.width + self.layout_width
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_record(cls, record: Record) -> TowerShape:
-        """Checked reading of a manifest's entry. Raises the record's error naming the field."""
-        names = [one.name for one in fields(cls)]
-        record.only(names)
-        numbers = {name: record.integer(name, 0, LARGEST_SIZE) for name in names if name != "quick_gelu"}
-        shape = cls(quick_gelu=record.flag("quick_gelu"), **numbers)
-        if not (shape.heads > 0 and shape.width > 0 and shape.width % shape.heads == 0):
-            raise record.origin.refused("heads", f"a divisor of the width {shape.width}", shape.heads)
-        if shape.tail_blocks > shape.layers:
-            raise record.origin.refused("tail_blocks", f"at most the {shape.layers} layers", shape.tail_blocks)
-        return shape
-
-
 def block_prefix(tower: Tower, block: int) -> str:
     """open_clip's name of a block, with the closing dot."""
     return f"{'visual.' if tower == 'image' else ''}transformer.resblocks.{block}."
@@ -85,7 +35,7 @@ def matrix_name(tower: Tower, block: int, projection: Projection) -> str:
     return f"{tower}.{block}.{projection}"
 
 
-def matrix_names(tower: Tower, shape: TowerShape) -> list[str]:
+def matrix_names(tower: Tower, shape: ImageShape | TextShape) -> list[str]:
     """All adapted matrices of a tower's tail, front to back."""
     first = shape.layers - shape.tail_blocks
     return [matrix_name(tower, block, p) for block in range(first, shape.layers) for p in PROJECTIONS]

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_nusa.model.blocks import Block
-from edge_nusa.model.parameters import TowerShape
+from edge_nusa.model.shapes import TextShape, TransformerShape, VitShape
 
 
-def _blocks(shape: TowerShape, first: int, last: int) -> nn.ModuleDict:
+def _blocks(shape: TransformerShape, first: int, last: int) -> nn.ModuleDict:
     return nn.ModuleDict({str(i): Block(shape) for i in range(first, last)})
 
 
@@ -68,7 +68,7 @@ def layout(patches: Tensor, width: int) -> Tensor:
 class ImageTrunk(nn.Module):
     """The whole image tower, frozen: pixels -> tokens at the cut, taps for the head, the untouched embedding."""
 
-    def __init__(self, shape: TowerShape) -> None:
+    def __init__(self, shape: VitShape) -> None:
         super().__init__()
         self.cut = shape.layers - shape.tail_blocks
         self.side = shape.size // shape.patch
@@ -76,9 +76,9 @@ class ImageTrunk(nn.Module):
         self.conv1 = nn.Conv2d(3, shape.width, shape.patch, shape.patch, bias=False)
         self.class_embedding = nn.Parameter(torch.zeros(shape.width))
         self.positional_embedding = nn.Parameter(torch.zeros((shape.size // shape.patch) ** 2 + 1, shape.width))
-        self.ln_pre = nn.LayerNorm(shape.width)
+        self.ln_pre = nn.LayerNorm(shape.width, shape.epsilon)
         self.blocks = _blocks(shape, 0, shape.layers)
-        self.ln_post = nn.LayerNorm(shape.width)
+        self.ln_post = nn.LayerNorm(shape.width, shape.epsilon)
         self.proj = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
@@ -107,10 +107,10 @@ class ImageTail(nn.Module):
     """The last blocks of the image tower, adapted: tokens at the cut -> embedding. The last one computes the class
     token alone."""
 
-    def __init__(self, shape: TowerShape) -> None:
+    def __init__(self, shape: VitShape) -> None:
         super().__init__()
         self.blocks = _blocks(shape, shape.layers - shape.tail_blocks, shape.layers)
-        self.ln_post = nn.LayerNorm(shape.width)
+        self.ln_post = nn.LayerNorm(shape.width, shape.epsilon)
         self.proj = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class ImageTail(nn.Module):
 class TextTrunk(nn.Module):
     """The front of the text tower, frozen: token ids -> hidden states at the cut."""
 
-    def __init__(self, shape: TowerShape, vocab_size: int) -> None:
+    def __init__(self, shape: TextShape, vocab_size: int) -> None:
         super().__init__()
         self.token_embedding = nn.Embedding(vocab_size, shape.width)
         self.positional_embedding = nn.Parameter(torch.zeros(shape.size, shape.width))
@@ -145,10 +145,10 @@ class TextTail(nn.Module):
     """The last blocks of the text tower, adapted: hidden states at the cut -> anchors. The last one computes the end
     token alone."""
 
-    def __init__(self, shape: TowerShape) -> None:
+    def __init__(self, shape: TextShape) -> None:
         super().__init__()
         self.blocks = _blocks(shape, shape.layers - shape.tail_blocks, shape.layers)
-        self.ln_final = nn.LayerNorm(shape.width)
+        self.ln_final = nn.LayerNorm(shape.width, shape.epsilon)
         self.text_projection = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
         self.mask: Tensor
         self.register_buffer("mask", _causal_mask(shape.size), persistent=False)

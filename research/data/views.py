@@ -21,6 +21,7 @@ from edge_nusa.knowledge import head
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import pixels
+from edge_nusa.model.shapes import VitShape
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.datasets import DataSet, content_digest, open_picture
 from edge_nusa.research.data.rows import RowStore
@@ -141,8 +142,8 @@ class Viewer:
             "embedding": ("<f4", (shape.embed_dim,)),
             "taps": ("<f4", (shape.taps,)),
         }
-        if self.image_blocks:
-            columns["tokens"] = ("<f2", ((shape.size // shape.patch) ** 2 + 1, shape.width))
+        if self.image_blocks and isinstance(shape, VitShape):
+            columns["tokens"] = ("<f2", (shape.tokens, shape.width))
         trunk = f"{files['weights.safetensors'].sha256[:16]}-{files['image_trunk.onnx'].sha256[:16]}"
         return RowStore(self.cache / trunk / f"{self.image_blocks}-blocks" / name, columns)
 

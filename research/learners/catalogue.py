@@ -45,12 +45,11 @@ class Entry:
 def shallower(bundle: Bundle, image_blocks: int | None) -> Bundle:
     """The bundle with a shorter image tail (its ONNX tail graph no longer fits; the learners here run tails in
     torch)."""
-    image = bundle.manifest.image
-    if image_blocks is None or image_blocks >= image.tail_blocks:
+    if image_blocks is None or image_blocks >= bundle.manifest.image.tail_blocks:
         return bundle
     shorter = copy.copy(bundle)
     shorter.__dict__.pop("pools", None)
-    shorter.manifest = replace(bundle.manifest, image=replace(image, tail_blocks=image_blocks))
+    shorter.manifest = replace(bundle.manifest, image=replace(bundle.manifest.vit, tail_blocks=image_blocks))
     whole = bundle.pools
     shorter.pools = {name: whole[name] for tower in BOTH for name in shorter.matrices(tower)}
     return shorter
@@ -97,9 +96,7 @@ def _form(
         ranks = None
         if is_matched:
             method = bundle.manifest.method
-            ranks = {
-                tower: forms.matched_rank(method.max_rank[tower] ** 2, 2 * bundle.shape(tower).width) for tower in BOTH
-            }
+            ranks = {tower: forms.matched_rank(method.max_rank[tower] ** 2, 2 * bundle.width(tower)) for tower in BOTH}
         return Gradient(shorter, _recipe(PAPER, options, rate, BOTH), forms.Form(make_matrix, ranks, options.seed))  # type: ignore[arg-type]
 
     return make

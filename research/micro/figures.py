@@ -58,7 +58,7 @@ def spectrum(bundle: Bundle) -> dict[str, tuple[float, int]]:
             pool = bundle.pools[name]
             values = np.concatenate([pool.principal_values, pool.tail_values])
             ranks.append(principal_rank(values, bundle.manifest.method.energy_threshold))
-        found[tower] = (float(np.median(ranks)), bundle.shape("image" if tower == "image" else "text").width)
+        found[tower] = (float(np.median(ranks)), bundle.width("image" if tower == "image" else "text"))
     return found
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from edge_nusa.export import writer
 from edge_nusa.export.embedded import BPE, micro_source
 from edge_nusa.export.micro import configuration
+from edge_nusa.export.settings import default_settings
 from edge_nusa.research.micro import pictures, train_text
 
 
@@ -75,5 +76,5 @@ def finish(data: pictures.Pictures, work: Path, out: Path) -> None:
         f"{losses[best]:.3f}"
     )
     source = micro_source(model, "trained by python -m edge_nusa.research.micro")
-    settings = replace(writer.default_settings("micro", out), overwrite=True)
+    settings = replace(default_settings("micro", out), overwrite=True)
     writer.export_bundle(source, settings, lambda part, done, total: None)

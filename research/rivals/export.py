@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from edge_nusa.export import models
-from edge_nusa.export.writer import default_settings, export_bundle
+from edge_nusa.export.settings import default_settings
+from edge_nusa.export.writer import export_bundle
 from edge_nusa.memory import peak_bytes
 
 

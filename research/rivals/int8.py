@@ -146,13 +146,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     bundle = Bundle.open(arguments.bundle or embedded_bundle())
-    shape = bundle.manifest.image
-    graph = graphs.trunk_and_tail_graphs(shape, bundle.manifest.text, bundle.manifest.vocab_size)[0]
-    model = graphs.with_weights(graph, bundle, shape.width)
+    image, size = bundle.manifest.vit, bundle.manifest.preprocessing.size
+    graph = graphs.trunk_and_tail_graphs(image, bundle.manifest.text, bundle.manifest.vocab_size)[0]
+    model = graphs.with_weights(graph, bundle, bundle.width("image"))
     sets = (
         {name: read_set(bundle, arguments.data, name) for name in arguments.sets.split(",")} if arguments.data else {}
     )
-    noise = np.random.default_rng(0).normal(size=(CALIBRATION, 3, shape.size, shape.size)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(size=(CALIBRATION, 3, size, size)).astype(np.float32)
     mixed = np.concatenate([images[1::7] for images, *_ in sets.values()]) if sets else noise
     calibration = mixed[np.random.default_rng(0).permutation(len(mixed))[:CALIBRATION]]
     models = {

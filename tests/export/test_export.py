@@ -18,7 +18,9 @@ pytest.importorskip("open_clip", reason="the export environment has open_clip")
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, RefusedError, UsageError  # noqa: E402
 from edge_nusa.export import graphs, models, tokenizer_file, verify, vocabulary, writer  # noqa: E402
+from edge_nusa.export.settings import ExportSettings, default_settings  # noqa: E402
 from edge_nusa.model.bundle import Bundle, embedded_bundle, verify_file  # noqa: E402
+from edge_nusa.model.shapes import VitShape  # noqa: E402
 from edge_nusa.model.tokenizer import Tokenizer  # noqa: E402
 
 TINY = {
@@ -44,9 +46,7 @@ def tiny_name(tmp_path_factory: pytest.TempPathFactory) -> str:
 def tiny_bundle(tiny_name: str, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The tiny model with its last image block and last two text blocks as tails."""
     source = models.load(tiny_name, None, None, False)
-    settings = writer.ExportSettings(
-        out=tmp_path_factory.mktemp("bundles") / "tiny", tail_blocks=1, text_blocks=2, nouns=50
-    )
+    settings = ExportSettings(out=tmp_path_factory.mktemp("bundles") / "tiny", tail_blocks=1, text_blocks=2, nouns=50)
     return writer.export_bundle(source, settings, lambda part, done, total: None)
 
 
@@ -74,10 +74,10 @@ def test_all_depths_and_quick_gelu_export(tiny_name: str, tmp_path: Path) -> Non
     for index, (image, text) in enumerate([(0, 0), (None, None)]):
         bundle = writer.export_bundle(
             source,
-            writer.ExportSettings(out=tmp_path / str(index), tail_blocks=image, text_blocks=text, nouns=5),
+            ExportSettings(out=tmp_path / str(index), tail_blocks=image, text_blocks=text, nouns=5),
             lambda part, done, total: None,
         )
-        assert bundle.manifest.image.quick_gelu
+        assert bundle.manifest.text.activation == "quick_gelu"
         assert (bundle.folder / "image_tail.onnx").exists() == (image is None)
 
 
@@ -87,7 +87,7 @@ def test_a_checkpoint_file_gives_the_same_bundle_as_the_model_it_came_from(
     source = models.load(tiny_name, None, tiny_bundle.folder / "weights.safetensors", False)
     again = writer.export_bundle(
         source,
-        writer.ExportSettings(out=tmp_path / "again", tail_blocks=1, text_blocks=2, nouns=50),
+        ExportSettings(out=tmp_path / "again", tail_blocks=1, text_blocks=2, nouns=50),
         lambda part, done, total: None,
     )
     for name in ("weights.safetensors", "basis.safetensors", "tokenizer.json", "image_trunk.onnx"):
@@ -173,7 +173,7 @@ def test_a_failed_proof_writes_no_bundle(tiny_name: str, tmp_path: Path, monkeyp
     with pytest.raises(EdgeNusaError, match="differs from open_clip by .* no bundle was written"):
         writer.export_bundle(
             source,
-            writer.ExportSettings(out=tmp_path / "bad", tail_blocks=0, text_blocks=1, nouns=5),
+            ExportSettings(out=tmp_path / "bad", tail_blocks=0, text_blocks=1, nouns=5),
             lambda part, done, total: None,
         )
     assert list(tmp_path.iterdir()) == []
@@ -191,19 +191,19 @@ def test_a_tokenizer_with_a_wrong_merge_is_caught(tiny_bundle: Bundle, tiny_name
 def test_settings_that_cannot_be_served_are_usage_errors(tiny_name: str, tmp_path: Path) -> None:
     source = models.load(tiny_name, None, None, False)
     for settings, message in [
-        (writer.ExportSettings(out=tmp_path / "a", tail_blocks=9, text_blocks=1), "--tail-blocks: expected 0 .. 3"),
+        (ExportSettings(out=tmp_path / "a", tail_blocks=9, text_blocks=1), "--tail-blocks: expected 0 .. 3"),
         (
-            writer.ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, max_rank=40, pool_rank=20),
+            ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, max_rank=40, pool_rank=20),
             "--rank 40 and --pool 20",
         ),
-        (writer.ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, energy_threshold=1.5), "--energy"),
-        (writer.ExportSettings(out=tmp_path, tail_blocks=0, text_blocks=1), "exists already"),
+        (ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, energy_threshold=1.5), "--energy"),
+        (ExportSettings(out=tmp_path, tail_blocks=0, text_blocks=1), "exists already"),
         (
-            writer.ExportSettings(out=Path(__file__).parent, tail_blocks=0, text_blocks=1, overwrite=True),
+            ExportSettings(out=Path(__file__).parent, tail_blocks=0, text_blocks=1, overwrite=True),
             "is not a bundle .* left alone",
         ),
         (
-            writer.ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, precision="int8"),
+            ExportSettings(out=tmp_path / "a", tail_blocks=0, text_blocks=1, precision="int8"),
             "needs --calibration",
         ),
     ]:
@@ -214,7 +214,7 @@ def test_settings_that_cannot_be_served_are_usage_errors(tiny_name: str, tmp_pat
 
 def test_a_precision_or_weights_that_are_not_offered_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--precision: expected fp32, fp16, int8 or auto, got 'fp8'"):
-        writer.ExportSettings(out=tmp_path / "a", precision="fp8")
+        ExportSettings(out=tmp_path / "a", precision="fp8")
     models.check_weights("ViT-B-32", None, None, True)
     models.check_weights("micro", None, None, False)
     for pretrained, is_random in ((None, False), ("openai", True)):
@@ -223,10 +223,10 @@ def test_a_precision_or_weights_that_are_not_offered_are_usage_errors(tmp_path: 
 
 
 def test_micro_is_exported_as_it_ships_and_others_by_the_general_defaults(tmp_path: Path) -> None:
-    micro, shipped = writer.default_settings("micro", tmp_path), Bundle.open(embedded_bundle()).manifest
+    micro, shipped = default_settings("micro", tmp_path), Bundle.open(embedded_bundle()).manifest
     assert (micro.tail_blocks, micro.text_blocks, micro.precision) == (None, None, shipped.precision)
     assert (micro.max_rank, micro.pool_rank) == (shipped.method.max_rank["text"], shipped.method.pool_rank["text"])
-    assert writer.default_settings("ViT-B-32", tmp_path) == writer.ExportSettings(out=tmp_path)
+    assert default_settings("ViT-B-32", tmp_path) == ExportSettings(out=tmp_path)
 
 
 def test_a_flipped_bit_in_any_file_is_found(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_int8_is_taken_or_refused_by_its_measured_loss(tiny_name: str, tmp_path:
     common: dict[str, Any] = {"tail_blocks": 0, "text_blocks": 1, "nouns": 5, "calibration": tmp_path / "calibration"}
     taken = writer.export_bundle(
         source,
-        writer.ExportSettings(out=tmp_path / "int8", precision="int8", max_loss=100, **common),
+        ExportSettings(out=tmp_path / "int8", precision="int8", max_loss=100, **common),
         lambda part, done, total: None,
     )
     assert taken.manifest.precision == "int8"
@@ -257,12 +257,12 @@ def test_int8_is_taken_or_refused_by_its_measured_loss(tiny_name: str, tmp_path:
     with pytest.raises(RefusedError, match=r"an int8 trunk loses .* no bundle was written"):
         writer.export_bundle(
             source,
-            writer.ExportSettings(out=tmp_path / "no", precision="int8", max_loss=-1, **common),
+            ExportSettings(out=tmp_path / "no", precision="int8", max_loss=-1, **common),
             lambda part, done, total: None,
         )
     auto = writer.export_bundle(
         source,
-        writer.ExportSettings(out=tmp_path / "auto", precision="auto", max_loss=-1, **common),
+        ExportSettings(out=tmp_path / "auto", precision="auto", max_loss=-1, **common),
         lambda part, done, total: None,
     )
     assert auto.manifest.precision == "fp32"
@@ -304,7 +304,7 @@ def test_real_architectures_export_with_random_weights(name: str, tmp_path: Path
     source = models.load(name, None, None, False)
     bundle = writer.export_bundle(
         source,
-        writer.ExportSettings(out=tmp_path / "b", tail_blocks=1, text_blocks=1, nouns=5),
+        ExportSettings(out=tmp_path / "b", tail_blocks=1, text_blocks=1, nouns=5),
         lambda part, done, total: None,
     )
     assert bundle.manifest.measured["largest_difference_image_trunk"] <= verify.TOLERANCE
@@ -313,5 +313,6 @@ def test_real_architectures_export_with_random_weights(name: str, tmp_path: Path
 
 def test_trunk_only_graphs_have_no_tokens_output() -> None:
     source = models.load("ViT-B-32", None, None, False)
+    assert isinstance(source.image, VitShape)
     names = [graph.name for graph in graphs.trunk_and_tail_graphs(source.image, source.text, source.vocab_size)]
     assert names == ["image_trunk", "text_trunk", "text_tail"]

@@ -128,7 +128,7 @@ def trainer(
     """A trainer of the task by the stand-ins above; parts: of the bundle."""
     monkeypatch.setattr(tails, "build_tail", lambda bundle, tower, merged: Tower())
     manifest = replace(hollow_manifest(), logit_scale=SCALE)
-    manifest = replace(manifest, image=replace(manifest.image, tail_blocks=tail_blocks))
+    manifest = replace(manifest, image=replace(manifest.vit, tail_blocks=tail_blocks))
     known = knowledge([], np.zeros((0, D), np.float32))
     return kind(SimpleNamespace(manifest=manifest, **parts), known, data, recipe, 3, adaptation or OneCore())  # type: ignore[arg-type]
 

@@ -37,7 +37,7 @@ def tasks(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 def with_unit_projection(bundle: Bundle, found: GaussianReplay) -> GaussianReplay:
     """The same with embeddings that are tokens of unit length, so that a test can look at tokens."""
-    return replace(found, projection=np.eye(bundle.manifest.image.width, dtype=np.float32))
+    return replace(found, projection=np.eye(bundle.manifest.vit.width, dtype=np.float32))
 
 
 def test_the_heads_features_give_the_trunks_embedding_back(bundle: Bundle, tasks: Material) -> None:
@@ -56,7 +56,7 @@ def test_the_heads_features_give_the_trunks_embedding_back(bundle: Bundle, tasks
 
 def test_draws_have_the_labels_mean_and_the_shrunk_scatter(bundle: Bundle) -> None:
     generator = np.random.default_rng(0)
-    width, count = bundle.manifest.image.width, 400
+    width, count = bundle.manifest.vit.width, 400
     mixing = np.eye(width) + 0.3 * generator.normal(size=(width, width)) / np.sqrt(width)
     centres = generator.normal(size=(3, width)) * 2
     classes = np.repeat(np.arange(3), count)

@@ -15,7 +15,7 @@ from edge_nusa.device.learning.train_cores import shared_prefix
 from edge_nusa.model import towers
 from edge_nusa.model.blocks import Adapter
 from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.model.parameters import TowerShape
+from edge_nusa.model.shapes import TextShape
 from edge_nusa.model.text_encoder import TextEncoder
 
 
@@ -23,16 +23,15 @@ def tail_of(blocks: int) -> towers.TextTail:
     """A random text tail whose projections all carry an adapter with a core that is not zero."""
     torch.manual_seed(blocks)
     tail = towers.TextTail(
-        TowerShape(
+        TextShape(
             width=16,
             layers=blocks,
             heads=2,
             mlp_width=32,
             embed_dim=8,
             tail_blocks=blocks,
-            quick_gelu=True,
+            activation="quick_gelu",
             size=12,
-            patch=0,
         )
     )
     torch.nn.init.normal_(tail.text_projection)

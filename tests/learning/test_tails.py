@@ -35,9 +35,8 @@ def bundle() -> Bundle:
 
 def inputs(bundle: Bundle, tower: Tower) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(11)
-    shape = bundle.shape(tower)
-    tokens = (shape.size // shape.patch) ** 2 + 1 if tower == "image" else 9
-    hidden = generator.standard_normal((BATCH, tokens, shape.width)).astype(np.float32)
+    tokens = bundle.manifest.vit.tokens if tower == "image" else 9
+    hidden = generator.standard_normal((BATCH, tokens, bundle.width(tower))).astype(np.float32)
     return {"tokens": hidden} if tower == "image" else {"hidden": hidden, "last": np.array([2, 8, 4, 8, 3])}
 
 

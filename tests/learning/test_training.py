@@ -41,11 +41,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> training.Training:
     """Eight random pictures of two labels; with tokens where a spool is given."""
-    generator, shape = np.random.default_rng(0), workplace.bundle.manifest.image
+    generator, shape = np.random.default_rng(0), workplace.bundle.manifest.vit
     width = workplace.bundle.manifest.text.width
     tokens = None
     if spool is not None:
-        tokens = generator.normal(size=(8, (shape.size // shape.patch) ** 2 + 1, shape.width)).astype(np.float16)
+        tokens = generator.normal(size=(8, shape.tokens, shape.width)).astype(np.float16)
         spool.write(tokens.tobytes())
         spool.flush()
     drawn = [(8, shape.width), (3, shape.width), (shape.width, shape.width), (shape.width, shape.embed_dim)]

@@ -8,20 +8,16 @@ from pathlib import Path
 from edge_nusa.files.file_record import FileRecord
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import FILES, Bundle
-from edge_nusa.model.parameters import TowerShape
 from edge_nusa.model.preprocessing import Preprocessing
+from edge_nusa.model.shapes import TextShape, VitShape
 
 WIDTH, EMBED, POOL = 8, 4, 3
 
 
 def hollow_manifest() -> manifests.Manifest:
     """The manifest of a model of one tail block a tower, whose files are each their own name."""
-    image = TowerShape(
-        width=WIDTH, layers=1, heads=2, mlp_width=16, embed_dim=EMBED, tail_blocks=1, quick_gelu=False, size=16, patch=8
-    )
-    text = TowerShape(
-        width=WIDTH, layers=1, heads=2, mlp_width=16, embed_dim=EMBED, tail_blocks=1, quick_gelu=False, size=8, patch=0
-    )
+    image = VitShape(width=WIDTH, layers=1, heads=2, mlp_width=16, embed_dim=EMBED, tail_blocks=1, size=16, patch=8)
+    text = TextShape(width=WIDTH, layers=1, heads=2, mlp_width=16, embed_dim=EMBED, tail_blocks=1, size=8)
     records = {
         name: FileRecord(hashlib.sha256(name.encode()).hexdigest(), len(name)) for name in (*FILES, "image_tail.onnx")
     }

@@ -174,7 +174,7 @@ def test_a_tail_with_trained_forms_is_the_tail_of_the_merged_matrices(form: str,
     recipe = replace(PAPER, dropout=0.0)
     known = knowledge.nothing(bundle, recipe)
     adaptation = forms.Form(FORMS[form], None, 0)
-    feeds: list[np.ndarray] = [weight_of(2 * 5, bundle.shape(tower).width, 7).reshape(2, 5, -1)]
+    feeds: list[np.ndarray] = [weight_of(2 * 5, bundle.width(tower), 7).reshape(2, 5, -1)]
     feeds += [np.array([1, 4])] if tower == "text" else []
     for task in (1, 2):
         tail = tails.build_tail(bundle, tower, known.merged(bundle))
@@ -206,7 +206,7 @@ def test_a_form_of_given_ranks_trains_so_many_numbers(bundle: Bundle) -> None:
     known = knowledge.nothing(bundle, PAPER)
     tail = tails.build_tail(bundle, "text", {})
     attached = forms.Form(forms.lora, {"text": 3}, 0).attach(tail, "text", bundle, known)
-    width = bundle.shape("text").width
+    width = bundle.width("text")
     assert {sum(parameter.numel() for parameter in one.adapter.parameters()) for one in attached.values()} == {
         3 * 2 * width
     }
