@@ -1,13 +1,18 @@
-"""The embedded model `micro` as the export sees it: its tokenizer, its preprocessing, and where it came from."""
+"""The model `micro` as the export sees it: its tokenizer, its preprocessing, where it lies and where it came from."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import edge_nusa
 from edge_nusa.export.micro import configuration
 from edge_nusa.export.source import Source, preprocessing, shapes
 
+MICRO = Path(edge_nusa.__file__).parents[1] / "tests" / "micro"
+"""Its bundle in this repository, a fixture of the tests; no wheel carries it."""
+MICRO_RANK, MICRO_POOL = 26, 52
+"""Ranks r and R that `micro` is exported with: the largest that keep it under 12 MB."""
 BPE = Path(__file__).parent / "micro" / "bpe.txt.gz"
 ORIGIN = """
 A small CLIP made by this project's own script (`python -m edge_nusa.research.micro`), for the first minute, tests and

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from edge_nusa.errors import InputError, UsageError
-from edge_nusa.export.embedded import micro_source
+from edge_nusa.export.embedded import MICRO, micro_source
 from edge_nusa.export.micro import configuration
 from edge_nusa.export.source import Source, preprocessing, shapes
 from edge_nusa.files.file_record import file_sha256
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 
 VISION_KEYS = {"layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size", "patch_dropout"}
 TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
@@ -118,9 +118,16 @@ def _create(name: str, pretrained: str | None) -> nn.Module:
 
 def _load_micro(checkpoint: Path | None) -> Source:
     model = configuration.build()
-    own = Bundle.open(embedded_bundle())
-    loaded = load_checkpoint(model, checkpoint or own.path("weights.safetensors"), allow_pt=False)
-    return micro_source(model, loaded if checkpoint else own.manifest.weights)
+    if checkpoint is not None:
+        return micro_source(model, load_checkpoint(model, checkpoint, allow_pt=False))
+    if not MICRO.is_dir():
+        raise InputError(
+            f"micro: expected its weights in {MICRO}, found no such folder, because an installed package does not "
+            "carry them; run this in a clone of the repository, or pass its weights with --checkpoint"
+        )
+    own = Bundle.open(MICRO)
+    load_checkpoint(model, own.path("weights.safetensors"), allow_pt=False)
+    return micro_source(model, own.manifest.weights)
 
 
 def load_checkpoint(model: nn.Module, path: Path, allow_pt: bool) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edge_nusa.errors import UsageError
+from edge_nusa.export.embedded import MICRO_POOL, MICRO_RANK
 from edge_nusa.model import manifest as manifests
-from edge_nusa.model.bundle import EMBEDDED_POOL, EMBEDDED_RANK
 from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape, VitShape
 
 PRECISIONS = ("fp32", "fp16", "int8", "auto")
@@ -42,14 +42,14 @@ class ExportSettings:
 
 
 def default_settings(model: str, out: Path) -> ExportSettings:
-    """What a model is exported with where nothing else is asked for; `micro` as it ships."""
+    """What a model is exported with where nothing else is asked for; `micro` as it lies in the repository."""
     if model == "micro":
         return ExportSettings(
             out=out,
             tail_blocks=None,
             text_blocks=None,
-            max_rank=EMBEDDED_RANK,
-            pool_rank=EMBEDDED_POOL,
+            max_rank=MICRO_RANK,
+            pool_rank=MICRO_POOL,
             precision="fp16",
         )
     return ExportSettings(out=out)

@@ -22,6 +22,8 @@ from edge_nusa.errors import MissingPackageError
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 ROOT = Path(__file__).parent.parent
+MICRO = ROOT / "tests" / "micro"
+"""The bundle that the tests use: a small CLIP with open_clip's own ViT. No wheel carries it."""
 THREE = ("brick wall", "gravel", "lawn grass")
 LONGEST_FIRST = [
     "test_kill.py",
@@ -65,10 +67,10 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without the user's edge-nusa settings, on one thread unless told otherwise, and
-    `extra`."""
+    """This process's environment without the user's edge-nusa settings, on one thread and with MICRO as its bundle
+    unless told otherwise, and `extra`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")}
-    return {**kept, "EDGE_NUSA_THREADS": "1", **(extra or {})}
+    return {**kept, "EDGE_NUSA_THREADS": "1", "EDGE_NUSA_BUNDLE": str(MICRO), **(extra or {})}
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -9,14 +9,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import command, environment, run_cli
+from conftest import MICRO, command, environment, run_cli
 from PIL import Image
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
 from edge_nusa.files.file_record import FileRecord
 from edge_nusa.model import manifest as manifests
-from edge_nusa.model.bundle import embedded_bundle
 
 
 def test_a_report_is_written_where_it_is_asked_for_even_without_a_terminal(taught: Path, tmp_path: Path) -> None:
@@ -47,7 +46,7 @@ def test_a_reader_that_goes_away_is_not_an_error(taught: Path) -> None:
 
 
 def test_a_graph_that_onnxruntime_refuses_is_damage(tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(embedded_bundle(), tmp_path / "bundle"))
+    copy = Path(shutil.copytree(MICRO, tmp_path / "bundle"))
     (copy / "image_trunk.onnx").write_bytes(b"not a graph")
     manifest = manifests.decode((copy / "manifest.json").read_bytes(), "manifest.json")
     record = FileRecord(hashlib.sha256(b"not a graph").hexdigest(), 11)
@@ -88,7 +87,7 @@ def test_a_memory_budget_sets_a_picture_aside_that_would_break_it(
 
 
 def test_a_bundle_of_links_says_how_to_copy_it(taught: Path, tmp_path: Path) -> None:
-    subprocess.run(["cp", "-rs", embedded_bundle(), tmp_path / "links"], check=True)
+    subprocess.run(["cp", "-rs", MICRO, tmp_path / "links"], check=True)
     for name in ("manifest.json", "README.md"):
         done = run_cli("labels", "--bundle", tmp_path / "links", "--state", taught)
         assert done.returncode == 1
@@ -98,6 +97,6 @@ def test_a_bundle_of_links_says_how_to_copy_it(taught: Path, tmp_path: Path) -> 
         )
         assert done.stderr.count("\n") == 1
         (tmp_path / "links" / name).unlink()
-        shutil.copy(embedded_bundle() / name, tmp_path / "links" / name)
+        shutil.copy(MICRO / name, tmp_path / "links" / name)
     shutil.copytree(tmp_path / "links", tmp_path / "copied")
     assert run_cli("labels", "--bundle", tmp_path / "copied", "--state", taught).returncode == 0

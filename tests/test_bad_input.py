@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import bytes_of, command, environment, run_cli
+from conftest import MICRO, bytes_of, command, environment, run_cli
 from PIL import Image
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES
 from edge_nusa.files import tensor_file
 from edge_nusa.files.identity import Identity
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
@@ -240,10 +240,10 @@ def test_a_bundle_that_is_not_there_is_refused(taught: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "name", sorted(path.name for path in embedded_bundle().iterdir() if path.is_file() and path.suffix != ".py")
+    "name", sorted(path.name for path in MICRO.iterdir() if path.is_file() and path.suffix != ".py")
 )
 def test_one_flipped_bit_in_a_file_of_the_bundle_is_found(name: str, taught: Path, tmp_path: Path) -> None:
-    bundle = Path(shutil.copytree(embedded_bundle(), tmp_path / "bundle"))
+    bundle = Path(shutil.copytree(MICRO, tmp_path / "bundle"))
     data = bytearray((bundle / name).read_bytes())
     data[len(data) // 2] ^= 1
     (bundle / name).write_bytes(data)
@@ -251,9 +251,7 @@ def test_one_flipped_bit_in_a_file_of_the_bundle_is_found(name: str, taught: Pat
 
 
 def test_a_state_of_another_bundle_is_refused(taught: Path, tmp_path: Path) -> None:
-    other = State(
-        tmp_path / "other", replace(Bundle.open(embedded_bundle()).manifest.identity, precision="int8", graphs="0" * 64)
-    )
+    other = State(tmp_path / "other", replace(Bundle.open(MICRO).manifest.identity, precision="int8", graphs="0" * 64))
     with other.writer():
         other.commit(
             {

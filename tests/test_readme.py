@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment
+from conftest import MICRO, ROOT, environment
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge.knowledge import feature_count
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.shapes import VitShape
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def test_the_two_commands_of_the_readme_are_targets_of_the_makefile() -> None:
 def test_the_readme_says_how_much_a_label_adds_to_a_state() -> None:
     said = re.search(r"A label adds about ([\d.]+) KB to the state on `micro` and ([\d.]+) KB on ViT-B/32", README)
     assert said, "expected the sentence among the limits"
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     vit_b_32 = VitShape(
         width=768,
         layers=12,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MICRO
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.learning.learn import LearnSettings, learn
@@ -47,7 +48,7 @@ def accuracy(workplace: Workplace, offered: list[str], paths: list[Path], goals:
 def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(
     data_folder: Path, tmp_path: Path
 ) -> None:
-    workplace = Workplace.open(None, tmp_path / "state", threads=1)
+    workplace = Workplace.open(MICRO, tmp_path / "state", threads=1)
     for name in ("rsscn7", "trashnet"):
         task, asked, goals, template = split(data_folder, name)
         before = accuracy(workplace, task.labels, asked, goals)
@@ -60,7 +61,7 @@ def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(
 def test_pictures_of_things_never_taught_keep_the_untouched_models_accuracy(data_folder: Path, tmp_path: Path) -> None:
     _, asked, goals, _ = split(data_folder, "cifar10")
     others = sorted(set(goals))
-    workplace = Workplace.open(None, tmp_path / "state", threads=1)
+    workplace = Workplace.open(MICRO, tmp_path / "state", threads=1)
     before = accuracy(workplace, others, asked, goals)
     task, _, _, template = split(data_folder, "rsscn7")
     learn(workplace, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
@@ -70,7 +71,7 @@ def test_pictures_of_things_never_taught_keep_the_untouched_models_accuracy(data
 
 def test_a_forgotten_label_falls_to_the_zero_shot_level_and_the_others_stay(data_folder: Path, tmp_path: Path) -> None:
     task, asked, goals, template = split(data_folder, "trashnet")
-    workplace = Workplace.open(None, tmp_path / "state", threads=1)
+    workplace = Workplace.open(MICRO, tmp_path / "state", threads=1)
     label = task.labels[0]
     ours = [path for path, goal in zip(asked, goals, strict=True) if goal == label]
     rest = [(path, goal) for path, goal in zip(asked, goals, strict=True) if goal != label]

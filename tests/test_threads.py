@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import threadpoolctl
-from conftest import ROOT, environment
+from conftest import MICRO, ROOT, environment
 
 from edge_nusa import threads
 from edge_nusa.knowledge.head import Head
 from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import one_blas_thread
 
 TORCH = {
@@ -28,7 +28,7 @@ TORCH = {
     "device/learning/train_cores.py": {"*"},
     "research/learners/forms.py": {"forward"},
     "research/learners/subspaces.py": {"seen"},
-    "export/micro": {"*"},  # trains the embedded model, on the workstation; its bits are those of the committed bundle
+    "export/micro": {"*"},  # trains `micro`, on the workstation; its bits are those of the committed bundle
 }
 """Functions whose products are torch's, which takes the threads that `torch.set_num_threads` gives it."""
 BLAS = {
@@ -179,9 +179,9 @@ def test_threads_0_is_what_this_process_may_use() -> None:
     code = (
         f"import os; os.sched_setaffinity(0, {{{first}}})\n"
         "from edge_nusa import threads; from edge_nusa.model import sessions\n"
-        "from edge_nusa.model.bundle import Bundle, embedded_bundle\n"
+        "from edge_nusa.model.bundle import Bundle; from pathlib import Path\n"
         "before = len(os.listdir('/proc/self/task'))\n"
-        "session = sessions.open_session(Bundle.open(embedded_bundle()), 'image_trunk')\n"
+        f"session = sessions.open_session(Bundle.open(Path({str(MICRO)!r})), 'image_trunk')\n"
         "print(threads.available(), session.get_session_options().intra_op_num_threads, "
         "len(os.listdir('/proc/self/task')) - before)"
     )
@@ -191,7 +191,7 @@ def test_threads_0_is_what_this_process_may_use() -> None:
 
 def test_a_number_given_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "available", lambda: 3)
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     opened = [
         sessions.open_session(bundle, "text_trunk", count).get_session_options().intra_op_num_threads
         for count in (0, 1, 2)
@@ -285,8 +285,8 @@ def test_a_container_that_refuses_thread_affinity_gives_no_red_line(tmp_path: Pa
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "refuses.c"], check=True)
     ours = (
         "from edge_nusa import threads; from edge_nusa.model import sessions\n"
-        "from edge_nusa.model.bundle import Bundle, embedded_bundle\nbundle = "
-        "Bundle.open(embedded_bundle())\n"
+        "from edge_nusa.model.bundle import Bundle; from pathlib import Path\n"
+        f"bundle = Bundle.open(Path({str(MICRO)!r}))\n"
     )
     ours += (
         "sessions.available = lambda: 4\nsessions.open_session(bundle, 'image_trunk', "

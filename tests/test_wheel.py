@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from edge_nusa.model.bundle import EMBEDDED
+
 CHECK = """
 import edge_nusa, edge_nusa.device.learning.learn, edge_nusa.export
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import EMBEDDED, Bundle, embedded_bundle
 from pathlib import Path
 assert Path(edge_nusa.__file__).is_relative_to(TARGET), edge_nusa.__file__
 assert Path(edge_nusa.device.__file__).is_relative_to(TARGET)
 assert (Path(edge_nusa.export.__file__).parent / "nouns.txt").is_file()
-print(Bundle.open(embedded_bundle()).manifest.model)
+assert Bundle.open(embedded_bundle()).manifest.model == EMBEDDED
+print(embedded_bundle().relative_to(TARGET))
 """
 
 
@@ -28,7 +31,7 @@ def test_a_wheel_installed_elsewhere_opens_its_bundle_and_answers(wheel: Path, t
     environment = {**os.environ, "PYTHONPATH": str(target)}
     check = CHECK.replace("TARGET", repr(str(target)))
     found = subprocess.run([sys.executable, "-c", check], env=environment, cwd=tmp_path, capture_output=True, text=True)
-    assert (found.returncode, found.stdout) == (0, "micro\n"), found.stderr
+    assert (found.returncode, found.stdout) == (0, f"edge_nusa/{EMBEDDED}\n"), found.stderr
     (tmp_path / "black.png").write_bytes(_black())
     command = [
         sys.executable,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from conftest import MICRO
+
 from edge_nusa.device.watching.ledger import Ledger
 from edge_nusa.device.watching.line import Line
 from edge_nusa.device.watching.watch import Watch, WatchSettings
@@ -25,7 +27,7 @@ class Lines(list[dict[str, Any]]):
 
 
 def watched(state: Path, folder: Path, lines: Lines, **settings: Any) -> Watch:
-    workplace = Workplace.open(None, state, threads=1)
+    workplace = Workplace.open(MICRO, state, threads=1)
     watch = Watch(
         workplace, WatchSettings(folder=folder, seconds=0.01, **settings), Ledger(state / "ledger.sqlite"), lines
     )

@@ -41,13 +41,13 @@ FILES = (
     "README.md",
 )
 
-EMBEDDED_RANK, EMBEDDED_POOL = 26, 52
-"""Ranks r and R of the bundle `micro`: the largest that keep it under 12 MB."""
+EMBEDDED = "micro"
+"""The model whose bundle ships inside this package, in a folder of its name."""
 
 
 def embedded_bundle() -> Path:
-    """The folder of the bundle `micro` that ships inside this package."""
-    return Path(__file__).parents[1] / "micro"
+    """The folder of the bundle that ships inside this package, used where none is named."""
+    return Path(__file__).parents[1] / EMBEDDED
 
 
 class Proof(threading.Thread):

@@ -1,1 +1,1 @@
-"""How the embedded model `micro` is made: word list, text targets, two towers, joint passes, package files."""
+"""How the model `micro`, the fixture of the tests, is made: word list, text targets, two towers, passes, files."""

@@ -1,1 +1,1 @@
-"""Trains the embedded model `micro`."""
+"""Trains the model `micro`, the fixture of the tests."""

@@ -1,4 +1,4 @@
-"""Makes the embedded model from nothing: `python -m edge_nusa.research.micro --data DIR --work DIR`; resumable, about
+"""Makes the model `micro` from nothing: `python -m edge_nusa.research.micro --data DIR --work DIR`; resumable, about
 two hours.
 
 1. targets (targets.py)  2. text tower (train_text.py)  3. image tower (train_image.py)  4. both (train_joint.py)  5.
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from edge_nusa.export.embedded import MICRO
 from edge_nusa.export.micro import configuration
 from edge_nusa.research.micro import finish, pictures, targets, train_image, train_joint, train_text
 
@@ -35,10 +36,10 @@ def prepared_targets(data: pictures.Pictures, work: Path) -> dict[str, np.ndarra
 
 def main() -> None:
     """Run every step that is still to do."""
-    parser = argparse.ArgumentParser(description="Train the embedded model `micro` and write its bundle.")
+    parser = argparse.ArgumentParser(description="Train the model `micro` and write its bundle.")
     parser.add_argument("--data", type=Path, required=True, help="folder with tin_pretrain.zip and classes.json")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints")
-    parser.add_argument("--out", type=Path, default=Path("edge_nusa/micro"), help="where the bundle goes")
+    parser.add_argument("--out", type=Path, default=MICRO, help="where the bundle goes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--only",

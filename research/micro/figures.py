@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_nusa.errors import InputError
+from edge_nusa.export.embedded import MICRO
 from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.null_space import principal_rank
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.text_encoder import TextEncoder
@@ -64,9 +65,9 @@ def spectrum(bundle: Bundle) -> dict[str, tuple[float, int]]:
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description="Measure the embedded model.")
+    parser = argparse.ArgumentParser(description="Measure the model `micro`.")
     parser.add_argument("--data", type=Path, required=True)
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     data = parser.parse_args().data
     for name in SETS:
         accuracy, chance = zero_shot(bundle, data, name)

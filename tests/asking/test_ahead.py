@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MICRO
 
 from edge_nusa.device.asking.features import Prepared, Trunk, _ahead, extract, extracted, limits
 from edge_nusa.device.board.measure import write_pictures
 from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.pictures.pictures import Quarantined
 
 
@@ -56,7 +57,7 @@ def test_a_failure_comes_where_it_belongs_and_ends_the_thread() -> None:
 
 @pytest.mark.parametrize("is_streamed", [False, True])
 def test_a_fault_in_the_trunk_ends_the_thread_while_the_error_is_held(tmp_path: Path, is_streamed: bool) -> None:
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     paths = sorted(write_pictures(tmp_path / "pictures", ["ash"], 9).rglob("*.jpg"))
     before, bounds = threading.active_count(), limits(bundle, None, 2)
 
@@ -82,7 +83,7 @@ def test_a_fault_in_the_trunk_ends_the_thread_while_the_error_is_held(tmp_path: 
 
 
 def test_features_are_those_of_pictures_taken_one_by_one(tmp_path: Path) -> None:
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     paths = sorted(write_pictures(tmp_path / "pictures", ["ash"], 7).rglob("*.jpg"))
     paths[3].write_bytes(b"no picture")
     trunk, bounds = Trunk(sessions.open_session(bundle, "image_trunk", 1), bundle), limits(bundle, None, 2)

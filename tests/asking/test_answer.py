@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MICRO
 
 from edge_nusa.device.asking.answer import NOVELTY_CAP, combined
 from edge_nusa.device.asking.predict import Prediction, Predictor
@@ -28,8 +29,8 @@ def teach(workplace: Workplace, folder: Path, label: str, settings: LearnSetting
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Workplace:
-    """The embedded bundle with an empty state, on one thread."""
-    return Workplace.open(None, tmp_path / "state", threads=1)
+    """The bundle `micro` with an empty state, on one thread."""
+    return Workplace.open(MICRO, tmp_path / "state", threads=1)
 
 
 def first_answers(workplace: Workplace, others: list[str], folder: Path) -> list[str]:

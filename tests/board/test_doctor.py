@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+from conftest import MICRO
 from hollow_bundles import hollow_bundle
 from identities import identity
 
@@ -18,7 +19,7 @@ from edge_nusa.device.board.findings import Finding
 from edge_nusa.device.board.measure import child, edge_nusa_words
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import MissingPackageError
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
 
 PI = """processor\t: 0
@@ -352,7 +353,7 @@ def test_a_torch_that_is_slow_on_an_old_processor_is_not_refused(pi: Board, monk
 def test_the_estimate_of_memory_is_near_what_is_measured(
     taught: Path, pictures: DemoPictures, three: Path, tmp_path: Path
 ) -> None:
-    need = footprint.estimate(Bundle.open(embedded_bundle()).manifest)
+    need = footprint.estimate(Bundle.open(MICRO).manifest)
     asked = child(edge_nusa_words("predict", pictures.asked["gravel"], "--state", taught, "--threads", "1"))
     learned = child(
         edge_nusa_words("learn", "--dataset", three, "--state", tmp_path / "new", "--steps", "5", "--threads", "1")

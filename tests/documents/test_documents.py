@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import MICRO, ROOT
 from searches import (
     ROOMS,
     broken_links,
@@ -25,7 +25,7 @@ from searches import (
 
 from edge_nusa.knowledge import stored
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync import packed, round_file
 
 ARCHITECTURE = text_of(ROOT / "ARCHITECTURE.md")
@@ -152,7 +152,7 @@ def test_each_of_the_twelve_questions_is_answered_in_at_most_two_files_that_have
 
 
 def test_the_header_of_a_round_has_the_fields_that_are_said_of_it() -> None:
-    shapes = packed.UpdateShapes(Bundle.open(embedded_bundle()))
+    shapes = packed.UpdateShapes(Bundle.open(MICRO))
     header = json.loads(round_file.encode(round_file.nothing("fleet", shapes)).partition(b"\n")[0])
     [sentence] = re.findall(r"^The line of JSON of a round has these fields: (.+)$", ARCHITECTURE, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", sentence)) == set(header)
@@ -167,10 +167,10 @@ def test_the_table_of_a_states_files_has_those_that_a_generation_has() -> None:
     assert set(re.findall(r"^\| `(\w+\.\w+)` \|", part, re.MULTILINE)) == set(stored.FILES)
 
 
-def test_the_table_of_a_bundles_files_has_those_of_the_embedded_one() -> None:
+def test_the_table_of_a_bundles_files_has_those_of_one_with_all() -> None:
     part = ARCHITECTURE.partition("### Bundle")[2].partition("\n###")[0]
     first = "\n".join(re.findall(r"^\| (.+?) \|", part, re.MULTILINE))
-    assert set(re.findall(r"`(\w+\.\w+)`", first)) == {path.name for path in embedded_bundle().iterdir()}
+    assert set(re.findall(r"`(\w+\.\w+)`", first)) == {path.name for path in MICRO.iterdir()}
 
 
 SCRIPTS = sorted(

@@ -16,10 +16,12 @@ import pytest
 pytestmark = pytest.mark.export
 pytest.importorskip("open_clip", reason="the export environment has open_clip")
 
+from conftest import MICRO  # noqa: E402
+
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, RefusedError, UsageError  # noqa: E402
 from edge_nusa.export import graphs, models, tokenizer_file, verify, vocabulary, writer  # noqa: E402
 from edge_nusa.export.settings import ExportSettings, default_settings  # noqa: E402
-from edge_nusa.model.bundle import Bundle, embedded_bundle, verify_file  # noqa: E402
+from edge_nusa.model.bundle import Bundle, verify_file  # noqa: E402
 from edge_nusa.model.shapes import VitShape  # noqa: E402
 from edge_nusa.model.tokenizer import Tokenizer  # noqa: E402
 
@@ -212,6 +214,16 @@ def test_settings_that_cannot_be_served_are_usage_errors(tiny_name: str, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_micro_where_its_folder_is_not_says_so_and_takes_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "MICRO", tmp_path / "gone")
+    with pytest.raises(InputError, match="micro: expected its weights in .*gone, found no such folder.*--checkpoint"):
+        models.load("micro", None, None, False)
+    loaded = models.load("micro", None, MICRO / "weights.safetensors", False)
+    assert loaded.weights.startswith("weights.safetensors (sha256 ")
+
+
 def test_a_precision_or_weights_that_are_not_offered_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--precision: expected fp32, fp16, int8 or auto, got 'fp8'"):
         ExportSettings(out=tmp_path / "a", precision="fp8")
@@ -222,8 +234,8 @@ def test_a_precision_or_weights_that_are_not_offered_are_usage_errors(tmp_path: 
             models.check_weights("ViT-B-32", pretrained, None, is_random)
 
 
-def test_micro_is_exported_as_it_ships_and_others_by_the_general_defaults(tmp_path: Path) -> None:
-    micro, shipped = default_settings("micro", tmp_path), Bundle.open(embedded_bundle()).manifest
+def test_micro_is_exported_as_it_lies_here_and_others_by_the_general_defaults(tmp_path: Path) -> None:
+    micro, shipped = default_settings("micro", tmp_path), Bundle.open(MICRO).manifest
     assert (micro.tail_blocks, micro.text_blocks, micro.precision) == (None, None, shipped.precision)
     assert (micro.max_rank, micro.pool_rank) == (shipped.method.max_rank["text"], shipped.method.pool_rank["text"])
     assert default_settings("ViT-B-32", tmp_path) == ExportSettings(out=tmp_path)
@@ -275,7 +287,7 @@ def test_the_vocabulary_is_some_thousands_of_different_nouns() -> None:
 
 
 @pytest.mark.slow
-def test_the_embedded_model_is_rebuilt_by_its_own_command(tmp_path: Path) -> None:
+def test_micro_is_rebuilt_from_its_own_weights(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -292,7 +304,7 @@ def test_the_embedded_model_is_rebuilt_by_its_own_command(tmp_path: Path) -> Non
         command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"}, check=False
     )
     assert result.returncode == 0, result.stderr
-    again, shipped = Bundle.open(tmp_path / "again"), Bundle.open(embedded_bundle())
+    again, shipped = Bundle.open(tmp_path / "again"), Bundle.open(MICRO)
     for name in ("weights.safetensors", "basis.safetensors", "tokenizer.json", "vocabulary.txt"):
         assert again.manifest.files[name] == shipped.manifest.files[name], name
     assert json.loads(result.stdout)["measured"]["tokenizer_strings_equal"] >= 1000

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from conftest import MICRO
 from hollow_bundles import hollow_bundle, hollow_manifest
 from identities import identity
 from state_chains import commit, files_of
@@ -19,7 +20,7 @@ from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.model import manifest as manifests
-from edge_nusa.model.bundle import FILES, Bundle, embedded_bundle
+from edge_nusa.model.bundle import FILES, Bundle
 from edge_nusa.model.manifest import Manifest
 from edge_nusa.state import generation
 from edge_nusa.state.state import State
@@ -114,9 +115,9 @@ def test_a_manifest_with_another_identity_than_its_files_give_is_refused(tmp_pat
         manifests.decode(json.dumps(content).encode(), str(tmp_path / "manifest.json"))
 
 
-def test_the_embedded_bundle_says_the_identity_of_its_files() -> None:
-    content = json.loads((embedded_bundle() / "manifest.json").read_bytes())
-    assert content["identity"] == Bundle.open(embedded_bundle()).manifest.identity.sha256
+def test_a_bundle_says_the_identity_of_its_files() -> None:
+    content = json.loads((MICRO / "manifest.json").read_bytes())
+    assert content["identity"] == Bundle.open(MICRO).manifest.identity.sha256
 
 
 def as_version(folder: Path, number: int) -> None:

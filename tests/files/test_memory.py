@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import environment
+from conftest import MICRO, environment
 
 from edge_nusa.memory import give_back, used_bytes
 from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 
 FREED = 200_000
 
@@ -34,7 +34,7 @@ def test_freed_memory_goes_back_to_the_system() -> None:
 
 
 def test_injected_weights_outlive_what_the_caller_gave() -> None:
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     weights = sessions.tail_weights(bundle, "text", {})
     names, width = list(weights), bundle.manifest.text.width
     session = sessions.open_session(bundle, "text_tail", 1, {name: array.copy() for name, array in weights.items()})

@@ -1,4 +1,4 @@
-"""A fleet in this process over real files: the embedded model, a hub, and devices that learn by their head from real
+"""A fleet in this process over real files: the model `micro`, a hub, and devices that learn by their head from real
 scans.
 
 `Member.teach` adds real features to the head and moves the cores at random by about what a real lesson moves them; what
@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from conftest import MICRO
 
 from edge_nusa.device.asking.answer import Answerer, PictureFeatures
 from edge_nusa.device.fleet import membership as fleets
@@ -25,7 +26,7 @@ from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import load, to_files
 from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub import folder as hub_folder
@@ -37,8 +38,8 @@ from edge_nusa.sync.trust.repository import Expiry
 
 @cache
 def bundle() -> Bundle:
-    """The embedded model, opened once."""
-    return Bundle.open(embedded_bundle())
+    """The model `micro`, opened once."""
+    return Bundle.open(MICRO)
 
 
 @cache

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import MICRO
 
 from edge_nusa.errors import OtherFormatError
 from edge_nusa.knowledge.knowledge import Knowledge, nothing
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import FORMAT_VERSION, from_files, to_files
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 
 
 def read_as_format(version: object) -> Knowledge:
     """Reads an empty knowledge whose labels.json says that it is of another format."""
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     files = to_files(nothing(bundle, DEVICE))
     labels = {**json.loads(files["labels.json"]), "format_version": version}
     return from_files(bundle, {**files, "labels.json": json.dumps(labels).encode()})

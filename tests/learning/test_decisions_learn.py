@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import MICRO
 from PIL import Image
 
 from edge_nusa.device.learning import learn as learning
@@ -16,7 +17,7 @@ from edge_nusa.device.learning.task import folder_per_label
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
 
 NOUNS = ["mug", "Cup", "tree", "river", "lamp", "chair", "cloud", "boat"]
@@ -40,9 +41,9 @@ def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Teaches a folder of so many pictures a label, without training; returns the report and what training was
     given."""
     given: list[TaskData] = []
-    names, anchors = Bundle.open(embedded_bundle()).vocabulary
+    names, anchors = Bundle.open(MICRO).vocabulary
     monkeypatch.setattr(Bundle, "vocabulary", (NOUNS, anchors[: len(NOUNS)]))
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     workplace = Workplace(bundle, State(tmp_path / "state", bundle.manifest.identity), 1)
 
     def untrained(workplace: Workplace, lesson: Any, progress: Any) -> tuple[Trained, int]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import MICRO
 from eval_pictures import SETS, material
 
 from edge_nusa.device.learning.adamw import AdamW
@@ -15,7 +16,7 @@ from edge_nusa.device.learning.gaussian_replay import GaussianReplay, gaussian_r
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.recipes import DEVICE, Recipe
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.learners.product import Default
 from edge_nusa.research.protocol.sequence import Material
 
@@ -27,7 +28,7 @@ EVERY = np.ones(1000, bool)
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     torch.set_num_threads(1)
-    return Bundle.open(embedded_bundle())
+    return Bundle.open(MICRO)
 
 
 @pytest.fixture(scope="module")

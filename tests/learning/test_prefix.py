@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from conftest import MICRO
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from edge_nusa.device.learning.task_data import TaskData
 from edge_nusa.device.learning.train_cores import shared_prefix
 from edge_nusa.model import towers
 from edge_nusa.model.blocks import Adapter
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.shapes import TextShape
 from edge_nusa.model.text_encoder import TextEncoder
 
@@ -80,7 +81,7 @@ def test_a_shared_prefix_changes_neither_anchors_nor_gradients(
     ],
 )
 def test_what_texts_have_in_common_is_found_from_their_hidden_states(texts: list[str], nouns: list[str]) -> None:
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     encoder = TextEncoder(bundle, 1)
     hidden, last = encoder.hidden(texts)
     noun_hidden, noun_last = encoder.hidden(nouns)

@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import MICRO
 from torch import nn
 
 from edge_nusa.device.learning import tails
 from edge_nusa.knowledge.knowledge import Knowledge, nothing
 from edge_nusa.knowledge.recipes import DEVICE, PAPER, Recipe
 from edge_nusa.model import null_space, sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 
 TOWERS: tuple[Tower, ...] = ("image", "text")
@@ -30,7 +31,7 @@ BATCH = 5
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     torch.set_num_threads(1)
-    return Bundle.open(embedded_bundle())
+    return Bundle.open(MICRO)
 
 
 def inputs(bundle: Bundle, tower: Tower) -> dict[str, np.ndarray]:

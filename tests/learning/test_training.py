@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import bytes_of, command, environment
+from conftest import MICRO, bytes_of, command, environment
 
 from edge_nusa.device.board import footprint
 from edge_nusa.device.learning import train_apart as training
@@ -26,7 +26,7 @@ from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import EdgeNusaError, InputError, ResourceError, UnforeseenError
 from edge_nusa.knowledge.knowledge import nothing
 from edge_nusa.knowledge.recipes import DEVICE, PAPER, Recipe
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 from edge_nusa.state.state import State
 
@@ -35,7 +35,7 @@ MEMORY_GROUPS = Path("/sys/fs/cgroup")
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     return Workplace(bundle, State(tmp_path_factory.mktemp("state"), bundle.manifest.identity), 1)
 
 
@@ -271,7 +271,7 @@ def learned_in(group: Path, *words: str | Path) -> subprocess.CompletedProcess[s
 
 @pytest.mark.slow
 def test_learning_within_its_estimate_survives_a_hard_limit(three: Path, tmp_path: Path) -> None:
-    needed = footprint.needed_bytes(Bundle.open(embedded_bundle()).manifest, DEVICE, 24, 3)
+    needed = footprint.needed_bytes(Bundle.open(MICRO).manifest, DEVICE, 24, 3)
     with hard_limit(needed) as group:
         done = learned_in(
             group, "--dataset", three, "--state", tmp_path / "state", "--steps", "20", "--max-memory", str(needed)
@@ -298,7 +298,7 @@ def test_a_hard_limit_below_the_estimate_is_refused_and_without_a_budget_it_is_e
 
 
 def test_what_a_learn_needs_grows_with_pictures_labels_and_towers() -> None:
-    manifest = Bundle.open(embedded_bundle()).manifest
+    manifest = Bundle.open(MICRO).manifest
     few = footprint.needed_bytes(manifest, DEVICE, 100, 10)
     assert footprint.needed_bytes(manifest, DEVICE, 20_000, 10) > few + 100 * (1 << 20)
     assert footprint.needed_bytes(manifest, DEVICE, 2_000, 1_000) > few + 50 * (1 << 20)

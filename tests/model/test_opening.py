@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import run_cli
+from conftest import MICRO, run_cli
 from hollow_bundles import hollow_bundle
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import DamagedError
 from edge_nusa.model import bundle as bundles
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 
 
 def test_the_first_file_waits_until_every_file_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_damaged_file_is_refused_whichever_way_the_bundle_is_opened(tmp_path: 
 
 
 def test_predict_does_not_answer_from_a_damaged_bundle(taught: Path, pictures: DemoPictures, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(embedded_bundle(), tmp_path / "micro"))
+    folder = Path(shutil.copytree(MICRO, tmp_path / "micro"))
     weights = bytearray((folder / "weights.safetensors").read_bytes())
     weights[-1] ^= 1
     (folder / "weights.safetensors").write_bytes(weights)
@@ -69,7 +69,7 @@ def test_predict_does_not_answer_from_a_damaged_bundle(taught: Path, pictures: D
 
 
 def test_the_pools_lie_in_their_file_and_a_change_never_reaches_it() -> None:
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     file = bundle.path("basis.safetensors")
     before = file.read_bytes()
     pool = bundle.pools["text.0.q"]
@@ -77,4 +77,4 @@ def test_the_pools_lie_in_their_file_and_a_change_never_reaches_it() -> None:
     first = pool.left_basis[0, 0].copy()
     pool.left_basis[0, 0] += 1
     assert file.read_bytes() == before
-    assert Bundle.open(embedded_bundle()).pools["text.0.q"].left_basis[0, 0] == first
+    assert Bundle.open(MICRO).pools["text.0.q"].left_basis[0, 0] == first

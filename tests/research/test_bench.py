@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, run_cli
+from conftest import MICRO, ROOT, run_cli
 
 from edge_nusa.device.board import linux as board
 from edge_nusa.device.board.bench import advice
 from edge_nusa.device.board.costs import ColdCost, Costs, LearnCost, WarmCost
 from edge_nusa.device.board.measure import child, in_turn
 from edge_nusa.errors import EdgeNusaError, ResourceError
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 
 LEARN = LearnCost(seconds=1.0, peak_rss_bytes=1, images=16, steps=5)
 
@@ -47,7 +47,7 @@ def test_the_short_form_measures_every_part() -> None:
 
 def test_fewer_threads_are_advised_only_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "processor", lambda: ("old", frozenset()))
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     slower = [line for line in advice(LEARN, {"1": 5.0, "2": 9.0}, bundle, 0) if "--threads" in line]
     assert slower == ["--threads 1 is faster here: 5.0 ms a picture in the trunk instead of 9.0 ms"]
     assert not [line for line in advice(LEARN, {"1": 9.0, "2": 5.0}, bundle, 0) if "--threads" in line]
@@ -55,7 +55,7 @@ def test_fewer_threads_are_advised_only_where_they_are_faster(monkeypatch: pytes
 
 
 def test_int8_is_advised_where_the_processor_has_dot_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     for flags, expected in ((frozenset({"asimddp"}), 1), (frozenset({"asimd"}), 0)):
         monkeypatch.setattr(board, "processor", lambda flags=flags: ("board", flags))
         assert sum("--precision int8" in line for line in advice(LEARN, {"1": 5.0}, bundle, 1)) == expected
@@ -112,7 +112,7 @@ def test_the_benches_without_opponents_run(tmp_path: Path) -> None:
         "images": 1,
         "labels": 1,
     }
-    micro = embedded_bundle()
+    micro = MICRO
     learn: list[str | Path] = [
         sys.executable,
         ROOT / "research/rivals/learn.py",

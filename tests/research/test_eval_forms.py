@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import MICRO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -14,7 +15,7 @@ from torch import nn
 from edge_nusa.device.learning import tails
 from edge_nusa.knowledge import knowledge
 from edge_nusa.knowledge.recipes import PAPER
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 from edge_nusa.research.learners import forms
 
@@ -165,7 +166,7 @@ def test_the_matched_rank_has_about_as_many_numbers(trained: int, sides: int, ra
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     torch.set_num_threads(1)
-    return Bundle.open(embedded_bundle())
+    return Bundle.open(MICRO)
 
 
 @by_form

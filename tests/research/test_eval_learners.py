@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from conftest import MICRO
 from eval_pictures import SETS, material
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
@@ -22,7 +23,7 @@ from edge_nusa.errors import UsageError
 from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
 from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import catalogue
@@ -62,7 +63,7 @@ class Scene(NamedTuple):
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     torch.set_num_threads(1)
-    bundle, folder = Bundle.open(embedded_bundle()), tmp_path_factory.mktemp("learners")
+    bundle, folder = Bundle.open(MICRO), tmp_path_factory.mktemp("learners")
     with pytest.MonkeyPatch.context() as patch:
         # the batches of `edge-nusa learn`, so that features can be the same bit for bit on every machine
         patch.setattr("edge_nusa.research.data.views.CHUNK", 16)
@@ -205,7 +206,7 @@ def test_a_ridge_heads_sums_do_not_depend_on_the_order_of_tasks_or_pictures(name
 
 def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:
     """What `edge-nusa learn` makes of all pictures of the sets, one task a set."""
-    workplace = Workplace.open(None, state, threads=1)
+    workplace = Workplace.open(MICRO, state, threads=1)
     settings = LearnSettings(recipe=replace(DEVICE, steps=STEPS), seed=SEED, is_forced=True)
     for name in list(SETS)[:tasks]:
         learn(workplace, folder_per_label(scene.folder / "data" / name), settings, lambda what, done, total: None)
@@ -244,7 +245,7 @@ def test_default_answers_as_edge_nusa_predict_answers(scene: Scene, tmp_path: Pa
     paths = folder_per_label(scene.folder / "data" / "stone").paths
     answers = [
         answer
-        for answer in Predictor(Workplace.open(None, tmp_path, threads=1), [])(paths, None)
+        for answer in Predictor(Workplace.open(MICRO, tmp_path, threads=1), [])(paths, None)
         if isinstance(answer, Prediction)
     ]
     by_name = [dict(answer.labels) for answer in answers]

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from conftest import MICRO
 from eval_pictures import SETS, material
 
 from edge_nusa.errors import DamagedError, InputError, UsageError
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.views import View
 from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.learners.catalogue import CATALOGUE, Options
@@ -32,7 +33,7 @@ class Scene(NamedTuple):
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     torch.set_num_threads(1)
-    bundle = Bundle.open(embedded_bundle())
+    bundle = Bundle.open(MICRO)
     return Scene(bundle, material(bundle, tmp_path_factory.mktemp("sequence"), SETS, never="sky", image_blocks=6))
 
 

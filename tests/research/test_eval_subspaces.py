@@ -6,10 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from conftest import MICRO
 
 from edge_nusa.device.learning import tails
 from edge_nusa.model import null_space
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.learners import subspaces
 
 RANK = 26
@@ -18,7 +19,7 @@ RANK = 26
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     torch.set_num_threads(1)
-    return Bundle.open(embedded_bundle())
+    return Bundle.open(MICRO)
 
 
 def bases(name: str, bundle: Bundle) -> subspaces.Bases:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import MICRO
 from eval_pictures import draw, draw_sets
 from PIL import Image
 
@@ -17,7 +18,7 @@ from edge_nusa.device.asking.features import Trunk, extract, limits
 from edge_nusa.device.learning import tails
 from edge_nusa.errors import InputError
 from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.datasets import DataSet, find_sets
 from edge_nusa.research.data.views import View, Viewer
@@ -29,7 +30,7 @@ CLOSE = 1e-5
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     torch.set_num_threads(1)
-    return Bundle.open(embedded_bundle())
+    return Bundle.open(MICRO)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import answer_of
+from conftest import MICRO, answer_of
 from state_chains import exit_status, in_child
 
 from edge_nusa.cli.app import app
@@ -70,7 +70,7 @@ def _torch_is_imported_before_the_forks() -> None:
 
 
 def test_a_killed_learn_leaves_the_old_generation_or_the_new_one(taught: Path, pictures: DemoPictures) -> None:
-    folder, workplace, chance = pictures.taught["gravel"], Workplace.open(None, taught, 1), random.Random(SEED)
+    folder, workplace, chance = pictures.taught["gravel"], Workplace.open(MICRO, taught, 1), random.Random(SEED)
     began = time.monotonic()
     assert exit_status(in_forked_learn(taught, folder, 0)) == 0
     whole = time.monotonic() - began

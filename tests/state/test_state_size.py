@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import THREE, answer_of, bytes_of
+from conftest import MICRO, THREE, answer_of, bytes_of
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.files import tensor_file
@@ -19,7 +19,7 @@ from edge_nusa.knowledge.head import features
 from edge_nusa.knowledge.knowledge import Knowledge, Label, nothing
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import load, to_files
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
 
 BYTES_A_LABEL = 3000
@@ -29,7 +29,7 @@ TENSOR_FILES = ("anchors.safetensors", "core.safetensors", "head.safetensors")
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return Bundle.open(embedded_bundle())
+    return Bundle.open(MICRO)
 
 
 def taught_more(knowledge: Knowledge, generator: np.random.Generator) -> Knowledge:

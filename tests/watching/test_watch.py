@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import command, environment, run_cli
+from conftest import MICRO, command, environment, run_cli
 
 from edge_nusa.device.asking.predict import Prediction, Predictor, Ranked
 from edge_nusa.device.demo.pictures import DemoPictures
@@ -57,7 +57,7 @@ def camera(pictures: DemoPictures, tmp_path: Path) -> Path:
 def watched(
     state: Path, folder: Path, sink: Collected, uncertain: UncertainFolder | None = None, **settings: Any
 ) -> Watch:
-    workplace = Workplace.open(None, state, threads=1)
+    workplace = Workplace.open(MICRO, state, threads=1)
     return Watch(
         workplace,
         WatchSettings(folder=folder, seconds=0.01, **settings),
@@ -85,7 +85,7 @@ def test_each_picture_is_answered_once_in_order_with_its_generation(taught: Path
     watch.once()
     watch.once()
     assert sink.names == sorted(path.name for path in camera.iterdir())
-    asked = Predictor(Workplace.open(None, taught, threads=1))(sorted(camera.iterdir()))
+    asked = Predictor(Workplace.open(MICRO, taught, threads=1))(sorted(camera.iterdir()))
     assert [line["labels"] for line in sink.lines] == [
         answer.to_json()["labels"] for answer in asked if isinstance(answer, Prediction)
     ]
