@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from edge_nusa.model import towers
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Region, Tower, region
-from edge_nusa.model.shapes import TextShape, VitShape
+from edge_nusa.model.shapes import ImageShape, TextShape, VitShape
 
 INJECTED = "injected-by-edge-nusa"
 """The external location of an initializer that the caller must give; it names no file, so forgetting it fails
@@ -62,9 +62,8 @@ def stored_tensors(path: Path) -> dict[str, Stored]:
     }
 
 
-def trunk_and_tail_graphs(image: VitShape, text: TextShape, vocab_size: int) -> list[Graph]:
-    """The graphs of a bundle, with fresh modules; the tails are left out where their depth is 0 (text always has
-    one)."""
+def image_graphs(image: VitShape) -> list[Graph]:
+    """Trunk and tail of open_clip's own ViT, with fresh modules; the tail is left out where its depth is 0."""
     batch = torch.export.Dim.AUTO
     outputs = ["embedding", "taps", "tokens"][: 3 if image.tail_blocks else 2]
     pixels = torch.zeros(2, 3, image.size, image.size)
@@ -74,6 +73,14 @@ def trunk_and_tail_graphs(image: VitShape, text: TextShape, vocab_size: int) -> 
         graphs.append(
             Graph("image", "image_tail", towers.ImageTail(image), (tokens,), ({0: batch},), ["tokens"], ["embedding"])
         )
+    return graphs
+
+
+def trunk_and_tail_graphs(image: ImageShape, text: TextShape, vocab_size: int) -> list[Graph]:
+    """The graphs of a bundle, with fresh modules (text always has a tail), but for a frozen image tower's
+    (`edge_nusa.export.frozen_graph`)."""
+    batch = torch.export.Dim.AUTO
+    graphs = image_graphs(image) if isinstance(image, VitShape) else []
     ids, last = torch.zeros(3, 5, dtype=torch.int64), torch.tensor([4, 3, 2])
     length = {0: batch, 1: batch}
     graphs.append(

@@ -10,14 +10,14 @@ from torch import nn
 
 from edge_nusa.errors import InputError, UsageError
 from edge_nusa.export.embedded import MICRO, micro_source
+from edge_nusa.export.image_towers import image_refusal
 from edge_nusa.export.micro import configuration
 from edge_nusa.export.source import Source, preprocessing, shapes
 from edge_nusa.files.file_record import file_sha256
 from edge_nusa.model.bundle import Bundle
 
-VISION_KEYS = {"layers", "width", "head_width", "mlp_ratio", "patch_size", "image_size", "patch_dropout"}
 TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
-"""Configuration entries that the standard towers have; any other one must be open_clip's default."""
+"""Configuration entries that the standard text tower has; any other one must be open_clip's default."""
 
 
 def supported_models() -> list[tuple[str, str]]:
@@ -33,24 +33,12 @@ def supported_models() -> list[tuple[str, str]]:
 def refusal(config: dict[str, Any]) -> str:
     """Why this configuration's towers cannot be cut and adapted; "" when they can."""
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
-    if "timm_model_name" in vision:
-        return (
-            f"its image tower is a timm trunk ({vision['timm_model_name']}); only open_clip's own ViT has the matrices "
-            "that are adapted"
-        )
     if "hf_model_name" in text or "hf_tokenizer_name" in text:
         return "its text tower or tokenizer comes from a hub; only open_clip's own text transformer is supported"
-    if isinstance(vision.get("layers", 12), (list, tuple)):
-        return "its image tower is a ResNet; only the standard ViT is supported"
-    if "multimodal_cfg" in config:
-        return "it is a CoCa model with a multimodal decoder; only two-tower models are supported"
-    for kind, part, known in (("vision_cfg", vision, VISION_KEYS), ("text_cfg", text, TEXT_KEYS)):
-        unknown = sorted(set(part) - known)
-        if unknown:
-            return f"{kind} has settings beyond the standard transformer: {', '.join(unknown)}"
-    if not isinstance(vision.get("image_size", 224), int):
-        return "its pictures are not square"
-    return ""
+    unknown = sorted(set(text) - TEXT_KEYS)
+    if unknown:
+        return f"text_cfg has settings beyond the standard transformer: {', '.join(unknown)}"
+    return image_refusal(vision)
 
 
 def check_weights(name: str, pretrained: str | None, checkpoint: Path | None, is_random: bool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from edge_nusa.errors import UsageError
+from edge_nusa.export import image_towers
 from edge_nusa.model.preprocessing import Preprocessing
 from edge_nusa.model.shapes import Activation, ImageShape, TextShape, VitShape
 
@@ -18,7 +19,9 @@ from edge_nusa.model.shapes import Activation, ImageShape, TextShape, VitShape
 class Source:
     """A loaded model: its name, where the weights came from, open_clip's module (float32, eval) and its parts.
 
-    origin: a paragraph on training data and terms for the model card, or "".
+    image_module: a frozen image tower of its own making (`edge_nusa.export.image_towers.OwnTower`), which computes what
+    `model.encode_image` does and has taps of its own; None takes the image tower of `model`. origin: a paragraph on
+    training data and terms for the model card, or "".
     """
 
     name: str
@@ -31,29 +34,40 @@ class Source:
     tokenizer: Any
     bpe_path: Path
     origin: str = ""
+    image_module: nn.Module | None = None
 
 
-def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[VitShape, TextShape, int]:
-    """Both towers' shapes without tails, read off the weights, and the size of the token table."""
-    state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items()}
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    conv = state["visual.conv1.weight"].shape
-    activation: Activation = "quick_gelu" if config.get("quick_gelu", False) else "gelu"
-    image_mlp = state["visual.transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
-    text_mlp = state["transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
-    embed = state["text_projection"].shape[1]
-    heads = vision["width"] // vision.get("head_width", 64)
-    image_shape = VitShape(
+def image_shape(model: nn.Module, config: dict[str, Any]) -> ImageShape:
+    """The image tower's shape: of open_clip's own ViT without a tail, of any other one as it stays."""
+    if image_towers.is_standard(config):
+        return _vit_shape(model, config)
+    visual: Any = model.visual
+    size = visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
+    return image_towers.frozen_shape(image_towers.frozen_tower(visual), image_towers.family(config), size)
+
+
+def _vit_shape(model: nn.Module, config: dict[str, Any]) -> VitShape:
+    state, vision = model.state_dict(), config["vision_cfg"]
+    return VitShape(
         width=vision["width"],
         layers=vision["layers"],
-        heads=heads,
-        mlp_width=image_mlp,
-        embed_dim=embed,
+        heads=vision["width"] // vision.get("head_width", 64),
+        mlp_width=state["visual.transformer.resblocks.0.mlp.c_fc.weight"].shape[0],
+        embed_dim=state["visual.proj"].shape[1],
         tail_blocks=0,
-        activation=activation,
+        activation="quick_gelu" if config.get("quick_gelu", False) else "gelu",
         size=vision["image_size"],
-        patch=conv[-1],
+        patch=state["visual.conv1.weight"].shape[-1],
     )
+
+
+def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[ImageShape, TextShape, int]:
+    """Both towers' shapes without tails, read off the weights, and the size of the token table."""
+    state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items()}
+    text = config["text_cfg"]
+    activation: Activation = "quick_gelu" if config.get("quick_gelu", False) else "gelu"
+    text_mlp = state["transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
+    embed = state["text_projection"].shape[1]
     text_shape = TextShape(
         width=text["width"],
         layers=text["layers"],
@@ -64,7 +78,7 @@ def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[VitShape, TextShap
         activation=activation,
         size=text["context_length"],
     )
-    return image_shape, text_shape, state["token_embedding.weight"].shape[0]
+    return image_shape(model, config), text_shape, state["token_embedding.weight"].shape[0]
 
 
 def preprocessing(settings: dict[str, Any]) -> Preprocessing:
@@ -83,11 +97,16 @@ def preprocessing(settings: dict[str, Any]) -> Preprocessing:
     )
 
 
+LEFT_OUT = ("text_decoder.",)
+"""Parts of a model that no bundle needs: CoCa's decoder."""
+
+
 def checkpoint_tensors(model: nn.Module) -> dict[str, np.ndarray]:
-    """The model's state dict as float32 numpy under open_clip's plain names (no `text.` prefix, no masks)."""
+    """The model's state dict as float32 numpy under open_clip's plain names (no `text.` prefix, no masks, no
+    decoder)."""
     state = {
         name.removeprefix("text."): tensor
         for name, tensor in model.state_dict().items()
-        if not name.endswith("attn_mask")
+        if not name.endswith("attn_mask") and not name.startswith(LEFT_OUT)
     }
     return {name: tensor.detach().float().contiguous().numpy() for name, tensor in state.items()}

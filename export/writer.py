@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from edge_nusa.errors import RefusedError
-from edge_nusa.export import basis, graphs, model_card, quantize, tokenizer_file, verify, vocabulary
+from edge_nusa.export import basis, frozen_graph, graphs, model_card, quantize, tokenizer_file, verify, vocabulary
+from edge_nusa.export.image_towers import PREFIX
 from edge_nusa.export.settings import ExportSettings, check, cut, cut_image, default_settings, method
 from edge_nusa.export.source import Source, checkpoint_tensors
 from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.shapes import FrozenShape
 from edge_nusa.model.text_encoder import TextEncoder
 
 __all__ = ["TEMPLATES", "ExportSettings", "default_settings", "export_bundle"]
@@ -63,13 +65,22 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
     )
     shapes: dict[Any, Any] = {"image": image, "text": text}
     settings_of_method = method(settings, shapes)
+    frozen = frozen_graph.of_source(source) if isinstance(image, FrozenShape) else None
     tensors = checkpoint_tensors(source.model)
+    if frozen is not None:
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
     if settings.precision == "fp16":
         tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
+    if frozen is not None:
+        tensors |= frozen_graph.tensors(frozen, settings.precision == "fp16")
     progress("weights", 1, 1)
     (folder / WEIGHTS).write_bytes(tensor_file.encode(tensors))
+    if frozen is not None:
+        progress("image_trunk", 1, 1)
+        pointing = frozen_graph.pointing(frozen, graphs.stored_tensors(folder / WEIGHTS), WEIGHTS)
+        (folder / "image_trunk.onnx").write_bytes(pointing.SerializeToString())
     _write_graphs(folder, shapes, source.vocab_size, progress)
-    wide = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    wide = {name: tensor.astype(np.float32, copy=False) for name, tensor in tensors.items()}
     parts = basis.basis_tensors(
         wide, shapes, settings_of_method.pool_rank, lambda done, total: progress("svd", done, total)
     )

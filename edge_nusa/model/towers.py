@@ -43,7 +43,8 @@ LAYOUT_SHARE = 0.25
 """Weight of the layout beside the two tokens in the head's features (docs/evidence.md: 0.15 to 0.4 are alike)."""
 
 
-def _unit_rms(rows: Tensor) -> Tensor:
+def unit_rms(rows: Tensor) -> Tensor:
+    """Rows (B, F) of root mean square 1."""
     return rows * torch.rsqrt(rows.square().mean(dim=-1, keepdim=True) + 1e-12)
 
 
@@ -99,7 +100,7 @@ class ImageTrunk(nn.Module):
         embedding = functional.normalize(hidden[:, 0] @ self.proj, dim=-1)
         patches = hidden[:, 1:].unflatten(1, (self.side, self.side))
         groups = hidden[:, 0], patches.mean(dim=(1, 2)), layout(patches, self.layout_width)
-        taps = [_unit_rms(rows) * weight for rows, weight in zip(groups, (1.0, 1.0, LAYOUT_SHARE), strict=True)]
+        taps = [unit_rms(rows) * weight for rows, weight in zip(groups, (1.0, 1.0, LAYOUT_SHARE), strict=True)]
         return embedding, torch.cat(taps, dim=1), *tokens
 
 
