@@ -79,26 +79,21 @@ def image_graphs(image: VitShape) -> list[Graph]:
 def trunk_and_tail_graphs(image: ImageShape, text: TextShape, vocab_size: int) -> list[Graph]:
     """The graphs of a bundle, with fresh modules (text always has a tail), but for a frozen image tower's
     (`edge_nusa.export.frozen_graph`)."""
+    return [*(image_graphs(image) if isinstance(image, VitShape) else []), *text_graphs(text, vocab_size)]
+
+
+def text_graphs(text: TextShape, vocab_size: int) -> list[Graph]:
+    """Trunk and tail of the text tower; their texts have any length, or the context where that counts."""
     batch = torch.export.Dim.AUTO
-    graphs = image_graphs(image) if isinstance(image, VitShape) else []
-    ids, last = torch.zeros(3, 5, dtype=torch.int64), torch.tensor([4, 3, 2])
-    length = {0: batch, 1: batch}
-    graphs.append(
-        Graph("text", "text_trunk", towers.TextTrunk(text, vocab_size), (ids,), (length,), ["token_ids"], ["hidden"])
-    )
-    hidden = torch.zeros(3, 5, text.width)
-    graphs.append(
-        Graph(
-            "text",
-            "text_tail",
-            towers.TextTail(text),
-            (hidden, last),
-            (length, {0: batch}),
-            ["hidden", "last"],
-            ["embedding"],
-        )
-    )
-    return graphs
+    tokens, positions = (text.size, text.positions) if text.is_whole else (5, 5)
+    ids, last = torch.zeros(3, tokens, dtype=torch.int64), torch.tensor([4, 3, 2]).clamp(max=positions - 1)
+    length = {0: batch} if text.is_whole else {0: batch, 1: batch}
+    hidden = torch.zeros(3, positions, text.hidden_width)
+    inputs = ["hidden", "last"]
+    return [
+        Graph("text", "text_trunk", towers.TextTrunk(text, vocab_size), (ids,), (length,), ["token_ids"], ["hidden"]),
+        Graph("text", "text_tail", towers.TextTail(text), (hidden, last), (length, {0: batch}), inputs, ["embedding"]),
+    ]
 
 
 def trace(graph: Graph) -> onnx.ModelProto:

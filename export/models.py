@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from edge_nusa.errors import InputError, UsageError
+from edge_nusa.export import hub_tokenizer
 from edge_nusa.export.embedded import MICRO, micro_source
 from edge_nusa.export.image_towers import image_refusal
 from edge_nusa.export.micro import configuration
 from edge_nusa.export.source import Source, preprocessing, shapes
+from edge_nusa.export.text_tower import text_refusal
 from edge_nusa.files.file_record import file_sha256
 from edge_nusa.model.bundle import Bundle
-
-TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
-"""Configuration entries that the standard text tower has; any other one must be open_clip's default."""
+from edge_nusa.model.tokenizer import TokenizerSpec
 
 
 def supported_models() -> list[tuple[str, str]]:
@@ -33,12 +33,7 @@ def supported_models() -> list[tuple[str, str]]:
 def refusal(config: dict[str, Any]) -> str:
     """Why this configuration's towers cannot be cut and adapted; "" when they can."""
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
-    if "hf_model_name" in text or "hf_tokenizer_name" in text:
-        return "its text tower or tokenizer comes from a hub; only open_clip's own text transformer is supported"
-    unknown = sorted(set(text) - TEXT_KEYS)
-    if unknown:
-        return f"text_cfg has settings beyond the standard transformer: {', '.join(unknown)}"
-    return image_refusal(vision)
+    return image_refusal(vision) or text_refusal(text)
 
 
 def check_weights(name: str, pretrained: str | None, checkpoint: Path | None, is_random: bool) -> None:
@@ -47,10 +42,13 @@ def check_weights(name: str, pretrained: str | None, checkpoint: Path | None, is
         raise UsageError("export: expected one of --pretrained TAG, --checkpoint FILE or --random for the weights")
 
 
-def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: bool) -> Source:
+def load(
+    name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: bool, tokenizer: Path | None = None
+) -> Source:
     """An open_clip model in float32. Raises UsageError for a model that is not known or not supported.
 
     Weights come from `checkpoint` when given, else from the pretrained tag (downloads), else they are random.
+    tokenizer: a folder with the tokenizer's files, where the model takes one from a hub.
     """
     import open_clip
 
@@ -72,9 +70,6 @@ def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: b
     if checkpoint is not None:
         weights = load_checkpoint(model, checkpoint, allow_pt)
     settings = open_clip.get_model_preprocess_cfg(model)
-    tokenizer = open_clip.get_tokenizer(name)
-    from open_clip.tokenizer import default_bpe
-
     image, text, vocab_size = shapes(model, config)
     return Source(
         name=name,
@@ -84,9 +79,23 @@ def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: b
         text=text,
         vocab_size=vocab_size,
         preprocessing=preprocessing(settings),
-        tokenizer=tokenizer,
-        bpe_path=Path(default_bpe()),
+        **_tokenizer(name, config["text_cfg"], tokenizer),
     )
+
+
+def _tokenizer(name: str, text: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """The fields of a `Source` that are about its tokenizer."""
+    import open_clip
+    from open_clip.tokenizer import default_bpe
+
+    if text.get("hf_tokenizer_name"):
+        found = hub_tokenizer.load(name, text, folder)
+        return {"tokenizer": found, "bpe_path": None, "tokenizer_spec": hub_tokenizer.spec(found, text)}
+    if folder is not None:
+        raise UsageError(f"--tokenizer: expected none, since {name} has CLIP's own; leave it out")
+    found = open_clip.get_tokenizer(name)
+    own = TokenizerSpec(clean=(text.get("tokenizer_kwargs") or {}).get("clean", "lower"))
+    return {"tokenizer": found, "bpe_path": Path(default_bpe()), "tokenizer_spec": own}
 
 
 def _create(name: str, pretrained: str | None) -> nn.Module:

@@ -11,8 +11,10 @@ from torch import nn
 
 from edge_nusa.errors import UsageError
 from edge_nusa.export import image_towers
+from edge_nusa.export.text_tower import text_shape
 from edge_nusa.model.preprocessing import Preprocessing
-from edge_nusa.model.shapes import Activation, ImageShape, TextShape, VitShape
+from edge_nusa.model.shapes import ImageShape, TextShape, VitShape
+from edge_nusa.model.tokenizer import TokenizerSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +22,9 @@ class Source:
     """A loaded model: its name, where the weights came from, open_clip's module (float32, eval) and its parts.
 
     image_module: a frozen image tower of its own making (`edge_nusa.export.image_towers.OwnTower`), which computes what
-    `model.encode_image` does and has taps of its own; None takes the image tower of `model`. origin: a paragraph on
-    training data and terms for the model card, or "".
+    `model.encode_image` does and has taps of its own; None takes the image tower of `model`. tokenizer: open_clip's;
+    bpe_path: its merges, where it is of kind "clip", else None; origin: a paragraph on training data and terms for the
+    model card, or "".
     """
 
     name: str
@@ -32,7 +35,8 @@ class Source:
     vocab_size: int
     preprocessing: Preprocessing
     tokenizer: Any
-    bpe_path: Path
+    bpe_path: Path | None
+    tokenizer_spec: TokenizerSpec = TokenizerSpec()
     origin: str = ""
     image_module: nn.Module | None = None
 
@@ -64,21 +68,7 @@ def _vit_shape(model: nn.Module, config: dict[str, Any]) -> VitShape:
 def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[ImageShape, TextShape, int]:
     """Both towers' shapes without tails, read off the weights, and the size of the token table."""
     state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items()}
-    text = config["text_cfg"]
-    activation: Activation = "quick_gelu" if config.get("quick_gelu", False) else "gelu"
-    text_mlp = state["transformer.resblocks.0.mlp.c_fc.weight"].shape[0]
-    embed = state["text_projection"].shape[1]
-    text_shape = TextShape(
-        width=text["width"],
-        layers=text["layers"],
-        heads=text["heads"],
-        mlp_width=text_mlp,
-        embed_dim=embed,
-        tail_blocks=0,
-        activation=activation,
-        size=text["context_length"],
-    )
-    return image_shape(model, config), text_shape, state["token_embedding.weight"].shape[0]
+    return image_shape(model, config), text_shape(state, config), state["token_embedding.weight"].shape[0]
 
 
 def preprocessing(settings: dict[str, Any]) -> Preprocessing:

@@ -1,4 +1,4 @@
-"""Writes CLIP's byte-pair vocabulary as a `tokenizer.json`, and proves it equal to open_clip's tokenizer."""
+"""Writes a model's tokenizer as a `tokenizer.json`, CLIP's from its byte pairs, and proves it equal to open_clip's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.errors import EdgeNusaError
+from edge_nusa.export import hub_tokenizer
+from edge_nusa.export.source import Source
+from edge_nusa.model.shapes import TextShape
 from edge_nusa.model.tokenizer import Tokenizer
 
 PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -44,6 +47,13 @@ ODD = [
     "\ufeffbom",
     "a̐éö̲",
 ]
+
+
+def content(source: Source) -> bytes:
+    """The `tokenizer.json` of a model's tokenizer."""
+    if source.bpe_path is None:
+        return hub_tokenizer.content(source.tokenizer, source.text.size)
+    return tokenizer_json(source.bpe_path)
 
 
 def tokenizer_json(bpe_path: Path) -> bytes:
@@ -97,13 +107,23 @@ def odd_strings(count: int, seed: int = 0) -> list[str]:
 
 
 def prove_equal(ours: Tokenizer, theirs: Any, strings: list[str]) -> None:
-    """Raises EdgeNusaError at the first string whose ids differ from open_clip's."""
+    """Raises EdgeNusaError at the first string whose ids, or whose pooled position, differ from open_clip's."""
     for string in strings:
-        ids, last = ours([string])
-        expected = theirs([string])[0].tolist()
-        found = ids[0].tolist() + [0] * (len(expected) - ids.shape[1])
-        if found != expected or last[0] != expected.index(max(expected)):
+        expected = theirs([string])
+        found = ours.whole([string])[0].tolist()
+        position = int(ours([string])[1][0])
+        if found != expected[0].tolist() or position != pooled_position(expected, ours.text):
             raise EdgeNusaError(
-                f"the exported tokenizer differs from open_clip's on {string!r}: expected {expected[:12]}, found "
-                f"{found[:12]}; no bundle was written"
+                f"the exported tokenizer differs from open_clip's on {string!r}: expected {expected[0].tolist()[:12]}, "
+                f"found {found[:12]}; no bundle was written"
             )
+
+
+def pooled_position(ids: Any, text: TextShape) -> int:
+    """The position that open_clip's own pooling takes of token ids (1, T), a torch tensor."""
+    import torch
+    from open_clip.transformer import text_global_pool
+
+    positions = torch.arange(text.positions)[None, :, None]
+    pool = "last" if text.pool == "class" else text.pool
+    return int(text_global_pool(positions, ids, pool, text.eos_id)[0, 0])

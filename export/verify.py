@@ -16,7 +16,7 @@ from edge_nusa.export.source import Source
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import crop_grey, pixels
-from edge_nusa.model.tokenizer import Tokenizer
+from edge_nusa.model.text_encoder import TextEncoder
 
 BATCH_SIZES = (1, 2, 5)
 TOLERANCE = 1e-4
@@ -36,7 +36,7 @@ def sample_pictures() -> list[Image.Image]:
 
 def tokenizer_strings(bundle: Bundle, source: Source, count: int = 1000) -> int:
     """Prove the tokenizer on `count` odd strings; returns the count."""
-    ours = Tokenizer(bundle.read("tokenizer.json"), source.vocab_size, source.text.size)
+    ours = TextEncoder(bundle).tokenizer
     tokenizer_file.prove_equal(ours, source.tokenizer, tokenizer_file.odd_strings(count))
     return count
 
@@ -75,7 +75,7 @@ def embedding_differences(bundle: Bundle, source: Source) -> dict[str, float]:
     """
     spec = bundle.manifest.preprocessing
     images = np.stack([pixels(picture, spec) for picture in sample_pictures()])
-    ids, last = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.vocab_size, bundle.manifest.text.size)(PROMPTS)
+    ids, last = TextEncoder(bundle).tokenizer(PROMPTS)
     worst: dict[str, float] = {}
     trunk = sessions.open_session(bundle, "image_trunk")
     text_trunk = sessions.open_session(bundle, "text_trunk")

@@ -85,19 +85,20 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
         wide, shapes, settings_of_method.pool_rank, lambda done, total: progress("svd", done, total)
     )
     (folder / "basis.safetensors").write_bytes(tensor_file.encode(parts))
-    (folder / "tokenizer.json").write_bytes(tokenizer_file.tokenizer_json(source.bpe_path))
+    (folder / "tokenizer.json").write_bytes(tokenizer_file.content(source))
     names = vocabulary.nouns()[: settings.nouns]
     (folder / "vocabulary.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     empty = np.zeros((len(names), image.embed_dim), dtype=np.float16)
     (folder / "vocabulary.safetensors").write_bytes(tensor_file.encode({"anchors": empty}))
     precision = "fp16" if settings.precision == "fp16" else "fp32"
-    scale = float(np.exp(wide["logit_scale"]))
+    scale = float(np.exp(wide["logit_scale"].item()))
     return manifests.Manifest(
         model=source.name,
         weights=source.weights,
         image=image,
         text=text,
         vocab_size=source.vocab_size,
+        tokenizer=source.tokenizer_spec,
         preprocessing=source.preprocessing,
         templates=TEMPLATES,
         method=settings_of_method,

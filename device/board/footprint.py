@@ -25,7 +25,8 @@ LIBRARY_PAGES_BYTES = 64 << 20
 """Pages of program files that are wanted all the time; the system may drop them, but works slowly with fewer
 (measured)."""
 TRAINING_TEXTS, LONGEST_STEP, TEXT_TOKENS = 32, 64, 16
-"""Nouns and most labels a training step sees as text, and the tokens of a prompt of usual length."""
+"""Nouns and most labels a training step sees as text, and the tokens of a prompt of usual length, where texts pass at
+their own."""
 SQUARES = 10
 """Matrices (F, F) float64 that are there at once where the head is fitted and judged: 9 were measured."""
 
@@ -82,7 +83,8 @@ def _training_bytes(manifest: Manifest, recipe: Recipe | None, labels: int) -> i
     """What a step keeps for its way back, the adapters, and the tails where they do not lie in the file."""
     texts = min(labels, LONGEST_STEP) + TRAINING_TEXTS
     image, text = manifest.image, manifest.text
-    total = _step_bytes(text, texts, TEXT_TOKENS) + text.tail_bytes + 8 * labels * TEXT_TOKENS * text.width
+    tokens = text.positions if text.is_whole else TEXT_TOKENS
+    total = _step_bytes(text, texts, tokens) + text.tail_bytes + 8 * labels * tokens * text.width
     if recipe is not None and "image" in recipe.towers and isinstance(image, VitShape):
         total += _step_bytes(image, recipe.batch, image.tokens) + 2 * image.tail_bytes
     return total

@@ -188,7 +188,9 @@ class Trainer:
         """(K + N, D): of classes, then of nouns, in one pass."""
         data = self.data
         last = np.concatenate([data.class_last[classes], data.noun_last[nouns]])
-        hidden = np.zeros((len(last), int(last.max()) + 1, data.class_hidden.shape[2]), np.float32)
+        whole = self.bundle.manifest.text.is_whole
+        tokens = data.class_hidden.shape[1] if whole else int(last.max()) + 1
+        hidden = np.zeros((len(last), tokens, data.class_hidden.shape[2]), np.float32)
         for rows, texts in (
             (slice(len(classes)), data.class_hidden[classes]),
             (slice(len(classes), None), data.noun_hidden[nouns]),

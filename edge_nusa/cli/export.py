@@ -38,6 +38,12 @@ def export(
         Optional[Path],
         typer.Option(help="A .safetensors file with open_clip's tensor names instead.", show_default=False),
     ] = None,
+    tokenizer: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="A folder with the tokenizer's files, for a model that takes one from a hub.", show_default=False
+        ),
+    ] = None,
     allow_pt: Annotated[
         bool, typer.Option("--allow-pt", help="Also read .pt checkpoints (plain tensors only).")
     ] = False,
@@ -97,7 +103,7 @@ def export(
         precision=precision or own.precision,
     )
     settings = replace(settings, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)
-    weights = models.load(model, pretrained, checkpoint, allow_pt)
+    weights = models.load(model, pretrained, checkpoint, allow_pt, tokenizer)
     bundle = writer.export_bundle(weights, settings, _step_printer(began, quiet))
     kept.done(f"the bundle is in {out}")
     _show(out, bundle.manifest.measured, time.monotonic() - began, format)

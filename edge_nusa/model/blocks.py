@@ -138,11 +138,24 @@ class Mlp(nn.Module):
         return self.c_proj(self.activation(self.c_fc(hidden)))
 
 
+class LayerScale(nn.Module):
+    """Multiplies each channel by a number of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., E) -> (..., E)."""
+        return hidden * self.gamma
+
+
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
+        self.ls_1, self.ls_2 = (LayerScale(shape.width) if shape.layer_scale else nn.Identity() for _ in range(2))
         self.ln_1 = nn.LayerNorm(shape.width, shape.epsilon)
         self.attn = Attention(shape.width, shape.heads)
         self.ln_2 = nn.LayerNorm(shape.width, shape.epsilon)
@@ -151,8 +164,8 @@ class Block(nn.Module):
     def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, N, E) -> (B, N, E)."""
         normed = self.ln_1(hidden)
-        hidden = hidden + self.attn(normed, normed, mask)
-        return hidden + self.mlp(self.ln_2(hidden))
+        hidden = hidden + self.ls_1(self.attn(normed, normed, mask))
+        return self._fed(hidden)
 
     def one_token(self, hidden: Tensor, token: Tensor, mask: Tensor | None = None) -> Tensor:
         """What `forward` gives of one token of each sequence, at a fraction of its cost: it asks, all others are
@@ -162,19 +175,23 @@ class Block(nn.Module):
         """
         rows = torch.arange(hidden.shape[0], device=hidden.device), token
         normed = self.ln_1(hidden)
-        pooled = hidden[rows] + self.attn(normed[rows].unsqueeze(1), normed, mask).squeeze(1)
-        return pooled + self.mlp(self.ln_2(pooled))
+        pooled = hidden[rows] + self.ls_1(self.attn(normed[rows].unsqueeze(1), normed, mask).squeeze(1))
+        return self._fed(pooled)
 
     def after_prefix(self, rows: Tensor, prefix: int, count: int, mask: Tensor) -> Tensor:
         """`forward` of sequences that begin with the same tokens, laid as `Attention.after_prefix` says: (P + B S,
         E) -> (P + B S, E)."""
         normed = self.ln_1(rows)
-        rows = rows + self.attn.after_prefix(normed, normed, prefix, count, mask)
-        return rows + self.mlp(self.ln_2(rows))
+        rows = rows + self.ls_1(self.attn.after_prefix(normed, normed, prefix, count, mask))
+        return self._fed(rows)
 
     def one_token_after_prefix(self, rows: Tensor, token: Tensor, prefix: int, mask: Tensor) -> Tensor:
         """`one_token` of sequences that begin with the same tokens: rows (P + B S, E), token (B,) the place of each
         among the rows -> (B, E)."""
         normed = self.ln_1(rows)
-        pooled = rows[token] + self.attn.after_prefix(normed[token], normed, prefix, token.shape[0], mask)
-        return pooled + self.mlp(self.ln_2(pooled))
+        asked = self.attn.after_prefix(normed[token], normed, prefix, token.shape[0], mask)
+        return self._fed(rows[token] + self.ls_1(asked))
+
+    def _fed(self, hidden: Tensor) -> Tensor:
+        """After the feed-forward part: (..., E) -> (..., E)."""
+        return hidden + self.ls_2(self.mlp(self.ln_2(hidden)))

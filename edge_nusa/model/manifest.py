@@ -14,6 +14,7 @@ from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.model.preprocessing import Preprocessing
 from edge_nusa.model.shapes import LARGEST_SIZE, ImageShape, TextShape, VitShape, image_from_record
+from edge_nusa.model.tokenizer import TokenizerSpec
 
 FORMAT_VERSION = 4
 TOWERS = ("image", "text")
@@ -44,13 +45,15 @@ class Method:
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known of a bundle. precision: "fp32", "fp16" (weights stored halved, computed in float32) or "int8"
-    (image trunk quantized). logit_scale is the multiplier. measured: figures of the export's own checks."""
+    (image trunk quantized). logit_scale is the multiplier; a bias beside it (SigLIP's) is the same for every label, so
+    answers, which are shares among labels, do not need it. measured: figures of the export's own checks."""
 
     model: str
     weights: str
     image: ImageShape
     text: TextShape
     vocab_size: int
+    tokenizer: TokenizerSpec
     preprocessing: Preprocessing
     templates: tuple[str, ...]
     method: Method
@@ -76,9 +79,14 @@ class Manifest:
             weights=self.files["weights.safetensors"].sha256,
             basis=self.files["basis.safetensors"].sha256,
             graphs=digest(graphs),
-            text=digest([self.files["tokenizer.json"].sha256, list(self.templates)]),
+            text=digest([self.files["tokenizer.json"].sha256, list(self.templates), self._reading]),
             preprocessing=digest(self.preprocessing.to_dict()),
         )
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """What of a text's way to its embedding is in no graph."""
+        return {**self.tokenizer.to_dict(), "pool": self.text.pool, "eos_id": self.text.eos_id}
 
 
 def checksum(content: Mapping[str, Any]) -> str:
@@ -130,6 +138,7 @@ def _from_record(record: Record) -> Manifest:
         image=image_from_record(record.record("image")),
         text=TextShape.from_record(record.record("text")),
         vocab_size=record.integer("vocab_size", 1, LARGEST_SIZE),
+        tokenizer=TokenizerSpec.from_record(record.record("tokenizer")),
         preprocessing=Preprocessing.from_record(record.record("preprocessing")),
         templates=_templates(record),
         method=_method(record.record("method")),

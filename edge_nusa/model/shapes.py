@@ -9,6 +9,10 @@ from edge_nusa.files.json_record import Record
 
 Activation = Literal["gelu", "quick_gelu", "tanh_gelu"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+Pool = Literal["argmax", "eos", "first", "last", "class"]
+POOLS: tuple[Pool, ...] = get_args(Pool)
+TextProjection = Literal["matrix", "linear", "none"]
+PROJECTIONS: tuple[TextProjection, ...] = get_args(TextProjection)
 LARGEST_LAYOUT = 256
 LARGEST_SIZE = 1_000_000
 """Of any number of a tower."""
@@ -31,6 +35,7 @@ class TransformerShape:
 
     width, layers, heads: of its transformer; mlp_width: hidden units; embed_dim: of the shared embedding;
     tail_blocks: how many of the last blocks are the tail; activation: of the hidden units; epsilon: of the norms;
+    layer_scale: each block's two parts are multiplied by a vector before they are added;
     size: pixels of a side (image) or context length in tokens (text).
     """
 
@@ -44,6 +49,7 @@ class TransformerShape:
     size: int
     activation: Activation = "gelu"
     epsilon: float = 1e-5
+    layer_scale: bool = False
 
     @property
     def weight_bytes(self) -> int:
@@ -77,12 +83,58 @@ class TransformerShape:
             return record.choice(name, ACTIVATIONS)
         if name == "epsilon":
             return record.number(name, 0.0, LARGEST_EPSILON)
+        if name == "layer_scale":
+            return record.flag(name)
         return record.integer(name, 0, LARGEST_SIZE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextShape(TransformerShape):
-    """The text tower: open_clip's own transformer."""
+    """The text tower: open_clip's own transformer.
+
+    causal: a token looks only at those before it; pool: which token's state is the text's: the one of the largest id,
+    the first of `eos_id`, the first, the last, or a class token that is put behind the text and looks past what follows
+    a `pad_id`; projection: by a matrix (E, D), by a linear layer with a bias, or none, where E is D.
+    """
+
+    causal: bool = True
+    pool: Pool = "argmax"
+    eos_id: int = 0
+    pad_id: int = 0
+    projection: TextProjection = "matrix"
+
+    @property
+    def is_whole(self) -> bool:
+        """Texts pass through at the whole context: what lies behind the end counts."""
+        return not self.causal or self.pool in ("last", "class")
+
+    @property
+    def positions(self) -> int:
+        """The context and the class token, where there is one."""
+        return self.size + (self.pool == "class")
+
+    @property
+    def hidden_width(self) -> int:
+        """Numbers of a token between trunk and tail: its state, and for a class token whether it may be looked at."""
+        return self.width + (self.pool == "class")
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """Checked reading of a manifest's entry. Raises the record's error naming the field."""
+        shape = super().from_record(record)
+        if shape.projection == "none" and shape.width != shape.embed_dim:
+            raise record.origin.refused("projection", f"one, from {shape.width} to {shape.embed_dim}", shape.projection)
+        return shape
+
+    @classmethod
+    def _read(cls, record: Record, name: str) -> Any:
+        if name == "causal":
+            return record.flag(name)
+        if name == "pool":
+            return record.choice(name, POOLS)
+        if name == "projection":
+            return record.choice(name, PROJECTIONS)
+        return super()._read(record, name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,15 +24,17 @@ class TextEncoder:
     def tokenizer(self) -> Tokenizer:
         """The bundle's tokenizer."""
         if self._tokenizer is None:
+            manifest = self.bundle.manifest
             self._tokenizer = Tokenizer(
-                self.bundle.read("tokenizer.json"), self.bundle.manifest.vocab_size, self.bundle.manifest.text.size
+                self.bundle.read("tokenizer.json"), manifest.tokenizer, manifest.text, manifest.vocab_size
             )
         return self._tokenizer
 
     def hidden(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Hidden states at the cut (B, T, E) float32 and end positions (B,) int64; of no prompts (0, 1, E) and (0,)."""
+        """Hidden states at the cut (B, T, E) float32 and positions (B,) int64 of what is pooled; of no prompts (0, 1,
+        E) and (0,). E is `TextShape.hidden_width`."""
         if not prompts:
-            return np.zeros((0, 1, self.bundle.manifest.text.width), np.float32), np.zeros(0, np.int64)
+            return np.zeros((0, 1, self.bundle.manifest.text.hidden_width), np.float32), np.zeros(0, np.int64)
         if self._trunk is None:
             self._trunk = sessions.open_session(self.bundle, "text_trunk", self.threads)
         ids, last = self.tokenizer(list(prompts))
@@ -53,7 +55,7 @@ class TextEncoder:
         return self.through(tail, *self.hidden(prompts))
 
     def through(self, tail: Any, hidden: np.ndarray, last: np.ndarray) -> np.ndarray:
-        """(B, D) float32 unit-norm embeddings of hidden states (B, T, E) with end positions (B,)."""
+        """(B, D) float32 unit-norm embeddings of hidden states (B, T, E) with the pooled positions (B,)."""
         if not len(last):
             return np.zeros((0, self.bundle.manifest.text.embed_dim), np.float32)
         return sessions.run(tail, {"hidden": hidden, "last": last}, chunk=64)[0]

@@ -127,49 +127,85 @@ class TextTrunk(nn.Module):
 
     def __init__(self, shape: TextShape, vocab_size: int) -> None:
         super().__init__()
+        self.pad_id = shape.pad_id
         self.token_embedding = nn.Embedding(vocab_size, shape.width)
-        self.positional_embedding = nn.Parameter(torch.zeros(shape.size, shape.width))
+        self.cls_emb = nn.Parameter(torch.zeros(shape.width)) if shape.pool == "class" else None
+        self.positional_embedding = nn.Parameter(torch.zeros(shape.positions, shape.width))
         self.blocks = _blocks(shape, 0, shape.layers - shape.tail_blocks)
-        self.mask: Tensor
-        self.register_buffer("mask", _causal_mask(shape.size), persistent=False)
+        self.mask: Tensor | None
+        self.register_buffer("mask", _causal_mask(shape.positions) if shape.causal else None, persistent=False)
 
     def forward(self, token_ids: Tensor) -> Tensor:
-        """token_ids (B, T) int64, T at most the context -> (B, T, E)."""
-        tokens = token_ids.shape[1]
-        hidden = self.token_embedding(token_ids) + self.positional_embedding[:tokens]
+        """token_ids (B, T) int64, T at most the context, or all of it (`TextShape.is_whole`) -> (B, T, E).
+
+        With a class token (B, T + 1, E + 1): the last number says of a token whether others look at it. As in
+        open_clip, that is all tokens but those behind a `pad_id`; so the class token looks at itself in full texts
+        only.
+        """
+        hidden = self.token_embedding(token_ids)
+        keys = None
+        if self.cls_emb is not None:
+            behind = self.cls_emb.expand(hidden.shape[0], 1, -1)
+            hidden = torch.cat([hidden, behind], dim=1)
+            first = torch.ones_like(hidden[:, :1, 0])
+            keys = torch.cat([first, (token_ids != self.pad_id).to(hidden.dtype)], dim=1)
+        tokens = hidden.shape[1]
+        hidden = hidden + self.positional_embedding[:tokens]
+        mask = _text_mask(self.mask, keys, tokens)
         for block in self.blocks.values():
-            hidden = block(hidden, self.mask[:tokens, :tokens])
-        return hidden
+            hidden = block(hidden, mask)
+        return hidden if keys is None else torch.cat([hidden, keys.unsqueeze(2)], dim=2)
+
+
+def _text_mask(causal: Tensor | None, keys: Tensor | None, tokens: int) -> Tensor | None:
+    """What is added to attention's scores: causal (N, N) cut to the tokens, or with keys (B, T), 1 for a token that may
+    be looked at, (B, 1, T, T); None where all may look at all."""
+    cut = None if causal is None else causal[:tokens, :tokens]
+    if keys is None:
+        return cut
+    hiding = torch.where(keys > 0.5, 0.0, float("-inf"))[:, None, None, :].expand(-1, -1, tokens, -1)
+    return hiding if cut is None else hiding + cut
 
 
 class TextTail(nn.Module):
-    """The last blocks of the text tower, adapted: hidden states at the cut -> anchors. The last one computes the end
-    token alone."""
+    """The last blocks of the text tower, adapted: hidden states at the cut -> anchors. The last one computes the
+    pooled token alone."""
 
     def __init__(self, shape: TextShape) -> None:
         super().__init__()
+        self.has_class_token = shape.pool == "class"
         self.blocks = _blocks(shape, shape.layers - shape.tail_blocks, shape.layers)
         self.ln_final = nn.LayerNorm(shape.width, shape.epsilon)
-        self.text_projection = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
-        self.mask: Tensor
-        self.register_buffer("mask", _causal_mask(shape.size), persistent=False)
+        self.text_projection: nn.Parameter | nn.Linear | None = None
+        if shape.projection == "matrix":
+            self.text_projection = nn.Parameter(torch.zeros(shape.width, shape.embed_dim))
+        elif shape.projection == "linear":
+            self.text_projection = nn.Linear(shape.width, shape.embed_dim)
+        self.mask: Tensor | None
+        self.register_buffer("mask", _causal_mask(shape.positions) if shape.causal else None, persistent=False)
 
     def forward(self, hidden: Tensor, last: Tensor) -> Tensor:
-        """hidden (B, T, E) float32, last (B,) int64 the end-of-text position -> (B, D) unit norm."""
+        """hidden (B, T, E) float32, or (B, T, E + 1) with a class token; last (B,) int64 the pooled token's position ->
+        (B, D) unit norm."""
         tokens = hidden.shape[1]
-        pooled = _one_token_through(
-            self.blocks, hidden, last, self.mask[:tokens, :tokens], self.mask[last, :tokens].unflatten(0, (-1, 1, 1))
-        )
-        return functional.normalize(self.ln_final(pooled) @ self.text_projection, dim=-1)
+        if self.has_class_token:
+            mask = _text_mask(self.mask, hidden[:, :, -1], tokens)
+            assert mask is not None
+            rows: Tensor | None = mask[torch.arange(hidden.shape[0]), :, last].unsqueeze(2)
+            hidden = hidden[:, :, :-1]
+        else:
+            mask = _text_mask(self.mask, None, tokens)
+            rows = None if self.mask is None else self.mask[last, :tokens].unflatten(0, (-1, 1, 1))
+        return self._embedded(_one_token_through(self.blocks, hidden, last, mask, rows))
 
     def after_prefix(self, hidden: Tensor, last: Tensor, prefix: int) -> Tensor:
         """`forward` where the first `prefix` hidden states of all B texts are the same: causal, so they pass once,
         and not B times.
 
         Dropout falls on the prefix once for all texts. hidden (B, T, E), last (B,) int64 >= prefix -> (B, D). Without
-        blocks, or with nothing in common, it is `forward`.
+        blocks, with nothing in common, or where what comes first depends on what follows, it is `forward`.
         """
-        if not prefix or not len(self.blocks):
+        if not prefix or not len(self.blocks) or self.mask is None or self.has_class_token:
             return self(hidden, last)  # type: ignore[no-any-return]
         count, tokens = hidden.shape[:2]
         rows = torch.cat([hidden[0, :prefix], hidden[:, prefix:].flatten(0, 1)])
@@ -180,4 +216,13 @@ class TextTail(nn.Module):
         pooled = chain[-1].one_token_after_prefix(
             rows, token, prefix, self.mask[last, :tokens].unflatten(0, (-1, 1, 1))
         )
-        return functional.normalize(self.ln_final(pooled) @ self.text_projection, dim=-1)
+        return self._embedded(pooled)
+
+    def _embedded(self, pooled: Tensor) -> Tensor:
+        """(B, E) -> (B, D) unit norm."""
+        normed = self.ln_final(pooled)
+        if isinstance(self.text_projection, nn.Linear):
+            normed = self.text_projection(normed)
+        elif self.text_projection is not None:
+            normed = normed @ self.text_projection
+        return functional.normalize(normed, dim=-1)

@@ -192,7 +192,8 @@ def test_a_failed_proof_writes_no_bundle(tiny_name: str, tmp_path: Path, monkeyp
 def test_a_tokenizer_with_a_wrong_merge_is_caught(tiny_bundle: Bundle, tiny_name: str) -> None:
     content = json.loads(tiny_bundle.read("tokenizer.json"))
     content["model"]["merges"].reverse()
-    ours = Tokenizer(json.dumps(content).encode(), 49408, 77)
+    manifest = tiny_bundle.manifest
+    ours = Tokenizer(json.dumps(content).encode(), manifest.tokenizer, manifest.text, manifest.vocab_size)
     theirs = models.load(tiny_name, None, None, False).tokenizer
     with pytest.raises(EdgeNusaError, match="tokenizer differs from open_clip's on"):
         tokenizer_file.prove_equal(ours, theirs, tokenizer_file.odd_strings(1000))

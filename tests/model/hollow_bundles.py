@@ -10,6 +10,7 @@ from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import FILES, Bundle
 from edge_nusa.model.preprocessing import Preprocessing
 from edge_nusa.model.shapes import TextShape, VitShape
+from edge_nusa.model.tokenizer import TokenizerSpec
 
 WIDTH, EMBED, POOL = 8, 4, 3
 
@@ -27,6 +28,7 @@ def hollow_manifest() -> manifests.Manifest:
         image=image,
         text=text,
         vocab_size=10,
+        tokenizer=TokenizerSpec(),
         preprocessing=Preprocessing(
             size=16, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), interpolation="bicubic", resize_mode="shortest"
         ),
