@@ -35,9 +35,54 @@ def test_an_image_tower_is_read_as_it_was_written(shape: Any) -> None:
     assert read(shape.to_dict()) == shape
 
 
-def test_a_text_tower_is_read_as_it_was_written() -> None:
-    shape = replace(TEXT, activation="tanh_gelu", epsilon=1e-6)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"activation": "tanh_gelu", "epsilon": 1e-6},
+        {"causal": False, "pool": "last", "projection": "linear", "layer_scale": True},
+        {"pool": "eos", "eos_id": 2},
+        {"pool": "class", "pad_id": 3},
+        {"projection": "none", "embed_dim": 8},
+    ],
+)
+def test_a_text_tower_is_read_as_it_was_written(changes: dict[str, Any]) -> None:
+    shape = replace(TEXT, **changes)
     assert TextShape.from_record(Record(shape.to_dict(), Origin("manifest.json", "export it again"))) == shape
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"pool": "mean"}, "pool: expected one of argmax, eos, first, last, class"),
+        ({"projection": "mlp"}, "projection: expected one of matrix, linear, none"),
+        ({"projection": "none"}, "projection: expected one, from 8 to 5, found 'none'"),
+        ({"causal": 1}, "causal: expected true or false"),
+        ({"layer_scale": 0}, "layer_scale: expected true or false"),
+        ({"eos_id": -1}, "eos_id"),
+    ],
+)
+def test_a_text_tower_that_no_export_writes_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(DamagedError, match=words):
+        TextShape.from_record(Record({**TEXT.to_dict(), **changes}, Origin("manifest.json", "export it again")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_whole", "positions", "hidden_width"),
+    [
+        ({}, False, 16, 8),
+        ({"pool": "eos"}, False, 16, 8),
+        ({"pool": "first"}, False, 16, 8),
+        ({"pool": "last"}, True, 16, 8),
+        ({"causal": False}, True, 16, 8),
+        ({"pool": "class"}, True, 17, 9),
+    ],
+)
+def test_a_text_passes_whole_where_what_is_behind_its_end_counts(
+    changes: dict[str, Any], is_whole: bool, positions: int, hidden_width: int
+) -> None:
+    shape = replace(TEXT, **changes)
+    assert (shape.is_whole, shape.positions, shape.hidden_width) == (is_whole, positions, hidden_width)
 
 
 @pytest.mark.parametrize(
