@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 from conftest import MICRO
-from hollow_bundles import hollow_bundle
+from hollow_bundles import hollow_bundle, hollow_manifest
 from identities import identity
 
 from edge_nusa.device.board import doctor, footprint, linux, torch_check
@@ -382,3 +383,13 @@ def test_where_linux_has_no_books_other_programs_are_not_known(pi: Board, text: 
     if text is not None:
         pi.put(pi.proc / "stat", text)
     assert linux.Neighbours().cores() is None
+
+
+def test_a_text_tower_that_reads_whole_texts_is_estimated_with_all_of_its_positions() -> None:
+    short = hollow_manifest()
+    long = replace(short, text=replace(short.text, size=77, causal=False))
+    needed = [footprint.estimate(one, labels=100).learn_bytes for one in (short, long)]
+    text, rows = long.text, 64 + 32
+    steps = [4 * rows * tokens * (10 * text.width + 2 * text.mlp_width + text.heads * tokens) for tokens in (16, 77)]
+    kept = [8 * 100 * tokens * text.width for tokens in (16, 77)]
+    assert needed[1] - needed[0] == steps[1] - steps[0] + kept[1] - kept[0]

@@ -327,6 +327,18 @@ def test_texts_share_what_is_the_same_to_a_ten_thousandth_up_to_the_earliest_end
     assert one.text.calls[0][2] == prefix
 
 
+@pytest.mark.parametrize(("causal", "tokens"), [(True, 4), (False, 5)])
+def test_what_is_behind_all_ends_is_left_out_where_it_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, causal: bool, tokens: int
+) -> None:
+    data = replace(texts(0.0, 0), class_last=np.array([3, 2]))
+    one = trainer(monkeypatch, data)
+    manifest = one.bundle.manifest
+    one.bundle.manifest = replace(manifest, text=replace(manifest.text, causal=causal))
+    one._anchors(np.array([0, 1]), np.zeros(0, np.int64))
+    np.testing.assert_array_equal(one.text.calls[-1][0], data.class_hidden[:, :tokens])
+
+
 def test_states_that_are_all_zero_are_the_same() -> None:
     data = texts(0.0, 0)
     assert train.shared_prefix(replace(data, class_hidden=0 * data.class_hidden, noun_hidden=0 * data.noun_hidden)) == 3
