@@ -45,11 +45,13 @@ lint: $(EXPORT)/ready
 	$(EXPORT)/bin/mypy tests
 	$(EXPORT)/bin/python tools/commands.py --check
 	$(EXPORT)/bin/python tools/rooms.py --check
+	$(EXPORT)/bin/python tools/models.py --check
 
-# Writes docs/commands.md and the rooms of ARCHITECTURE.md from the source.
+# Writes docs/commands.md, the rooms of ARCHITECTURE.md and the table of models (export/models.json) from the source.
 docs: $(EXPORT)/ready
 	$(EXPORT)/bin/python tools/commands.py
 	$(EXPORT)/bin/python tools/rooms.py
+	$(EXPORT)/bin/python tools/models.py
 
 # Changes one decision at a time and runs the tests that hold it: make mutants, or make mutants MODULE="answer judge"
 MODULE ?=
