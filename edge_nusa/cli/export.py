@@ -28,7 +28,11 @@ def _blocks(text: str | None, default: int | None, option: str) -> int | None:
 
 def export(
     model: Annotated[
-        str, typer.Argument(help="An open_clip model with a standard ViT, or `micro`.", show_default=False)
+        str,
+        typer.Argument(
+            help="A model of open_clip's (see --list), `local-dir:PATH`, `hf-hub:ORG/MODEL`, or `micro`.",
+            show_default=False,
+        ),
     ] = "",
     out: Annotated[Optional[Path], typer.Option("--out", help="The bundle's folder.", show_default=False)] = None,
     pretrained: Annotated[
@@ -42,6 +46,13 @@ def export(
         Optional[Path],
         typer.Option(
             help="A folder with the tokenizer's files, for a model that takes one from a hub.", show_default=False
+        ),
+    ] = None,
+    config: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="A configuration that open_clip does not ship, as its open_clip_config.json; NAME may be left out.",
+            show_default=False,
         ),
     ] = None,
     allow_pt: Annotated[
@@ -77,21 +88,21 @@ def export(
     nouns: Annotated[int, typer.Option(min=1, max=2500, help="Size of the vocabulary.")] = 2000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     list_models: Annotated[
-        bool, typer.Option("--list", help="List the models that are supported, and why others are not.")
+        bool, typer.Option("--list", help="List the models: their cost and licence, and why some are refused.")
     ] = False,
     quiet: QuietOption = False,
     format: FormatOption = None,
 ) -> None:
     """Turn an open_clip model into a bundle (on a workstation)."""
+    if list_models:
+        _list(format)
+        return
+    if not (model or config) or out is None:
+        raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
     with needs("export"):
         from edge_nusa.export import models, writer
 
-    if list_models:
-        _list(models.supported_models(), format)
-        return
-    if not model or out is None:
-        raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
-    models.check_weights(model, pretrained, checkpoint, random)
+    models.check_weights(model, pretrained, checkpoint, random, config)
     own, began = writer.default_settings(model, out), time.monotonic()
     settings = replace(
         own,
@@ -103,7 +114,7 @@ def export(
         precision=precision or own.precision,
     )
     settings = replace(settings, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)
-    weights = models.load(model, pretrained, checkpoint, allow_pt, tokenizer)
+    weights = models.load(model, pretrained, checkpoint, allow_pt, models.Given(config, tokenizer, random))
     bundle = writer.export_bundle(weights, settings, _step_printer(began, quiet))
     kept.done(f"the bundle is in {out}")
     _show(out, bundle.manifest.measured, time.monotonic() - began, format)
@@ -132,7 +143,10 @@ def _show(out: Path, measured: dict[str, object], seconds: float, format: output
     output.show({**value, "measured": measured}, f"{checks}\nthe bundle is in {out}: {cost}", format)
 
 
-def _list(rows: list[tuple[str, str]], format: output.Format | None) -> None:
-    models = [{"model": name, "supported": not reason, "reason": reason} for name, reason in rows]
-    words = [[name, "yes" if not reason else f"no: {reason}"] for name, reason in rows]
-    output.show({"models": models}, output.table(words, ["model", "supported"]), format)
+def _list(format: output.Format | None) -> None:
+    from edge_nusa.export import listing
+
+    models = listing.models()
+    works = output.table([listing.cells(row) for row in models if row["supported"]], listing.HEADER)
+    others = output.table([listing.refused(row) for row in models if not row["supported"]], ["refused", "why"])
+    output.show({"models": models}, f"{works}\n{listing.NOTES}\n\n{others}", format)
