@@ -12,7 +12,6 @@ from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 
 TABLE = Path(__file__).with_name("models.json")
-FORMAT_VERSION = 1
 HEADER = ["model", "image tower", "weights", "madds", "pixels", "predict", "learn", "needs", "licence"]
 WIDTH = 120
 LICENCES = {"MIT": "MIT", "Apache-2.0": "Apache", "CC-BY-NC-4.0": "NC", "apple-amlr": "research!", "unknown": "?"}
@@ -31,7 +30,6 @@ def models(table: Path = TABLE) -> list[dict[str, Any]]:
     Raises DamagedError for a table that is none.
     """
     record = parse(table.read_bytes(), Origin(str(table), "install edge-nusa again"))
-    record.version(FORMAT_VERSION)
     return sorted((dict(each.fields) for each in record.records("models")), key=_place)
 
 

@@ -168,7 +168,7 @@ def table(known: Mapping[str, dict[str, Any]]) -> str:
     """The text of the table: a line a model, by name."""
     configs = {name: open_clip.get_model_config(name) for name in open_clip.list_models()} | named.OWN
     lines = [json.dumps(row(name, configs[name], known), sort_keys=True) for name in sorted(configs)]
-    head = json.dumps({"format_version": listing.FORMAT_VERSION, "made_with": PACKAGES})[1:-1]
+    head = json.dumps({"made_with": PACKAGES})[1:-1]
     return "{" + head + ', "models": [\n' + ",\n".join(lines) + "\n]}\n"
 
 

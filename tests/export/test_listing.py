@@ -39,7 +39,7 @@ def a_row(**changes: Any) -> dict[str, Any]:
 def a_table(folder: Path, *rows: dict[str, Any]) -> Path:
     """A table of these rows in a file."""
     path = folder / "models.json"
-    path.write_text(json.dumps({"format_version": listing.FORMAT_VERSION, "models": rows}))
+    path.write_text(json.dumps({"models": rows}))
     return path
 
 
