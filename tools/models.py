@@ -24,8 +24,9 @@ from towers import Cost, pixels
 
 from edge_nusa.device.board import footprint
 from edge_nusa.export import listing, models, named
-from edge_nusa.model.bundle import Bundle, embedded_bundle
-from edge_nusa.model.parameters import TowerShape
+from edge_nusa.export.embedded import MICRO
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape, VitShape
 
 TEXT_BLOCKS = 4
 """Of the text tower, that can learn by default (edge_nusa.export.writer.ExportSettings)."""
@@ -36,9 +37,6 @@ KEPT = 4
 PACKAGES = {package: version(package) for package in ("open_clip_torch", "timm")}
 BOARDS = {"512 MB": 512 << 20, "1 GB": 1 << 30, "2 GB": 2 << 30}
 MORE = "more"
-SMALLEST = TowerShape(
-    width=8, layers=1, heads=1, mlp_width=8, embed_dim=8, tail_blocks=0, quick_gelu=False, size=8, patch=8
-)
 
 
 def family(config: dict[str, Any]) -> str:
@@ -57,54 +55,56 @@ def text_family(config: dict[str, Any]) -> str:
     return f"Hugging Face: {name}" if name else "Transformer"
 
 
-def text_shape(config: dict[str, Any]) -> TowerShape:
+def text_shape(config: dict[str, Any]) -> TextShape:
     """The text tower's shape as far as memory depends on it; open_clip's usual one for Hugging Face's."""
     text = {"width": 512, "heads": 8, "layers": 12, "context_length": 77, "mlp_ratio": 4.0, **config["text_cfg"]}
     width, layers = text["width"], text["layers"]
-    return TowerShape(
+    return TextShape(
         width=width,
         layers=layers,
         heads=text["heads"],
         mlp_width=int(width * text["mlp_ratio"]),
         embed_dim=config["embed_dim"],
         tail_blocks=min(TEXT_BLOCKS, layers),
-        quick_gelu=False,
         size=text["context_length"],
-        patch=0,
     )
 
 
-def vit_shape(config: dict[str, Any]) -> TowerShape:
+def vit_shape(config: dict[str, Any]) -> VitShape:
     """The shape of open_clip's own ViT."""
     vision = {"width": 768, "layers": 12, "head_width": 64, "mlp_ratio": 4.0, "patch_size": 16, **config["vision_cfg"]}
-    return TowerShape(
+    return VitShape(
         width=vision["width"],
         layers=vision["layers"],
         heads=vision["width"] // vision["head_width"],
         mlp_width=int(vision["width"] * vision["mlp_ratio"]),
         embed_dim=config["embed_dim"],
         tail_blocks=0,
-        quick_gelu=False,
         size=pixels(config)[0],
         patch=vision["patch_size"],
     )
 
 
-def memory(config: dict[str, Any], cost: Cost) -> footprint.Footprint:
-    """What asking and learning take: for a ViT as the board estimates it, else from parameters and activations."""
-    base = replace(Bundle.open(embedded_bundle()).manifest, text=text_shape(config), precision="fp32")
+def image_shape(config: dict[str, Any], cost: Cost) -> ImageShape:
+    """The image tower's shape as far as memory depends on it."""
     if family(config) in ("ViT", "CoCa"):
-        return footprint.estimate(replace(base, image=vit_shape(config)), None, PICTURES, LABELS)
-    training = footprint.estimate(replace(base, image=SMALLEST), None, PICTURES, LABELS).learn_bytes
-    square = 8 * cost.features**2
-    judging = footprint.PROGRAM_BYTES + footprint.SQUARES * square + 64 * PICTURES * cost.features
-    mapped = 4 * cost.image_parameters
-    return footprint.Footprint(
-        predict_bytes=footprint.PROGRAM_BYTES + 3 * square + picture_bytes(cost),
-        predict_mapped_bytes=mapped,
-        learn_bytes=max(training, judging, looking_bytes(cost)),
-        learn_mapped_bytes=mapped,
+        return vit_shape(config)
+    return FrozenShape(
+        family=family(config),
+        embed_dim=config["embed_dim"],
+        taps=cost.features - 1,
+        recalled_taps=config["embed_dim"],
+        projection="",
+        weight_bytes=4 * cost.image_parameters,
+        picture_bytes=picture_bytes(cost),
     )
+
+
+def memory(config: dict[str, Any], cost: Cost) -> footprint.Footprint:
+    """What asking and learning take, as the board estimates it."""
+    base = Bundle.open(MICRO).manifest
+    manifest = replace(base, image=image_shape(config, cost), text=text_shape(config), precision="fp32")
+    return footprint.estimate(manifest, None, PICTURES, LABELS)
 
 
 def picture_bytes(cost: Cost) -> int:
@@ -184,6 +184,8 @@ def main() -> int:
     new = table({each.get("made_from", ""): each for each in json.loads(old)["models"]})
     if "--check" not in sys.argv[1:]:
         listing.TABLE.write_text(new, encoding="utf-8")
+    elif json.loads(old).get("made_with") != PACKAGES:
+        sys.stderr.write(f"{listing.TABLE.name}: not compared, made with {json.loads(old).get('made_with')}\n")
     elif figures(old) != figures(new):
         sys.stderr.write(f"{listing.TABLE.name} is out of date: run `make docs` and commit it\n")
         return 1

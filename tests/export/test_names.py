@@ -59,7 +59,7 @@ def test_a_folder_is_exported_from_end_to_end(folder: Path, tmp_path: Path) -> N
     manifest = Bundle.open(tmp_path / "b").manifest
     assert manifest.model == "small-clip", "not the path, which is this machine's"
     assert manifest.weights.startswith("open_clip_model.safetensors (sha256 ")
-    assert manifest.image.quick_gelu and manifest.text.quick_gelu
+    assert manifest.vit.activation == manifest.text.activation == "quick_gelu"
     shown = manifest.preprocessing.to_dict()
     assert {name: shown[name] for name in PREPROCESS} == PREPROCESS
     answer = run_cli("status", "--bundle", tmp_path / "b", "--state", tmp_path / "s", "--format", "json")
@@ -79,7 +79,7 @@ def test_a_configuration_of_ones_own_goes_with_a_checkpoint(is_plain: bool, fold
     path.write_text(json.dumps(MODEL if is_plain else {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}))
     source = models.load("", None, folder / "open_clip_model.safetensors", False, models.Given(config=path))
     assert (source.name, source.weights[:27]) == ("tiny-clip", "open_clip_model.safetensors")
-    assert source.image.quick_gelu
+    assert source.text.activation == "quick_gelu"
     assert source.preprocessing.resize_mode == ("shortest" if is_plain else "squash")
     assert models.load("mine", None, None, False, models.Given(config=path, is_random=True)).name == "mine"
 
@@ -89,7 +89,7 @@ def test_a_custom_text_tower_of_ones_own_is_built(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(config))
     found = named.find("", tmp_path / "c.json")
     configurations.check_size(found.config, found.name)
-    module, _ = named.create(found, None)
+    module = named.create(found, None)
     assert isinstance(module, CustomTextCLIP)
 
 
