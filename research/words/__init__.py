@@ -1,0 +1,1 @@
+"""What the trainings of the embedded models share: WordNet, a sentence encoder, byte pairs."""
