@@ -30,7 +30,7 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     tower = image_tower.published()
     directions, projection = image_tower.directions_of(tower.classes, configuration.EMBED_DIM)
-    known = names.known_names(names.imagenet_classes(), directions)
+    known = names.all_names(directions)
     rows = lessons.embedded(known, arguments.work / "embedded.npz")
     if not configuration.BPE.exists():
         lessons.write_byte_pairs(known.texts, rows.phrases, configuration.BPE)

@@ -108,7 +108,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model = opened(arguments.checkpoint)
     directions, projection = image_tower.directions_of(image_tower.published().classes, configuration.EMBED_DIM)
-    known = names.known_names(names.imagenet_classes(), directions)
+    known = names.all_names(directions)
     rows = lessons.embedded(known, arguments.work / "embedded.npz")
     places = targets.unit(known.places @ projection.T)
     shown, table = [], []

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edge_nusa.errors import InputError
+from edge_nusa.research.lite.targets import unit
 from edge_nusa.research.words import wordnet
 
 FEWEST, MOST = 2, 300
@@ -23,6 +25,10 @@ class Names(NamedTuple):
     texts: list[str]
     offsets: np.ndarray
     places: np.ndarray
+
+
+LIKENESSES = Path(__file__).parent / "likenesses.txt"
+"""Written by hand: common labels that are no class, each with the names of classes that look like it."""
 
 
 class ImageNetClass(NamedTuple):
@@ -66,3 +72,40 @@ def known_names(classes: list[ImageNetClass], directions: np.ndarray, folder: Pa
         if FEWEST <= len(numbers) <= MOST:
             add(list(synsets[offset].lemmas), offset, directions[numbers].mean(axis=0))
     return Names(texts, np.array(offsets), np.array(places, dtype=np.float32))
+
+
+def likenesses() -> dict[str, list[str]]:
+    """The hand-written list: label -> names of classes or kinds."""
+    lines = LIKENESSES.read_text(encoding="utf-8").splitlines()
+    pairs = (line.split(": ") for line in lines if not line.startswith("#"))
+    return {label: names.split(", ") for label, names in pairs}
+
+
+def with_likenesses(known: Names, listed: dict[str, list[str]]) -> Names:
+    """The known names with the labels of the list, each at the mean of the places of its names; where a label was known
+    already, the list's place replaces its own. Offsets of listed labels are 0.
+
+    Raises InputError for a name that is not known.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, text in enumerate(known.texts):
+        rows.setdefault(text.lower(), []).append(row)
+    places = []
+    for label, others in listed.items():
+        strange = [other for other in others if other.lower() not in rows]
+        if strange:
+            raise InputError(
+                f"expected names of ImageNet's classes or of kinds above them, found {strange[0]!r} under {label!r} in "
+                f"{LIKENESSES.name}: write a lemma of WordNet for one of the classes"
+            )
+        mean = unit(np.stack([known.places[rows[other.lower()]].mean(axis=0) for other in others])).mean(axis=0)
+        places.append(mean)
+    kept = [row for row, text in enumerate(known.texts) if text.lower() not in listed]
+    texts = [known.texts[row] for row in kept] + list(listed)
+    offsets = np.concatenate([known.offsets[kept], np.zeros(len(listed), np.int64)])
+    return Names(texts, offsets, np.concatenate([known.places[kept], unit(np.stack(places))]))
+
+
+def all_names(directions: np.ndarray) -> Names:
+    """What the targets are made of: ImageNet's names, the kinds above them, and the hand-written labels."""
+    return with_likenesses(known_names(imagenet_classes(), directions), likenesses())

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_nusa.errors import InputError
 from edge_nusa.research.lite import names, targets
 from edge_nusa.research.lite.figures import Asked, accuracy, ranks, surprise
 
@@ -51,6 +52,27 @@ def test_a_kind_above_too_many_classes_has_no_place(tmp_path: Path, monkeypatch:
     found = known(tmp_path).texts
     assert "hound" in found and "beast" not in found
     assert names.FEWEST == 2
+
+
+def test_a_listed_label_lies_at_the_mean_of_what_it_looks_like(tmp_path: Path) -> None:
+    found = names.with_likenesses(known(tmp_path), {"puppy": ["beagle", "Basset", "mongrel"], "hound": ["mongrel"]})
+    assert found.texts[-2:] == ["puppy", "hound"]
+    assert found.places[-2] == pytest.approx(np.array([1, 1, 1, 0]) / np.sqrt(3))
+    assert found.places[-1] == pytest.approx([0, 0, 1, 0])
+    assert found.texts.count("hound") == 1 and "tracking dog" in found.texts
+    assert len(found.texts) == len(found.offsets) == len(found.places)
+
+
+def test_a_likeness_of_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found 'unicorn' under 'pony' in likenesses.txt: write a lemma of WordNet"):
+        names.with_likenesses(known(tmp_path), {"pony": ["unicorn"]})
+
+
+def test_the_list_of_likenesses_has_no_label_twice() -> None:
+    lines = [line for line in names.LIKENESSES.read_text().splitlines() if not line.startswith("#")]
+    listed = names.likenesses()
+    assert len(listed) == len(lines) > 250
+    assert all(label == label.lower().strip() and all(others) for label, others in listed.items())
 
 
 @given(st.integers(0, 1000), st.integers(2, 30))
