@@ -42,10 +42,12 @@ RARER = (
     "this is a {}",
     "the {}",
 )
-"""What else people write around a name; a tenth of the steps."""
+"""What else people write around a name."""
+KINDS = (0.65, 0.27, 0.08)
+"""Of the steps: bare names, which are the shortest to read, the bundle's templates, the rarer ones."""
 SCALE = 20.0
 BATCH, PEAK, DECAY, AVERAGING = 512, 2e-3, 0.05, 0.998
-PART = 64
+PART = 128
 """Texts that are padded to the same length: those of a batch are sorted by length first."""
 SHARES = (0.45, 0.35, 0.2)
 """Of a batch: names that have a place and their spellings, all other names, longer phrases."""
@@ -94,9 +96,9 @@ def sample(lesson: Lesson, generator: np.random.Generator) -> tuple[list[str], n
         chosen = generator.integers(len(group), size=round(share * BATCH))
         texts += [group[i] for i in chosen]
         rows.append(goals[chosen])
-    draw = generator.random()
-    number = int(generator.integers(1000))
-    template = "{}" if draw < 0.4 else RARER[number % len(RARER)] if draw > 0.9 else TEMPLATES[1 + number % 4]
+    kind = generator.choice(3, p=KINDS)
+    templates = (TEMPLATES[:1], TEMPLATES[1:], RARER)[kind]
+    template = templates[int(generator.integers(len(templates)))]
     return [template.format(text) for text in texts], np.concatenate(rows)
 
 
