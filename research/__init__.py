@@ -1,2 +1,2 @@
-"""The researchers' room: learners compared, rivals measured, the embedded model trained. Only `edge-nusa eval`
+"""The researchers' room: learners compared, rivals measured, the embedded models trained. Only `edge-nusa eval`
 imports it."""

@@ -94,7 +94,7 @@ def opened(checkpoint: Path) -> Any:
     from safetensors.torch import load_file
 
     model = configuration.build()
-    model.load_state_dict(load_file(str(checkpoint)), strict=False)
+    model.load_state_dict(load_file(str(checkpoint)))
     return model
 
 

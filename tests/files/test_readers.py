@@ -262,6 +262,7 @@ ALLOWED = {
     "research/rivals/predict.py": "the output of a command that it started",
     "research/micro/pictures.py": "a researcher's own data folder",
     "research/micro/figures.py": "a researcher's own data folder",
+    "research/lite/figures.py": "a researcher's own data folder",
 }
 """Where else JSON is parsed, and why that is not foreign data."""
 
