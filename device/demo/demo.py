@@ -1,5 +1,5 @@
-"""The whole way on the embedded model and real pictures: three labels taught one after the other, then asked, in a
-minute."""
+"""The whole way on the embedded model and real pictures: asked what it knows, taught in four lessons, and asked again,
+in a minute."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
-from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures
+from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures, write_rare
 from edge_nusa.device.learning.learn import LearnSettings, Progress
-from edge_nusa.device.learning.task import one_label
+from edge_nusa.device.learning.task import Task, folder_per_label, one_label
 from edge_nusa.device.report.page import html_report
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import UsageError
@@ -29,11 +29,12 @@ MARKER = ".edge-nusa-demo"
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Percent right before anything was taught, and after."""
+class Counts:
+    """How many pictures of a label were asked, and how many were answered with it before any lesson and after all."""
 
-    before: float
-    after: float
+    asked: int
+    before: int
+    after: int
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,10 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoReport:
-    """What the demonstration found. labels: percent right of each taught; digits: likewise, afterwards; kept: the
-    answer to a picture of each thing never taught; report: the page's file."""
+    """What the demonstration found. labels: of each taught; kept: the answer to a picture of each thing never taught;
+    report: the page's file."""
 
-    labels: dict[str, Scores]
-    digits: dict[str, float]
+    labels: dict[str, Counts]
     kept: dict[str, Answers]
     seconds: float
     peak_rss_bytes: int
@@ -65,63 +65,53 @@ def run_demo(out: Path, progress: Progress, say: Say) -> DemoReport:
     """Run it in `out`. Raises UsageError where `out` holds something else."""
     began = time.monotonic()
     _clear(out)
-    pictures = write_pictures(out / "pictures")
+    grounds, rare = write_pictures(out / "grounds"), write_rare(out / "rare")
     digits = write_digits(out / "digits", (0, 1))
+    pictures = _together(grounds, rare, digits)
+    lessons = [folder_per_label(out / "grounds" / "taught"), *(one_label(p, label) for label, p in rare.taught.items())]
+    lessons.append(folder_per_label(out / "digits" / "taught"))
     workplace = Workplace.open(None, out / "state")
-    scores, kept, peaks = _photographs(workplace, pictures, progress, say)
-    digit_scores, digit_peaks = _digits(workplace, digits, progress, say)
+    labels, kept, peaks = _taught(workplace, pictures, lessons, progress, say)
     report = _report(workplace, out / "report.html")
-    peak, seconds = max(peak_bytes(), *peaks, *digit_peaks), time.monotonic() - began
+    peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began
     say(
-        f"All of it took {seconds:.1f} s and {peak / 2**20:.0f} MiB at most; "
+        f"All of it took {seconds:.0f} s and {peak / 2**20:.0f} MiB at most; "
         f"{workplace.status().state_bytes / 1e6:.2f} MB of state; no picture was kept."
     )
     say(f"The report with its plots: {report}")
-    return DemoReport(
-        labels=scores,
-        digits=digit_scores,
-        kept=kept,
-        seconds=round(seconds, 1),
-        peak_rss_bytes=peak,
-        report=str(report),
-    )
+    return DemoReport(labels=labels, kept=kept, seconds=round(seconds, 1), peak_rss_bytes=peak, report=str(report))
 
 
-def _photographs(
-    workplace: Workplace, pictures: DemoPictures, progress: Progress, say: Say
-) -> tuple[dict[str, Scores], dict[str, Answers], list[int]]:
-    """Ask, teach the three labels, ask again; and the memory that each lesson took."""
-    labels = list(pictures.taught)
-    before = accuracies(workplace, pictures, labels)
-    kept_before = answers(workplace, pictures)
-    say(
-        f"The embedded model {workplace.bundle.manifest.model!r} is asked about {', '.join(labels)} before it is "
-        "taught anything:"
-    )
-    say("  " + ", ".join(f"{label} {before[label]:.0f} %" for label in labels))
-    peaks = [_teach(workplace, label, pictures.taught[label], progress, say) for label in labels]
-    after = accuracies(workplace, pictures, labels)
-    say("On other crops of the same photographs, never taught:")
-    for label in labels:
-        say(f"  {label:<12} {before[label]:5.1f} % -> {after[label]:5.1f} %")
-    kept_after = answers(workplace, pictures)
-    say(
-        "Things it was never taught, offered beside the labels taught (the untouched model's answers, before -> after):"
-    )
-    for thing, answer in kept_before.items():
-        say(f"  a picture of a {thing:<11} {answer} -> {kept_after[thing]}")
-    scores = {label: Scores(before[label], after[label]) for label in labels}
-    return scores, {thing: Answers(kept_before[thing], kept_after[thing]) for thing in kept_before}, peaks
+def _together(*sets: DemoPictures) -> DemoPictures:
+    """All of them as one."""
+    joined = DemoPictures({}, {}, {})
+    for one in sets:
+        joined.taught.update(one.taught)
+        joined.asked.update(one.asked)
+        joined.others.update(one.others)
+    return joined
 
 
-def _digits(
-    workplace: Workplace, digits: DemoPictures, progress: Progress, say: Say
-) -> tuple[dict[str, float], list[int]]:
-    """Teach handwritten digits, and ask for all that the set has: percent right of each, and what each took."""
-    peaks = [_teach(workplace, label, folder, progress, say) for label, folder in digits.taught.items()]
-    scores = accuracies(workplace, digits, list(digits.asked))
-    say("Handwritten digits, other scans: " + ", ".join(f"{label} {score:.0f} %" for label, score in scores.items()))
-    return scores, peaks
+def _taught(
+    workplace: Workplace, pictures: DemoPictures, lessons: list[Task], progress: Progress, say: Say
+) -> tuple[dict[str, Counts], dict[str, Answers], list[int]]:
+    """Ask, teach one lesson after the other, ask again; and the memory that each lesson took."""
+    offered = [*pictures.taught, *pictures.others]
+    say(f"The embedded model {workplace.bundle.manifest.model!r} has seen none of these pictures. One lesson each:")
+    before = answers(workplace, offered, pictures)
+    peaks = [_teach(workplace, task, progress, say) for task in lessons]
+    after = answers(workplace, offered, pictures)
+    labels = {
+        name: Counts(len(before[name]), before[name].count(name), after[name].count(name)) for name in pictures.asked
+    }
+    kept = {thing: Answers(before[thing][0], after[thing][0]) for thing in pictures.others}
+    say(f"Asked about other pictures of the same things, with all {len(offered)} names offered; right before -> after:")
+    for name, count in labels.items():
+        say(f"  {name:<13} {count.before:2} of {count.asked} -> {count.after:2} of {count.asked}")
+    say("Things it was never taught, answered before -> after:")
+    for thing, answer in kept.items():
+        say(f"  {'a picture of a ' + thing:<26} {answer.before} -> {answer.after}")
+    return labels, kept, peaks
 
 
 def _report(workplace: Workplace, path: Path) -> Path:
@@ -141,33 +131,21 @@ def _clear(out: Path) -> None:
     (out / MARKER).touch()
 
 
-def _teach(workplace: Workplace, label: str, folder: Path, progress: Progress, say: Say) -> int:
+def _teach(workplace: Workplace, task: Task, progress: Progress, say: Say) -> int:
     """Teach it and say so; returns the most memory that this took, in bytes."""
-    report = workplace.teach(one_label(folder, label), LearnSettings(recipe=DEVICE), progress)
-    kept = report.retention.vocabulary_agreement
+    report = workplace.teach(task, LearnSettings(recipe=DEVICE), progress)
+    names = ", ".join(quoted(row.label) for row in report.labels)
     say(
-        f"taught {quoted(label)} from {report.labels[0].images} pictures in {report.seconds:.1f} s; {kept:.1f} % of "
-        "the vocabulary means what it meant"
+        f"  taught {names} from {sum(row.images for row in report.labels)} pictures in {report.seconds:.1f} s; "
+        f"{report.retention.vocabulary_agreement:.1f} % of the vocabulary means what it meant"
     )
     return report.peak_rss_bytes
 
 
-def accuracies(workplace: Workplace, pictures: DemoPictures, labels: list[str]) -> dict[str, float]:
-    """Percent of each label's asked pictures that are answered with it, all of `labels` offered."""
-    predictor = Predictor(workplace, labels)
-    scores: dict[str, float] = {}
-    for label in labels:
-        results = [r for r in predictor(find_pictures(pictures.asked[label])[0], 1) if isinstance(r, Prediction)]
-        scores[label] = 100 * sum(r.labels[0].label == label for r in results) / len(results)
-    return scores
-
-
-def answers(workplace: Workplace, pictures: DemoPictures) -> dict[str, str]:
-    """The first answer to each picture of a thing never taught; those things and the taught labels are offered."""
-    predictor = Predictor(workplace, [*pictures.others, *pictures.taught])
-    found: dict[str, str] = {}
-    for thing, folder in pictures.others.items():
-        for result in predictor(find_pictures(folder)[0], 1):
-            if isinstance(result, Prediction):
-                found[thing] = result.labels[0].label
+def answers(workplace: Workplace, offered: list[str], pictures: DemoPictures) -> dict[str, list[str]]:
+    """The first answer to every picture that is asked about, `offered` beside what was learned, by the right name."""
+    predictor, found = Predictor(workplace, offered), {}
+    for name, folder in (pictures.asked | pictures.others).items():
+        results = predictor(find_pictures(folder)[0], 1)
+        found[name] = [result.labels[0].label for result in results if isinstance(result, Prediction)]
     return found

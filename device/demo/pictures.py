@@ -18,14 +18,26 @@ OTHERS = {
     "rocket": ("rocket.jpg", (0, 200, 427, 480)),
 }
 """Things that are never taught: label -> photograph and its crop (top, left, bottom, right)."""
+MORE_OTHERS = {
+    "motorcycle": ("motorcycle_left.png", (30, 120, 480, 741)),
+    "pagoda": ("china.jpg", (0, 20, 400, 420)),
+    "dahlia": ("flower.jpg", (30, 130, 400, 500)),
+}
+"""More of them; those that scikit-image lacks are scikit-learn's."""
 SIDE = 128
+SKY, SKY_SIDE = ("galaxies", "hubble_deep_field.jpg"), 200
+"""Label and photograph of many small galaxies, 872 x 1000 pixels, and the side of its crops."""
+COINS, COIN_SIDE = ("ancient coin", "coins.png"), 56
+COIN_ROWS = {50: (44, 97, 154, 215, 275, 334), 124: (44, 102, 153, 205, 270, 336)}
+COIN_ROWS |= {195: (43, 101, 154, 212, 273, 347), 263: (45, 113, 172, 244, 300, 356)}
+"""A photograph of 24 different coins, the side of a coin's picture, and the middles: row -> columns."""
 DIGITS_EACH = 24
 
 
 @dataclass(frozen=True)
 class DemoPictures:
-    """Folders: taught[label] and asked[label] hold disjoint crops of each taught label; others[label] what is never
-    taught."""
+    """Folders: taught[label] and asked[label] hold different pictures of each taught label; others[label] what is
+    never taught."""
 
     taught: dict[str, Path]
     asked: dict[str, Path]
@@ -33,22 +45,28 @@ class DemoPictures:
 
 
 def write_pictures(folder: Path) -> DemoPictures:
-    """Write all crops as PNG under `folder`. Raises MissingPackageError without the extra `demo`."""
-    try:
-        import skimage
-        import sklearn  # noqa: F401 - checked here so that the message comes before any work
-    except ImportError as error:
-        raise MissingPackageError(
-            f'the demonstration needs {error.name}; install it with `pip install "edge-nusa[learn,demo]"`'
-        ) from error
-    data = Path(skimage.__file__).parent / "data"
+    """Three grounds and three things that are never taught, as PNG under `folder`. Raises MissingPackageError without
+    the extra `demo`."""
+    data, _ = _packages()
     pictures = DemoPictures({}, {}, {})
     for label, name in TEXTURES.items():
-        _texture(data / name, label, folder, pictures)
-    for label, (name, (top, left, bottom, right)) in OTHERS.items():
-        pictures.others[label] = _save(
-            _read(data / name)[top:bottom, left:right], folder / "others" / label / "0.png"
-        ).parent
+        _crops(_read(data / name), SIDE, label, folder, pictures)
+    _write_others(OTHERS, (data,), folder, pictures)
+    return pictures
+
+
+def write_rare(folder: Path) -> DemoPictures:
+    """Two things that no list of common nouns has, and three more that are never taught; as `write_pictures`."""
+    data, more = _packages()
+    pictures = DemoPictures({}, {}, {})
+    label, name = COINS
+    image, half = np.pad(_read(data / name), ((0, COIN_SIDE), (0, COIN_SIDE), (0, 0)), mode="edge"), COIN_SIDE // 2
+    for row, (middle, columns) in enumerate(COIN_ROWS.items()):
+        for column, across in enumerate(columns):
+            coin = image[middle - half : middle + half, across - half : across + half]
+            _shared_out(coin, row, column, label, folder, pictures)
+    _crops(_read(data / SKY[1]), SKY_SIDE, SKY[0], folder, pictures)
+    _write_others(MORE_OTHERS, (data, more), folder, pictures)
     return pictures
 
 
@@ -62,20 +80,47 @@ def write_digits(folder: Path, digits: tuple[int, ...]) -> DemoPictures:
         chosen = scans.images[scans.target == digit][: 2 * DIGITS_EACH]
         for index, scan in enumerate(chosen):
             grey = np.kron(255 - np.round(scan * 15.9), np.ones((8, 8))).astype(np.uint8)
-            kind = "taught" if index % 2 == 0 else "asked"
-            path = _save(grey, folder / kind / f"digit {digit}" / f"{index}.png")
-            (pictures.taught if kind == "taught" else pictures.asked)[f"digit {digit}"] = path.parent
+            _shared_out(grey, index, 0, f"digit {digit}", folder, pictures)
     return pictures
 
 
-def _texture(source: Path, label: str, folder: Path, pictures: DemoPictures) -> None:
-    """Sixteen disjoint crops: eight are taught, eight are asked, in a chequered pattern."""
-    image = _read(source)
-    for row in range(0, image.shape[0] - SIDE + 1, SIDE):
-        for column in range(0, image.shape[1] - SIDE + 1, SIDE):
-            kind = "taught" if (row + column) // SIDE % 2 == 0 else "asked"
-            path = _save(image[row : row + SIDE, column : column + SIDE], folder / kind / label / f"{row}-{column}.png")
-            (pictures.taught if kind == "taught" else pictures.asked)[label] = path.parent
+def _packages() -> tuple[Path, Path]:
+    """The folders of photographs in scikit-image and scikit-learn. Raises MissingPackageError."""
+    try:
+        import skimage
+        import sklearn
+    except ImportError as error:
+        raise MissingPackageError(
+            f'the demonstration needs {error.name}; install it with `pip install "edge-nusa[learn,demo]"`'
+        ) from error
+    return Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images"
+
+
+def _crops(image: np.ndarray, side: int, label: str, folder: Path, pictures: DemoPictures) -> None:
+    """Sixteen disjoint crops of a photograph, in a chequered pattern: eight are taught, eight are asked."""
+    for row in range(4):
+        for column in range(4):
+            crop = image[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            _shared_out(crop, row, column, label, folder, pictures)
+
+
+def _shared_out(pixels: np.ndarray, row: int, column: int, label: str, folder: Path, pictures: DemoPictures) -> None:
+    """Save a picture among those taught or, at odd places, among those asked."""
+    kind = "taught" if (row + column) % 2 == 0 else "asked"
+    path = _save(pixels, folder / kind / label / f"{row}-{column}.png")
+    (pictures.taught if kind == "taught" else pictures.asked)[label] = path.parent
+
+
+def _write_others(
+    things: dict[str, tuple[str, tuple[int, int, int, int]]],
+    places: tuple[Path, ...],
+    folder: Path,
+    pictures: DemoPictures,
+) -> None:
+    for label, (name, (top, left, bottom, right)) in things.items():
+        source = next(place / name for place in places if (place / name).is_file())
+        crop = _read(source)[top:bottom, left:right]
+        pictures.others[label] = _save(crop, folder / "others" / label / "0.png").parent
 
 
 def _read(path: Path) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +13,24 @@ from edge_nusa import kept
 from edge_nusa.cli import output
 from edge_nusa.cli.options import FormatOption, QuietOption
 
+YOURS = """
+Now your own: put ten pictures of one thing into a folder, and ask about another picture of it.
+  {command} learn --images FOLDER --label "my mug"
+  {command} predict PICTURE --labels cup,plate"""
+
+
+def called_as() -> str:
+    """The word that started this program, for lines that a reader pastes; `edge-nusa` where it is a file of Python."""
+    word = sys.argv[0]
+    return "edge-nusa" if word.endswith(".py") else shlex.quote(word)
+
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Where the state and the report go.")] = Path("demo-out"),
     quiet: QuietOption = False,
     format: FormatOption = None,
 ) -> None:
-    """Teach the embedded model three labels from real pictures, and show what it kept."""
+    """Teach the embedded model from real pictures, and show what it learned and what it kept."""
     from edge_nusa.device.demo.demo import run_demo
 
     is_json = output.chosen(format) is output.Format.JSON
@@ -26,3 +39,5 @@ def demo(
     kept.part(f"the demonstration is in {out}")
     if is_json:
         output.emit_json(result.to_json())
+        return
+    output.emit(YOURS.format(command=called_as()))
