@@ -70,7 +70,7 @@ $(EXPORT)/ready: pyproject.toml Makefile
 	$(EXPORT)/bin/python $(PIP) -e '.[learn,report,demo,export,sync,dev]' $(TORCH_EXPORT) $(QUIET_PIP)
 	touch $@
 
-# Trains the embedded model again (about two hours on two cores): make micro MICRO_DATA=../shared/data
+# Trains `micro`, the model of the tests, again (about two hours on two cores): make micro MICRO_DATA=../shared/data
 MICRO_DATA ?= ../shared/data
 micro: $(EXPORT)/ready
 	$(EXPORT)/bin/python $(PIP) -e '.[micro]' $(QUIET_PIP)
