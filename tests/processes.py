@@ -12,6 +12,9 @@ from conftest import command, environment
 
 from edge_nusa.errors import EXIT_CODES
 
+WORKSHOP = ("torch", "open_clip", "onnx", "onnxscript", "torchvision", "matplotlib", "sklearn", "skimage")
+"""Packages that only a workstation has; nothing that a board runs to ask loads them."""
+
 
 def run_patched(
     patch: str, *arguments: str | Path, env: Mapping[str, str] | None = None
@@ -41,3 +44,16 @@ def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
         done.stderr
     )
     return done.stderr[:-1]
+
+
+def loaded_after(*arguments: str | Path, env: Mapping[str, str] | None = None) -> set[str]:
+    """The top-level modules in sys.modules after a command ended well in a fresh interpreter."""
+    script = (
+        "import sys\nfrom edge_nusa.cli.main import run\n"
+        "try:\n    run()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('LOADED', *{name.split('.')[0] for name in sys.modules})\n"
+    )
+    words = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(words, env=environment(env), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rsplit("LOADED ", 1)[1].split())

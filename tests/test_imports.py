@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment
+from conftest import ROOT
+from processes import WORKSHOP, loaded_after
 
 from edge_nusa.device.demo.pictures import DemoPictures
 
@@ -21,7 +22,6 @@ LONGEST_FILE, LONGEST_FUNCTION, LONGEST_COMMAND, MOST_PARAMETERS = 250, 40, 25, 
 """Lines of a file, of a function, of a command's body; parameters of a function that is no command."""
 ROOMS = ("edge_nusa", "device", "export", "research")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "__pycache__" not in path.parts)
-WORKSHOP = ("torch", "open_clip", "onnx", "onnxscript", "torchvision", "matplotlib", "sklearn", "skimage")
 EXECUTES = {"eval", "exec", "compile"}
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
@@ -50,19 +50,6 @@ def test_a_second_checkout_imports_itself(tmp_path: Path) -> None:
     files = [Path(name) for name in done.stdout.split()]
     assert len(files) == len(ROOMS)
     assert not [path for path in files if not path.resolve().is_relative_to(tmp_path.resolve())]
-
-
-def loaded_after(*arguments: str | Path) -> set[str]:
-    """The top-level modules in sys.modules after a command ended well in a fresh interpreter."""
-    script = (
-        "import sys\nfrom edge_nusa.cli.main import run\n"
-        "try:\n    run()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        "print('LOADED', *{name.split('.')[0] for name in sys.modules})\n"
-    )
-    words = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return set(done.stdout.rsplit("LOADED ", 1)[1].split())
 
 
 def test_predict_loads_nothing_of_the_workshop(taught: Path, pictures: DemoPictures) -> None:
