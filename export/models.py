@@ -12,6 +12,7 @@ from edge_nusa.errors import InputError, UsageError
 from edge_nusa.export import checkpoints, configurations, hub_tokenizer, named
 from edge_nusa.export.embedded import MICRO, micro_source
 from edge_nusa.export.image_towers import image_refusal
+from edge_nusa.export.lite.source import lite_source
 from edge_nusa.export.micro import configuration
 from edge_nusa.export.source import Source, preprocessing, shapes
 from edge_nusa.export.text_tower import text_refusal
@@ -28,9 +29,9 @@ def refusal(config: dict[str, Any]) -> str:
 def check_weights(
     name: str, pretrained: str | None, checkpoint: Path | None, is_random: bool, config: Path | None = None
 ) -> None:
-    """Raises UsageError unless exactly one source of weights is named; `micro`, a folder and the hub have their own."""
+    """Raises UsageError unless exactly one source of weights is named; our models, a folder and the hub have their own."""
     given = sum((pretrained is not None, checkpoint is not None, is_random))
-    has_own = config is None and (name == "micro" or name.startswith((named.LOCAL, named.HUB)))
+    has_own = config is None and (name in named.OWN or name.startswith((named.LOCAL, named.HUB)))
     if pretrained is not None and (config is not None or name.startswith((named.LOCAL, named.HUB))):
         raise UsageError(
             "--pretrained: expected a tag for one of open_clip's own names, found a configuration of another kind, "
@@ -67,6 +68,8 @@ def load(
     """
     if name == "micro" and given.config is None:
         return _load_micro(checkpoint)
+    if name == "lite" and given.config is None:
+        return lite_source(checkpoint, lambda model, path: checkpoints.load_checkpoint(model, path, False))
     model = named.find(name, given.config)
     reason = refusal(model.config)
     if reason:

@@ -20,6 +20,7 @@ from torch import nn
 
 from edge_nusa.errors import InputError, UsageError
 from edge_nusa.export import configurations
+from edge_nusa.export.lite import configuration as lite
 from edge_nusa.export.micro import configuration as micro
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
@@ -34,7 +35,10 @@ WEIGHTS = (
     "model.pth",
 )
 """Names of weights in a folder, in the order in which open_clip looks for them."""
-OWN = {"micro": {"embed_dim": micro.EMBED_DIM, "vision_cfg": micro.VISION, "text_cfg": micro.TEXT}}
+OWN = {
+    "lite": {"embed_dim": lite.EMBED_DIM, "vision_cfg": lite.VISION, "text_cfg": lite.TEXT},
+    "micro": {"embed_dim": micro.EMBED_DIM, "vision_cfg": micro.VISION, "text_cfg": micro.TEXT},
+}
 """Models of this project by name, which open_clip does not know."""
 MOST_TAGS = 8
 LIST = "`edge-nusa export --list` shows the supported ones"

@@ -42,7 +42,8 @@ class ExportSettings:
 
 
 def default_settings(model: str, out: Path) -> ExportSettings:
-    """What a model is exported with where nothing else is asked for; `micro` as it lies in the repository."""
+    """What a model is exported with where nothing else is asked for; `micro` and `lite` as they
+    lie in the repository."""
     if model == "micro":
         return ExportSettings(
             out=out,
@@ -52,6 +53,8 @@ def default_settings(model: str, out: Path) -> ExportSettings:
             pool_rank=MICRO_POOL,
             precision="fp16",
         )
+    if model == "lite":
+        return ExportSettings(out=out, text_blocks=None, precision="fp16")
     return ExportSettings(out=out)
 
 
