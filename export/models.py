@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +30,7 @@ def refusal(config: dict[str, Any]) -> str:
 def check_weights(
     name: str, pretrained: str | None, checkpoint: Path | None, is_random: bool, config: Path | None = None
 ) -> None:
-    """Raises UsageError unless exactly one source of weights is named; our models, a folder and the hub have their own."""
+    """Raises UsageError unless exactly one source of weights is named; ours, a folder and the hub have their own."""
     given = sum((pretrained is not None, checkpoint is not None, is_random))
     has_own = config is None and (name in named.OWN or name.startswith((named.LOCAL, named.HUB)))
     if pretrained is not None and (config is not None or name.startswith((named.LOCAL, named.HUB))):
@@ -45,49 +46,53 @@ def check_weights(
     raise UsageError(text)
 
 
-class Given(NamedTuple):
-    """What else may be given: a configuration that open_clip does not ship, a folder with a hub's tokenizer, and
-    whether weights are random though the model has its own."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the user asked for. name: as `named.find` reads it, config: a file instead; then where the weights are from:
+    a tag of open_clip's, a file, random ones, or what the name says where nothing else is given. tokenizer: a folder
+    with the tokenizer's files, where the model takes one from a hub."""
 
+    name: str
     config: Path | None = None
-    tokenizer: Path | None = None
+    pretrained: str | None = None
+    checkpoint: Path | None = None
     is_random: bool = False
+    allow_pt: bool = False
+    tokenizer: Path | None = None
 
 
-def load(
-    name: str,
-    pretrained: str | None,
-    checkpoint: Path | None,
-    allow_pt: bool,
-    given: Given = Given(),  # noqa: B008 - a constant
-) -> Source:
-    """An open_clip model in float32. Raises UsageError for a model that is not known or not supported.
+def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: bool) -> Source:
+    """`opened` without a configuration of one's own; without a tag and a checkpoint, weights that do not come with the
+    name are random."""
+    return opened(Asked(name=name, pretrained=pretrained, checkpoint=checkpoint, allow_pt=allow_pt))
 
-    Weights come from `checkpoint` when given, else from the pretrained tag (downloads), else from the folder or the hub
-    that the name says, else they are random, as they are with `given.is_random`.
-    """
-    if name == "micro" and given.config is None:
-        return _load_micro(checkpoint)
-    if name == "lite" and given.config is None:
-        return lite_source(checkpoint, lambda model, path: checkpoints.load_checkpoint(model, path, False))
-    model = named.find(name, given.config)
+
+def opened(asked: Asked) -> Source:
+    """A model in float32 with the weights that were asked for. Raises UsageError for one that is not known or not
+    supported, InputError for files that do not do."""
+    if asked.name == "micro" and asked.config is None:
+        return _load_micro(asked.checkpoint)
+    if asked.name == "lite" and asked.config is None:
+        return lite_source(asked.checkpoint, lambda model, path: checkpoints.load_checkpoint(model, path, False))
+    model = named.find(asked.name, asked.config)
     reason = refusal(model.config)
     if reason:
         raise UsageError(f"{model.name} cannot be exported: {reason}; {named.LIST}")
     if not model.is_listed:
         configurations.check_size(model.config, model.name)
-    if pretrained and checkpoint is None:
-        _check_tag(model, pretrained)
-    if checkpoint is None and model.has_own_weights and not given.is_random:
-        checkpoint = named.own_weights(model, allow_pt)
+    checkpoint = asked.checkpoint
+    if checkpoint is None and model.has_own_weights and not asked.is_random:
+        checkpoint = named.own_weights(model, asked.allow_pt)
+    if asked.pretrained and checkpoint is None:
+        _check_tag(model, asked.pretrained)
     torch.manual_seed(0)
-    module = _create(model, pretrained if checkpoint is None else None)
-    weights = pretrained or "random (seed 0)"
+    module = _create(model, asked.pretrained if checkpoint is None else None)
+    weights = asked.pretrained or "random (seed 0)"
     if checkpoint is not None:
         is_quick = bool(model.config.get("quick_gelu", False))
         checkpoints.warn_of_other_gelu(checkpoint, is_quick, named.tags(model.name.removesuffix("-quickgelu")))
-        weights = checkpoints.load_checkpoint(module, checkpoint, allow_pt)
-    return _source(model, weights, module, given.tokenizer)
+        weights = checkpoints.load_checkpoint(module, checkpoint, asked.allow_pt)
+    return _source(model, weights, module, asked.tokenizer)
 
 
 def _source(model: named.Named, weights: str, module: nn.Module, folder: Path | None) -> Source:

@@ -60,6 +60,11 @@ class Named:
         return bool(self.asked) and not self.has_own_weights
 
     @property
+    def folder(self) -> Path | None:
+        """Where the files of a `local-dir:` lie."""
+        return Path(self.asked.removeprefix(LOCAL)) if self.asked.startswith(LOCAL) else None
+
+    @property
     def has_own_weights(self) -> bool:
         """Whether its weights come with it: from a folder or the hub, where no tag is needed."""
         return self.asked.startswith((LOCAL, HUB))
@@ -125,7 +130,8 @@ def own_weights(model: Named, allow_pt: bool) -> Path:
     """The file of weights that comes with the model. Raises InputError where there is none."""
     if model.asked.startswith(HUB):
         return _downloaded(model.asked, "open_clip_pytorch_model.bin" if allow_pt else WEIGHTS[0])
-    folder = Path(model.asked.removeprefix(LOCAL))
+    folder = model.folder
+    assert folder is not None, "only a folder and the hub have weights of their own"
     found = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".pth"))
     chosen = [name for name in WEIGHTS if name in found] or found
     if not chosen:
@@ -137,22 +143,19 @@ def own_weights(model: Named, allow_pt: bool) -> Path:
 
 
 def create(model: Named, pretrained: str | None) -> nn.Module:
-    """open_clip's module in float32. Weights are those of the tag, else random. What open_clip raises goes through."""
+    """open_clip's module in float32, with the weights of the tag, else random ones. What open_clip raises goes
+    through."""
     import open_clip
 
     if model.is_listed:
         return open_clip.create_model(model.name, pretrained=pretrained, precision="fp32")
-    with _as_folder(model) as name, quiet():
-        return open_clip.create_model(name, load_weights=False, pretrained_text=False, precision="fp32")
-
-
-@contextmanager
-def _as_folder(model: Named) -> Iterator[str]:
-    """A folder with this configuration alone, as open_clip's factory takes it: so nothing is registered for good."""
     content = {"model_cfg": model.config, "preprocess_cfg": dict(model.preprocess)}
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        quiet(),
+    ):  # a folder of its own, so that nothing is registered for good
         (Path(folder) / configurations.FILE).write_text(json.dumps(content), encoding="utf-8")
-        yield f"{LOCAL}{folder}"
+        return open_clip.create_model(f"{LOCAL}{folder}", load_weights=False, pretrained_text=False, precision="fp32")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -14,6 +14,9 @@ from edge_nusa import kept
 from edge_nusa.cli import output
 from edge_nusa.cli.options import FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_nusa.export.writer import ExportSettings
 
 
 def _blocks(text: str | None, default: int | None, option: str) -> int | None:
@@ -103,21 +106,35 @@ def export(
         from edge_nusa.export import models, writer
 
     models.check_weights(model, pretrained, checkpoint, random, config)
-    own, began = writer.default_settings(model, out), time.monotonic()
+    own, began = _cut(writer.default_settings(model, out), tail_blocks, text_blocks), time.monotonic()
     settings = replace(
         own,
-        tail_blocks=_blocks(tail_blocks, own.tail_blocks, "--tail-blocks"),
-        text_blocks=_blocks(text_blocks, own.text_blocks, "--text-blocks"),
         max_rank=rank or own.max_rank,
         pool_rank=pool or own.pool_rank,
         energy_threshold=energy,
         precision=precision or own.precision,
     )
     settings = replace(settings, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)
-    weights = models.load(model, pretrained, checkpoint, allow_pt, models.Given(config, tokenizer, random))
-    bundle = writer.export_bundle(weights, settings, _step_printer(began, quiet))
+    asked = models.Asked(
+        name=model,
+        config=config,
+        pretrained=pretrained,
+        checkpoint=checkpoint,
+        is_random=random,
+        allow_pt=allow_pt,
+        tokenizer=tokenizer,
+    )
+    bundle = writer.export_bundle(models.opened(asked), settings, _step_printer(began, quiet))
     kept.done(f"the bundle is in {out}")
     _show(out, bundle.manifest.measured, time.monotonic() - began, format)
+
+
+def _cut(own: ExportSettings, tail_blocks: str | None, text_blocks: str | None) -> ExportSettings:
+    return replace(
+        own,
+        tail_blocks=_blocks(tail_blocks, own.tail_blocks, "--tail-blocks"),
+        text_blocks=_blocks(text_blocks, own.text_blocks, "--text-blocks"),
+    )
 
 
 def _step_printer(began: float, is_quiet: bool) -> Callable[[str, int, int], None]:

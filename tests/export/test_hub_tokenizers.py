@@ -194,4 +194,4 @@ def test_a_folder_that_is_not_there_or_not_wanted_is_refused(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"loading the tokenizer .* of a-model failed"):
         hub_tokenizer.load("a-model", text, tmp_path)
     with pytest.raises(UsageError, match="--tokenizer: expected none, since ViT-B-32 has CLIP's own; leave it out"):
-        export_models.load("ViT-B-32", None, None, False, export_models.Given(tokenizer=tmp_path))
+        export_models.opened(export_models.Asked(name="ViT-B-32", tokenizer=tmp_path))

@@ -77,11 +77,11 @@ def test_a_folder_gives_the_model_that_open_clip_makes_of_it(folder: Path) -> No
 def test_a_configuration_of_ones_own_goes_with_a_checkpoint(is_plain: bool, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "tiny-clip.json"
     path.write_text(json.dumps(MODEL if is_plain else {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}))
-    source = models.load("", None, folder / "open_clip_model.safetensors", False, models.Given(config=path))
+    source = models.opened(models.Asked(name="", checkpoint=folder / "open_clip_model.safetensors", config=path))
     assert (source.name, source.weights[:27]) == ("tiny-clip", "open_clip_model.safetensors")
     assert source.text.activation == "quick_gelu"
     assert source.preprocessing.resize_mode == ("shortest" if is_plain else "squash")
-    assert models.load("mine", None, None, False, models.Given(config=path, is_random=True)).name == "mine"
+    assert models.opened(models.Asked(name="mine", config=path, is_random=True)).name == "mine"
 
 
 def test_a_custom_text_tower_of_ones_own_is_built(tmp_path: Path) -> None:
@@ -89,20 +89,17 @@ def test_a_custom_text_tower_of_ones_own_is_built(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(config))
     found = named.find("", tmp_path / "c.json")
     configurations.check_size(found.config, found.name)
-    module = named.create(found, None)
-    assert isinstance(module, CustomTextCLIP)
+    assert isinstance(named.create(found, None), CustomTextCLIP)
 
 
 def test_nothing_stays_registered_with_open_clip(folder: Path) -> None:
     before = open_clip.list_models()
-    models.load(f"local-dir:{folder}", None, None, False, models.Given(is_random=True))
+    models.opened(models.Asked(name=f"local-dir:{folder}", is_random=True))
     assert open_clip.list_models() == before
 
 
 def test_random_weights_and_a_checkpoint_win_over_the_folders_own(folder: Path, tmp_path: Path) -> None:
-    assert (
-        models.load(f"local-dir:{folder}", None, None, False, models.Given(is_random=True)).weights == "random (seed 0)"
-    )
+    assert models.opened(models.Asked(name=f"local-dir:{folder}", is_random=True)).weights == "random (seed 0)"
     (tmp_path / "other.safetensors").write_bytes((folder / "open_clip_model.safetensors").read_bytes())
     found = models.load(f"local-dir:{folder}", None, tmp_path / "other.safetensors", False)
     assert found.weights.startswith("other.safetensors")
@@ -215,7 +212,7 @@ def prepared(**fields: Any) -> bytes:
 def test_a_configuration_that_is_none_is_one_clear_line(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "c.json").write_bytes(content)
     with pytest.raises(InputError, match=message) as said:
-        models.load("", None, None, False, models.Given(config=tmp_path / "c.json", is_random=True))
+        models.opened(models.Asked(name="", config=tmp_path / "c.json", is_random=True))
     text = str(said.value)
     assert text.startswith(f"{tmp_path / 'c.json'}") and "\n" not in text and len(text) < 600
     assert "pass a configuration as open_clip writes it" in text
@@ -235,7 +232,7 @@ def test_a_model_that_cannot_be_built_is_refused_before_memory_is_taken(
 ) -> None:
     (tmp_path / "c.json").write_bytes(content)
     with pytest.raises(InputError, match=message) as said:
-        models.load("", None, None, False, models.Given(config=tmp_path / "c.json", is_random=True))
+        models.opened(models.Asked(name="", config=tmp_path / "c.json", is_random=True))
     assert "\n" not in str(said.value)
 
 

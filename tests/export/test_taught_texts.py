@@ -86,9 +86,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / f"{name}.json").write_text(json.dumps({"embed_dim": 32, "vision_cfg": VISION, **KINDS[request.param]}))
     open_clip.add_model_config(folder / f"{name}.json")
     has_hub = "hf_tokenizer_name" in KINDS[request.param]["text_cfg"]
-    source = models.load(
-        name, None, None, False, models.Given(tokenizer=hub_folder(folder / "tokenizer") if has_hub else None)
-    )
+    source = models.opened(models.Asked(name=name, tokenizer=hub_folder(folder / "tokenizer") if has_hub else None))
     with torch.no_grad():
         for parameter_name, parameter in source.model.named_parameters():
             if "visual" not in parameter_name and parameter.ndim:
