@@ -46,7 +46,7 @@ def check_weights(
     raise UsageError(text)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Asked:
     """What the user asked for. name: as `named.find` reads it, config: a file instead; then where the weights are from:
     a tag of open_clip's, a file, random ones, or what the name says where nothing else is given. tokenizer: a folder

@@ -65,20 +65,7 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
     )
     shapes: dict[Any, Any] = {"image": image, "text": text}
     settings_of_method = method(settings, shapes)
-    frozen = frozen_graph.of_source(source) if isinstance(image, FrozenShape) else None
-    tensors = checkpoint_tensors(source.model)
-    if frozen is not None:
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
-    if settings.precision == "fp16":
-        tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
-    if frozen is not None:
-        tensors |= frozen_graph.tensors(frozen, settings.precision == "fp16")
-    progress("weights", 1, 1)
-    (folder / WEIGHTS).write_bytes(tensor_file.encode(tensors))
-    if frozen is not None:
-        progress("image_trunk", 1, 1)
-        pointing = frozen_graph.pointing(frozen, graphs.stored_tensors(folder / WEIGHTS), WEIGHTS)
-        (folder / "image_trunk.onnx").write_bytes(pointing.SerializeToString())
+    tensors = _write_weights(folder, source, settings.precision == "fp16", isinstance(image, FrozenShape), progress)
     _write_graphs(folder, shapes, source.vocab_size, progress)
     wide = {name: tensor.astype(np.float32, copy=False) for name, tensor in tensors.items()}
     parts = basis.basis_tensors(
@@ -107,6 +94,27 @@ def _write_parts(folder: Path, source: Source, settings: ExportSettings, progres
         files={},
         measured={},
     )
+
+
+def _write_weights(
+    folder: Path, source: Source, is_halved: bool, is_frozen: bool, progress: Progress
+) -> dict[str, np.ndarray]:
+    """The weight file, and of a frozen image tower its graph too; returns the tensors as they are stored."""
+    frozen = frozen_graph.of_source(source) if is_frozen else None
+    tensors = checkpoint_tensors(source.model)
+    if frozen is not None:
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
+    if is_halved:
+        tensors = {name: tensor.astype(np.float16) for name, tensor in tensors.items()}
+    if frozen is not None:
+        tensors |= frozen_graph.tensors(frozen, is_halved)
+    progress("weights", 1, 1)
+    (folder / WEIGHTS).write_bytes(tensor_file.encode(tensors))
+    if frozen is not None:
+        progress("image_trunk", 1, 1)
+        pointing = frozen_graph.pointing(frozen, graphs.stored_tensors(folder / WEIGHTS), WEIGHTS)
+        (folder / "image_trunk.onnx").write_bytes(pointing.SerializeToString())
+    return tensors
 
 
 def _write_graphs(folder: Path, shapes: dict[Any, Any], vocab_size: int, progress: Progress) -> None:

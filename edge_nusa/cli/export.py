@@ -115,15 +115,7 @@ def export(
         precision=precision or own.precision,
     )
     settings = replace(settings, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)
-    asked = models.Asked(
-        name=model,
-        config=config,
-        pretrained=pretrained,
-        checkpoint=checkpoint,
-        is_random=random,
-        allow_pt=allow_pt,
-        tokenizer=tokenizer,
-    )
+    asked = models.Asked(model, config, pretrained, checkpoint, random, allow_pt, tokenizer)
     bundle = writer.export_bundle(models.opened(asked), settings, _step_printer(began, quiet))
     kept.done(f"the bundle is in {out}")
     _show(out, bundle.manifest.measured, time.monotonic() - began, format)
