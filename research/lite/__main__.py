@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from edge_nusa.export.lite import configuration
-from edge_nusa.research.lite import finish, image_tower, lessons, names, train_text
+from edge_nusa.research.lite import finish, image_tower, lessons, names, phrases, train_text
 
 STEPS = 1500
 
@@ -30,10 +30,12 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     tower = image_tower.published()
     directions, projection = image_tower.directions_of(tower.classes, configuration.EMBED_DIM)
-    known = names.all_names(directions)
-    rows = lessons.embedded(known, arguments.work / "embedded.npz")
+    imagenet = names.known_names(names.imagenet_classes(), directions)
+    known = names.with_likenesses(imagenet, names.likenesses())
+    found = phrases.collect(imagenet.texts)
     if not configuration.BPE.exists():
-        lessons.write_byte_pairs(known.texts, rows.phrases, configuration.BPE)
+        lessons.write_byte_pairs(imagenet.texts, found, configuration.BPE)
+    rows = lessons.embedded(known, phrases.labelled(found, known.texts), arguments.work / "embedded.npz")
     torch.manual_seed(0)
     model = configuration.build()
     image_tower.load(model, tower, projection)

@@ -19,7 +19,7 @@ from edge_nusa.errors import InputError
 from edge_nusa.export.lite import configuration
 from edge_nusa.model.preprocessing import Preprocessing, pixels
 from edge_nusa.pictures.pictures import decode, find_pictures
-from edge_nusa.research.lite import image_tower, lessons, names, targets, train_text
+from edge_nusa.research.lite import image_tower, lessons, names, phrases, targets, train_text
 
 SETS = (
     *("caltech101", "cifar10", "grocery", "trashnet", "flowers5", "pacs_photo", "pacs_sketch", "rsscn7"),
@@ -108,8 +108,10 @@ def main() -> None:
     torch.set_num_threads(1)
     model = opened(arguments.checkpoint)
     directions, projection = image_tower.directions_of(image_tower.published().classes, configuration.EMBED_DIM)
-    known = names.all_names(directions)
-    rows = lessons.embedded(known, arguments.work / "embedded.npz")
+    imagenet = names.known_names(names.imagenet_classes(), directions)
+    known = names.with_likenesses(imagenet, names.likenesses())
+    found = phrases.labelled(phrases.collect(imagenet.texts), known.texts)
+    rows = lessons.embedded(known, found, arguments.work / "embedded.npz")
     places = targets.unit(known.places @ projection.T)
     shown, table = [], []
     for name in SETS:

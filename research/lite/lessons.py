@@ -40,9 +40,8 @@ def asked(texts: list[str]) -> np.ndarray:
     return targets.unit(prompted(texts) + embed_sentences(texts))
 
 
-def embedded(known: names.Names, path: Path) -> Embedded:
+def embedded(known: names.Names, found: phrases.Phrases, path: Path) -> Embedded:
     """Every phrase through the sentence encoder, once into `path`."""
-    found = phrases.collect(known.texts)
     if not path.exists():
         prompts, texts = prompted(known.texts), embed_sentences(found.texts)
         np.savez(path, known=prompts, names=asked(found.names + found.held_out), texts=texts)

@@ -104,8 +104,3 @@ def with_likenesses(known: Names, listed: dict[str, list[str]]) -> Names:
     texts = [known.texts[row] for row in kept] + list(listed)
     offsets = np.concatenate([known.offsets[kept], np.zeros(len(listed), np.int64)])
     return Names(texts, offsets, np.concatenate([known.places[kept], unit(np.stack(places))]))
-
-
-def all_names(directions: np.ndarray) -> Names:
-    """What the targets are made of: ImageNet's names, the kinds above them, and the hand-written labels."""
-    return with_likenesses(known_names(imagenet_classes(), directions), likenesses())

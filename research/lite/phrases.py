@@ -110,3 +110,11 @@ def collect(known: list[str], seed: int = 0) -> Phrases:
     texts = [*pairs(taught[:6000], common_adjectives(400), generator), *clauses[:GLOSSES]]
     names = dict.fromkeys([*known, *everyday(), *taught])
     return Phrases(list(names), list(dict.fromkeys(texts)), sorted(held_out))
+
+
+def labelled(found: Phrases, labels: list[str]) -> Phrases:
+    """The phrases with `labels` (and the everyday list) before all other names; none of them stays held out."""
+    first = dict.fromkeys([*labels, *everyday()])
+    lowered = {name.lower() for name in first}
+    held_out = [noun for noun in found.held_out if noun.lower() not in lowered]
+    return Phrases(list(first | dict.fromkeys(found.names)), found.texts, held_out)

@@ -81,6 +81,13 @@ def test_held_out_nouns_are_in_no_name_and_no_pair(monkeypatch: pytest.MonkeyPat
     assert phrases.collect(["dog"]) == found
 
 
+def test_labels_come_before_other_names_and_are_not_held_out() -> None:
+    found = phrases.labelled(phrases.Phrases(["dog", "jug"], ["a text"], ["Newt", "owl"]), ["jug", "newt"])
+    assert found.names[:2] == ["jug", "newt"] and found.names[2 : 2 + len(phrases.everyday())][0] == "yorkie"
+    assert found.names.count("jug") == found.names.count("dog") == 1
+    assert found.held_out == [] and found.texts == ["a text"]
+
+
 def test_the_byte_pairs_fill_the_vocabulary() -> None:
     lines = gzip.decompress(configuration.BPE.read_bytes()).decode().split("\n")
     assert lines[0] == "#version: 0.2"
