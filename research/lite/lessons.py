@@ -66,7 +66,8 @@ def lesson(known: names.Names, rows: Embedded, projection: np.ndarray) -> Lesson
     goals = [targets.targets(part, rows.known, places) for part in (rows.names[: len(rows.phrases.names)], rows.texts)]
     number = {name: i for i, name in enumerate(rows.phrases.names)}
     weighty = list(dict.fromkeys([*known.texts, *phrases.everyday()]))
-    first = [(text, number[name]) for name in weighty for text in phrases.spellings(name)]
+    twice = dict.fromkeys([*names.likenesses(), *phrases.everyday()])  # what people write most
+    first = [(text, number[name]) for name in [*weighty, *twice] for text in phrases.spellings(name)]
     others = rows.phrases.names[len(weighty) :]
     second = [(text, number[name]) for name in others for text in (name, phrases.plural(name))]
     third = [(text, len(number) + i) for i, text in enumerate(rows.phrases.texts)]

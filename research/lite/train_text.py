@@ -49,7 +49,7 @@ SCALE = 20.0
 BATCH, PEAK, DECAY, AVERAGING = 512, 2e-3, 0.05, 0.998
 PART = 128
 """Texts that are padded to the same length: those of a batch are sorted by length first."""
-SHARES = (0.45, 0.35, 0.2)
+SHARES = (0.6, 0.28, 0.12)
 """Of a batch: names that have a place and their spellings, all other names, longer phrases."""
 EVERY = 100
 """Steps between two checkpoints."""
