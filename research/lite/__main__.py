@@ -15,7 +15,7 @@ import torch
 from edge_nusa.export.lite import configuration
 from edge_nusa.research.lite import finish, image_tower, lessons, names, phrases, train_text
 
-STEPS = 1500
+STEPS = 4000
 
 
 def main() -> None:

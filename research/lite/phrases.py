@@ -37,8 +37,10 @@ def plural(noun: str) -> str:
     """The regular plural of a noun's last word; a word that already ends in s stays."""
     if noun.endswith("s") and not noun.endswith("ss"):
         return noun
-    if re.search(r"(ss|x|z|ch|sh)$", noun):
+    if re.search(r"(ss|x|z|ch|sh|tato|mato|mango|hero|buffalo|mosquito|volcano|domino)$", noun):
         return noun + "es"
+    if re.search(r"(kni|wi|li|lea|loa|wol|cal|hal|shel|scar)fe?$", noun):
+        return re.sub(r"fe?$", "ves", noun)
     if re.search(r"[^aeiou]y$", noun):
         return noun[:-1] + "ies"
     return noun + "s"

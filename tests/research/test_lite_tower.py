@@ -45,7 +45,8 @@ def test_the_projection_is_orthonormal_and_holds_the_first_directions_of_the_cen
 @pytest.mark.parametrize(
     ("noun", "many"),
     [("dog", "dogs"), ("boots", "boots"), ("dress", "dresses"), ("box", "boxes"), ("brush", "brushes")]
-    + [("watch", "watches"), ("berry", "berries"), ("toy", "toys"), ("ankle boot", "ankle boots")],
+    + [("watch", "watches"), ("berry", "berries"), ("toy", "toys"), ("ankle boot", "ankle boots")]
+    + [("tomato", "tomatoes"), ("piano", "pianos"), ("leaf", "leaves"), ("knife", "knives"), ("roof", "roofs")],
 )
 def test_plurals_are_regular(noun: str, many: str) -> None:
     assert phrases.plural(noun) == many
