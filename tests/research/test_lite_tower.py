@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from edge_nusa.errors import InputError
 from edge_nusa.export.lite import configuration
+from edge_nusa.model.preprocessing import Preprocessing, pixels
 from edge_nusa.research.lite import finish, image_tower, phrases, train_text
 from edge_nusa.research.words import wordnet
 
@@ -125,6 +127,19 @@ def test_the_checkpoint_is_of_float16_values_without_masks() -> None:
         tensor.dtype == torch.float32 and torch.equal(tensor, tensor.half().float()) for tensor in state.values()
     )
     assert float(state["logit_scale"]) == pytest.approx(math.log(15), rel=1e-3)
+    assert torch.equal(finish.rounded(model)["logit_scale"], state["logit_scale"])
+
+
+@pytest.mark.parametrize(("grey", "value"), [(127, 0.0), (255, 1.0), (0, -127 / 128)])
+def test_pictures_are_scaled_as_the_image_tower_was_trained(grey: int, value: float) -> None:
+    found = pixels(Image.new("RGB", (300, 250), (grey, grey, grey)), Preprocessing(**configuration.PREPROCESSING))
+    assert found.shape == (3, 224, 224)
+    assert found == pytest.approx(np.full(found.shape, value), abs=1e-5)
+
+
+def test_the_origin_names_every_licence_and_what_was_seen() -> None:
+    for part in ("Apache-2.0", "WordNet 3.0", "all-MiniLM-L6-v2", "ImageNet's pictures", "`tin*`", "caltech101", "pet"):
+        assert part in configuration.ORIGIN
 
 
 def tiny() -> Any:
