@@ -123,8 +123,11 @@ def main() -> None:
         shown += [(asked, anchors)] if name in CALIBRATION else []
     print("mean: encoder {:.1f} %, lite {:.1f} %".format(*np.mean(table, axis=0)))
     goals = targets.targets(rows.names[len(rows.phrases.names) :], rows.known, places)
-    found = ranks(student(model, rows.phrases.held_out), goals)
-    print(f"{len(found)} unseen nouns: rank of the own target: median {np.median(found):.0f}, mean {found.mean():.0f}")
+    places_of = ranks(student(model, rows.phrases.held_out), goals)
+    print(
+        f"{len(goals)} unseen nouns: rank of the own target: median {np.median(places_of):.0f}, "
+        f"mean {places_of.mean():.0f}"
+    )
     losses = {scale: surprise(shown, scale) for scale in range(4, 41)}
     print("best logit scale on {}: {}".format(", ".join(CALIBRATION), min(losses, key=lambda scale: losses[scale])))
 

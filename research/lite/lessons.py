@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,13 +41,22 @@ def asked(texts: list[str]) -> np.ndarray:
     return targets.unit(prompted(texts) + embed_sentences(texts))
 
 
+def fingerprint(known: names.Names, found: phrases.Phrases) -> str:
+    """SHA-256 of every text in its order."""
+    texts = [*known.texts, *found.names, *found.held_out, *found.texts]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
 def embedded(known: names.Names, found: phrases.Phrases, path: Path) -> Embedded:
-    """Every phrase through the sentence encoder, once into `path`."""
-    if not path.exists():
-        prompts, texts = prompted(known.texts), embed_sentences(found.texts)
-        np.savez(path, known=prompts, names=asked(found.names + found.held_out), texts=texts)
-    with np.load(path) as archive:
-        return Embedded(found, archive["known"], archive["names"], archive["texts"])
+    """Every phrase through the sentence encoder, once into `path`; again where the phrases are others than there."""
+    mark = fingerprint(known, found)
+    if path.exists():
+        with np.load(path) as archive:
+            if str(archive["mark"]) == mark:
+                return Embedded(found, archive["known"], archive["names"], archive["texts"])
+    rows = Embedded(found, prompted(known.texts), asked(found.names + found.held_out), embed_sentences(found.texts))
+    np.savez(path, mark=np.array(mark), known=rows.known, names=rows.names, texts=rows.texts)
+    return rows
 
 
 def write_byte_pairs(known: list[str], found: phrases.Phrases, path: Path) -> None:
@@ -66,7 +76,7 @@ def lesson(known: names.Names, rows: Embedded, projection: np.ndarray) -> Lesson
     goals = [targets.targets(part, rows.known, places) for part in (rows.names[: len(rows.phrases.names)], rows.texts)]
     number = {name: i for i, name in enumerate(rows.phrases.names)}
     weighty = list(dict.fromkeys([*known.texts, *phrases.everyday()]))
-    twice = dict.fromkeys([*names.likenesses(), *phrases.everyday()])  # what people write most
+    twice = [name for name in weighty if name in {*names.likenesses(), *phrases.everyday()}]  # what people write most
     first = [(text, number[name]) for name in [*weighty, *twice] for text in phrases.spellings(name)]
     others = rows.phrases.names[len(weighty) :]
     second = [(text, number[name]) for name in others for text in (name, phrases.plural(name))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from edge_nusa.errors import InputError
 from edge_nusa.export.lite import configuration
 from edge_nusa.model.preprocessing import Preprocessing, pixels
-from edge_nusa.research.lite import finish, image_tower, phrases, train_text
+from edge_nusa.research.lite import finish, image_tower, lessons, names, phrases, train_text
 from edge_nusa.research.words import wordnet
 
 
@@ -89,6 +90,43 @@ def test_labels_come_before_other_names_and_are_not_held_out() -> None:
     assert found.names[:2] == ["jug", "newt"] and found.names[2 : 2 + len(phrases.everyday())][0] == "yorkie"
     assert found.names.count("jug") == found.names.count("dog") == 1
     assert found.held_out == [] and found.texts == ["a text"]
+
+
+def test_embeddings_are_computed_once_and_again_for_other_phrases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def embed(texts: list[str]) -> np.ndarray:
+        asked.extend(texts)
+        return np.eye(4, dtype=np.float32)[[len(text) % 4 for text in texts]]
+
+    monkeypatch.setattr(lessons, "embed_sentences", embed)
+    known = names.Names(["pug"], np.array([1]), np.eye(1, 4, dtype=np.float32))
+    found = phrases.Phrases(["pug", "jug"], ["a red jug"], ["owl"])
+    first = lessons.embedded(known, found, tmp_path / "rows.npz")
+    assert {"a photo of a pug.", "pug", "owl", "a photo of a owl.", "a red jug"} == set(asked) - {
+        "jug",
+        *map("a photo of a {}.".format, ["jug"]),
+    }
+    assert first.names.shape == (3, 4) and first.texts.shape == first.known.shape == (1, 4)
+    asked.clear()
+    again = lessons.embedded(known, found, tmp_path / "rows.npz")
+    assert not asked and np.array_equal(again.names, first.names)
+    lessons.embedded(known, found._replace(held_out=["eel"]), tmp_path / "rows.npz")
+    assert "eel" in asked
+
+
+def test_a_lesson_gives_every_spelling_the_target_of_its_name() -> None:
+    known = names.Names(["pug"], np.array([1]), np.eye(1, 4, dtype=np.float32))
+    labels = phrases.labelled(phrases.Phrases(["jug"], ["a red jug"], []), ["pug"])
+    rows = np.eye(4, dtype=np.float32)[np.zeros(len(labels.names), int)]
+    found = lessons.lesson(known, lessons.Embedded(labels, rows[:1], rows, rows[:1]), np.eye(2, 4, dtype=np.float32))
+    first, second, third = ({text: int(row) for text, row in zip(*group, strict=True)} for group in found.groups)
+    assert first["pug"] == first["pugs"] == 0 and first["yorkshire_terrier"] == labels.names.index("yorkshire terrier")
+    assert second == {"jug": len(labels.names) - 1, "jugs": len(labels.names) - 1}
+    assert third == {"a red jug": len(labels.names)}
+    assert found.targets.tolist() == [[1, 0]] * (len(labels.names) + 1) and found.places.tolist() == [[1, 0]]
 
 
 def test_the_byte_pairs_fill_the_vocabulary() -> None:
