@@ -76,7 +76,8 @@ def lesson(known: names.Names, rows: Embedded, projection: np.ndarray) -> Lesson
     goals = [targets.targets(part, rows.known, places) for part in (rows.names[: len(rows.phrases.names)], rows.texts)]
     number = {name: i for i, name in enumerate(rows.phrases.names)}
     weighty = list(dict.fromkeys([*known.texts, *phrases.everyday()]))
-    twice = [name for name in weighty if name in {*names.likenesses(), *phrases.everyday()}]  # what people write most
+    common = {*names.likenesses(), *phrases.everyday()}
+    twice = [name for name in weighty if name in common]  # what people write most
     first = [(text, number[name]) for name in [*weighty, *twice] for text in phrases.spellings(name)]
     others = rows.phrases.names[len(weighty) :]
     second = [(text, number[name]) for name in others for text in (name, phrases.plural(name))]
