@@ -83,7 +83,7 @@ def of_source(source: Source) -> Any:
     """`traced`, of the frozen image tower of a loaded model."""
     visual: Any = source.model.visual if source.image_module is None else None
     tower = source.image_module or image_towers.frozen_tower(visual)
-    return traced(tower, source.preprocessing.size)
+    return traced(tower, source.preprocessing.height)
 
 
 def tensors(model: Any, is_halved: bool) -> dict[str, np.ndarray]:

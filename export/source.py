@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import nn
 from edge_nusa.errors import UsageError
 from edge_nusa.export import image_towers
 from edge_nusa.export.text_tower import text_shape
-from edge_nusa.model.preprocessing import Preprocessing
+from edge_nusa.model.preprocessing import FILTERS, MAX_SIZE, RESIZE_MODES, Preprocessing
 from edge_nusa.model.shapes import ImageShape, TextShape, VitShape
 from edge_nusa.model.tokenizer import TokenizerSpec
 
@@ -71,19 +72,27 @@ def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[ImageShape, TextSh
     return image_shape(model, config), text_shape(state, config), state["token_embedding.weight"].shape[0]
 
 
-def preprocessing(settings: dict[str, Any]) -> Preprocessing:
-    """What open_clip's settings describe. Raises UsageError for a resize mode that the board lacks."""
-    size = settings["size"] if isinstance(settings["size"], int) else settings["size"][0]
-    if settings["resize_mode"] not in ("shortest", "squash"):
-        raise UsageError(
-            f"the resize mode {settings['resize_mode']!r} is not supported; expected 'shortest' or 'squash'"
-        )
+def preprocessing(settings: Mapping[str, Any]) -> Preprocessing:
+    """What open_clip's settings describe. Raises UsageError for what the board lacks."""
+    size, fill = settings["size"], settings.get("fill_color", 0)
+    height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
+    for name, choices in (("resize_mode", RESIZE_MODES), ("interpolation", tuple(FILTERS))):
+        if settings[name] not in choices:
+            raise UsageError(f"the {name} {settings[name]!r} is not supported; expected one of {', '.join(choices)}")
+    if not isinstance(fill, int) or not 0 <= fill <= 255:
+        raise UsageError(f"the fill_color {fill!r} is not supported; expected a grey level from 0 to 255")
+    if max(height, width) > MAX_SIZE:
+        raise UsageError(f"pictures of {height} x {width} are not supported; expected at most {MAX_SIZE} a side")
+    # open_clip resizes by ResizeKeepRatio's own filter here, whatever the settings say
+    is_cut_oblong = settings["resize_mode"] == "shortest" and height != width
     return Preprocessing(
-        size=size,
+        height=height,
+        width=width,
         mean=tuple(settings["mean"]),
         std=tuple(settings["std"]),
-        interpolation=settings["interpolation"],
+        interpolation="bicubic" if is_cut_oblong else settings["interpolation"],
         resize_mode=settings["resize_mode"],
+        fill=fill,
     )
 
 

@@ -47,12 +47,13 @@ def preprocessing_levels(source: Source) -> float:
 
     spec = source.preprocessing
     transform: Any = image_transform(
-        spec.size,
+        (spec.height, spec.width),
         is_train=False,
         mean=spec.mean,
         std=spec.std,
         resize_mode=spec.resize_mode,
         interpolation=spec.interpolation,
+        fill_color=spec.fill,
     )
     worst = 0.0
     for picture in sample_pictures():

@@ -27,7 +27,7 @@ from edge_nusa.pictures.pictures import MAX_PIXELS, Quarantined, decode, printab
 
 Progress = Callable[[int, int], None]
 Prepared = np.ndarray | Quarantined
-"""The pixels (3, S, S) float32 of a picture, or why it is set aside."""
+"""The pixels (3, H, W) float32 of a picture, or why it is set aside."""
 Screen = Callable[[int, Path, Image.Image], str | None]
 """(index, path, picture) -> why it is set aside, or None (`edge_nusa.device.learning.screen`)."""
 OVERSAMPLING = 2
@@ -80,7 +80,8 @@ def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Chunk
     """
     if budget_bytes is None:
         return ChunkLimits(largest, MAX_PIXELS)
-    one = 4 * 3 * bundle.manifest.preprocessing.size**2 * 3 + bundle.manifest.image.picture_bytes
+    spec = bundle.manifest.preprocessing
+    one = 4 * 3 * spec.height * spec.width * 3 + bundle.manifest.image.picture_bytes
     room = budget_bytes - used_bytes()
     if room < 2 * one:
         raise ResourceError(
@@ -141,7 +142,7 @@ def extracted(
     the trunk runs."""
     manifest = trunk.bundle.manifest
     spec, shape = manifest.preprocessing, manifest.image
-    decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * spec.size)
+    decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * max(spec.height, spec.width))
 
     def prepared(index: int) -> Prepared:
         image = _load(index, paths[index], decoding, screen)

@@ -72,8 +72,8 @@ def _cold(picture: Path, common: list[str | Path]) -> ColdCost:
 
 def warm(predictor: Predictor, paths: list[Path]) -> WarmCost:
     """These pictures in this process, the median of some rounds."""
-    size = predictor.opened.bundle.manifest.preprocessing.size
-    pixels = np.zeros((len(paths), 3, size, size), np.float32)
+    spec = predictor.opened.bundle.manifest.preprocessing
+    pixels = np.zeros((len(paths), 3, spec.height, spec.width), np.float32)
     calls = {"whole": lambda: list(predictor(paths)), "trunk": lambda: predictor.trunk.run(None, {"pixels": pixels})}
     in_turn(calls, 1)
     taken = in_turn(calls, ROUNDS)
@@ -84,8 +84,8 @@ def warm(predictor: Predictor, paths: list[Path]) -> WarmCost:
 def _by_threads(bundle: Bundle) -> dict[str, float]:
     """Milliseconds of one picture in the trunk with 1, 2, 4 ... threads."""
     cores = available()
-    size = bundle.manifest.preprocessing.size
-    pixels = np.zeros((1, 3, size, size), np.float32)
+    spec = bundle.manifest.preprocessing
+    pixels = np.zeros((1, 3, spec.height, spec.width), np.float32)
     found = {}
     for count in sorted({1, 2, 4, cores} & set(range(1, cores + 1))):
         session = sessions.open_session(bundle, "image_trunk", count)

@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     bundle = Bundle.open(arguments.bundle or embedded_bundle())
-    image, size = bundle.manifest.vit, bundle.manifest.preprocessing.size
+    image, size = bundle.manifest.vit, bundle.manifest.preprocessing.height
     graph = graphs.trunk_and_tail_graphs(image, bundle.manifest.text, bundle.manifest.vocab_size)[0]
     model = graphs.with_weights(graph, bundle, bundle.width("image"))
     sets = (

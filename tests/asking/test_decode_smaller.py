@@ -13,7 +13,7 @@ from edge_nusa.model.preprocessing import Preprocessing, crop_grey
 from edge_nusa.pictures.pictures import decode
 
 SPEC = Preprocessing(
-    size=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), interpolation="bicubic", resize_mode="shortest"
+    height=64, width=64, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), interpolation="bicubic", resize_mode="shortest"
 )
 
 
@@ -44,7 +44,7 @@ def test_both_sides_keep_at_least_the_pixels_asked_for(
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_the_model_reads_the_same_picture(tmp_path: Path, orientation: int, mode: str) -> None:
     path = photograph(tmp_path / "a.jpg", 1600, 1200, orientation, mode)
-    whole, smaller = (crop_grey(decode(path, least_side=side), SPEC).astype(int) for side in (None, 2 * SPEC.size))
+    whole, smaller = (crop_grey(decode(path, least_side=side), SPEC).astype(int) for side in (None, 2 * SPEC.height))
     assert np.abs(whole - smaller).max() <= 6
     assert np.abs(whole - smaller).mean() < 1
 

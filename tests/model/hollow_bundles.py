@@ -30,7 +30,12 @@ def hollow_manifest() -> manifests.Manifest:
         vocab_size=10,
         tokenizer=TokenizerSpec(),
         preprocessing=Preprocessing(
-            size=16, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), interpolation="bicubic", resize_mode="shortest"
+            height=16,
+            width=16,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.2, 0.2, 0.2),
+            interpolation="bicubic",
+            resize_mode="shortest",
         ),
         templates=("a photo of a {}.",),
         method=manifests.Method(0.95, {"image": 2, "text": 2}, {"image": POOL, "text": POOL}, 2.0),
