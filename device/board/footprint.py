@@ -27,6 +27,9 @@ LIBRARY_PAGES_BYTES = 64 << 20
 TRAINING_TEXTS, LONGEST_STEP, TEXT_TOKENS = 32, 64, 16
 """Nouns and most labels a training step sees as text, and the tokens of a prompt of usual length, where texts pass at
 their own."""
+TOKENIZER_BYTES = 24
+"""Of memory for each byte of a hub's `tokenizer.json` while it is open (measured: 23 for 256,000 byte pairs, 22 for as
+many unigrams; CLIP's own is part of the program)."""
 SQUARES = 10
 """Matrices (F, F) float64 that are there at once where the head is fitted and judged: 9 were measured."""
 
@@ -53,6 +56,7 @@ def estimate(manifest: Manifest, recipe: Recipe | None = None, pictures: int = 2
     judging = (
         PROGRAM_BYTES
         + 2 * manifest.text.tail_bytes
+        + _tokenizer_bytes(manifest)
         + SQUARES * square
         + 8 * pictures * (8 * features + 8 * labels)
         + 32 * labels * features
@@ -77,6 +81,10 @@ def check_learn(manifest: Manifest, recipe: Recipe, pictures: int, labels: int, 
             "this bundle, which takes about "
             f"{(needed >> 20) + 1} MiB; nothing was changed: allow that much, or teach fewer at once"
         )
+
+
+def _tokenizer_bytes(manifest: Manifest) -> int:
+    return TOKENIZER_BYTES * manifest.files["tokenizer.json"].bytes if manifest.tokenizer.kind == "file" else 0
 
 
 def _training_bytes(manifest: Manifest, recipe: Recipe | None, labels: int) -> int:

@@ -20,7 +20,9 @@ from edge_nusa.device.board.findings import Finding
 from edge_nusa.device.board.measure import child, edge_nusa_words
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import MissingPackageError
+from edge_nusa.files.file_record import FileRecord
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.tokenizer import TokenizerSpec
 from edge_nusa.state.state import State
 
 PI = """processor\t: 0
@@ -393,3 +395,14 @@ def test_a_text_tower_that_reads_whole_texts_is_estimated_with_all_of_its_positi
     steps = [4 * rows * tokens * (10 * text.width + 2 * text.mlp_width + text.heads * tokens) for tokens in (16, 77)]
     kept = [8 * 100 * tokens * text.width for tokens in (16, 77)]
     assert needed[1] - needed[0] == steps[1] - steps[0] + kept[1] - kept[0]
+
+
+def test_a_hubs_tokenizer_is_estimated_by_the_size_of_its_file() -> None:
+    plain = hollow_manifest()
+    files = {**plain.files, "tokenizer.json": FileRecord("", 1 << 30)}
+    large = replace(plain, files=files)
+    from_hub = replace(large, tokenizer=TokenizerSpec(kind="file"))
+    assert footprint.estimate(large) == footprint.estimate(plain), "CLIP's own is part of the program"
+    more = replace(from_hub, files={**files, "tokenizer.json": FileRecord("", (1 << 30) + 1)})
+    assert footprint.estimate(more).learn_bytes - footprint.estimate(from_hub).learn_bytes == 24
+    assert footprint.estimate(from_hub).predict_bytes == footprint.estimate(plain).predict_bytes
