@@ -39,12 +39,11 @@ def _place(row: dict[str, Any]) -> tuple[bool, int, int, str]:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """The row of one model as people read it, under HEADER."""
-    text = f"{row['text_parameters'] / 1e6:.0f}" if row["text_parameters"] else "?"
     height, width = row["pixels"]
     return [
         row["model"],
         row["family"].replace("TimmModel:", "timm").replace("vision_transformer", "vit").removesuffix("_transformer"),
-        f"{row['image_parameters'] / 1e6:.0f}+{text}",
+        weights(row),
         f"{row['multiply_adds'] / 1e9:.1f}",
         str(width) if height == width else f"{height}x{width}",
         f"{row['predict_bytes'] / 2**20:.0f}",
@@ -52,6 +51,12 @@ def cells(row: dict[str, Any]) -> list[str]:
         row["fits"],
         licences(row),
     ]
+
+
+def weights(row: dict[str, Any]) -> str:
+    """Millions of parameters: "86+63", the image tower's and the text tower's; "?" for one that is not known."""
+    text = f"{row['text_parameters'] / 1e6:.0f}" if row["text_parameters"] else "?"
+    return f"{row['image_parameters'] / 1e6:.0f}+{text}"
 
 
 def licences(row: dict[str, Any]) -> str:
