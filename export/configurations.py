@@ -21,6 +21,8 @@ from edge_nusa.model.shapes import LARGEST_SIZE
 
 FILE = "open_clip_config.json"
 NEXT_STEP = "pass a configuration as open_clip writes it"
+LARGEST_SIZE = 1_000_000
+"""Of any number, as in a bundle's manifest."""
 MOST_PARAMETERS = 10_000_000_000
 """The largest model that open_clip 3.3 lists has 5.0 thousand million."""
 LARGEST = {"layers": 1000, "image_size": MAX_SIZE}
