@@ -20,7 +20,7 @@ from edge_nusa.threads import one_blas_thread
 Floats = np.ndarray
 NOVELTY_CAP = 0.25
 """The novelty limit is at most this share of F / lambda, the distance of a picture unlike anything, whatever the
-taught pictures say."""
+taught pictures say. Labels hold their limits as such shares, since each lesson changes how distances are measured."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Answerer:
         self.anchors = np.concatenate([knowledge.frozen_anchors[chosen], other_frozen])
         self.adapted_anchors = np.concatenate([knowledge.adapted_anchors[chosen], other_adapted])
         self.solved = knowledge.solved.only(chosen) if knowledge.recipe.has_head and self.learned else None
-        cap = NOVELTY_CAP * len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
-        self.novelty_limit = min(cap, max((knowledge.labels[i].novelty for i in chosen), default=0.0))
+        share = min(NOVELTY_CAP, max((knowledge.labels[i].novelty for i in chosen), default=0.0))
+        self.novelty_limit = share * len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
 
     @one_blas_thread
     def __call__(self, pictures: PictureFeatures, left_out: tuple[Floats, Floats] | None = None) -> Answers:

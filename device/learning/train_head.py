@@ -29,9 +29,10 @@ def with_head(
     whole = replace(candidate, head=before.added(rows, goals, count))
     scores, distances = whole.solved.leave_one_out(whole.solved.whitened(rows), goals)
     labels = list(candidate.labels)
+    unlike_all = len(whole.head.gram) / whole.solved.variance
     for column in np.unique(goals):
         if (goals == column).sum() >= FEWEST_FOR_NOVELTY:
-            limit = float(np.quantile(distances[goals == column], NOVELTY_QUANTILE))
+            limit = float(np.quantile(distances[goals == column], NOVELTY_QUANTILE)) / unlike_all
             labels[column] = replace(labels[column], novelty=max(labels[column].novelty, limit))
     whole = replace(whole, fusion=candidate.fusion + fusion.losses(scores, text_logits, goals), labels=tuple(labels))
     if not held.any():

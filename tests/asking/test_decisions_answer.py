@@ -14,6 +14,7 @@ from edge_nusa.device.asking.answer import softmax as softmax_of_rows
 from edge_nusa.knowledge.recipes import PAPER
 
 LIMIT = 2.0
+MEANS = np.array([[1.0, 0, 0], [0, 2.0, 0]])
 FROZEN = unit((1, 0, 0), (0, 1, 0))
 ADAPTED = unit((1, 0.5, 0), (0, 1, 0.5))
 OTHER = unit((0, 0, 1), (0, 1, 1))
@@ -26,9 +27,9 @@ SCORES = (4.0, 9.0)
 def answerer(
     novelty: tuple[float, float] = (LIMIT, 0.5), columns: list[int] | None = None, variance: float = 0.1
 ) -> Answerer:
-    """Labels "a" and "b", known by a head of 3 features, beside the two others."""
-    solved = plain_solved(np.array([[1.0, 0, 0], [0, 2.0, 0]]), [5, 5], variance)
-    known = knowledge(["a", "b"], FROZEN, ADAPTED, novelty, solved)
+    """Labels "a" and "b" with limits at these distances, known by a head of 3 features, beside the two others."""
+    solved = plain_solved(MEANS, [5, 5], variance)
+    known = knowledge(["a", "b"], FROZEN, ADAPTED, [limit * variance / 3 for limit in novelty], solved)
     return Answerer(known, SCALE, OTHER, OTHER, None if columns is None else np.array(columns, np.int64))
 
 
@@ -92,6 +93,7 @@ def test_a_learned_answer_holds_the_mass_that_zero_shot_gave_to_learned_labels()
         ((500.0, 1.0), None, 0.1, 0.25 * 3 / 0.1),  # never more than a quarter of F / lambda
         ((500.0, 1.0), None, 0.5, 0.25 * 3 / 0.5),
         ((0.0, 0.0), None, 0.1, 0.0),
+        ((0.5, LIMIT), None, 0.2, LIMIT),
     ],
 )
 def test_the_novelty_limit_is_the_widest_of_the_offered_labels_and_at_most_a_quarter_of_the_distance_of_anything(
@@ -107,7 +109,7 @@ def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distan
     assert found.novelty[0] == pytest.approx(1.0 + 0.25 + 1.0)  # from (0, 2, 0), not from (1, 0, 0)
     scores = np.array([1.0 - 0.5, 3.0 - 2.0])
     mixed = softmax(*(0.08 * scores + 0.25 * SCALE * ADAPTED @ embedding[0]))
-    near = answerer((2.25, 0.0))(views).probabilities[0]
+    near = answerer((2.26, 0.0))(views).probabilities[0]
     np.testing.assert_allclose(near[:2] / near[:2].sum(), mixed, rtol=1e-5)
     assert near.argmax() < 2 <= found.probabilities[0].argmax()
 
@@ -186,3 +188,12 @@ def test_probabilities_of_large_logits_are_numbers(logits: tuple[float, float]) 
     np.testing.assert_allclose(
         softmax_of_rows(np.array([logits, (0.0, 0.0)])), [[expected, 1 - expected], [0.5, 0.5]], atol=1e-12
     )
+
+
+def test_a_limit_goes_with_how_distances_are_measured_since_it_was_set() -> None:
+    wide, narrow = plain_solved(MEANS, [5, 5], 0.1), plain_solved(MEANS, [5, 5], 0.4)
+    limits = [
+        Answerer(knowledge(["a", "b"], FROZEN, ADAPTED, (0.1, 0.2), one), SCALE, OTHER, OTHER).novelty_limit
+        for one in (wide, narrow)
+    ]
+    assert limits == pytest.approx([0.2 * 3 / 0.1, 0.2 * 3 / 0.4])

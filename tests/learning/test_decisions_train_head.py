@@ -49,7 +49,7 @@ def test_a_label_of_four_pictures_says_how_novel_its_own_may_look_and_one_of_thr
         place = 0.9 * (len(distances) - 1)
         low = int(place)
         expected = distances[low] + (place - low) * (distances[min(low + 1, len(distances) - 1)] - distances[low])
-        assert whole.labels[column].novelty == pytest.approx(expected)
+        assert whole.labels[column].novelty == pytest.approx(expected * whole.solved.variance / F), "as a share"
 
 
 def test_a_labels_limit_is_the_widest_that_any_lesson_gave() -> None:
