@@ -76,11 +76,12 @@ micro: $(EXPORT)/ready
 	$(EXPORT)/bin/python $(PIP) -e '.[micro]' $(QUIET_PIP)
 	$(EXPORT)/bin/python -m edge_nusa.research.micro --data $(MICRO_DATA) --work .micro-work
 
-# Makes the weights of `lite` from packages and Debian's wordnet-base: make lite, or make lite LITE=FILE
+# Makes the embedded model `lite` from packages and Debian's wordnet-base: make lite, or with a place for its checkpoint: make lite LITE=FILE
 LITE ?= .lite-work/lite.safetensors
 lite: $(EXPORT)/ready
 	$(EXPORT)/bin/python $(PIP) -e '.[lite]' $(QUIET_PIP)
 	nice -n 10 $(EXPORT)/bin/python -m edge_nusa.research.lite --work .lite-work --out $(LITE)
+	$(EXPORT)/bin/edge-nusa export lite --checkpoint $(LITE) --out edge_nusa/lite --overwrite
 
 clean:
 	rm -rf $(BOARD) $(EXPORT) demo-out build *.egg-info

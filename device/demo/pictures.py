@@ -20,8 +20,8 @@ OTHERS = {
 """Things that are never taught: label -> photograph and its crop (top, left, bottom, right)."""
 MORE_OTHERS = {
     "motorcycle": ("motorcycle_left.png", (30, 120, 480, 741)),
-    "pagoda": ("china.jpg", (0, 20, 400, 420)),
-    "dahlia": ("flower.jpg", (30, 130, 400, 500)),
+    "temple": ("china.jpg", (0, 20, 400, 420)),
+    "flower": ("flower.jpg", (30, 130, 400, 500)),
 }
 """More of them; those that scikit-image lacks are scikit-learn's."""
 SIDE = 128

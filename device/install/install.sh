@@ -10,7 +10,7 @@ Usage: device/install/install.sh [options]        (as the user who will use it, 
   --predict-only       no torch: this board asks and watches, and learns elsewhere
   --wheel FILE         install this wheel of edge-nusa instead of the source around this script
   --python PROGRAM     which Python (3.11 to 3.13); the newest found by itself
-  --bundle DIR         the bundle that commands and services use; the embedded `micro` without it
+  --bundle DIR         the bundle that commands and services use; the embedded `lite` without it
   --watch DIR          also a service that answers the pictures that appear in DIR
   --watch-options "…"  more options of `edge-nusa watch`, such as "--keep /home/me/unsure --out /home/me/answers.jsonl"
   --writable DIR       a further folder that the services may write (for --keep, --out, --delete, a store); may be repeated

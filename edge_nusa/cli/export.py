@@ -33,7 +33,7 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model of open_clip's (see --list), `local-dir:PATH`, `hf-hub:ORG/MODEL`, or `micro`.",
+            help="A model of open_clip's (see --list), `local-dir:PATH`, `hf-hub:ORG/MODEL`, or `lite`.",
             show_default=False,
         ),
     ] = "",

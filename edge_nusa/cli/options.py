@@ -18,7 +18,7 @@ BundleOption = Annotated[
     typer.Option(
         "--bundle",
         envvar="EDGE_NUSA_BUNDLE",
-        help="The exported bundle; the embedded `micro` where none is given.",
+        help="The exported bundle; the embedded `lite` where none is given.",
         show_default=False,
     ),
 ]

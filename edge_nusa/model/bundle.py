@@ -41,7 +41,7 @@ FILES = (
     "README.md",
 )
 
-EMBEDDED = "micro"
+EMBEDDED = "lite"
 """The model whose bundle ships inside this package, in a folder of its name."""
 
 

