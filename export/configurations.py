@@ -17,7 +17,6 @@ from edge_nusa.errors import InputError
 from edge_nusa.files.json_bytes import LARGEST_BYTES, parse
 from edge_nusa.files.json_record import Origin, Record, shown
 from edge_nusa.model.preprocessing import FILTERS, LEAST_STD, MAX_SIZE
-from edge_nusa.model.shapes import LARGEST_SIZE
 
 FILE = "open_clip_config.json"
 NEXT_STEP = "pass a configuration as open_clip writes it"
