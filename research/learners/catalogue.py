@@ -17,6 +17,7 @@ from edge_nusa.research.learners import forms, subspaces
 from edge_nusa.research.learners.learners import Frozen, Gradient, Guided, Learner
 from edge_nusa.research.learners.product import AnchorsAlone, Default, HeadAlone
 from edge_nusa.research.learners.ridge import RidgeHead
+from edge_nusa.research.learners.softmax import Offline, Sequential
 
 BOTH: tuple[Tower, ...] = ("image", "text")
 
@@ -156,6 +157,16 @@ CATALOGUE = {
         lambda bundle, options: RidgeHead(bundle, "random"),
     ),
     "ridge-taps": Entry("ridge head on this project's taps", False, lambda bundle, options: RidgeHead(bundle, "taps")),
+    "offline": Entry(
+        "logistic regression on the same taps with every picture of all tasks kept: the offline limit",
+        False,
+        lambda bundle, options: Offline(bundle),
+    ),
+    "sequential": Entry(
+        "a dense softmax head on the same taps, trained on each task's pictures alone",
+        False,
+        lambda bundle, options: Sequential(bundle, options.steps, options.rate),
+    ),
     "head": Entry("this project's head alone, behind its gate", False, _device(trains_text=False, answerer=HeadAlone)),
     "anchors": Entry(
         "the default's adapted anchors without the head, behind its gate", False, _device(answerer=AnchorsAlone)

@@ -171,7 +171,7 @@ def test_every_learner_answers_with_probabilities_in_the_order_offered(name: str
     assert learner.arrays() or name == "frozen"
 
 
-@pytest.mark.parametrize("name", ["default", "head", "ridge", "ranpac", "ridge-taps"])
+@pytest.mark.parametrize("name", ["default", "head", "ridge", "ranpac", "ridge-taps", "offline", "sequential"])
 def test_tasks_never_learned_are_answered_exactly_as_by_the_untouched_model(name: str, scene: Scene) -> None:
     sky = scene.views[2]
     expected = Frozen(scene.bundle).answer([sky], sky, everything(sky)).probabilities
@@ -179,7 +179,7 @@ def test_tasks_never_learned_are_answered_exactly_as_by_the_untouched_model(name
         assert np.array_equal(scene.taught(name, tasks).answer([sky], sky, everything(sky)).probabilities, expected)
 
 
-@pytest.mark.parametrize("name", ["ridge", "ranpac", "ridge-taps", "head"])
+@pytest.mark.parametrize("name", ["ridge", "ranpac", "ridge-taps", "head", "offline"])
 def test_heads_learn_what_they_are_taught(name: str, scene: Scene) -> None:
     cloth, stone, _ = scene.views
     learner = scene.taught(name, 2)
@@ -294,7 +294,8 @@ def written(arrays: Arrays) -> Arrays:
 
 
 @pytest.mark.parametrize(
-    "name", ["frozen", "full", "milora", "paper", "text-only", "ridge", "ranpac", "head", "default"]
+    "name",
+    ["frozen", "full", "milora", "paper", "text-only", "ridge", "ranpac", "offline", "sequential", "head", "default"],
 )
 def test_a_restored_learner_answers_and_goes_on_exactly_as_the_one_that_was_kept(name: str, scene: Scene) -> None:
     kept, restored = scene.taught(name, 2, steps=1), scene.learner(name, steps=1)
