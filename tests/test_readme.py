@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import MICRO, ROOT, environment
+from conftest import ROOT, environment
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge.knowledge import feature_count
-from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.shapes import VitShape
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,9 +41,9 @@ def test_the_two_commands_of_the_readme_are_targets_of_the_makefile() -> None:
 
 
 def test_the_readme_says_how_much_a_label_adds_to_a_state() -> None:
-    said = re.search(r"A label adds about ([\d.]+) KB to the state on `micro` and ([\d.]+) KB on ViT-B/32", README)
+    said = re.search(r"A label adds about ([\d.]+) KB to the state on `lite` and ([\d.]+) KB on ViT-B/32", README)
     assert said, "expected the sentence among the limits"
-    bundle = Bundle.open(MICRO)
+    bundle = Bundle.open(embedded_bundle())
     vit_b_32 = VitShape(
         width=768,
         layers=12,
@@ -62,7 +62,7 @@ def test_the_readme_says_how_much_a_label_adds_to_a_state() -> None:
 
 def test_every_figure_of_the_readme_is_in_the_document_that_measures_it() -> None:
     part = README.partition("## What is measured")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (?:`micro`|ViT-B/32).*? \| (.+?) \|", part, re.MULTILINE)
+    rows = re.findall(r"^\| (?:`lite`|`micro`|ViT-B/32).*? \| (.+?) \|", part, re.MULTILINE)
     assert len(rows) >= 6
     measured = "".join((ROOT / "docs" / name).read_text() for name in ("evidence.md", "performance.md"))
     known = set(re.findall(r"\d+(?:\.\d+)?", measured.replace(",", "")))
