@@ -148,7 +148,8 @@ def create(model: Named, pretrained: str | None) -> nn.Module:
     import open_clip
 
     if model.is_listed:
-        return open_clip.create_model(model.name, pretrained=pretrained, precision="fp32")
+        with quiet():
+            return open_clip.create_model(model.name, pretrained=pretrained, precision="fp32")
     content = {"model_cfg": model.config, "preprocess_cfg": dict(model.preprocess)}
     with (
         tempfile.TemporaryDirectory() as folder,
