@@ -163,7 +163,7 @@ def warn_of_other_gelu(path: Path, is_quick: bool, tags: Mapping[str, bool]) -> 
         trained, built = ("QuickGELU", "GELU") if not is_quick else ("GELU", "QuickGELU")
         LOGGER.warning(
             "the name of the checkpoint %s says that its weights were trained with %s, and the model computes %s, "
-            "which costs accuracy: take the model %s for them",
+            "which costs accuracy: take the model %s for them, or set quick_gelu in a configuration of your own",
             path.name,
             trained,
             built,
