@@ -2,9 +2,9 @@
 
 A safetensors file is raw row-major tensors behind a JSON header, so an ONNX initializer can point into it as external
 data (offset and length): nothing is stored twice, and trunk and tail share what they share. Weights stored as float16
-get a Cast to float32 behind them. Adapted matrices of a tail are always given by the caller as float32
-(`SessionOptions.add_external_initializers`), merged; where they are stored as float16 the graph cannot read them
-itself.
+get a Cast to float32 behind them, the table of tokens behind the rows that are looked up. Adapted matrices of a tail
+are always given by the caller as float32 (`SessionOptions.add_external_initializers`), merged; where they are stored as
+float16 the graph cannot read them itself.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ INJECTED = "injected-by-edge-nusa"
 """The external location of an initializer that the caller must give; it names no file, so forgetting it fails
 loudly."""
 OPSET = 20
+TOKEN_TABLE = "token_embedding.weight"
 
 
 class Graph(NamedTuple):
@@ -143,15 +144,24 @@ def point_at_weights(
         elif entry.dtype == "F32":
             _refer(initializer, onnx.TensorProto.FLOAT, location, _offset(entry, place, 4), 4 * _count(shape))
         else:
-            casts.append(
-                onnx.helper.make_node(
-                    "Cast", [initializer.name + ".half"], [initializer.name], to=onnx.TensorProto.FLOAT
-                )
-            )
-            initializer.name += ".half"
+            name, initializer.name = initializer.name, f"{initializer.name}.half"
+            if name == TOKEN_TABLE:
+                _cast_rows(model, name)
+            else:
+                casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
             _refer(initializer, onnx.TensorProto.FLOAT16, location, _offset(entry, place, 2), 2 * _count(shape))
     for cast in reversed(casts):
         model.graph.node.insert(0, cast)
+
+
+def _cast_rows(model: onnx.ModelProto, table: str) -> None:
+    """Widens the rows that are looked up in a half-precision table, not the table, which may have 256,000."""
+    index, gather = next((i, node) for i, node in enumerate(model.graph.node) if table in node.input)
+    rows = gather.output[0]
+    gather.input[0], gather.output[0] = f"{table}.half", f"{rows}.half"
+    model.graph.node.insert(
+        index + 1, onnx.helper.make_node("Cast", [f"{rows}.half"], [rows], to=onnx.TensorProto.FLOAT)
+    )
 
 
 def _count(shape: list[int]) -> int:
