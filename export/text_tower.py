@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from edge_nusa.model.shapes import Activation, TextProjection, TextShape
+from edge_nusa.model.tokenizer import CLEANINGS
 
 TEXT_KEYS = {
     "context_length",
@@ -47,7 +48,8 @@ def text_refusal(text: Mapping[str, Any]) -> str:
             "has the matrices that are adapted"
         )
     unknown = sorted(name for name in set(text) - TEXT_KEYS if text[name])
-    unknown += sorted(f"tokenizer_kwargs.{name}" for name in set(text.get("tokenizer_kwargs") or {}) - TOKENIZER_KEYS)
+    known = TOKENIZER_KEYS if text.get("hf_tokenizer_name") else {"clean"}
+    unknown += sorted(f"tokenizer_kwargs.{name}" for name in set(text.get("tokenizer_kwargs") or {}) - known)
     unknown += sorted(f"norm_kwargs.{name}" for name in set(text.get("norm_kwargs") or {}) - {"eps"})
     unknown += sorted(f"act_kwargs.{name}" for name in set(text.get("act_kwargs") or {}) - {"approximate"})
     if unknown:
@@ -55,6 +57,9 @@ def text_refusal(text: Mapping[str, Any]) -> str:
     pool = text.get("pool_type", "argmax")
     if pool not in POOL_TYPES:
         return f"text_cfg has the pool_type {pool!r}, which is none of {', '.join(POOL_TYPES)}"
+    cleaning = (text.get("tokenizer_kwargs") or {}).get("clean", "lower")
+    if cleaning not in CLEANINGS:
+        return f"text_cfg cleans texts by {cleaning!r}, which is none of {', '.join(CLEANINGS)}"
     approximation = (text.get("act_kwargs") or {}).get("approximate", "none")
     if approximation not in APPROXIMATIONS:
         return f"text_cfg has the GELU {approximation!r}, which is none of {', '.join(APPROXIMATIONS)}"

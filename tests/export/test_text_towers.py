@@ -174,6 +174,8 @@ def test_every_text_configuration_of_open_clip_is_accepted_but_hugging_faces() -
         ({"qk_norm": True, "scale_fc": True, "scale_attn": False}, "beyond .* transformer: qk_norm, scale_fc$"),
         ({"tokenizer_mode": "clips"}, "tokenizer_mode"),
         ({"tokenizer_kwargs": {"reduction_mask": "simple", "clean": "lower"}}, "tokenizer_kwargs.reduction_mask$"),
+        ({"tokenizer_kwargs": {"strip_sep_token": True}}, "tokenizer_kwargs.strip_sep_token$"),
+        ({"tokenizer_kwargs": {"clean": "upper"}}, "by 'upper', which is none of lower, whitespace, canonicalize"),
         ({"norm_kwargs": {"eps": 1e-6, "bias": False}}, "norm_kwargs.bias$"),
         ({"act_kwargs": {"inplace": True}}, "act_kwargs.inplace$"),
         ({"act_kwargs": {"approximate": "erf"}}, "the GELU 'erf', which is none of none, tanh"),
