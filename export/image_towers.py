@@ -166,7 +166,7 @@ def _timm_tower(visual: Any) -> FrozenTower:
     """timm's network, its training branches fused, and the adapter's head without its last linear map."""
     from timm.utils.model import reparameterize_model
 
-    visual.trunk = reparameterize_model(visual.trunk, inplace=False)
+    reparameterize_model(visual.trunk, inplace=True)
     name = _projection_name(visual)
     proj = None
     if name:

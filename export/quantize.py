@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +48,61 @@ def quantized(model: onnx.ModelProto, per_channel: bool = True) -> onnx.ModelPro
             per_channel=per_channel,
             op_types_to_quantize=["MatMul", "Gemm"],
             extra_options=options,
+        )
+        return onnx.load(str(target))
+
+
+STATIC_OPERATIONS = ("Conv", "Add", "Clip", "Relu", "AveragePool", "MaxPool", "GlobalAveragePool")
+"""What of a convolutional tower becomes int8. With the activations left out, what goes into one is rounded over its
+whole range: cosine 0.78 instead of 0.98 on EfficientNet-Lite0. What comes behind the last map stays float."""
+CALIBRATION_PICTURES = 64
+
+
+def is_convolutional(model: onnx.ModelProto) -> bool:
+    """Whether most of a graph's weights are in convolutions, which a dynamic quantization leaves as they are."""
+    sizes = {one.name: math.prod(one.dims) for one in model.graph.initializer}
+    convolved = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
+    return 2 * sum(sizes.get(name, 0) for name in convolved) > sum(sizes.values())
+
+
+def frozen_quantized(path: Path, images: np.ndarray) -> onnx.ModelProto:
+    """Int8 quantization of a frozen tower's graph as it lies in the bundle, by its kind. images (B, 3, S, S) float32:
+    what the ranges of activations are taken from where it is convolutional."""
+    from onnxscript import optimizer
+
+    model = optimizer.optimize(onnx.load(str(path)), input_size_limit=1 << 30, output_size_limit=1 << 30)
+    if not is_convolutional(model):
+        return quantized(model)
+    chosen = np.linspace(0, len(images) - 1, min(CALIBRATION_PICTURES, len(images))).round().astype(int)
+    return static_quantized(model, images[chosen])
+
+
+def static_quantized(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
+    """Static quantization of the convolutions and what lies between them, one scale a channel of the weights."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        """One picture after the other."""
+
+        def __init__(self) -> None:
+            self.rows = iter(images)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            row = next(self.rows, None)
+            return None if row is None else {"pixels": row[None]}
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, str(source))
+        quantize_static(
+            str(source),
+            str(target),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=list(STATIC_OPERATIONS),
         )
         return onnx.load(str(target))
 

@@ -20,7 +20,7 @@ from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.model.shapes import FrozenShape
+from edge_nusa.model.shapes import FrozenShape, VitShape
 from edge_nusa.model.text_encoder import TextEncoder
 
 __all__ = ["TEMPLATES", "ExportSettings", "default_settings", "export_bundle"]
@@ -156,8 +156,12 @@ def _try_int8(
     folder: Path, bundle: Bundle, settings: ExportSettings, manifest: manifests.Manifest
 ) -> tuple[manifests.Manifest, dict[str, Any]]:
     assert settings.calibration is not None, "export_bundle checked it"
-    graph = graphs.trunk_and_tail_graphs(manifest.vit, manifest.text, manifest.vocab_size)[0]
-    model = quantize.quantized(graphs.with_weights(graph, bundle, bundle.width("image")))
+    if isinstance(manifest.image, VitShape):
+        graph = graphs.image_graphs(manifest.image)[0]
+        model = quantize.quantized(graphs.with_weights(graph, bundle, bundle.width("image")))
+    else:
+        images = quantize.calibration_images(bundle, settings.calibration)[0]
+        model = quantize.frozen_quantized(folder / "image_trunk.onnx", images)
     loss = quantize.measure(bundle, model, settings.calibration)
     figures = {f"int8_{name}": round(value, 4) for name, value in loss._asdict().items()}
     if loss.points() > settings.max_loss:

@@ -4,7 +4,7 @@ how)."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from edge_nusa.device.asking.answer import Answerer
@@ -13,6 +13,7 @@ from edge_nusa.errors import UsageError
 from edge_nusa.knowledge.recipes import DEVICE, PAPER, Recipe, Rule
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
+from edge_nusa.model.shapes import FrozenShape, ImageShape
 from edge_nusa.research.learners import forms, subspaces
 from edge_nusa.research.learners.learners import Frozen, Gradient, Guided, Learner
 from edge_nusa.research.learners.product import AnchorsAlone, Default, HeadAlone
@@ -193,3 +194,13 @@ def chosen(names: str) -> list[str]:
             f"{', '.join(CATALOGUE)}"
         )
     return list(dict.fromkeys(wanted))
+
+
+def check_image(names: Iterable[str], image: ImageShape) -> None:
+    """Raises UsageError where a learner adapts the image tower and the bundle's is frozen whole."""
+    unfit = [name for name in names if CATALOGUE[name].needs_tokens]
+    if unfit and isinstance(image, FrozenShape):
+        raise UsageError(
+            f"--learners: {', '.join(unfit)} adapt the image tower, and this bundle's ({image.family}) is frozen "
+            "whole; leave them out, or take a bundle with open_clip's own ViT"
+        )

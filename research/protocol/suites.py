@@ -21,7 +21,7 @@ from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, nam
 from edge_nusa.research.data.views import View, Viewer
 from edge_nusa.research.figures import page
 from edge_nusa.research.figures.runs import Run, Suite, check_begun_alike, read_runs
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE, Options, check_image
 from edge_nusa.research.protocol.orders import orders_of
 from edge_nusa.research.protocol.sequence import Material, Plan, check_order, in_steps, run
 
@@ -108,6 +108,7 @@ def told(settings: Settings) -> dict[str, str]:
 def _same_settings(settings: Settings, sources: Sources) -> None:
     """Runs of one folder share what changes their figures. Raises UsageError where it was begun with other settings."""
     opened = Bundle.open(settings.bundle or embedded_bundle())
+    check_image(settings.learners, opened.manifest.image)
     values = {
         name: getattr(settings, name)
         for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks", "naming")

@@ -31,6 +31,7 @@ from edge_nusa.knowledge import head
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.preprocessing import pixels
+from edge_nusa.model.shapes import FrozenShape
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.pictures.pictures import decode, find_pictures
 
@@ -146,6 +147,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     bundle = Bundle.open(arguments.bundle or embedded_bundle())
+    if isinstance(bundle.manifest.image, FrozenShape):
+        parser.error("--bundle: expected one with open_clip's own ViT; a frozen image tower is measured by its export")
     image, size = bundle.manifest.vit, bundle.manifest.preprocessing.height
     graph = graphs.trunk_and_tail_graphs(image, bundle.manifest.text, bundle.manifest.vocab_size)[0]
     model = graphs.with_weights(graph, bundle, bundle.width("image"))

@@ -137,9 +137,7 @@ def test_a_pt_checkpoint_needs_its_flag_and_holds_tensors_only(tiny_name: str, t
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("ViT-B-16-SigLIP", "timm"),
-        ("RN50", "ResNet"),
-        ("coca_ViT-B-32", "CoCa"),
+        ("coca_roberta-ViT-B-32", "Hugging Face"),
         ("xlm-roberta-base-ViT-B-32", "Hugging Face"),
         ("no-such-model", "knows no model"),
     ],
