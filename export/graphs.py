@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
+from bisect import bisect_right
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from edge_nusa.files import tensor_file
 from edge_nusa.model import towers
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Region, Tower, region
@@ -28,6 +30,7 @@ INJECTED = "injected-by-edge-nusa"
 loudly."""
 OPSET = 20
 TOKEN_TABLE = "token_embedding.weight"
+LARGEST_OFFSET = 1 << 62
 
 
 class Graph(NamedTuple):
@@ -183,6 +186,28 @@ def _refer(initializer: onnx.TensorProto, data_type: int, location: str, offset:
     del initializer.external_data[:]
     for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
         initializer.external_data.add(key=key, value=value)
+
+
+def keep_weights(folder: Path, location: str, names: set[str]) -> None:
+    """Drop every other tensor from a written bundle's weight file, and point its graphs at where the kept ones lie
+    now."""
+    path = folder / location
+    before = stored_tensors(path)
+    tensors = tensor_file.decode(path.read_bytes(), location)
+    shorter = path.with_suffix(".shorter")
+    shorter.write_bytes(tensor_file.encode({name: tensors[name] for name in names}))
+    shorter.replace(path)  # whoever has the old file mapped goes on reading it
+    after = stored_tensors(path)
+    moved = sorted((before[name].offset, after[name].offset) for name in names)
+    for file in folder.glob("*.onnx"):
+        model = onnx.load(str(file), load_external_data=False)
+        for initializer in model.graph.initializer:
+            entries = {entry.key: entry for entry in initializer.external_data}
+            if "location" in entries and entries["location"].value == location:
+                offset = int(entries["offset"].value)
+                start, now = moved[bisect_right(moved, (offset, LARGEST_OFFSET)) - 1]
+                entries["offset"].value = str(offset - start + now)
+        file.write_bytes(model.SerializeToString())
 
 
 def with_weights(graph: Graph, bundle: Bundle, width: int) -> onnx.ModelProto:

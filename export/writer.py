@@ -174,6 +174,10 @@ def _try_int8(
             )
         return manifest, figures
     (folder / "image_trunk.onnx").write_bytes(model.SerializeToString())
+    if isinstance(manifest.image, FrozenShape):
+        stored = graphs.stored_tensors(folder / WEIGHTS)
+        wanted = {name for name in stored if not name.startswith(PREFIX) or name == manifest.image.projection}
+        graphs.keep_weights(folder, WEIGHTS, wanted)
     return replace(manifest, precision="int8"), figures
 
 

@@ -32,6 +32,7 @@ from edge_nusa.files import tensor_file  # noqa: E402
 from edge_nusa.model import sessions  # noqa: E402
 from edge_nusa.model.bundle import Bundle  # noqa: E402
 from edge_nusa.model.shapes import FrozenShape  # noqa: E402
+from edge_nusa.model.text_encoder import TextEncoder  # noqa: E402
 from edge_nusa.model.towers import LAYOUT_SHARE  # noqa: E402
 
 SIZES: dict[str, int] = {family: vision["image_size"] for family, vision in tiny.TOWERS.items()}
@@ -76,6 +77,7 @@ def test_a_familys_graph_computes_what_open_clip_does_for_any_number_of_pictures
     shape = image_towers.frozen_shape(tower, family, SIZES[family])
     traced = frozen_graph.traced(tower, SIZES[family])
     assert "BatchNormalization" not in {node.op_type for node in traced.graph}
+    tensors = frozen_graph.tensors(traced, False)
     session = written(traced, tmp_path)
     assert (tmp_path / "graph.onnx").stat().st_size < 100_000, "its weights are not in the graph"
     for count in (1, 2, 5):
@@ -89,7 +91,7 @@ def test_a_familys_graph_computes_what_open_clip_does_for_any_number_of_pictures
         assert (embedding.shape, taps.shape) == ((count, shape.embed_dim), (count, shape.taps))
         recalled = taps[:, : shape.recalled_taps]
         if shape.projection:
-            recalled = recalled @ frozen_graph.tensors(traced, False)[shape.projection]
+            recalled = recalled @ tensors[shape.projection]
         recalled /= np.linalg.norm(recalled, axis=1, keepdims=True)
         np.testing.assert_allclose(recalled, expected, atol=1e-5)
 
@@ -254,6 +256,13 @@ def test_int8_is_static_where_convolutions_hold_the_weights_and_dynamic_elsewher
         found[family] = {node.op_type for node in graph.node} & {"QLinearConv", "QuantizeLinear", "MatMulInteger"}
         assert 0.9 < bundle.manifest.measured["int8_mean_cosine"] <= 1
         assert sessions.open_session(bundle, "image_trunk") is not None
+        kept = [name for name in graphs.stored_tensors(bundle.path("weights.safetensors")) if name.startswith("visual")]
+        assert kept == [bundle.manifest.image.recollection.projection] * bool(family == "rope"), "int8 has its own"
+        text = TextEncoder(bundle)
+        (anchor,) = text.embeddings(text.tail({}), [bundle.manifest.templates[0].replace("{}", "cat")])
+        with torch.no_grad():
+            expected = source.model.encode_text(source.tokenizer([bundle.manifest.templates[0].replace("{}", "cat")]))  # type: ignore[operator]
+        np.testing.assert_allclose(anchor, functional.normalize(expected, dim=1).numpy()[0], atol=1e-5)
     assert found == {"efficientnet": {"QuantizeLinear"}, "rope": {"MatMulInteger"}}
     with pytest.raises(RefusedError, match=r"an int8 trunk loses .* no bundle was written"):
         exported(source, tmp_path / "no", precision="int8", max_loss=-1, calibration=folder)
