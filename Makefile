@@ -76,7 +76,7 @@ micro: $(EXPORT)/ready
 	$(EXPORT)/bin/python $(PIP) -e '.[micro]' $(QUIET_PIP)
 	$(EXPORT)/bin/python -m edge_nusa.research.micro --data $(MICRO_DATA) --work .micro-work
 
-# Makes the embedded model `lite` from packages and Debian's wordnet-base: make lite, or with a place for its checkpoint: make lite LITE=FILE
+# Makes the embedded model `lite` from packages and Debian's wordnet-base, about an hour on a thread: make lite, or with a place for its checkpoint: make lite LITE=FILE
 LITE ?= .lite-work/lite.safetensors
 lite: $(EXPORT)/ready
 	$(EXPORT)/bin/python $(PIP) -e '.[lite]' $(QUIET_PIP)
