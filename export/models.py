@@ -70,6 +70,8 @@ def load(name: str, pretrained: str | None, checkpoint: Path | None, allow_pt: b
 def opened(asked: Asked) -> Source:
     """A model in float32 with the weights that were asked for. Raises UsageError for one that is not known or not
     supported, InputError for files that do not do."""
+    if asked.name in named.OWN and asked.config is None:
+        _check_own_tokenizer(asked.name, asked.tokenizer)
     if asked.name == "micro" and asked.config is None:
         return _load_micro(asked.checkpoint)
     if asked.name == "lite" and asked.config is None:
@@ -85,6 +87,7 @@ def opened(asked: Asked) -> Source:
         checkpoint = named.own_weights(model, asked.allow_pt)
     if asked.pretrained and checkpoint is None:
         _check_tag(model, asked.pretrained)
+    words = _tokenizer(model, asked.tokenizer)
     torch.manual_seed(0)
     module = _create(model, asked.pretrained if checkpoint is None else None)
     weights = asked.pretrained or "random (seed 0)"
@@ -92,10 +95,10 @@ def opened(asked: Asked) -> Source:
         is_quick = bool(model.config.get("quick_gelu", False))
         checkpoints.warn_of_other_gelu(checkpoint, is_quick, named.tags(model.name.removesuffix("-quickgelu")))
         weights = checkpoints.load_checkpoint(module, checkpoint, asked.allow_pt)
-    return _source(model, weights, module, asked.tokenizer)
+    return _source(model, weights, module, words)
 
 
-def _source(model: named.Named, weights: str, module: nn.Module, folder: Path | None) -> Source:
+def _source(model: named.Named, weights: str, module: nn.Module, words: dict[str, Any]) -> Source:
     import open_clip
 
     image, text, vocab_size = shapes(module, model.config)
@@ -107,7 +110,7 @@ def _source(model: named.Named, weights: str, module: nn.Module, folder: Path | 
         text=text,
         vocab_size=vocab_size,
         preprocessing=preprocessing(open_clip.get_model_preprocess_cfg(module)),
-        **_tokenizer(model, folder),
+        **words,
     )
 
 
@@ -120,12 +123,17 @@ def _tokenizer(model: named.Named, folder: Path | None) -> dict[str, Any]:
         text["hf_tokenizer_name"] = model.asked.partition(":")[2] or text["hf_tokenizer_name"]
         found: Any = hub_tokenizer.load(model.name, text, folder)
         return {"tokenizer": found, "bpe_path": None, "tokenizer_spec": hub_tokenizer.spec(found, text)}
-    if folder is not None:
-        raise UsageError(f"--tokenizer: expected none, since {model.name} has CLIP's own; leave it out")
+    _check_own_tokenizer(model.name, folder)
     settings = text.get("tokenizer_kwargs") or {}
     found = SimpleTokenizer(context_length=text.get("context_length", 77), **settings)
     own = TokenizerSpec(clean=settings.get("clean", "lower"))
     return {"tokenizer": found, "bpe_path": Path(default_bpe()), "tokenizer_spec": own}
+
+
+def _check_own_tokenizer(name: str, folder: Path | None) -> None:
+    """Raises UsageError where a folder is given for a model that takes none."""
+    if folder is not None:
+        raise UsageError(f"--tokenizer: expected none, since {name} has its own of CLIP's kind; leave it out")
 
 
 def _check_tag(model: named.Named, pretrained: str) -> None:
