@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 MARGIN = 1.5
-"""Of what was measured in torch: onnxruntime keeps some tensors longer, and work space of its own beside them."""
+"""Of what was measured in torch, since onnxruntime keeps work space of its own. With it a picture of 16 took this much
+of what is said here: CLIP's RN50 0.4, EfficientNet-Lite0 0.5, PE-Core-T-16-384 0.7, MobileCLIP2-S0 0.9."""
 
 
 class _Living(TorchDispatchMode):

@@ -49,6 +49,7 @@ def model_of(name: str) -> Any:
     model = open_clip.create_model(name).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_var is not None and module.running_mean is not None
             nn.init.uniform_(module.running_var, 0.5, 2.0)
             nn.init.uniform_(module.running_mean, -0.5, 0.5)
             nn.init.uniform_(module.weight, 0.5, 1.5)

@@ -4,12 +4,13 @@ and open_clip under names of their own."""
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import timm
+from timm.layers.hybrid_embed import HybridEmbed
 from timm.models import eva, fastvit, swin_transformer, vision_transformer, vitamin
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
@@ -30,26 +31,40 @@ def _as_timms(network: Any) -> Any:
 
 def tiny_map(pretrained: bool = False, **options: Any) -> Any:
     """SigLIP's kind: tokens without a class token, pooled by attention."""
-    given = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "class_token": False}
+    given: dict[str, Any] = {
+        "img_size": 32,
+        "patch_size": 8,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "class_token": False,
+    }
     return _as_timms(vision_transformer.VisionTransformer(**given, **_given(options)))
 
 
 def tiny_rope(pretrained: bool = False, **options: Any) -> Any:
     """EVA02's and PE-Core's kind: a class token and rotary positions."""
-    given = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "use_rot_pos_emb": True}
+    given: dict[str, Any] = {
+        "img_size": 32,
+        "patch_size": 8,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "use_rot_pos_emb": True,
+    }
     return _as_timms(eva.Eva(**given, **_given(options)))
 
 
 def tiny_fastvit(pretrained: bool = False, **options: Any) -> Any:
     """MobileCLIP's kind: branches that are fused for inference, batch norms, attention in the last stage."""
     mixers = ("repmixer", "repmixer", "repmixer", "attention")
-    sizes = {"layers": (1, 1, 1, 1), "embed_dims": (16, 16, 32, 32), "mlp_ratios": (2, 2, 2, 2)}
+    sizes: dict[str, Any] = {"layers": (1, 1, 1, 1), "embed_dims": (16, 16, 32, 32), "mlp_ratios": (2, 2, 2, 2)}
     return _as_timms(fastvit.FastVit(token_mixers=mixers, **sizes, **_given(options)))
 
 
 def tiny_swin(pretrained: bool = False, **options: Any) -> Any:
     """Windows of a map whose channels are last."""
-    sizes = {"embed_dim": 16, "depths": (2, 1), "num_heads": (2, 2), "window_size": 4}
+    sizes: dict[str, Any] = {"embed_dim": 16, "depths": (2, 1), "num_heads": (2, 2), "window_size": 4}
     return _as_timms(swin_transformer.SwinTransformer(img_size=32, patch_size=4, **sizes, **_given(options)))
 
 
@@ -57,9 +72,15 @@ def tiny_vitamin(pretrained: bool = False, **options: Any) -> Any:
     """Convolutions in front of a ViT."""
     cfg = vitamin.VitCfg(embed_dim=(16, 16, 32), depths=(1, 1, 1), stem_width=16)
     stem = vitamin.MbConvStages(cfg=cfg)
-    hybrid = vision_transformer.VisionTransformer
-    embed = vitamin.partial(vitamin.HybridEmbed, proj=False)
-    given = {"img_size": 64, "patch_size": 1, "embed_dim": 32, "depth": 1, "num_heads": 2, "class_token": False}
+    hybrid, embed = vision_transformer.VisionTransformer, partial(HybridEmbed, proj=False)
+    given: dict[str, Any] = {
+        "img_size": 64,
+        "patch_size": 1,
+        "embed_dim": 32,
+        "depth": 1,
+        "num_heads": 2,
+        "class_token": False,
+    }
     given |= {"global_pool": "avg", **_given(options)}
     return _as_timms(hybrid(embed_layer=lambda **kw: embed(stem, **kw), pos_embed="none", **given))
 
