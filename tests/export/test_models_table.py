@@ -21,7 +21,7 @@ import towers  # noqa: E402
 from edge_nusa.device.board import footprint  # noqa: E402
 from edge_nusa.export import listing, models, named  # noqa: E402
 
-ACCEPTED = 31
+ACCEPTED = 134
 """Of open_clip's configurations, a floor: it may only rise."""
 
 
