@@ -357,10 +357,9 @@ def test_the_estimate_of_memory_is_near_what_is_measured(
     taught: Path, pictures: DemoPictures, three: Path, tmp_path: Path
 ) -> None:
     need = footprint.estimate(Bundle.open(MICRO).manifest)
-    asked = child(edge_nusa_words("predict", pictures.asked["gravel"], "--state", taught, "--threads", "1"))
-    learned = child(
-        edge_nusa_words("learn", "--dataset", three, "--state", tmp_path / "new", "--steps", "5", "--threads", "1")
-    )
+    common = ("--bundle", MICRO, "--threads", "1")
+    asked = child(edge_nusa_words("predict", pictures.asked["gravel"], "--state", taught, *common))
+    learned = child(edge_nusa_words("learn", "--dataset", three, "--state", tmp_path / "new", "--steps", "5", *common))
     assert 0.6 < asked.peak_rss_bytes / need.predict_bytes < 1.7
     assert 0.6 < learned.peak_rss_bytes / need.learn_bytes < 1.7
 
