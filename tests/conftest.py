@@ -28,6 +28,7 @@ THREE = ("brick wall", "gravel", "lawn grass")
 LONGEST_FIRST = [
     "test_kill.py",
     "test_fleet_faults.py",
+    "test_image_towers.py",
     "test_eval_suites.py",
     "test_power_cut.py",
     "test_fleet_simulation.py",
