@@ -112,7 +112,8 @@ def registered(folder: Path) -> dict[str, str]:
     for make in (tiny_map, tiny_rope, tiny_fastvit, tiny_swin, tiny_vitamin):
         timm.models.register_model(make)
     for family, vision in TOWERS.items():
-        config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": TEXT}
+        width = 32 if vision.get("timm_proj") == "none" else 16
+        config = {"embed_dim": width, "vision_cfg": vision, "text_cfg": TEXT}
         (folder / f"tiny-image-{family}.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder)
     return {family: f"tiny-image-{family}" for family in TOWERS}
