@@ -20,7 +20,7 @@ from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import FileRecord, file_sha256
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.model.shapes import FrozenShape, ImageShape, VitShape
+from edge_nusa.model.shapes import FrozenShape, VitShape
 from edge_nusa.model.text_encoder import TextEncoder
 
 __all__ = ["TEMPLATES", "ExportSettings", "default_settings", "export_bundle"]
