@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, run_cli
+from conftest import MICRO, ROOT, run_cli
 from processes import WORKSHOP, loaded_after, run_patched
 
+from edge_nusa.device.asking.features import limits
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.model.bundle import EMBEDDED, Bundle, embedded_bundle
 
@@ -35,6 +36,11 @@ def first_answers(folder: Path, *words: str | Path) -> list[str]:
 def test_it_is_lite_and_weighs_at_most_sixteen_million_bytes() -> None:
     assert Bundle.open(embedded_bundle()).manifest.model == EMBEDDED == "lite"
     assert sum(path.stat().st_size for path in embedded_bundle().iterdir()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize(("bundle", "at_once"), [(MICRO, 16), (embedded_bundle(), 4)], ids=["micro", "embedded"])
+def test_as_many_pictures_go_through_its_tower_at_once_as_80_mib_hold(bundle: Path, at_once: int) -> None:
+    assert limits(Bundle.open(bundle), None).chunk == limits(Bundle.open(bundle), 1 << 40).chunk == at_once
 
 
 def test_the_wheel_carries_it_and_no_other_model(wheel: Path) -> None:

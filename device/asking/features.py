@@ -32,6 +32,9 @@ Screen = Callable[[int, Path, Image.Image], str | None]
 """(index, path, picture) -> why it is set aside, or None (`edge_nusa.device.learning.screen`)."""
 OVERSAMPLING = 2
 """A large JPEG is decoded at a fraction that still has so many times the pixels of a side that the model reads."""
+CHUNK_BYTES = 80 << 20
+"""What the pictures of a chunk may take in the trunk together: 16 of ViT-B/32, 4 of EfficientNet-Lite0, whose early
+layers are large. More at once is no faster there."""
 BYTES_A_PIXEL = 10
 """What decoding, turning and converting a picture takes at its peak (measured: 9 for RGB)."""
 
@@ -78,10 +81,11 @@ def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Chunk
 
     The estimate of a picture in the trunk is its pixels three times, and what the tower's shape says.
     """
-    if budget_bytes is None:
-        return ChunkLimits(largest, MAX_PIXELS)
     spec = bundle.manifest.preprocessing
     one = 4 * 3 * spec.height * spec.width * 3 + bundle.manifest.image.picture_bytes
+    largest = max(1, min(largest, CHUNK_BYTES // one))
+    if budget_bytes is None:
+        return ChunkLimits(largest, MAX_PIXELS)
     room = budget_bytes - used_bytes()
     if room < 2 * one:
         raise ResourceError(
