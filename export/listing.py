@@ -14,13 +14,13 @@ from edge_nusa.files.json_record import Origin
 TABLE = Path(__file__).with_name("models.json")
 HEADER = ["model", "image tower", "weights", "madds", "pixels", "predict", "learn", "needs", "licence"]
 WIDTH = 120
-LICENCES = {"MIT": "MIT", "Apache-2.0": "Apache", "CC-BY-NC-4.0": "NC", "apple-amlr": "research!", "unknown": "?"}
+LICENCES = {"MIT": "MIT", "Apache-2.0": "Apache", "CC-BY-NC-4.0": "NC", "apple-amlr": "research", "unknown": "?"}
 """Of pretrained weights, the freest first, and the word that the table has for each."""
 NOTES = """
 weights: millions in the image tower + the text tower; madds: thousand millions of multiply-adds a picture
 predict, learn: MiB of memory of their own, estimated; what of the weights is in memory too, the system may drop
 needs: free memory in which a learn of 200 pictures keeps the image tower's weights in memory; with less it is slow
-licence of pretrained weights: NC: CC-BY-NC-4.0; research!: for research only; ?: not known; -: there are none
+licence of pretrained weights: NC: CC-BY-NC-4.0; research: for research only; ?: not known; -: there are none
 timm: a tower of timm's; tags of pretrained weights, each with its licence: `--format json`"""
 
 

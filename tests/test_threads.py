@@ -28,6 +28,7 @@ TORCH = {
     "device/learning/train_cores.py": {"*"},
     "research/learners/forms.py": {"forward"},
     "research/learners/subspaces.py": {"seen"},
+    "export/image_towers.py": {"forward"},
     "export/micro": {"*"},  # trains `micro`, on the workstation; its bits are those of the committed bundle
 }
 """Functions whose products are torch's, which takes the threads that `torch.set_num_threads` gives it."""

@@ -3,8 +3,8 @@
 Letters: B images, L learned labels, U offered labels never learned, D embedding.
 Zero-shot: softmax(logit_scale * cos(picture, frozen anchors)) over all offered labels.
 Gate: open where the zero-shot argmax is a learned label (RAIL, arXiv 2406.18868), or where the picture is as near to
-what was taught as taught pictures are to each other (novelty below its limit); only then do head and adapted anchors
-answer, so that pictures of other things keep the untouched model's answer.
+what was taught as taught pictures are to each other (novelty within the limit of the nearest label); only then do head
+and adapted anchors answer, so that pictures of other things keep the untouched model's answer.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.threads import one_blas_thread
 
 Floats = np.ndarray
-NOVELTY_CAP = 0.25
-"""The novelty limit is at most this share of F / lambda, the distance of a picture unlike anything, whatever the
-taught pictures say. Labels hold their limits as such shares, since each lesson changes how distances are measured."""
+NOVELTY_CAP = 0.5
+"""A label's novelty limit is at most this share of F / lambda, the distance of a picture unlike anything, whatever its
+pictures say (docs/decisions.md has what was measured). Labels hold their limits as such shares, since each lesson
+changes how distances are measured."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Answerer:
         self.anchors = np.concatenate([knowledge.frozen_anchors[chosen], other_frozen])
         self.adapted_anchors = np.concatenate([knowledge.adapted_anchors[chosen], other_adapted])
         self.solved = knowledge.solved.only(chosen) if knowledge.recipe.has_head and self.learned else None
-        share = min(NOVELTY_CAP, max((knowledge.labels[i].novelty for i in chosen), default=0.0))
-        self.novelty_limit = share * len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
+        unlike_all = len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
+        self.novelty_limits = shares([knowledge.labels[i].novelty for i in chosen]) * unlike_all
 
     @one_blas_thread
     def __call__(self, pictures: PictureFeatures, left_out: tuple[Floats, Floats] | None = None) -> Answers:
@@ -93,7 +94,7 @@ class Answerer:
             scores, distance = self.solved.scores(rows), self.solved.distances(rows)
         else:
             scores, distance = left_out
-        is_near = distance <= self.novelty_limit
+        is_near = distance <= self.novelty_limits[scores.argmax(axis=1)]
         is_open = (zero_shot.argmax(axis=1) < learned) | is_near
         chosen = self.among_learned(pictures, scores)
         probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned), zero_shot)
@@ -105,6 +106,14 @@ class Answerer:
         mixes them."""
         text_logits = self.scale * pictures.adapted @ self.adapted_anchors[: self.learned].T
         return softmax(fusion.mixed(head_scores, text_logits, *fusion.best(self.knowledge.fusion)))
+
+
+def shares(novelty: list[float]) -> Floats:
+    """(L,) float64: the limit of each label as a share of the distance of anything. A label whose pictures were too few
+    to tell (0) has the mean of the others'."""
+    found = np.minimum(np.asarray(novelty, np.float64), NOVELTY_CAP)
+    told = found > 0
+    return np.where(told, found, found[told].mean() if told.any() else 0.0)
 
 
 def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_by_hand import SCALE, knowledge, plain_solved, softmax, unit, whole
 
-from edge_nusa.device.asking.answer import Answerer, Answers, PictureFeatures, combined
+from edge_nusa.device.asking.answer import Answerer, Answers, PictureFeatures, combined, shares
 from edge_nusa.device.asking.answer import softmax as softmax_of_rows
 from edge_nusa.knowledge.recipes import PAPER
 
@@ -25,7 +25,7 @@ SCORES = (4.0, 9.0)
 
 
 def answerer(
-    novelty: tuple[float, float] = (LIMIT, 0.5), columns: list[int] | None = None, variance: float = 0.1
+    novelty: tuple[float, float] = (0.5, LIMIT), columns: list[int] | None = None, variance: float = 0.1
 ) -> Answerer:
     """Labels "a" and "b" with limits at these distances, known by a head of 3 features, beside the two others."""
     solved = plain_solved(MEANS, [5, 5], variance)
@@ -85,21 +85,35 @@ def test_a_learned_answer_holds_the_mass_that_zero_shot_gave_to_learned_labels()
 
 
 @pytest.mark.parametrize(
-    ("novelty", "columns", "variance", "limit"),
+    ("novelty", "columns", "variance", "limits"),
     [
-        ((0.5, LIMIT), None, 0.1, LIMIT),  # the widest of the offered labels
-        ((0.5, LIMIT), [0], 0.1, 0.5),
-        ((0.5, LIMIT), [], 0.1, 0.0),
-        ((500.0, 1.0), None, 0.1, 0.25 * 3 / 0.1),  # never more than a quarter of F / lambda
-        ((500.0, 1.0), None, 0.5, 0.25 * 3 / 0.5),
-        ((0.0, 0.0), None, 0.1, 0.0),
-        ((0.5, LIMIT), None, 0.2, LIMIT),
+        ((0.5, LIMIT), None, 0.1, [0.5, LIMIT]),
+        ((0.5, LIMIT), [1, 0], 0.1, [LIMIT, 0.5]),
+        ((0.5, LIMIT), [0], 0.1, [0.5]),
+        ((0.5, LIMIT), [], 0.1, []),
+        ((500.0, 1.0), None, 0.1, [0.5 * 3 / 0.1, 1.0]),  # never more than half of F / lambda
+        ((500.0, 1.0), None, 0.5, [0.5 * 3 / 0.5, 1.0]),
+        ((0.0, 0.0), None, 0.1, [0.0, 0.0]),
+        ((0.0, LIMIT), None, 0.1, [LIMIT, LIMIT]),  # too few pictures to tell: as the others
+        ((0.5, LIMIT), None, 0.2, [0.5, LIMIT]),
     ],
 )
-def test_the_novelty_limit_is_the_widest_of_the_offered_labels_and_at_most_a_quarter_of_the_distance_of_anything(
-    novelty: tuple[float, float], columns: list[int] | None, variance: float, limit: float
+def test_the_novelty_limit_is_each_offered_labels_own_and_at_most_half_of_the_distance_of_anything(
+    novelty: tuple[float, float], columns: list[int] | None, variance: float, limits: list[float]
 ) -> None:
-    assert answerer(novelty, columns, variance).novelty_limit == pytest.approx(limit)
+    assert answerer(novelty, columns, variance).novelty_limits.tolist() == pytest.approx(limits)
+
+
+def test_labels_of_too_few_pictures_have_the_mean_limit_of_those_that_tell() -> None:
+    assert shares([0.0, 0.125, 0.375, 7.0]).tolist() == [1 / 3, 0.125, 0.375, 0.5]
+
+
+def test_what_is_near_is_told_by_the_limit_of_the_nearest_label() -> None:
+    embedding = unit(LIKE_OTHER)
+    views = PictureFeatures(embedding, embedding, np.zeros((1, 3), np.int64))
+    for limits, opens in (((0.5, LIMIT), True), ((LIMIT, 0.5), False)):
+        found = answerer(limits)(views, (np.array([SCORES]), np.array([1.0])))
+        assert (found.probabilities[0].argmax() < 2) == opens, "the head prefers the second label"
 
 
 def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distance_to_the_nearest_label() -> None:
@@ -109,7 +123,7 @@ def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distan
     assert found.novelty[0] == pytest.approx(1.0 + 0.25 + 1.0)  # from (0, 2, 0), not from (1, 0, 0)
     scores = np.array([1.0 - 0.5, 3.0 - 2.0])
     mixed = softmax(*(0.08 * scores + 0.25 * SCALE * ADAPTED @ embedding[0]))
-    near = answerer((2.26, 0.0))(views).probabilities[0]
+    near = answerer((0.5, 2.26))(views).probabilities[0]
     np.testing.assert_allclose(near[:2] / near[:2].sum(), mixed, rtol=1e-5)
     assert near.argmax() < 2 <= found.probabilities[0].argmax()
 
@@ -145,7 +159,7 @@ def test_without_a_head_or_a_label_the_adapted_anchors_answer_alone_and_nothing_
     for picture, row in zip(adapted, found.probabilities, strict=True):
         np.testing.assert_allclose(row, softmax(*(SCALE * rows @ picture)), rtol=1e-5)
     assert (found.unknown.tolist(), found.novelty.tolist()) == ([False, False], [0.0, 0.0])
-    assert found.unknown.dtype == bool and one.novelty_limit == 0
+    assert found.unknown.dtype == bool and not one.novelty_limits.any()
 
 
 @pytest.mark.parametrize(
@@ -193,7 +207,7 @@ def test_probabilities_of_large_logits_are_numbers(logits: tuple[float, float]) 
 def test_a_limit_goes_with_how_distances_are_measured_since_it_was_set() -> None:
     wide, narrow = plain_solved(MEANS, [5, 5], 0.1), plain_solved(MEANS, [5, 5], 0.4)
     limits = [
-        Answerer(knowledge(["a", "b"], FROZEN, ADAPTED, (0.1, 0.2), one), SCALE, OTHER, OTHER).novelty_limit
+        Answerer(knowledge(["a", "b"], FROZEN, ADAPTED, (0.1, 0.2), one), SCALE, OTHER, OTHER).novelty_limits.tolist()
         for one in (wide, narrow)
     ]
-    assert limits == pytest.approx([0.2 * 3 / 0.1, 0.2 * 3 / 0.4])
+    assert limits == [pytest.approx([0.1 * 3 / each, 0.2 * 3 / each]) for each in (0.1, 0.4)]

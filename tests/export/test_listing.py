@@ -106,7 +106,7 @@ def test_a_cell_says_what_is_unusual_of_a_model(changes: dict[str, Any], column:
 
 def test_licences_are_named_once_and_the_freest_first() -> None:
     tags = [{"licence": licence} for licence in ("apple-amlr", "unknown", "MIT", "CC-BY-NC-4.0", "MIT", "Apache-2.0")]
-    assert listing.licences({"pretrained": tags}) == "MIT Apache NC research! ?"
+    assert listing.licences({"pretrained": tags}) == "MIT Apache NC research ?"
     assert listing.licences({"pretrained": []}) == "-"
 
 

@@ -170,7 +170,10 @@ def test_the_checkpoint_is_of_float16_values_without_masks() -> None:
 
 @pytest.mark.parametrize(("grey", "value"), [(127, 0.0), (255, 1.0), (0, -127 / 128)])
 def test_pictures_are_scaled_as_the_image_tower_was_trained(grey: int, value: float) -> None:
-    found = pixels(Image.new("RGB", (300, 250), (grey, grey, grey)), Preprocessing(**configuration.PREPROCESSING))
+    settings = dict(configuration.PREPROCESSING)
+    side = settings.pop("size")
+    prepared = Preprocessing(height=side, width=side, **settings)
+    found = pixels(Image.new("RGB", (300, 250), (grey, grey, grey)), prepared)
     assert found.shape == (3, 224, 224)
     assert found == pytest.approx(np.full(found.shape, value), abs=1e-5)
 

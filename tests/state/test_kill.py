@@ -39,6 +39,8 @@ def learn_here(state: Path, folder: Path, seed: int) -> None:
         "gravel",
         "--state",
         str(state),
+        "--bundle",
+        str(MICRO),
         "--steps",
         "5",
         "--threads",
