@@ -22,18 +22,14 @@ from licences import licence
 from timm.models import model_entrypoint
 from towers import Cost, pixels
 
+from edge_nusa.device.asking.features import CHUNK_BYTES, LARGEST_CHUNK
 from edge_nusa.device.board import footprint
 from edge_nusa.export import listing, models, named
-from edge_nusa.export.embedded import MICRO
-from edge_nusa.model.bundle import Bundle
-from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape, VitShape
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.shapes import FrozenShape, TextShape
 
 TEXT_BLOCKS = 4
 """Of the text tower, that can learn by default (edge_nusa.export.writer.ExportSettings)."""
-PICTURES, LABELS, LOOKED_AT = 200, 10, 16
-"""A learn as footprint.estimate takes it, and how many pictures it looks at in one go."""
-KEPT = 4
-"""Times the largest activation that an open picture needs; footprint.py counts as much for a ViT."""
 PACKAGES = {package: version(package) for package in ("open_clip_torch", "timm")}
 BOARDS = {"512 MB": 512 << 20, "1 GB": 1 << 30, "2 GB": 2 << 30}
 MORE = "more"
@@ -58,63 +54,39 @@ def text_family(config: dict[str, Any]) -> str:
 def text_shape(config: dict[str, Any]) -> TextShape:
     """The text tower's shape as far as memory depends on it; open_clip's usual one for Hugging Face's."""
     text = {"width": 512, "heads": 8, "layers": 12, "context_length": 77, "mlp_ratio": 4.0, **config["text_cfg"]}
-    width, layers = text["width"], text["layers"]
     return TextShape(
-        width=width,
-        layers=layers,
+        width=text["width"],
+        layers=text["layers"],
         heads=text["heads"],
-        mlp_width=int(width * text["mlp_ratio"]),
+        mlp_width=int(text["width"] * text["mlp_ratio"]),
         embed_dim=config["embed_dim"],
-        tail_blocks=min(TEXT_BLOCKS, layers),
+        tail_blocks=min(TEXT_BLOCKS, text["layers"]),
         size=text["context_length"],
     )
 
 
-def vit_shape(config: dict[str, Any]) -> VitShape:
-    """The shape of open_clip's own ViT."""
-    vision = {"width": 768, "layers": 12, "head_width": 64, "mlp_ratio": 4.0, "patch_size": 16, **config["vision_cfg"]}
-    return VitShape(
-        width=vision["width"],
-        layers=vision["layers"],
-        heads=vision["width"] // vision["head_width"],
-        mlp_width=int(vision["width"] * vision["mlp_ratio"]),
-        embed_dim=config["embed_dim"],
-        tail_blocks=0,
-        size=pixels(config)[0],
-        patch=vision["patch_size"],
-    )
-
-
-def image_shape(config: dict[str, Any], cost: Cost) -> ImageShape:
-    """The image tower's shape as far as memory depends on it."""
-    if family(config) in ("ViT", "CoCa"):
-        return vit_shape(config)
-    return FrozenShape(
-        family=family(config),
-        embed_dim=config["embed_dim"],
-        taps=cost.features - 1,
-        recalled_taps=config["embed_dim"],
-        projection="",
-        weight_bytes=4 * cost.image_parameters,
-        picture_bytes=picture_bytes(cost),
-    )
-
-
 def memory(config: dict[str, Any], cost: Cost) -> footprint.Footprint:
-    """What asking and learning take, as the board estimates it."""
-    base = Bundle.open(MICRO).manifest
-    manifest = replace(base, image=image_shape(config, cost), text=text_shape(config), precision="fp32")
-    return footprint.estimate(manifest, None, PICTURES, LABELS)
-
-
-def picture_bytes(cost: Cost) -> int:
-    """Of one picture on its way through the tower."""
-    return KEPT * 4 * cost.activation
+    """What asking and learning take as the board estimates it, of an fp32 bundle."""
+    image = FrozenShape(
+        family="",
+        embed_dim=config["embed_dim"],
+        taps=cost.taps,
+        recalled_taps=cost.taps,
+        projection="",
+        weight_bytes=cost.weight_bytes,
+        picture_bytes=cost.picture_bytes,
+    )
+    manifest = Bundle.open(embedded_bundle()).manifest
+    height, width = pixels(config)
+    seen = replace(manifest.preprocessing, height=height, width=width)
+    text = text_shape(config)
+    return footprint.estimate(replace(manifest, image=image, text=text, preprocessing=seen, precision="fp32"))
 
 
 def looking_bytes(cost: Cost) -> int:
-    """Of a learn while it looks at its pictures."""
-    return footprint.PROGRAM_BYTES + LOOKED_AT * picture_bytes(cost)
+    """Of a learn while it looks at its pictures, with the tower's weights in memory."""
+    at_once = max(1, min(LARGEST_CHUNK, CHUNK_BYTES // cost.picture_bytes))
+    return footprint.PROGRAM_BYTES + at_once * cost.picture_bytes + cost.weight_bytes
 
 
 def fits(need: int) -> str:
@@ -128,7 +100,8 @@ def cost_of(config: dict[str, Any], known: Mapping[str, dict[str, Any]]) -> dict
     made_from = sha256("".join([*parts, *PACKAGES.values()]).encode()).hexdigest()[:16]
     if made_from in known:
         return {name: known[made_from][name] for name in (*Cost._fields, "text_parameters", "made_from")}
-    cost = towers.image_cost(json.dumps(config["vision_cfg"], sort_keys=True), config["embed_dim"], pixels(config))
+    image = {name: value for name, value in config.items() if name != "text_cfg"}
+    cost = towers.image_cost(json.dumps(image, sort_keys=True), pixels(config))
     return {**cost._asdict(), "text_parameters": towers.text_parameters(config), "made_from": made_from}
 
 
@@ -137,7 +110,7 @@ def row(name: str, config: dict[str, Any], known: Mapping[str, dict[str, Any]]) 
     fields = cost_of(config, known)
     cost = Cost(*(fields[name] for name in Cost._fields))
     need = memory(config, cost)
-    learn = max(need.learn_bytes, looking_bytes(cost) + 4 * cost.image_parameters)
+    learn = max(need.learn_bytes, looking_bytes(cost))
     reason = models.refusal(config)
     return {
         "model": name,
@@ -184,8 +157,6 @@ def main() -> int:
     new = table({each.get("made_from", ""): each for each in json.loads(old)["models"]})
     if "--check" not in sys.argv[1:]:
         listing.TABLE.write_text(new, encoding="utf-8")
-    elif json.loads(old).get("made_with") != PACKAGES:
-        sys.stderr.write(f"{listing.TABLE.name}: not compared, made with {json.loads(old).get('made_with')}\n")
     elif figures(old) != figures(new):
         sys.stderr.write(f"{listing.TABLE.name} is out of date: run `make docs` and commit it\n")
         return 1

@@ -1,7 +1,4 @@
-"""What towers cost: open_clip's are built on torch's device `meta`, without weights, and an empty picture goes through.
-
-Letters: F features of the head.
-"""
+"""What towers cost: open_clip's are built on torch's device `meta`, without weights, and look at an empty picture."""
 
 from __future__ import annotations
 
@@ -15,30 +12,40 @@ from timm.utils.model import reparameterize_model
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from edge_nusa.export import source
+
 
 class Cost(NamedTuple):
-    """Of an image tower: its parameters, multiply-adds of a picture, numbers in the largest activation, and F."""
+    """Of an image tower: its parameters, multiply-adds of a picture, and what its shape in a bundle's manifest says of
+    features and memory."""
 
     image_parameters: int
     multiply_adds: int
-    activation: int
-    features: int
+    taps: int
+    weight_bytes: int
+    picture_bytes: int
 
 
 class Counter(TorchDispatchMode):
-    """Adds up what torch counts of each operation, and keeps the size of the largest result; views make none."""
+    """Adds up what torch counts of each operation."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.flops, self.largest = 0, 0
+        self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
         if func._overloadpacket in flop_registry:
             self.flops += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=found)
-        if isinstance(found, torch.Tensor) and not func.is_view:
-            self.largest = max(self.largest, found.numel())
         return found
+
+
+class ImageAlone(torch.nn.Module):
+    """A model of an image tower alone."""
+
+    def __init__(self, visual: Any) -> None:
+        super().__init__()
+        self.visual = visual
 
 
 def pixels(config: dict[str, Any]) -> tuple[int, int]:
@@ -48,21 +55,18 @@ def pixels(config: dict[str, Any]) -> tuple[int, int]:
 
 
 @cache
-def image_cost(vision: str, embed_dim: int, size: tuple[int, int]) -> Cost:
-    """Of the image tower that this JSON of open_clip's describes, branches fused as for the export."""
-    with torch.device("meta"):
-        tower = _build_vision_tower(embed_dim, json.loads(vision)).eval().requires_grad_(False)
+def image_cost(json_config: str, size: tuple[int, int]) -> Cost:
+    """Of the image tower of this configuration in JSON, branches fused as for the export."""
+    config = json.loads(json_config)
+    with torch.device("meta"), torch.no_grad():
+        tower = _build_vision_tower(config["embed_dim"], config["vision_cfg"]).eval().requires_grad_(False)
+        shape = source.image_shape(ImageAlone(tower), config)
         if hasattr(tower, "trunk"):
             tower.trunk = reparameterize_model(tower.trunk, inplace=True)
-    with torch.no_grad(), Counter() as counter:
-        tower(torch.empty(1, 3, *size, device="meta"))
+        with Counter() as counter:
+            tower(torch.empty(1, 3, *size))
     own = sum(parameter.numel() for parameter in tower.parameters())
-    return Cost(own, counter.flops // 2, counter.largest, embed_dim + pooled_width(tower, embed_dim) + 1)
-
-
-def pooled_width(tower: Any, embed_dim: int) -> int:
-    """Numbers of a picture before they are projected into the shared space."""
-    return int(getattr(getattr(tower, "trunk", tower), "num_features", embed_dim))
+    return Cost(own, counter.flops // 2, shape.taps, shape.weight_bytes, shape.picture_bytes)
 
 
 def text_parameters(config: dict[str, Any]) -> int | None:

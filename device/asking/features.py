@@ -22,6 +22,7 @@ from edge_nusa.knowledge import head
 from edge_nusa.memory import used_bytes
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.manifest import Manifest
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.pictures.pictures import MAX_PIXELS, Quarantined, decode, printable
 
@@ -32,7 +33,7 @@ Screen = Callable[[int, Path, Image.Image], str | None]
 """(index, path, picture) -> why it is set aside, or None (`edge_nusa.device.learning.screen`)."""
 OVERSAMPLING = 2
 """A large JPEG is decoded at a fraction that still has so many times the pixels of a side that the model reads."""
-CHUNK_BYTES = 80 << 20
+LARGEST_CHUNK, CHUNK_BYTES = 16, 80 << 20
 """What the pictures of a chunk may take in the trunk together: 16 of ViT-B/32, 4 of EfficientNet-Lite0, whose early
 layers are large. More at once is no faster there."""
 BYTES_A_PIXEL = 10
@@ -76,13 +77,12 @@ class DecodeBounds(NamedTuple):
     least_side: int
 
 
-def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> ChunkLimits:
+def limits(bundle: Bundle, budget_bytes: int | None, largest: int = LARGEST_CHUNK) -> ChunkLimits:
     """The limits under a budget of the whole process. Raises ResourceError where not even one picture fits.
 
-    The estimate of a picture in the trunk is its pixels three times, and what the tower's shape says.
+    The estimate of a picture in the trunk is `one_picture_bytes`.
     """
-    spec = bundle.manifest.preprocessing
-    one = 4 * 3 * spec.height * spec.width * 3 + bundle.manifest.image.picture_bytes
+    one = one_picture_bytes(bundle.manifest)
     largest = max(1, min(largest, CHUNK_BYTES // one))
     if budget_bytes is None:
         return ChunkLimits(largest, MAX_PIXELS)
@@ -93,6 +93,17 @@ def limits(bundle: Bundle, budget_bytes: int | None, largest: int = 16) -> Chunk
             f"{2 * one >> 10} KiB; allow more memory"
         )
     return ChunkLimits(int(max(1, min(largest, room // 2 // one))), min(MAX_PIXELS, room // 2 // BYTES_A_PIXEL))
+
+
+def one_picture_bytes(manifest: Manifest) -> int:
+    """What one picture takes on its way through the trunk: its pixels three times, and what the tower's shape says."""
+    spec = manifest.preprocessing
+    return 4 * 3 * spec.height * spec.width * 3 + manifest.image.picture_bytes
+
+
+def pictures_at_once(manifest: Manifest) -> int:
+    """How many go through the trunk at once where memory is not bounded."""
+    return max(1, min(LARGEST_CHUNK, CHUNK_BYTES // one_picture_bytes(manifest)))
 
 
 def extract(

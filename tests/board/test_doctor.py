@@ -21,7 +21,7 @@ from edge_nusa.device.board.measure import child, edge_nusa_words
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import MissingPackageError
 from edge_nusa.files.file_record import FileRecord
-from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.tokenizer import TokenizerSpec
 from edge_nusa.state.state import State
 
@@ -353,13 +353,14 @@ def test_a_torch_that_is_slow_on_an_old_processor_is_not_refused(pi: Board, monk
     assert tried.exists(), "it was tried, and given up after three seconds"
 
 
+@pytest.mark.parametrize("bundle", [MICRO, embedded_bundle()], ids=["micro", "lite"])
 def test_the_estimate_of_memory_is_near_what_is_measured(
-    taught: Path, pictures: DemoPictures, three: Path, tmp_path: Path
+    bundle: Path, pictures: DemoPictures, three: Path, tmp_path: Path
 ) -> None:
-    need = footprint.estimate(Bundle.open(MICRO).manifest)
-    common = ("--bundle", MICRO, "--threads", "1")
-    asked = child(edge_nusa_words("predict", pictures.asked["gravel"], "--state", taught, *common))
-    learned = child(edge_nusa_words("learn", "--dataset", three, "--state", tmp_path / "new", "--steps", "5", *common))
+    need = footprint.estimate(Bundle.open(bundle).manifest)
+    common = ("--bundle", bundle, "--threads", "1", "--state", tmp_path / "new")
+    learned = child(edge_nusa_words("learn", "--dataset", three, "--steps", "5", *common))
+    asked = child(edge_nusa_words("predict", pictures.asked["gravel"], *common))
     assert 0.6 < asked.peak_rss_bytes / need.predict_bytes < 1.7
     assert 0.6 < learned.peak_rss_bytes / need.learn_bytes < 1.7
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +33,8 @@ def test_so_many_configurations_are_accepted_and_every_other_says_why() -> None:
 
 
 def test_every_configuration_and_own_model_has_a_row() -> None:
-    assert {row["model"] for row in listing.models()} == {*open_clip.list_models(), *named.OWN}
+    shipped = {path.stem for path in (Path(open_clip.__file__).parent / "model_configs").glob("*.json")}
+    assert {row["model"] for row in listing.models()} == {*shipped, *named.OWN}
 
 
 def test_the_table_is_current() -> None:
@@ -50,11 +52,10 @@ def test_what_was_taken_from_the_table_is_what_would_be_counted_anew(name: str) 
 
 def test_a_vits_multiply_adds_are_those_of_its_matrices() -> None:
     vision = {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 4}
-    cost = towers.image_cost(json.dumps(vision), 8, (32, 32))
+    cost = towers.image_cost(json.dumps({"embed_dim": 8, "vision_cfg": vision}), (32, 32))
     tokens, width = 65, 64
     block = tokens * 12 * width**2 + 2 * tokens**2 * width
     assert cost.multiply_adds == 64 * 3 * 4 * 4 * width + 2 * block + width * 8
-    assert cost.activation == tokens * 4 * width
 
 
 def test_branches_of_a_convolutional_tower_are_fused_before_it_is_counted() -> None:
@@ -93,14 +94,16 @@ def test_what_a_model_needs_is_the_least_board_that_has_it(need: int, board: str
     assert tables.fits(need) == board
 
 
-def test_a_foreign_towers_memory_grows_with_its_features_activations_and_parameters() -> None:
+def test_a_towers_memory_is_what_the_board_would_estimate_of_its_bundle() -> None:
     config = open_clip.get_model_config("convnext_tiny")
-    cost = towers.Cost(image_parameters=1000, multiply_adds=0, activation=1000, features=100)
-    base = tables.memory(config, cost)
-    assert base.predict_mapped_bytes == 4 * 1000
-    wider = tables.memory(config, cost._replace(activation=10_000_000))
-    assert wider.predict_bytes - base.predict_bytes == 4 * 4 * (10_000_000 - 1000)
-    assert wider.learn_bytes == footprint.PROGRAM_BYTES + 16 * 4 * 4 * 10_000_000
-    richer = tables.memory(config, cost._replace(features=5000))
-    assert richer.predict_bytes - base.predict_bytes == 3 * 8 * (5000**2 - 100**2)
-    assert richer.learn_bytes > base.learn_bytes
+    cost = towers.Cost(image_parameters=1000, multiply_adds=0, taps=99, weight_bytes=4000, picture_bytes=10_000_000)
+    need = tables.memory(config, cost)
+    assert need.predict_mapped_bytes == 4000
+    assert need.predict_bytes >= footprint.PROGRAM_BYTES + 4 * 10_000_000
+    richer = tables.memory(config, cost._replace(taps=4999))
+    assert richer.predict_bytes - need.predict_bytes == 3 * 8 * (5000**2 - 100**2)
+
+
+def test_what_a_learn_needs_has_the_towers_weights_while_it_looks() -> None:
+    cost = towers.Cost(image_parameters=1000, multiply_adds=0, taps=99, weight_bytes=4000, picture_bytes=100)
+    assert tables.looking_bytes(cost) == footprint.PROGRAM_BYTES + 16 * 100 + 4000
