@@ -27,8 +27,7 @@ five sets apart 0.1 to 10 are alike (docs/evidence.md)."""
 ITERATIONS = 300
 HIDDEN, DROPOUT = 128, 0.3
 RATE, EPOCHS, BATCH = 1e-3, 50, 16
-"""Of `sequential`, as Frigate trains its classifiers (frigate/util/classification.py: Adam); Teachable Machine has 100
-hidden units, no dropout, and the same three numbers."""
+"""Of `sequential`, as Frigate trains its classifiers (frigate/util/classification.py: Adam)."""
 
 
 def rows_of(view: View, pictures: np.ndarray) -> Tensor:
