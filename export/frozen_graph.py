@@ -28,6 +28,7 @@ LEAST_RELATIVE = 1e-3
 def traced(tower: nn.Module, size: int) -> Any:
     """The tower's graph (an `onnx_ir.Model`) for any number of pictures of `size` pixels a side, its constants folded
     and its batch norms drawn into the convolutions before them; large initializers have their names in the bundle."""
+    _without_fused_attention(tower)
     program = torch.onnx.export(
         tower.eval(),
         (torch.zeros(2, 3, size, size),),
@@ -77,6 +78,14 @@ def _simplify(model: Any) -> None:
         common.OutputFixPass(),
         common.NameFixPass(),
     )(model)
+
+
+def _without_fused_attention(tower: nn.Module) -> None:
+    """timm's attention with relative positions computes step by step: torch 2.14 traces its fused form with strides
+    that it then cannot view."""
+    for module in tower.modules():
+        if hasattr(module, "rel_pos") and hasattr(module, "fused_attn"):
+            module.fused_attn = False  # type: ignore[assignment]
 
 
 def of_source(source: Source) -> Any:

@@ -107,6 +107,7 @@ def test_a_familys_graph_computes_what_open_clip_does_for_any_number_of_pictures
         ("efficientnet", 16, (16, 256, 256)),
         ("fastvit", 16, (16, 64, 64)),
         ("map", 32, (32, 32, 32)),
+        ("relpos", 32, (32, 32, 32)),
         ("rope", 32, (32, 32, 32)),
         ("swin", 32, (32, 32)),
         ("vit-attentional", 16, (16, 32, 32)),

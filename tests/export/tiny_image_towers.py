@@ -11,7 +11,7 @@ from typing import Any
 import open_clip
 import timm
 from timm.layers.hybrid_embed import HybridEmbed
-from timm.models import eva, fastvit, swin_transformer, vision_transformer, vitamin
+from timm.models import eva, fastvit, swin_transformer, vision_transformer, vision_transformer_relpos, vitamin
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 VIT = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
@@ -55,6 +55,13 @@ def tiny_rope(pretrained: bool = False, **options: Any) -> Any:
     return _as_timms(eva.Eva(**given, **_given(options)))
 
 
+def tiny_relpos(pretrained: bool = False, **options: Any) -> Any:
+    """A class token, and positions that each block adds to its attention."""
+    sizes: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    given = {**sizes, "class_token": True, **_given(options)}
+    return _as_timms(vision_transformer_relpos.VisionTransformerRelPos(**given))
+
+
 def tiny_fastvit(pretrained: bool = False, **options: Any) -> Any:
     """MobileCLIP's kind: branches that are fused for inference, batch norms, attention in the last stage."""
     mixers = ("repmixer", "repmixer", "repmixer", "attention")
@@ -95,6 +102,7 @@ TOWERS: dict[str, dict[str, Any]] = {
     "efficientnet": _timm("test_efficientnet", 64, "avg", "mlp"),
     "fastvit": _timm("tiny_fastvit", 64, "avg", ""),
     "map": _timm("tiny_map", 32, "map", "none"),
+    "relpos": _timm("tiny_relpos", 32, "token", "linear"),
     "rope": _timm("tiny_rope", 32, "token", "linear"),
     "swin": _timm("tiny_swin", 32, "avg", "linear"),
     "vitamin": _timm("tiny_vitamin", 64, "", "linear"),
@@ -109,7 +117,7 @@ TOWERS: dict[str, dict[str, Any]] = {
 @cache
 def registered(folder: Path) -> dict[str, str]:
     """Family -> name of its model in open_clip."""
-    for make in (tiny_map, tiny_rope, tiny_fastvit, tiny_swin, tiny_vitamin):
+    for make in (tiny_map, tiny_relpos, tiny_rope, tiny_fastvit, tiny_swin, tiny_vitamin):
         timm.models.register_model(make)
     for family, vision in TOWERS.items():
         width = 32 if vision.get("timm_proj") == "none" else 16
