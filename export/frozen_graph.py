@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from edge_nusa.export import image_towers
-from edge_nusa.export.graphs import OPSET, Stored
+from edge_nusa.export.graphs import Graph, Stored, bare, program
 from edge_nusa.export.image_towers import PREFIX, stored_name
 from edge_nusa.export.source import Source
 
@@ -29,20 +29,9 @@ def traced(tower: nn.Module, size: int) -> Any:
     """The tower's graph (an `onnx_ir.Model`) for any number of pictures of `size` pixels a side, its constants folded
     and its batch norms drawn into the convolutions before them; large initializers have their names in the bundle."""
     _without_fused_attention(tower)
-    program = torch.onnx.export(
-        tower.eval(),
-        (torch.zeros(2, 3, size, size),),
-        dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim.AUTO},),
-        input_names=["pixels"],
-        output_names=["embedding", "taps"],
-        opset_version=OPSET,
-        optimize=False,
-        verbose=False,
-    )
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave no program for image_trunk")
-    model = program.model
+    pixels = torch.zeros(2, 3, size, size)
+    batch = ({0: torch.export.Dim.AUTO},)
+    model = program(Graph("image", "image_trunk", tower, (pixels,), batch, ["pixels"], ["embedding", "taps"])).model
     _simplify(model)
     own = {name for name, _ in (*tower.named_parameters(), *tower.named_buffers())}
     for name, value in list(model.graph.initializers.items()):
@@ -136,17 +125,4 @@ def pointing(model: Any, stored: dict[str, Stored], location: str) -> onnx.Model
         del model.graph.initializers[name]
         model.graph.initializers.add(half)
         model.graph.insert_before(model.graph[0], wide)
-    proto: onnx.ModelProto = onnx_ir.to_proto(model)
-    return _bare(proto)
-
-
-def _bare(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without what tracing noted of its own, which names files of this machine."""
-    model.ClearField("metadata_props")
-    for node in model.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    for value in [*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer]:
-        value.ClearField("metadata_props")
-    del model.graph.value_info[:]
-    return model
+    return bare(onnx_ir.to_proto(model))

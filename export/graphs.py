@@ -13,7 +13,7 @@ import json
 import struct
 from bisect import bisect_right
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import onnx
 import torch
@@ -103,7 +103,12 @@ def text_graphs(text: TextShape, vocab_size: int) -> list[Graph]:
 def trace(graph: Graph) -> onnx.ModelProto:
     """The ONNX form of a module, weights still inside, parameter names kept (so the exporter's own folding stays
     off)."""
-    program = torch.onnx.export(
+    return bare(program(graph).model_proto)
+
+
+def program(graph: Graph) -> Any:
+    """What `torch.onnx.export` gives of a module, nothing optimized."""
+    found = torch.onnx.export(
         graph.module.eval(),
         graph.example,
         dynamo=True,
@@ -114,9 +119,13 @@ def trace(graph: Graph) -> onnx.ModelProto:
         optimize=False,
         verbose=False,
     )
-    if program is None:
+    if found is None:
         raise RuntimeError(f"torch.onnx.export gave no program for {graph.name}")
-    model: onnx.ModelProto = program.model_proto
+    return found
+
+
+def bare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without what tracing noted of its own, which names files of this machine."""
     model.ClearField("metadata_props")
     for node in model.graph.node:
         node.ClearField("metadata_props")
