@@ -68,8 +68,13 @@ def _vit_shape(model: nn.Module, config: dict[str, Any]) -> VitShape:
 
 def shapes(model: nn.Module, config: dict[str, Any]) -> tuple[ImageShape, TextShape, int]:
     """Both towers' shapes without tails, read off the weights, and the size of the token table."""
+    return image_shape(model, config), *words(model, config)
+
+
+def words(model: nn.Module, config: dict[str, Any]) -> tuple[TextShape, int]:
+    """The text tower's shape without a tail, and the size of the token table."""
     state = {name.removeprefix("text."): tensor for name, tensor in model.state_dict().items()}
-    return image_shape(model, config), text_shape(state, config), state["token_embedding.weight"].shape[0]
+    return text_shape(state, config), state["token_embedding.weight"].shape[0]
 
 
 def preprocessing(settings: Mapping[str, Any]) -> Preprocessing:

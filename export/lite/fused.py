@@ -4,7 +4,6 @@ that is exported, and a bundle's weights can be read back into it."""
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -19,11 +18,6 @@ def fuse(tower: nn.Module) -> None:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, before, fuse_conv_bn_eval(conv, norm))
                 setattr(module, after, getattr(norm, "act", nn.Identity()))
-
-
-def is_fused(names: Any) -> bool:
-    """Whether these names of tensors are a fused tower's, which has no statistics of batch norms."""
-    return not any(name.endswith("running_mean") for name in names)
 
 
 def _has_work(part: nn.Module) -> bool:

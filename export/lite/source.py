@@ -12,7 +12,7 @@ from torch import nn
 from edge_nusa.export.image_towers import OwnTower, frozen_shape
 from edge_nusa.export.lite import configuration, fused
 from edge_nusa.export.lite.taps import LiteTaps
-from edge_nusa.export.source import Source, preprocessing, shapes
+from edge_nusa.export.source import Source, preprocessing, words
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 
 Load = Callable[[nn.Module, Path], str]
@@ -33,7 +33,7 @@ def lite_source(checkpoint: Path | None, load: Load) -> Source:
         fused.fuse(model.visual)
         model.load_state_dict(read_back(own))
         weights = own.manifest.weights
-    _, text, vocab_size = shapes(model, {"vision_cfg": configuration.VISION, "text_cfg": configuration.TEXT})
+    text, vocab_size = words(model, {"text_cfg": configuration.TEXT})
     tower = OwnTower(LiteTaps(model.visual.trunk, model.visual.head)).eval()
     return Source(
         name="lite",
