@@ -83,7 +83,7 @@ def limits(bundle: Bundle, budget_bytes: int | None, largest: int = LARGEST_CHUN
     The estimate of a picture in the trunk is `one_picture_bytes`.
     """
     one = one_picture_bytes(bundle.manifest)
-    largest = max(1, min(largest, CHUNK_BYTES // one))
+    largest = pictures_at_once(bundle.manifest, largest)
     if budget_bytes is None:
         return ChunkLimits(largest, MAX_PIXELS)
     room = budget_bytes - used_bytes()
@@ -101,9 +101,9 @@ def one_picture_bytes(manifest: Manifest) -> int:
     return 4 * 3 * spec.height * spec.width * 3 + manifest.image.picture_bytes
 
 
-def pictures_at_once(manifest: Manifest) -> int:
+def pictures_at_once(manifest: Manifest, largest: int = LARGEST_CHUNK) -> int:
     """How many go through the trunk at once where memory is not bounded."""
-    return max(1, min(LARGEST_CHUNK, CHUNK_BYTES // one_picture_bytes(manifest)))
+    return max(1, min(largest, CHUNK_BYTES // one_picture_bytes(manifest)))
 
 
 def extract(
