@@ -15,6 +15,7 @@ from timm.models import eva, fastvit, swin_transformer, vision_transformer, visi
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 VIT = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
+TOKENS: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 ONLY = ("num_classes", "global_pool", "drop_rate")
 
 
@@ -31,35 +32,18 @@ def _as_timms(network: Any) -> Any:
 
 def tiny_map(pretrained: bool = False, **options: Any) -> Any:
     """SigLIP's kind: tokens without a class token, pooled by attention."""
-    given: dict[str, Any] = {
-        "img_size": 32,
-        "patch_size": 8,
-        "embed_dim": 32,
-        "depth": 2,
-        "num_heads": 2,
-        "class_token": False,
-    }
-    return _as_timms(vision_transformer.VisionTransformer(**given, **_given(options)))
+    return _as_timms(vision_transformer.VisionTransformer(**TOKENS, class_token=False, **_given(options)))
 
 
 def tiny_rope(pretrained: bool = False, **options: Any) -> Any:
     """EVA02's and PE-Core's kind: a class token and rotary positions."""
-    given: dict[str, Any] = {
-        "img_size": 32,
-        "patch_size": 8,
-        "embed_dim": 32,
-        "depth": 2,
-        "num_heads": 2,
-        "use_rot_pos_emb": True,
-    }
-    return _as_timms(eva.Eva(**given, **_given(options)))
+    return _as_timms(eva.Eva(**TOKENS, use_rot_pos_emb=True, **_given(options)))
 
 
 def tiny_relpos(pretrained: bool = False, **options: Any) -> Any:
     """A class token, and positions that each block adds to its attention."""
-    sizes: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
-    given = {**sizes, "class_token": True, **_given(options)}
-    return _as_timms(vision_transformer_relpos.VisionTransformerRelPos(**given))
+    given = {"class_token": True, **_given(options)}
+    return _as_timms(vision_transformer_relpos.VisionTransformerRelPos(**TOKENS, **given))
 
 
 def tiny_fastvit(pretrained: bool = False, **options: Any) -> Any:
