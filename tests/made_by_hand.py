@@ -45,9 +45,9 @@ def labels(*names: str, novelty: float = 0.0, images: int = 5) -> tuple[Label, .
     return tuple(Label(name, images, None, novelty) for name in names)
 
 
-def plain_solved(means: np.ndarray, counts: Sequence[int], variance: float = 1.0) -> Solved:
+def plain_solved(means: np.ndarray, counts: Sequence[int], variance: float = 1.0, spread: float = 1.0) -> Solved:
     """A fit in which P is the identity: scores are m'z - m'm / 2, distances are Euclidean. means (L, F) in features'
-    own units."""
+    own units; spread: the squared distance that is expected of a picture."""
     return Solved(
         whitening=np.eye(means.shape[1]),
         means=means.astype(np.float64),
@@ -55,6 +55,7 @@ def plain_solved(means: np.ndarray, counts: Sequence[int], variance: float = 1.0
         shrinkage=0.5,
         variance=variance,
         downdate=0.0,
+        spread=spread,
     )
 
 

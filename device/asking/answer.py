@@ -2,9 +2,10 @@
 
 Letters: B images, L learned labels, U offered labels never learned, D embedding.
 Zero-shot: softmax(logit_scale * cos(picture, frozen anchors)) over all offered labels.
-Gate: open where the zero-shot argmax is a learned label (RAIL, arXiv 2406.18868), or where the picture is as near to
-what was taught as taught pictures are to each other (novelty within the limit of the nearest label); only then do head
-and adapted anchors answer, so that pictures of other things keep the untouched model's answer.
+Gate: open where the zero-shot argmax is a learned label (RAIL, arXiv 2406.18868), or where the picture more probably
+than not shows a taught label (`edge_nusa.device.asking.known`); only then do head and adapted anchors answer, so that
+pictures of other things keep the untouched model's answer. What a learned label answers, it answers as probably as the
+picture shows a taught label at all; the rest is "something else".
 """
 
 from __future__ import annotations
@@ -13,15 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_nusa.device.asking import known
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.threads import one_blas_thread
 
 Floats = np.ndarray
-NOVELTY_CAP = 0.5
-"""A label's novelty limit is at most this share of F / lambda, the distance of a picture unlike anything, whatever its
-pictures say (docs/decisions.md has what was measured). Labels hold their limits as such shares, since each lesson
-changes how distances are measured."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,21 @@ class PictureFeatures:
 
 @dataclass(frozen=True)
 class Answers:
-    """probabilities (B, L + U) rows summing to 1, learned labels first; unknown (B,) bool; novelty (B,) float64:
-    squared Mahalanobis distance to the nearest learned label (Lee et al. 2018, arXiv 1807.03888)."""
+    """probabilities (B, L + U), learned labels first; what is missing to 1 in a row is "something else"; known (B,):
+    that the picture shows any learned label, NaN where no head can tell; novelty (B,) float64
+    (`edge_nusa.device.asking.known`); learned: L."""
 
     probabilities: Floats
-    unknown: Floats
+    known: Floats
     novelty: Floats
+    learned: int
+
+    @property
+    def unknown(self) -> Floats:
+        """(B,) bool: a learned label is the most probable of the labels, but more probably it is none of them."""
+        if not self.learned:
+            return np.zeros(len(self.probabilities), bool)
+        return np.asarray((self.probabilities.argmax(axis=1) < self.learned) & (self.known < 0.5))
 
 
 def softmax(logits: Floats) -> Floats:
@@ -75,8 +82,8 @@ class Answerer:
         self.anchors = np.concatenate([knowledge.frozen_anchors[chosen], other_frozen])
         self.adapted_anchors = np.concatenate([knowledge.adapted_anchors[chosen], other_adapted])
         self.solved = knowledge.solved.only(chosen) if knowledge.recipe.has_head and self.learned else None
-        unlike_all = len(knowledge.head.gram) / self.solved.variance if self.solved is not None else 0.0
-        self.novelty_limits = shares([knowledge.labels[i].novelty for i in chosen]) * unlike_all
+        self.maturity = fusion.maturity(self.solved.counts) if self.solved is not None else 1.0
+        self.own_novelty = np.array([knowledge.labels[i].novelty for i in chosen], np.float64)
 
     @one_blas_thread
     def __call__(self, pictures: PictureFeatures, left_out: tuple[Floats, Floats] | None = None) -> Answers:
@@ -86,34 +93,29 @@ class Answerer:
         """
         learned = self.learned
         if self.solved is None:
-            logits = self.scale * pictures.adapted @ self.adapted_anchors.T
-            return Answers(softmax(logits), np.zeros(len(logits), bool), np.zeros(len(logits)))
+            rows = softmax(self.scale * pictures.adapted @ self.adapted_anchors.T)
+            return Answers(rows, np.full(len(rows), np.nan), np.zeros(len(rows)), learned)
         zero_shot = softmax(self.scale * pictures.frozen @ self.anchors.T)
         if left_out is None:
-            rows = self.solved.whitened(pictures.features)
-            scores, distance = self.solved.scores(rows), self.solved.distances(rows)
+            whitened = self.solved.whitened(pictures.features)
+            scores, distance = self.solved.scores(whitened), self.solved.distances(whitened)
         else:
             scores, distance = left_out
-        is_near = distance <= self.novelty_limits[scores.argmax(axis=1)]
-        is_open = (zero_shot.argmax(axis=1) < learned) | is_near
+        expected = self.solved.expected(self.solved.counts - (left_out is not None))
+        novelty = known.novelty(distance, scores.argmax(axis=1), expected, self.own_novelty)
+        shows = known.probability(novelty)
+        is_open = (zero_shot.argmax(axis=1) < learned) | (shows >= 0.5)
         chosen = self.among_learned(pictures, scores)
-        probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned), zero_shot)
-        return Answers(probabilities, is_open & ~is_near, distance)
+        probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned) * shows[:, None], zero_shot)
+        return Answers(probabilities, shows, novelty, learned)
 
     @one_blas_thread
     def among_learned(self, pictures: PictureFeatures, head_scores: Floats) -> Floats:
         """(B, L) probabilities of the learned labels alone: head and adapted anchors as `edge_nusa.knowledge.fusion`
         mixes them."""
         text_logits = self.scale * pictures.adapted @ self.adapted_anchors[: self.learned].T
-        return softmax(fusion.mixed(head_scores, text_logits, *fusion.best(self.knowledge.fusion)))
-
-
-def shares(novelty: list[float]) -> Floats:
-    """(L,) float64: the limit of each label as a share of the distance of anything. A label whose pictures were too few
-    to tell (0) has the mean of the others'."""
-    found = np.minimum(np.asarray(novelty, np.float64), NOVELTY_CAP)
-    told = found > 0
-    return np.where(told, found, found[told].mean() if told.any() else 0.0)
+        mature = self.maturity * head_scores
+        return softmax(fusion.mixed(mature, text_logits, *fusion.best(self.knowledge.fusion)))
 
 
 def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, picture_features
 from edge_nusa.device.opened import Opened
@@ -31,18 +33,32 @@ class Ranked(NamedTuple):
     probability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """The answer to one picture. image: its name as it was asked; labels: most probable first; unknown: a learned label
-    answers, but the picture is unlike anything taught."""
+    """The answer to one picture. image: its name as it was asked; best: the label that answers, None for none of them;
+    labels: most probable first, what is missing to 1 is "something else"; known: how probably the picture shows any
+    taught label, 0 to 1 (None under a recipe without a head, which cannot tell); unknown: a taught label is the most
+    probable one, but more probably it is none."""
 
     image: str
+    best: str | None
     labels: tuple[Ranked, ...]
+    known: float | None
     unknown: bool
 
     def to_json(self) -> dict[str, Any]:
-        """A line of `predict --format json` (README)."""
-        return {"image": self.image, "labels": [label._asdict() for label in self.labels], "unknown": self.unknown}
+        """A line of `predict --format json` (docs/programs.md)."""
+        labels = [label._asdict() for label in self.labels]
+        return {"image": self.image, "best": self.best, "labels": labels, "known": self.known, "unknown": self.unknown}
+
+    def words(self, most: int) -> str:
+        """The answer as people read it, with at most so many labels."""
+        named = ", ".join(
+            f"{label_names.in_list(label)} {100 * probability:.1f} %" for label, probability in self.labels[:most]
+        )
+        if self.best is not None or self.known is None:
+            return named
+        return f"something else {100 * (1 - self.known):.1f} % ({named})"
 
 
 class Predictor:
@@ -88,10 +104,13 @@ class Predictor:
             return []
         answers = self._answerer(picture_features(features, self._tail))
         predictions = []
-        for image, row, unknown in zip(images, answers.probabilities, answers.unknown, strict=True):
+        rows = zip(images, answers.probabilities, answers.known.tolist(), answers.unknown.tolist(), strict=True)
+        for image, row, known, unknown in rows:
             order = row.argsort()[::-1][:top]
             labels = tuple(Ranked(self.names[i], round(float(row[i]), 6)) for i in order)
-            predictions.append(Prediction(image, labels, bool(unknown)))
+            shown = None if np.isnan(known) else round(known, 6)
+            best = None if unknown else self.names[int(row.argmax())]
+            predictions.append(Prediction(image=image, best=best, labels=labels, known=shown, unknown=unknown))
         return predictions
 
 

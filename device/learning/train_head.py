@@ -1,5 +1,5 @@
-"""What one task's pictures do to the head: its sums, how it is mixed with the text, and how novel each label's own
-pictures look."""
+"""What one task's pictures do to the head: its sums, how it is mixed with the text, and how far each label's own
+pictures lie from its mean."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from edge_nusa.knowledge.knowledge import Knowledge
 
 FEWEST_FOR_NOVELTY = 4
 """A label taught with fewer pictures at once says nothing about how novel its pictures may look."""
-NOVELTY_QUANTILE = 0.9
-"""Share of a label's own pictures, each left out in turn, that are within its novelty limit."""
 
 
 def with_head(
@@ -28,13 +26,14 @@ def with_head(
     count = len(candidate.labels)
     whole = replace(candidate, head=before.added(rows, goals, count))
     scores, distances = whole.solved.leave_one_out(whole.solved.whitened(rows), goals)
-    labels = list(candidate.labels)
-    unlike_all = len(whole.head.gram) / whole.solved.variance
+    labels, counts = list(candidate.labels), whole.head.counts
+    expected = whole.solved.expected(counts - 1)  # each label's mean without the picture that is left out
     for column in np.unique(goals):
         if (goals == column).sum() >= FEWEST_FOR_NOVELTY:
-            limit = float(np.quantile(distances[goals == column], NOVELTY_QUANTILE)) / unlike_all
-            labels[column] = replace(labels[column], novelty=max(labels[column].novelty, limit))
-    whole = replace(whole, fusion=candidate.fusion + fusion.losses(scores, text_logits, goals), labels=tuple(labels))
+            found = float(distances[goals == column].mean() / expected[column])
+            labels[column] = replace(labels[column], novelty=max(labels[column].novelty, found))
+    losses = fusion.losses(scores, text_logits, goals, counts)
+    whole = replace(whole, fusion=candidate.fusion + losses, labels=tuple(labels))
     if not held.any():
         return whole, whole
     return replace(whole, head=before.added(rows[~held], goals[~held], count)), whole

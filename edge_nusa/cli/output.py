@@ -6,14 +6,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Protocol, TextIO
 
 from edge_nusa import kept
 from edge_nusa.errors import OutputError
-from edge_nusa.knowledge.labels import in_list
 
 LIBRARY = "edge_nusa"
 """The name above those of all the library's loggers."""
@@ -176,11 +175,6 @@ def table(rows: list[list[str]], header: list[str]) -> str:
         for row in [header, *rows]
     ]
     return "\n".join(lines)
-
-
-def answers(labels: Iterable[tuple[str, float]]) -> str:
-    """Labels of a prediction with their probabilities, as people read them."""
-    return ", ".join(f"{in_list(label)} {100 * probability:.1f} %" for label, probability in labels)
 
 
 def percent(value: float | None) -> str:

@@ -73,8 +73,7 @@ def predict(
 
 
 def _show(found: Prediction, most: int, format: output.Format | None) -> None:
-    unlike = " (unlike anything taught)" if found.unknown else ""
-    output.show(found, f"{found.image}: {output.answers(found.labels[:most])}{unlike}", format)
+    output.show(found, f"{found.image}: {found.words(most)}", format)
 
 
 def _nothing_readable(set_aside: list[Quarantined]) -> InputError:

@@ -57,7 +57,7 @@ def watch(
     keep_below: Annotated[
         float,
         typer.Option(
-            "--keep-below", min=0, max=1, help="Uncertain: a best probability under this, or unlike anything taught."
+            "--keep-below", min=0, max=1, help="Uncertain: a best probability under this, or none of what was taught."
         ),
     ] = 0.6,
     delete: Annotated[bool, typer.Option("--delete", help="Delete each picture that was answered.")] = False,
@@ -143,6 +143,5 @@ def _words(line: Line) -> str:
     if isinstance(line, SetAside):
         return f"{line.image}: set aside: {line.reason}"
     found = line.prediction
-    unlike = " (unlike anything taught)" if found.unknown else ""
     copied = f"; kept as {line.kept}" if line.kept else ""
-    return f"{found.image}: {output.answers(found.labels[:3])}{unlike}{copied}"
+    return f"{found.image}: {found.words(3)}{copied}"

@@ -26,6 +26,13 @@ LARGEST = 32.0
 SMALLEST_VARIANCE = 0.01
 """lambda is at least this (a feature's mean square is about 1), so that a label of near-identical pictures is no
 exact point."""
+ONE_PICTURE_VARIANCE = 0.72
+"""lambda where no label has two pictures, so that nothing says how pictures of one label differ: the mean squared
+difference of a feature of two pictures of one label (`lite`, eleven sets: docs/evidence.md)."""
+GUESSED_FREEDOM = 3
+"""How many degrees of freedom that guess counts for in what distance is expected of a new picture."""
+SMALLEST_LEFT = 1e-3
+"""What of a picture's weight is left, at least, when it is left out of the sums."""
 NEVER = -1e9
 """The score of a label of which nothing is left."""
 STRIP = 256
@@ -53,7 +60,7 @@ class Solved:
     """A fitted head. whitening (F, F) float64 (or float32, `for_asking`), lower triangular, with P = whitening^T
     whitening; means (L, F) float64, whitened;
     counts (L,) int64; shrinkage a in [0, 1]; variance lambda; downdate: (1 - a) / f, a picture's weight in P's
-    inverse."""
+    inverse; spread: expected squared distance of a picture that is not in the sums from the true mean of its label."""
 
     whitening: np.ndarray
     means: np.ndarray
@@ -61,6 +68,7 @@ class Solved:
     shrinkage: float
     variance: float
     downdate: float
+    spread: float
 
     def only(self, columns: np.ndarray) -> Solved:
         """The same fit with these labels alone to choose from, in this order. columns (K,) int64."""
@@ -84,6 +92,11 @@ class Solved:
     def distances(self, rows: np.ndarray) -> np.ndarray:
         """(B,) float64 squared Mahalanobis distance to the nearest label mean. rows (B, F) `whitened`."""
         return np.maximum(np.square(rows).sum(axis=1) - 2 * self.scores(rows).max(axis=1), 0.0)
+
+    def expected(self, counts: np.ndarray) -> np.ndarray:
+        """(L,) float64: expected squared distance of a new picture of a label from the mean of the `counts` (L,)
+        pictures that the label is known by: (1 + 1 / n) spread."""
+        return np.asarray((1 + 1 / np.maximum(counts, 1)) * self.spread)
 
     @one_blas_thread
     def leave_one_out(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,13 +171,18 @@ class Head:
         """The head of the first `count` features alone."""
         return Head(self.gram[:count, :count], self.sums[:count], self.counts, self.spare)
 
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the scatter within labels; 0 where no label has two pictures."""
+        return int(np.maximum(self.counts - 1, 0).sum()) + self.spare
+
     @one_blas_thread
     def moments(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Label means (L, F) and the covariance within labels (F, F), both float64, with its degrees of freedom f,
         at least 1."""
         means = (self.sums / np.maximum(self.counts, 1)).T / UNIT
         scatter = self.gram / UNIT**2 - (means.T * self.counts) @ means
-        freedom = max(int(np.maximum(self.counts - 1, 0).sum()) + self.spare, 1)
+        freedom = max(self.freedom, 1)
         return means, scatter / freedom, freedom
 
     @one_blas_thread
@@ -174,7 +192,8 @@ class Head:
             raise InputError("the head knows no label yet; teach one with `edge-nusa learn`")
         means, covariance, freedom = self.moments()
         shrinkage, variance = oas(covariance, freedom)
-        variance = max(variance, SMALLEST_VARIANCE)
+        variance = max(variance, SMALLEST_VARIANCE if self.freedom else ONE_PICTURE_VARIANCE)
+        trace = float(np.trace(covariance))
         covariance *= 1 - shrinkage
         covariance[np.diag_indices_from(covariance)] += variance
         whitening = inverse_of_lower(np.linalg.cholesky(covariance))
@@ -185,7 +204,31 @@ class Head:
             shrinkage=shrinkage,
             variance=variance,
             downdate=(1 - shrinkage) / freedom,
+            spread=spread(within(whitening, trace, shrinkage, variance), 1 - shrinkage, variance, self),
         )
+
+
+def within(whitening: np.ndarray, trace: float, shrinkage: float, variance: float) -> float:
+    """tr(P S) of the covariance S within labels, whose trace is given: the mean squared distance of a picture in the
+    sums. whitening (F, F) with P = whitening^T whitening = ((1 - a) S + lambda I)^-1, so that tr(P S) = (F - lambda
+    tr(P)) / (1 - a)."""
+    kept = 1 - shrinkage
+    if kept < SMALLEST_LEFT:
+        return trace / variance
+    return (len(whitening) - variance * float(np.square(whitening).sum())) / kept
+
+
+def spread(inside: float, kept: float, variance: float, head: Head) -> float:
+    """Expected squared distance of a new picture from the true mean of its label.
+
+    inside: tr(P S), `within`; kept: 1 - a. Leaving a picture r out of S divides its r^T P r by 1 - (1 - a) r^T P r / f
+    (Sherman and Morrison 1950), where the mean stands for each. It is averaged over f degrees of freedom with the guess
+    of ONE_PICTURE_VARIANCE / 2 a feature, which counts for GUESSED_FREEDOM.
+    """
+    freedom = head.freedom
+    guess = len(head.gram) * ONE_PICTURE_VARIANCE / 2 / variance
+    left_out = inside / max(1 - kept * inside / max(freedom, 1), SMALLEST_LEFT)
+    return (freedom * left_out + GUESSED_FREEDOM * guess) / (freedom + GUESSED_FREEDOM)
 
 
 @one_blas_thread

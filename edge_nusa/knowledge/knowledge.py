@@ -25,8 +25,8 @@ LARGEST_NORM = 1e4
 @dataclass(frozen=True)
 class Label:
     """One label: name, images it was taught with in all, the prompt template it was taught with (None: the
-    bundle's), and how novel its own pictures looked by leave-one-out, as a share of the distance of a picture
-    unlike anything (0: too few to tell; `edge_nusa.device.asking.answer`)."""
+    bundle's), and novelty: the squared distance of its own pictures from its mean by leave-one-out, as a multiple of
+    what the head expects of any label (0: too few to tell; `edge_nusa.device.asking.known`)."""
 
     name: str
     images: int

@@ -169,6 +169,7 @@ CATALOGUE = {
         lambda bundle, options: Sequential(bundle, options.steps, options.rate),
     ),
     "head": Entry("this project's head alone, behind its gate", False, _device(trains_text=False, answerer=HeadAlone)),
+    "untrained": Entry("the default without training its text", False, _device(trains_text=False)),
     "anchors": Entry(
         "the default's adapted anchors without the head, behind its gate", False, _device(answerer=AnchorsAlone)
     ),

@@ -36,7 +36,7 @@ class HeadAlone(Answerer):
 
     def among_learned(self, pictures: PictureFeatures, head_scores: np.ndarray) -> np.ndarray:
         """(B, L) softmax(a * head scores), a as `edge_nusa.knowledge.fusion` finds it without text."""
-        return softmax(fusion.best_alone(self.knowledge.fusion) * head_scores)
+        return softmax(fusion.best_alone(self.knowledge.fusion) * self.maturity * head_scores)
 
 
 class _ViewPrompts:

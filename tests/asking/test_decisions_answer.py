@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from made_by_hand import SCALE, knowledge, plain_solved, softmax, unit, whole
 
-from edge_nusa.device.asking.answer import Answerer, Answers, PictureFeatures, combined, shares
+from edge_nusa.device.asking import known as knowing
+from edge_nusa.device.asking.answer import Answerer, Answers, PictureFeatures, combined
 from edge_nusa.device.asking.answer import softmax as softmax_of_rows
 from edge_nusa.knowledge.recipes import PAPER
 
-LIMIT = 2.0
+SPREAD = 1.0
+"""What the head expects of a picture: with four pictures left of a label's five, (1 + 1/4) of it."""
+EXPECTED = 1.25
 MEANS = np.array([[1.0, 0, 0], [0, 2.0, 0]])
 FROZEN = unit((1, 0, 0), (0, 1, 0))
 ADAPTED = unit((1, 0.5, 0), (0, 1, 0.5))
@@ -24,13 +27,17 @@ SCORES = (4.0, 9.0)
 """The head's, for both labels: it prefers the second."""
 
 
-def answerer(
-    novelty: tuple[float, float] = (0.5, LIMIT), columns: list[int] | None = None, variance: float = 0.1
-) -> Answerer:
-    """Labels "a" and "b" with limits at these distances, known by a head of 3 features, beside the two others."""
-    solved = plain_solved(MEANS, [5, 5], variance)
-    known = knowledge(["a", "b"], FROZEN, ADAPTED, [limit * variance / 3 for limit in novelty], solved)
+def answerer(novelty: tuple[float, float] = (1.0, 1.0), columns: list[int] | None = None) -> Answerer:
+    """Labels "a" and "b" whose own pictures lay so widely, known by a head of 3 features, beside the two others."""
+    solved = plain_solved(MEANS, [5, 5], spread=SPREAD)
+    known = knowledge(["a", "b"], FROZEN, ADAPTED, novelty, solved)
     return Answerer(known, SCALE, OTHER, OTHER, None if columns is None else np.array(columns, np.int64))
+
+
+def shows(distance: float, own: float = 1.0) -> float:
+    """How probably a picture at this distance shows a taught label, written out."""
+    odds = (1.45 * EXPECTED * own**0.5 / distance) ** 7.0 if distance else np.inf
+    return 1.0 if odds == np.inf else odds / (1 + odds)
 
 
 def asked(
@@ -42,34 +49,39 @@ def asked(
     views = PictureFeatures(embedding, embedding, np.zeros((1, 3), np.int64))
     found = (one or answerer())(views, (np.array([SCORES]), np.array([distance])))
     zero_shot = softmax(*(SCALE * np.concatenate([FROZEN, OTHER]) @ embedding[0]))
-    # the first temperature and text weight: 0.08 and 0.25
-    mixed = softmax(*(0.08 * np.array(SCORES) + 0.25 * SCALE * ADAPTED @ embedding[0]))
+    # the first temperature and text weight: 0.12 and 0.5; five pictures a label: 5 / (5 + 8)
+    mixed = softmax(*(0.12 * 5 / 13 * np.array(SCORES) + 0.5 * SCALE * ADAPTED @ embedding[0]))
     return found, zero_shot, mixed
+
+
+EDGE = 1.45 * EXPECTED
 
 
 @pytest.mark.parametrize(
     ("direction", "distance", "opens", "unknown"),
     [
         (LIKE_A, 0.0, True, False),
-        (LIKE_A, LIMIT, True, False),
-        (LIKE_A, LIMIT + 1e-9, True, True),
+        (LIKE_A, EDGE - 1e-9, True, False),
+        (LIKE_A, EDGE + 1e-9, True, True),
         (LIKE_A, 50.0, True, True),
         (LIKE_OTHER, 0.0, True, False),
-        (LIKE_OTHER, LIMIT, True, False),
-        (LIKE_OTHER, LIMIT + 1e-9, False, False),
+        (LIKE_OTHER, EDGE - 1e-9, True, False),
+        (LIKE_OTHER, EDGE + 1e-9, False, False),
         (LIKE_OTHER, 50.0, False, False),
     ],
 )
-def test_the_gate_opens_for_what_zero_shot_calls_learned_or_what_is_near_and_only_far_learned_answers_are_unknown(
+def test_the_gate_opens_for_what_zero_shot_calls_learned_or_what_is_known_and_only_strange_learned_answers_are_unknown(
     direction: tuple[float, float, float], distance: float, opens: bool, unknown: bool
 ) -> None:
     found, zero_shot, mixed = asked(direction, distance)
     assert found.unknown.tolist() == [unknown]
-    assert found.novelty.tolist() == [distance]
+    assert found.novelty.tolist() == pytest.approx([distance / EXPECTED])
+    assert found.known.tolist() == pytest.approx([shows(distance)])
     assert (zero_shot.argmax() < 2) == (direction == LIKE_A), "the table's pictures are what it says"
     if not opens:
         np.testing.assert_allclose(found.probabilities[0], zero_shot, rtol=1e-6)
         return
+    assert found.probabilities[0].sum() == pytest.approx(found.known[0]), "the rest is something else"
     np.testing.assert_allclose(found.probabilities[0, :2] / found.probabilities[0, :2].sum(), mixed, rtol=1e-5)
     assert found.probabilities[0].argmax() == mixed.argmax()
     np.testing.assert_allclose(
@@ -84,48 +96,66 @@ def test_a_learned_answer_holds_the_mass_that_zero_shot_gave_to_learned_labels()
     )
 
 
-@pytest.mark.parametrize(
-    ("novelty", "columns", "variance", "limits"),
-    [
-        ((0.5, LIMIT), None, 0.1, [0.5, LIMIT]),
-        ((0.5, LIMIT), [1, 0], 0.1, [LIMIT, 0.5]),
-        ((0.5, LIMIT), [0], 0.1, [0.5]),
-        ((0.5, LIMIT), [], 0.1, []),
-        ((500.0, 1.0), None, 0.1, [0.5 * 3 / 0.1, 1.0]),  # never more than half of F / lambda
-        ((500.0, 1.0), None, 0.5, [0.5 * 3 / 0.5, 1.0]),
-        ((0.0, 0.0), None, 0.1, [0.0, 0.0]),
-        ((0.0, LIMIT), None, 0.1, [LIMIT, LIMIT]),  # too few pictures to tell: as the others
-        ((0.5, LIMIT), None, 0.2, [0.5, LIMIT]),
-    ],
-)
-def test_the_novelty_limit_is_each_offered_labels_own_and_at_most_half_of_the_distance_of_anything(
-    novelty: tuple[float, float], columns: list[int] | None, variance: float, limits: list[float]
-) -> None:
-    assert answerer(novelty, columns, variance).novelty_limits.tolist() == pytest.approx(limits)
+def test_one_label_alone_can_answer_that_it_is_something_else() -> None:
+    one = Answerer(answerer().knowledge, SCALE, OTHER[:0], OTHER[:0], np.array([1]))
+    views = PictureFeatures(unit(LIKE_A), unit(LIKE_A), np.zeros((1, 3), np.int64))
+    for distance, known in ((0.5, True), (3.0, False)):
+        found = one(views, (np.array([[9.0]]), np.array([distance])))
+        assert found.probabilities[0].tolist() == pytest.approx([shows(distance)])
+        assert (found.probabilities[0, 0] > 0.5) == known != found.unknown[0]
 
 
-def test_labels_of_too_few_pictures_have_the_mean_limit_of_those_that_tell() -> None:
-    assert shares([0.0, 0.125, 0.375, 7.0]).tolist() == [1 / 3, 0.125, 0.375, 0.5]
-
-
-def test_what_is_near_is_told_by_the_limit_of_the_nearest_label() -> None:
+def test_what_is_known_is_told_by_the_width_of_the_nearest_label() -> None:
     embedding = unit(LIKE_OTHER)
     views = PictureFeatures(embedding, embedding, np.zeros((1, 3), np.int64))
-    for limits, opens in (((0.5, LIMIT), True), ((LIMIT, 0.5), False)):
-        found = answerer(limits)(views, (np.array([SCORES]), np.array([1.0])))
+    for widths, opens in (((0.25, 4.0), True), ((4.0, 0.25), False)):
+        found = answerer(widths)(views, (np.array([SCORES]), np.array([2.0])))
         assert (found.probabilities[0].argmax() < 2) == opens, "the head prefers the second label"
+        assert found.known[0] == pytest.approx(shows(2.0, widths[1]))
+
+
+def test_a_picture_that_is_not_left_out_is_expected_nearer_since_it_does_not_move_the_mean() -> None:
+    embedding = unit(LIKE_OTHER)
+    views = PictureFeatures(embedding, embedding, whole(np.array([[0.0, 2.0, 1.2]])))
+    assert answerer()(views).novelty[0] == pytest.approx(1.44 / (1.2 * SPREAD), rel=1e-3)  # 1 + 1/5
+
+
+@pytest.mark.parametrize(
+    ("distance", "nearest", "own", "novelty"),
+    [
+        (3.0, 0, (1.0, 1.0), 1.5),
+        (3.0, 1, (1.0, 1.0), 0.75),
+        (3.0, 0, (0.0, 1.0), 1.5),  # too few pictures told: as all labels
+        (3.0, 0, (0.49, 1.0), 1.5 / 0.7),
+        (3.0, 0, (0.01, 1.0), 1.5 / 0.5),  # at least a quarter
+        (3.0, 0, (99.0, 1.0), 1.5 / 2.0),  # at most four times
+        (3.0, 0, (1.0, 99.0), 1.5),
+    ],
+)
+def test_novelty_is_distance_by_what_is_expected_of_the_nearest_label(
+    distance: float, nearest: int, own: tuple[float, float], novelty: float
+) -> None:
+    found = knowing.novelty(np.array([distance]), np.array([nearest]), np.array([2.0, 4.0]), np.array(own))
+    assert found.tolist() == pytest.approx([novelty])
+
+
+@pytest.mark.parametrize(
+    ("novelty", "probability"),
+    [(0.0, 1.0), (1.45, 0.5), (2.9, 1 / (1 + 2.0**7)), (0.725, 1 / (1 + 2.0**-7)), (1e9, 0.0)],
+)
+def test_the_odds_of_a_taught_label_fall_with_the_seventh_power_of_novelty(novelty: float, probability: float) -> None:
+    assert knowing.probability(np.array([novelty])).tolist() == pytest.approx([probability], abs=1e-12)
 
 
 def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distance_to_the_nearest_label() -> None:
     embedding = unit(LIKE_OTHER)
-    views = PictureFeatures(embedding, embedding, whole(np.array([[1.0, 1.5, 1.0]])))
+    views = PictureFeatures(embedding, embedding, whole(np.array([[1.0, 1.5, 0.5]])))
     found = answerer()(views)
-    assert found.novelty[0] == pytest.approx(1.0 + 0.25 + 1.0)  # from (0, 2, 0), not from (1, 0, 0)
+    assert found.novelty[0] == pytest.approx((1.0 + 0.25 + 0.25) / 1.2)  # from (0, 2, 0), not from (1, 0, 0)
     scores = np.array([1.0 - 0.5, 3.0 - 2.0])
-    mixed = softmax(*(0.08 * scores + 0.25 * SCALE * ADAPTED @ embedding[0]))
-    near = answerer((0.5, 2.26))(views).probabilities[0]
-    np.testing.assert_allclose(near[:2] / near[:2].sum(), mixed, rtol=1e-5)
-    assert near.argmax() < 2 <= found.probabilities[0].argmax()
+    mixed = softmax(*(0.12 * 5 / 13 * scores + 0.5 * SCALE * ADAPTED @ embedding[0]))
+    np.testing.assert_allclose(found.probabilities[0, :2] / found.probabilities[0, :2].sum(), mixed, rtol=1e-5)
+    assert found.probabilities[0].argmax() < 2
 
 
 def test_only_the_offered_labels_answer_in_their_order() -> None:
@@ -138,18 +168,18 @@ def test_only_the_offered_labels_answer_in_their_order() -> None:
 
 def test_the_mixture_that_the_sums_like_best_is_the_one_that_answers() -> None:
     one = answerer()
-    sums = one.knowledge.fusion + 100
+    sums = one.knowledge.fusion + 9999
     sums[7, 4] = 0  # a = 1.0, c = 0.75
     sums[2, 3] = 5
     one.knowledge = replace(one.knowledge, fusion=sums)
     views = PictureFeatures(unit(LIKE_A), unit((0.5, 0.5, 0)), np.zeros((1, 3), np.int64))
-    expected = softmax(*(1.0 * np.array(SCORES) + 0.75 * SCALE * ADAPTED @ unit((0.5, 0.5, 0))[0]))
+    expected = softmax(*(1.0 * 5 / 13 * np.array(SCORES) + 0.75 * SCALE * ADAPTED @ unit((0.5, 0.5, 0))[0]))
     np.testing.assert_allclose(one.among_learned(views, np.array([SCORES]))[0], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("why", ["a recipe without head", "no label"])
 def test_without_a_head_or_a_label_the_adapted_anchors_answer_alone_and_nothing_is_unknown(why: str) -> None:
-    known = knowledge(["a", "b"], FROZEN, ADAPTED, (LIMIT, LIMIT))
+    known = knowledge(["a", "b"], FROZEN, ADAPTED, (1.0, 1.0))
     columns = None if why == "a recipe without head" else np.zeros(0, np.int64)
     other_adapted = unit((0, 0.3, 1), (0, 1, 1))
     one = Answerer(replace(known, recipe=PAPER) if columns is None else known, SCALE, OTHER, other_adapted, columns)
@@ -159,7 +189,7 @@ def test_without_a_head_or_a_label_the_adapted_anchors_answer_alone_and_nothing_
     for picture, row in zip(adapted, found.probabilities, strict=True):
         np.testing.assert_allclose(row, softmax(*(SCALE * rows @ picture)), rtol=1e-5)
     assert (found.unknown.tolist(), found.novelty.tolist()) == ([False, False], [0.0, 0.0])
-    assert found.unknown.dtype == bool and not one.novelty_limits.any()
+    assert found.unknown.dtype == bool and np.isnan(found.known).all()
 
 
 @pytest.mark.parametrize(
@@ -202,12 +232,3 @@ def test_probabilities_of_large_logits_are_numbers(logits: tuple[float, float]) 
     np.testing.assert_allclose(
         softmax_of_rows(np.array([logits, (0.0, 0.0)])), [[expected, 1 - expected], [0.5, 0.5]], atol=1e-12
     )
-
-
-def test_a_limit_goes_with_how_distances_are_measured_since_it_was_set() -> None:
-    wide, narrow = plain_solved(MEANS, [5, 5], 0.1), plain_solved(MEANS, [5, 5], 0.4)
-    limits = [
-        Answerer(knowledge(["a", "b"], FROZEN, ADAPTED, (0.1, 0.2), one), SCALE, OTHER, OTHER).novelty_limits.tolist()
-        for one in (wide, narrow)
-    ]
-    assert limits == [pytest.approx([0.1 * 3 / each, 0.2 * 3 / each]) for each in (0.1, 0.4)]

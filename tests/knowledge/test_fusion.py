@@ -12,6 +12,8 @@ from edge_nusa.errors import DamagedError
 from edge_nusa.knowledge import fusion
 
 LABELS = 5
+MANY = np.full(LABELS, 10**9)
+"""Labels known by so many pictures that the head's scores count in full."""
 
 
 def scores(seed: int, images: int, sharpness: float) -> tuple[np.ndarray, np.ndarray]:
@@ -26,30 +28,30 @@ def test_nothing_seen_answers_by_the_first_choice() -> None:
     assert fusion.best(fusion.nothing_seen()) == (fusion.TEMPERATURES[row], fusion.TEXT_WEIGHTS[column])
 
 
-def test_a_text_that_knows_nothing_gets_the_least_weight_and_one_that_knows_all_gets_much() -> None:
+def test_a_text_that_knows_nothing_gets_no_weight_and_one_that_knows_all_gets_much() -> None:
     head, goals = scores(0, 200, 3.0)
     useless = np.random.default_rng(1).normal(size=head.shape) * 20
     telling = 8.0 * np.eye(LABELS)[goals]
-    _, none = fusion.best(fusion.losses(head, useless, goals))
-    _, much = fusion.best(fusion.losses(np.random.default_rng(2).normal(size=head.shape) * 50, telling, goals))
-    assert none == fusion.LEAST_TEXT_WEIGHT > 0
+    _, none = fusion.best(fusion.losses(head, useless, goals, MANY))
+    _, much = fusion.best(fusion.losses(np.random.default_rng(2).normal(size=head.shape) * 50, telling, goals, MANY))
+    assert none == 0
     assert much == max(fusion.TEXT_WEIGHTS)
 
 
 def test_a_head_alone_takes_the_temperature_that_makes_its_pictures_likeliest() -> None:
     head, goals = scores(0, 200, 3.0)
     for sharpness in (1.0, 50.0):
-        sums = fusion.losses(head * sharpness, np.zeros_like(head), goals)
+        sums = fusion.losses(head * sharpness, np.zeros_like(head), goals, MANY)
         assert sums[fusion.TEMPERATURES.index(fusion.best_alone(sums)), 0] == sums[:, 0].min()
-    assert fusion.best_alone(fusion.losses(head, np.zeros_like(head), goals)) > fusion.best_alone(
-        fusion.losses(head * 50, np.zeros_like(head), goals)
+    assert fusion.best_alone(fusion.losses(head, np.zeros_like(head), goals, MANY)) > fusion.best_alone(
+        fusion.losses(head * 50, np.zeros_like(head), goals, MANY)
     )
 
 
 def test_the_loss_is_the_negative_log_likelihood_of_the_mixture() -> None:
     head, goals = scores(3, 7, 2.0)
     text, _ = scores(4, 7, 1.0)
-    found = fusion.losses(head, text, goals)
+    found = fusion.losses(head, text, goals, MANY)
     for place in np.ndindex(fusion.SHAPE):
         logits = fusion.TEMPERATURES[place[0]] * head + fusion.TEXT_WEIGHTS[place[1]] * text
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -63,13 +65,13 @@ def test_the_loss_is_the_negative_log_likelihood_of_the_mixture() -> None:
 def test_the_sums_of_parts_are_the_sum_of_the_whole(seed: int, cut: int) -> None:
     head, goals = scores(seed, 12, 1.0)
     text, _ = scores(seed + 1, 12, 1.0)
-    parts = [fusion.losses(head[rows], text[rows], goals[rows]) for rows in (slice(0, cut), slice(cut, 12))]
-    assert np.array_equal(parts[0] + parts[1], fusion.losses(head, text, goals))
+    parts = [fusion.losses(head[rows], text[rows], goals[rows], MANY) for rows in (slice(0, cut), slice(cut, 12))]
+    assert np.array_equal(parts[0] + parts[1], fusion.losses(head, text, goals, MANY))
 
 
 def test_a_label_of_which_nothing_is_left_costs_a_finite_loss() -> None:
     head = np.array([[-1e9, 3.0]])
-    found = fusion.losses(head, np.zeros((1, 2)), np.array([0]))
+    found = fusion.losses(head, np.zeros((1, 2)), np.array([0]), MANY[:2])
     assert (found > 0).all() and found.max() <= -np.log(1e-12) * fusion.UNIT + 1
 
 

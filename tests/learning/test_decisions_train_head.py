@@ -1,4 +1,4 @@
-"""What one task does to the head: which pictures count where, how novel a label's own pictures may look, and whose
+"""What one task does to the head: which pictures count where, how widely a label's own pictures lie, and whose
 losses are added."""
 
 from __future__ import annotations
@@ -39,20 +39,19 @@ def own_distances(whole: Knowledge, rows: np.ndarray, goals: np.ndarray) -> np.n
     ("counts", "tells"),
     [((4, 3), [True, False]), ((3, 4), [False, True]), ((5, 1), [True, False]), ((9, 12), [True, True])],
 )
-def test_a_label_of_four_pictures_says_how_novel_its_own_may_look_and_one_of_three_says_nothing(
+def test_a_label_of_four_pictures_says_how_widely_its_own_lie_and_one_of_three_says_nothing(
     counts: tuple[int, int], tells: list[bool]
 ) -> None:
     _, whole, rows, goals = learned(counts)
     assert [label.novelty > 0 for label in whole.labels] == tells
     for column in np.flatnonzero(tells):
-        distances = np.sort(own_distances(whole, rows, goals)[goals == column])
-        place = 0.9 * (len(distances) - 1)
-        low = int(place)
-        expected = distances[low] + (place - low) * (distances[min(low + 1, len(distances) - 1)] - distances[low])
-        assert whole.labels[column].novelty == pytest.approx(expected * whole.solved.variance / F), "as a share"
+        distances = own_distances(whole, rows, goals)[goals == column]
+        count = counts[column]
+        expected = (1 + 1 / (count - 1)) * whole.solved.spread
+        assert whole.labels[column].novelty == pytest.approx(distances.mean() / expected)
 
 
-def test_a_labels_limit_is_the_widest_that_any_lesson_gave() -> None:
+def test_a_labels_width_is_the_widest_that_any_lesson_gave() -> None:
     narrow = learned((6, 6))[1].labels[0].novelty
     assert learned((6, 6), novelty=narrow / 2)[1].labels[0].novelty == narrow
     assert learned((6, 6), novelty=2 * narrow)[1].labels[0].novelty == 2 * narrow
@@ -84,5 +83,5 @@ def test_the_losses_of_all_pictures_each_left_out_are_added_to_the_running_sums(
     candidate = taught(NAMES, rows[:0], goals[:0])
     _, whole = lesson.with_head(candidate, Head.empty(F), rows, text, goals, np.arange(12) < 2)
     scores, _ = whole.solved.leave_one_out(whole.solved.whitened(rows), goals)
-    assert np.array_equal(whole.fusion - candidate.fusion, fusion.losses(scores, text, goals))
+    assert np.array_equal(whole.fusion - candidate.fusion, fusion.losses(scores, text, goals, np.array([6, 6])))
     assert np.array_equal(candidate.fusion, fusion.nothing_seen())

@@ -295,7 +295,12 @@ def test_unsure_is_a_low_probability_or_an_unknown_picture(tmp_path: Path) -> No
     kept = UncertainFolder(UncertainSettings(tmp_path / "unsure", below=0.6))
     answers = [(0.59, False, True), (0.6, False, False), (0.99, True, True)]
     for probability, unknown, expected in answers:
-        assert kept.is_unsure(Prediction("a.png", (Ranked("a", probability),), unknown)) is expected
+        assert (
+            kept.is_unsure(
+                Prediction(image="a.png", best="a", labels=(Ranked("a", probability),), known=None, unknown=unknown)
+            )
+            is expected
+        )
 
 
 def test_the_command_keeps_uncertain_pictures_and_names_them(taught: Path, camera: Path, tmp_path: Path) -> None:
