@@ -2,9 +2,9 @@
 
 A picture's novelty is its squared Mahalanobis distance to the nearest label's mean (Lee et al. 2018, arXiv 1807.03888)
 as a multiple of what is expected of a new picture of that label: (1 + 1 / n) times the spread of all labels
-(`edge_nusa.knowledge.head.Solved.expected`), times the square root of how widely the label's own pictures lay when it was
-taught. All of it comes from sums that any order gives; nothing is learned from pictures of other things. The constants
-were chosen on eleven sets (docs/evidence.md). Letters: B pictures, L labels.
+(`edge_nusa.knowledge.head.Solved.expected`), times the square root of how widely the label's own pictures lay when it
+was taught. All of it comes from sums that any order gives; nothing is learned from pictures of other things. The
+constants were chosen on eleven sets (docs/evidence.md). Letters: B pictures, L labels.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 
 EDGE = 1.45
 """The novelty at which a picture is as likely something else as a taught label."""
-SLOPE = 7.0
+SLOPE = 5.0
 """How fast that changes: the odds are (EDGE / novelty) ^ SLOPE."""
-NARROWEST, WIDEST = 0.25, 4.0
+NARROWEST = 0.25
+WIDEST = 4.0
 """A label's own spread counts as at least and at most so many times that of all labels."""
 
 

@@ -2,12 +2,13 @@
 pictures.
 
 Among learned labels the logits are a * w(n) * head scores + c * logit_scale * cos(picture, anchors), where w(n) = n /
-(n + MATURITY) grows with the pictures n that the labels are known by: means of few pictures err, and every candidate (a,
-c) then means the same at one picture and at a hundred (docs/evidence.md). Each taught picture, left out of the head, adds
-its negative log-likelihood under every candidate, as a whole number of 2^-10 nats, to a grid of constant size, with the
-frozen anchors as text, which no picture has trained; the candidate of the least sum answers. Both are log-linear pools,
-as in training-free adaptation of CLIP by discriminant analysis (Wang et al. 2024, arXiv 2402.04087), where c / a is fixed
-by validation pictures instead. Letters: B images, L learned labels, A temperatures, C text weights.
+(n + MATURITY) grows with the pictures n that the labels are known by: means of few pictures err, and so every candidate
+(a, c) means the same at one picture and at a hundred (docs/evidence.md).
+Each taught picture, left out of the head, adds its negative log-likelihood under every candidate, as a whole number of
+2^-10 nats, to a grid of constant size, with the frozen anchors as text, which no picture has trained; the candidate of
+the least sum answers. Both are log-linear pools, as in training-free adaptation of CLIP by discriminant analysis (Wang
+et al. 2024, arXiv 2402.04087), where c / a is fixed by validation pictures instead.
+Letters: B images, L learned labels, A temperatures, C text weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How well the product says "none of these": a table of own pictures and strangers, by labels taught and pictures a label.
+"""How well the product says "none of these": own pictures and strangers, by labels taught and pictures a label.
 
 python research/rivals/none_of_these.py --data DIR --cache DIR [--bundle DIR] [--sets a,b,...] [--labels 1,2,5,20]
     [--shots 1,2,5,16] [--photographs tin_vehicles,tin_objects]
@@ -94,6 +94,7 @@ def told(answerer: Answerer, own: Asked, strangers: Asked) -> Told:
     edge = np.quantile(found[0].novelty, 0.95)
     shares = [100 * float((one.known >= 0.5).mean()) for one in found]
     area = auroc(found[0].novelty, found[1].novelty)
+    assert area is not None, "pictures of both kinds were asked"
     return Told(area, 100 * float((found[1].novelty <= edge).mean()), *shares)
 
 
@@ -197,8 +198,9 @@ def table(
         rows = np.array(found[kind])
         mean, least = rows.mean(axis=0), rows[:, 2].min()
         print(
-            f"{labels:2} labels {shots:2} pictures ({kind})  AUROC {mean[0]:5.1f}  within 95 % of own {mean[1]:5.1f} %  "
-            f"known: own {mean[2]:5.1f} % (least {least:3.0f}), strangers {mean[3]:4.1f} % (most {rows[:, 3].max():3.0f})",
+            f"{labels:2} labels {shots:2} pictures ({kind})  AUROC {mean[0]:5.1f}  within 95 % of own {mean[1]:5.1f} %"
+            f"  known: own {mean[2]:5.1f} % (least {least:3.0f}), strangers {mean[3]:4.1f} % "
+            f"(most {rows[:, 3].max():3.0f})",
             flush=True,
         )
 

@@ -36,7 +36,7 @@ def answerer(novelty: tuple[float, float] = (1.0, 1.0), columns: list[int] | Non
 
 def shows(distance: float, own: float = 1.0) -> float:
     """How probably a picture at this distance shows a taught label, written out."""
-    odds = (1.45 * EXPECTED * own**0.5 / distance) ** 7.0 if distance else np.inf
+    odds = (1.45 * EXPECTED * own**0.5 / distance) ** 5.0 if distance else np.inf
     return 1.0 if odds == np.inf else odds / (1 + odds)
 
 
@@ -141,9 +141,9 @@ def test_novelty_is_distance_by_what_is_expected_of_the_nearest_label(
 
 @pytest.mark.parametrize(
     ("novelty", "probability"),
-    [(0.0, 1.0), (1.45, 0.5), (2.9, 1 / (1 + 2.0**7)), (0.725, 1 / (1 + 2.0**-7)), (1e9, 0.0)],
+    [(0.0, 1.0), (1.45, 0.5), (2.9, 1 / (1 + 2.0**5)), (0.725, 1 / (1 + 2.0**-5)), (1e9, 0.0)],
 )
-def test_the_odds_of_a_taught_label_fall_with_the_seventh_power_of_novelty(novelty: float, probability: float) -> None:
+def test_the_odds_of_a_taught_label_fall_with_the_fifth_power_of_novelty(novelty: float, probability: float) -> None:
     assert knowing.probability(np.array([novelty])).tolist() == pytest.approx([probability], abs=1e-12)
 
 

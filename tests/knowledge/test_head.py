@@ -12,6 +12,7 @@ from edge_nusa.knowledge.head import (
     BINARY_PLACES,
     LARGEST,
     NEVER,
+    ONE_PICTURE_VARIANCE,
     SMALLEST_VARIANCE,
     UNIT,
     Head,
@@ -301,3 +302,62 @@ def test_tensors_of_other_sizes_are_damage(name: str) -> None:
         match=r"head\.safetensors: expected 13 features and 3 labels, found other sizes; run `edge-nusa undo`",
     ):
         head_from_tensors({**tensors, name: tensors[name][:-1]}, F, LABELS)
+
+
+def test_where_no_label_has_two_pictures_the_variance_is_that_of_pictures_of_one_label() -> None:
+    rows, columns = taught(0, LABELS)
+    alone = head_of(rows, columns)
+    assert alone.freedom == 0
+    solved = alone.solve()
+    assert solved.variance == ONE_PICTURE_VARIANCE == 0.72
+    assert solved.spread == pytest.approx(F / 2), "the guess alone"
+    assert solved.expected(np.array([1, 2, 0])).tolist() == pytest.approx([F, 0.75 * F, F])
+    more = alone.added(rows[:1], columns[:1], LABELS)
+    assert more.freedom == 1 and more.solve().variance < ONE_PICTURE_VARIANCE
+
+
+def test_a_forgotten_label_still_says_how_pictures_of_one_label_differ() -> None:
+    rows, columns = taught(1, 12)
+    left = head_of(rows, columns).without(0)
+    assert left.freedom == left.spare + 6 == 9
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, images=st.integers(9, 60))
+def test_the_expected_distance_is_that_of_the_pictures_each_left_out_where_all_lie_alike(
+    seed: int, images: int
+) -> None:
+    rows, columns = taught(seed, images)
+    head = head_of(rows, columns)
+    solved = head.solve()
+    means, covariance, freedom = head.moments()
+    inverse = np.linalg.inv((1 - solved.shrinkage) * covariance + solved.variance * np.eye(F))
+    inside = float(np.trace(inverse @ covariance))
+    left_out = inside / (1 - (1 - solved.shrinkage) * inside / freedom)
+    guess = F * 0.36 / solved.variance
+    assert solved.spread == pytest.approx((freedom * left_out + 3 * guess) / (freedom + 3), rel=1e-6)
+
+
+def test_new_pictures_lie_as_far_as_expected() -> None:
+    found = []
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        centres = generator.normal(size=(LABELS, TAPS))
+        columns = np.repeat(np.arange(LABELS), 12)
+        taps = centres[columns] + 0.7 * generator.normal(size=(len(columns), TAPS))
+        rows = features(taps.astype(np.float32))
+        known = np.arange(len(columns)) % 12 < 6
+        solved = head_of(rows[known], columns[known]).solve()
+        whitened = solved.whitened(rows[~known])
+        distance = np.square(whitened - solved.means[columns[~known]]).sum(axis=1)
+        found.append(distance.mean() / solved.expected(np.array([6]))[0])
+    assert 0.8 < np.mean(found) < 1.2
+
+
+def test_a_head_that_is_all_shrunk_expects_by_its_trace() -> None:
+    rows = features(np.array([[1.0] * TAPS, [1.1] * TAPS]))
+    solved = Head.empty(F).added(rows, np.zeros(2, np.int64), 1).solve()
+    means, covariance, _ = Head.empty(F).added(rows, np.zeros(2, np.int64), 1).moments()
+    left_out = np.trace(covariance) / solved.variance
+    if solved.shrinkage == 1:
+        assert solved.spread == pytest.approx((left_out + 3 * F * 0.36 / solved.variance) / 4)
