@@ -82,8 +82,9 @@ class Answerer:
         self.anchors = np.concatenate([knowledge.frozen_anchors[chosen], other_frozen])
         self.adapted_anchors = np.concatenate([knowledge.adapted_anchors[chosen], other_adapted])
         self.solved = knowledge.solved.only(chosen) if knowledge.recipe.has_head and self.learned else None
-        self.maturity = fusion.maturity(self.solved.counts) if self.solved is not None else 1.0
-        self.own_novelty = np.array([knowledge.labels[i].novelty for i in chosen], np.float64)
+        self.widths = known.widths(np.array([knowledge.labels[i].novelty for i in chosen], np.float64))
+        counts = self.solved.counts if self.solved is not None else np.zeros(0, np.int64)
+        self.sharpness = fusion.maturity(counts) / geometric_mean(self.widths)
 
     @one_blas_thread
     def __call__(self, pictures: PictureFeatures, left_out: tuple[Floats, Floats] | None = None) -> Answers:
@@ -102,7 +103,7 @@ class Answerer:
         else:
             scores, distance = left_out
         expected = self.solved.expected(self.solved.counts - (left_out is not None))
-        novelty = known.novelty(distance, scores.argmax(axis=1), expected, self.own_novelty)
+        novelty = known.novelty(distance, scores.argmax(axis=1), expected, self.widths)
         shows = known.probability(novelty)
         is_open = (zero_shot.argmax(axis=1) < learned) | (shows >= 0.5)
         chosen = self.among_learned(pictures, scores)
@@ -114,8 +115,13 @@ class Answerer:
         """(B, L) probabilities of the learned labels alone: head and adapted anchors as `edge_nusa.knowledge.fusion`
         mixes them."""
         text_logits = self.scale * pictures.adapted @ self.adapted_anchors[: self.learned].T
-        mature = self.maturity * head_scores
-        return softmax(fusion.mixed(mature, text_logits, *fusion.best(self.knowledge.fusion)))
+        head_logits = self.sharpness * head_scores
+        return softmax(fusion.mixed(head_logits, text_logits, *fusion.best(self.knowledge.fusion)))
+
+
+def geometric_mean(widths: Floats) -> float:
+    """Of widths (L,) above 0; 1 of none."""
+    return float(np.exp(np.log(widths).mean())) if len(widths) else 1.0
 
 
 def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:

@@ -13,21 +13,26 @@ import numpy as np
 
 EDGE = 1.45
 """The novelty at which a picture is as likely something else as a taught label."""
-SLOPE = 5.0
+SLOPE = 9.0
 """How fast that changes: the odds are (EDGE / novelty) ^ SLOPE."""
 NARROWEST = 0.25
 WIDEST = 4.0
 """A label's own spread counts as at least and at most so many times that of all labels."""
 
 
+def widths(own: np.ndarray) -> np.ndarray:
+    """(L,) float64: how widely each label lies beside all labels, by its `Label.novelty` (L,), 0 where too few pictures
+    told: its square root, half of the way from all labels alike to each by itself."""
+    return np.asarray(np.sqrt(np.where(own > 0, np.clip(own, NARROWEST, WIDEST), 1.0)))
+
+
 def novelty(distances: np.ndarray, nearest: np.ndarray, expected: np.ndarray, own: np.ndarray) -> np.ndarray:
     """(B,) float64, 1 for a picture as far from its label as expected.
 
     distances (B,): squared, to the nearest label; nearest (B,) int64: which that is; expected (L,): of each label; own
-    (L,): `Label.novelty` of each, 0 where too few pictures told.
+    (L,): their `widths`.
     """
-    widths = np.sqrt(np.where(own > 0, np.clip(own, NARROWEST, WIDEST), 1.0))
-    return np.asarray(distances / (expected * widths)[nearest])
+    return np.asarray(distances / (expected * own)[nearest])
 
 
 def probability(found: np.ndarray) -> np.ndarray:

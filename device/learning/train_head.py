@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge_nusa.device.asking import known
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge
@@ -32,7 +33,8 @@ def with_head(
         if (goals == column).sum() >= FEWEST_FOR_NOVELTY:
             found = float(distances[goals == column].mean() / expected[column])
             labels[column] = replace(labels[column], novelty=max(labels[column].novelty, found))
-    losses = fusion.losses(scores, text_logits, goals, counts)
+    widths = known.widths(np.array([label.novelty for label in labels]))
+    losses = fusion.losses(scores / widths[goals, None], text_logits, goals, counts)
     whole = replace(whole, fusion=candidate.fusion + losses, labels=tuple(labels))
     if not held.any():
         return whole, whole

@@ -36,7 +36,7 @@ class HeadAlone(Answerer):
 
     def among_learned(self, pictures: PictureFeatures, head_scores: np.ndarray) -> np.ndarray:
         """(B, L) softmax(a * head scores), a as `edge_nusa.knowledge.fusion` finds it without text."""
-        return softmax(fusion.best_alone(self.knowledge.fusion) * self.maturity * head_scores)
+        return softmax(fusion.best_alone(self.knowledge.fusion) * self.sharpness * head_scores)
 
 
 class _ViewPrompts:
@@ -139,7 +139,9 @@ class Default:
         order = np.argsort(
             np.concatenate([np.flatnonzero(is_learned), np.flatnonzero(~is_learned)])
         )  # learned labels come first
-        return Answer(found.probabilities[:, order], found.novelty)
+        # a closed set: what is asked shows one of the offered labels, so "something else" is left out
+        rows = found.probabilities / np.maximum(found.probabilities.sum(axis=1, keepdims=True), 1e-12)
+        return Answer(rows[:, order], found.novelty)
 
     def arrays(self) -> Arrays:
         """Cores, head, anchors, novelty limits and fusion."""

@@ -36,7 +36,7 @@ def answerer(novelty: tuple[float, float] = (1.0, 1.0), columns: list[int] | Non
 
 def shows(distance: float, own: float = 1.0) -> float:
     """How probably a picture at this distance shows a taught label, written out."""
-    odds = (1.45 * EXPECTED * own**0.5 / distance) ** 5.0 if distance else np.inf
+    odds = (1.45 * EXPECTED * own**0.5 / distance) ** 9.0 if distance else np.inf
     return 1.0 if odds == np.inf else odds / (1 + odds)
 
 
@@ -135,15 +135,17 @@ def test_a_picture_that_is_not_left_out_is_expected_nearer_since_it_does_not_mov
 def test_novelty_is_distance_by_what_is_expected_of_the_nearest_label(
     distance: float, nearest: int, own: tuple[float, float], novelty: float
 ) -> None:
-    found = knowing.novelty(np.array([distance]), np.array([nearest]), np.array([2.0, 4.0]), np.array(own))
+    found = knowing.novelty(
+        np.array([distance]), np.array([nearest]), np.array([2.0, 4.0]), knowing.widths(np.array(own))
+    )
     assert found.tolist() == pytest.approx([novelty])
 
 
 @pytest.mark.parametrize(
     ("novelty", "probability"),
-    [(0.0, 1.0), (1.45, 0.5), (2.9, 1 / (1 + 2.0**5)), (0.725, 1 / (1 + 2.0**-5)), (1e9, 0.0)],
+    [(0.0, 1.0), (1.45, 0.5), (2.9, 1 / (1 + 2.0**9)), (0.725, 1 / (1 + 2.0**-9)), (1e9, 0.0)],
 )
-def test_the_odds_of_a_taught_label_fall_with_the_fifth_power_of_novelty(novelty: float, probability: float) -> None:
+def test_the_odds_of_a_taught_label_fall_with_the_ninth_power_of_novelty(novelty: float, probability: float) -> None:
     assert knowing.probability(np.array([novelty])).tolist() == pytest.approx([probability], abs=1e-12)
 
 
@@ -156,6 +158,17 @@ def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distan
     mixed = softmax(*(0.12 * 5 / 13 * scores + 0.5 * SCALE * ADAPTED @ embedding[0]))
     np.testing.assert_allclose(found.probabilities[0, :2] / found.probabilities[0, :2].sum(), mixed, rtol=1e-5)
     assert found.probabilities[0].argmax() < 2
+
+
+def test_scores_of_labels_that_lie_narrowly_count_more_by_their_geometric_mean() -> None:
+    embedding = unit(LIKE_A)
+    views = PictureFeatures(embedding, embedding, np.zeros((1, 3), np.int64))
+    for widths, mean in (((0.25, 1.0), 0.25**0.25), ((4.0, 4.0), 2.0), ((0.0, 0.0), 1.0)):
+        expected = softmax(*(0.12 * 5 / 13 / mean * np.array(SCORES) + 0.5 * SCALE * ADAPTED @ embedding[0]))
+        found = answerer(widths).among_learned(views, np.array([SCORES]))
+        np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+    one = answerer((0.25, 1.0), [1]).among_learned(views, np.array([SCORES[1:]]))
+    assert one.tolist() == [[1.0]]
 
 
 def test_only_the_offered_labels_answer_in_their_order() -> None:

@@ -83,5 +83,7 @@ def test_the_losses_of_all_pictures_each_left_out_are_added_to_the_running_sums(
     candidate = taught(NAMES, rows[:0], goals[:0])
     _, whole = lesson.with_head(candidate, Head.empty(F), rows, text, goals, np.arange(12) < 2)
     scores, _ = whole.solved.leave_one_out(whole.solved.whitened(rows), goals)
-    assert np.array_equal(whole.fusion - candidate.fusion, fusion.losses(scores, text, goals, np.array([6, 6])))
+    widths = np.sqrt([label.novelty for label in whole.labels])
+    expected = fusion.losses(scores / widths[goals, None], text, goals, np.array([6, 6]))
+    assert np.array_equal(whole.fusion - candidate.fusion, expected)
     assert np.array_equal(candidate.fusion, fusion.nothing_seen())
