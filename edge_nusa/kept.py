@@ -53,6 +53,14 @@ def done(clause: str) -> None:
         found.is_done = True
 
 
+def done_instead(clause: str) -> None:
+    """`done`, in place of what was said last: what is kept now took its place."""
+    found = _COLLECTED.get()
+    if found is not None:
+        found.clauses[-1:] = [clause]
+        found.is_done = True
+
+
 def so_far() -> Kept:
     """What is collected until now; empty where nobody collects."""
     return _COLLECTED.get() or Kept()

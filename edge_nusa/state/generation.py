@@ -53,7 +53,7 @@ def other_format(where: Path | str, expected: int, found: object) -> OtherFormat
 class Generation:
     """One committed state.
 
-    number: from 1 up, the only order there is; parent: the number it was made from, 0 for the empty state;
+    number: from 1 up, the only order there is; parent: the number that undo goes back to, 0 for the empty state;
     created: ISO 8601 UTC, for people only; identity: of the bundle it belongs to.
     """
 

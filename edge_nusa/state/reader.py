@@ -45,8 +45,12 @@ class StateReader:
         return self._read_current(lambda generation: (generation, {name: generation.read(name) for name in wanted}))
 
     def history(self) -> list[Generation]:
-        """The readable generations, oldest first; those after the current one were undone."""
-        return [generation for number in self._numbers() if (generation := self._readable(number))]
+        """The readable generations, oldest first; those after the current one were undone.
+
+        One that a later one took the place of, and a killed writer did not remove, is not among them.
+        """
+        found = [generation for number in self._numbers() if (generation := self._readable(number))]
+        return [one for one in found if not any(later.parent < one.number < later.number for later in found)]
 
     def damaged(self) -> list[str]:
         """The folder names of the damaged generations."""

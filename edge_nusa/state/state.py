@@ -4,7 +4,8 @@
     STATE/CURRENT                                     the pointer; a generation is current once this names it
     STATE/lock                                        held by the one writer; readers never lock
 
-Generation 0 is the empty state and has no folder. Numbers order generations; clocks never do.
+Generation 0 is the empty state and has no folder. Numbers order generations; clocks never do. A lesson may be committed
+twice: the second generation takes the place of the first, has its parent, and the first goes with the next pruning.
 """
 
 from __future__ import annotations
@@ -73,16 +74,17 @@ class State(StateReader):
             with durable.explained(f"unlock {self.folder}"):
                 lock.release()
 
-    def commit(self, files: Mapping[str, bytes], operation: str) -> Generation:
+    def commit(self, files: Mapping[str, bytes], operation: str, instead_of: Generation | None = None) -> Generation:
         """Makes these files the new current generation, then prunes. Call it inside writer().
 
-        An error leaves the old generation current. Raises InputError, DamagedError, ResourceError, EdgeNusaError.
+        instead_of: the current generation, which the new one takes the place of, so that one `undo` goes back over
+        both. An error leaves the old generation current. Raises InputError, DamagedError, ResourceError, EdgeNusaError.
         """
         self._require_writer("commit")
         records = describe(files)
         current = self.current()
-        parent = current.number if current else 0
-        number = max([parent, *self._numbers()]) + 1
+        parent = self._parent_of_new(current, instead_of)
+        number = max([current.number if current else 0, *self._numbers()]) + 1
         created = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
         folder = self._generations / folder_name(number)
         generation = Generation(
@@ -96,9 +98,22 @@ class State(StateReader):
         )
         with durable.explained(f"commit generation {number}"):
             self._install(generation, files)
-            kept.done(f"the {operation} is kept as generation {number}: do not run it again")
+            clause = f"the {operation} is kept as generation {number}: do not run it again"
+            (kept.done if instead_of is None else kept.done_instead)(clause)
         self._prune(number)
         return generation
+
+    def _parent_of_new(self, current: Generation | None, instead_of: Generation | None) -> int:
+        """The number that `undo` goes back to from the next generation."""
+        if instead_of is None:
+            return current.number if current else 0
+        if current != instead_of:
+            found = f"generation {current.number}" if current else "none"
+            raise EdgeNusaError(
+                f"{self.folder}: expected generation {instead_of.number} to be current, which is to be replaced, found "
+                f"{found}; hold one writer() over both commits"
+            )
+        return instead_of.parent
 
     def undo(self) -> Generation | None:
         """Goes back to the parent of the current generation; None is the empty state. Call it inside writer().

@@ -47,6 +47,11 @@ def do_commit(state: State) -> None:
         state.commit(files_of(99), "learn 99")
 
 
+def do_commit_instead(state: State) -> None:
+    with state.writer():
+        state.commit(files_of(99), "learn 99", state.current())
+
+
 def do_undo(state: State) -> None:
     with state.writer():
         state.undo()
@@ -55,6 +60,7 @@ def do_undo(state: State) -> None:
 CASES = {
     "a first commit": (0, do_commit, None, (1, files_of(99))),
     "a commit that prunes": (6, do_commit, (6, files_of(6)), (7, files_of(99))),
+    "a commit that takes the last one's place": (3, do_commit_instead, (3, files_of(3)), (4, files_of(99))),
     "an undo": (2, do_undo, (2, files_of(2)), (1, files_of(1))),
     "an undo of all": (1, do_undo, (1, files_of(1)), None),
 }
