@@ -70,11 +70,18 @@ class Workplace(Opened):
     What only one verb needs is imported when it is called, so that looking and asking load no torch.
     """
 
-    def teach(self, task: Task, settings: LearnSettings, progress: Progress = nobody) -> LearnReport:
-        """Teach a task and commit it; `edge_nusa.device.learning.learn.learn` says what it raises."""
+    def teach(
+        self,
+        task: Task,
+        settings: LearnSettings,
+        progress: Progress = nobody,
+        on_head: Callable[[LearnReport], None] | None = None,
+    ) -> LearnReport:
+        """Teach a task and commit it; `edge_nusa.device.learning.learn.learn` says what it raises, and whom it tells
+        that the head knows it, while the text is trained."""
         from edge_nusa.device.learning.learn import learn
 
-        return learn(self, task, settings, progress)
+        return learn(self, task, settings, progress, on_head)
 
     def ask(
         self, pictures: Sequence[Path], others: Sequence[str] = (), top: int | None = None

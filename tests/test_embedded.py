@@ -69,7 +69,7 @@ def test_it_learns_three_labels_tells_them_apart_and_takes_it_back(
 ) -> None:
     state = ("--state", tmp_path / "state")
     (report,) = said("learn", "--dataset", three, *state)
-    assert report["generation"] == 1
+    assert report["text"] in ("kept", "dropped")
     for label, folder in pictures.asked.items():
         assert first_answers(folder, "--labels", NAMES, *state).count(label) >= 7, label
     for thing, folder in pictures.others.items():

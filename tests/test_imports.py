@@ -58,6 +58,13 @@ def test_predict_loads_nothing_of_the_workshop(taught: Path, pictures: DemoPictu
     assert not loaded & set(WORKSHOP)
 
 
+def test_a_lesson_of_the_head_alone_loads_nothing_of_the_workshop(taught: Path, pictures: DemoPictures) -> None:
+    words = ("--images", pictures.taught["gravel"], "--label", "gravel", "--state", taught, "--head-only")
+    loaded = loaded_after("learn", *words)
+    assert {"edge_nusa", "onnxruntime", "numpy"} <= loaded
+    assert not loaded & set(WORKSHOP)
+
+
 @pytest.mark.parametrize("command", ["labels", "status", "history"])
 def test_looking_at_the_state_loads_no_runtime(command: str, taught: Path) -> None:
     assert not loaded_after(command, "--state", taught) & {*WORKSHOP, "onnxruntime"}

@@ -21,6 +21,11 @@ NO_UNLOCK = (
 )
 
 
+def number_of(state: Path) -> int:
+    """The generation that is current."""
+    return int(answer_of("status", "--state", state)["generation"])
+
+
 def generations(state: Path) -> list[str]:
     return [row["operation"] for row in answer_of("history", "--state", state)["generations"]]
 
@@ -46,7 +51,8 @@ def test_a_learn_that_cannot_print_says_that_it_is_kept(
     )
     line = one_line(run_shell(redirection, *words), 7)
     assert line.startswith(
-        "edge-nusa: the learn is kept as generation 2: do not run it again; print the answer: expected stdout to "
+        f"edge-nusa: the learn is kept as generation {number_of(taught)}: do not run it again; print the answer: "
+        "expected stdout to "
     )
     assert says in line
     assert generations(taught) == ["learn", "learn"]
@@ -68,10 +74,11 @@ def test_with_every_stream_closed_the_exit_code_tells_it_and_no_file_is_written_
 
 @pytest.mark.parametrize("format", ["json", "human"])
 def test_forget_and_undo_say_it_too(format: str, taught: Path) -> None:
+    number = number_of(taught)
     line = one_line(run_shell(FULL, "forget", "gravel", "--state", taught, "--format", format), 7)
-    assert "the forget is kept as generation 2: do not run it again; print the answer" in line
+    assert f"the forget is kept as generation {number + 1}: do not run it again; print the answer" in line
     line = one_line(run_shell(FULL, "undo", "--state", taught, "--format", format), 7)
-    assert "the undo is kept, generation 1 is current: do not run it again; print the answer" in line
+    assert f"the undo is kept, generation {number} is current: do not run it again; print the answer" in line
 
 
 def test_what_changes_nothing_is_a_plain_error_of_output(taught: Path) -> None:
@@ -87,14 +94,16 @@ def test_a_report_that_was_written_is_said_to_be_there(taught: Path, tmp_path: P
 
 def test_a_lock_that_cannot_be_given_back_does_not_hide_the_commit(taught: Path) -> None:
     line = one_line(run_patched(NO_UNLOCK, "forget", "gravel", "--state", taught), 7)
-    assert line.startswith("edge-nusa: the forget is kept as generation 2: do not run it again; unlock ")
+    assert line.startswith(
+        f"edge-nusa: the forget is kept as generation {number_of(taught)}: do not run it again; unlock "
+    )
     assert "check the card or disk" in line
 
 
 def test_an_error_that_nobody_foresaw_after_a_commit_asks_for_no_second_run(taught: Path) -> None:
     broken = "import edge_nusa.cli.output as o\ndef emit_json(value):\n    raise KeyError('x')\no.emit_json = emit_json"
     line = one_line(run_patched(broken, "forget", "gravel", "--state", taught), 7)
-    assert "the forget is kept as generation 2: do not run it again; unforeseen KeyError" in line
+    assert f"the forget is kept as generation {number_of(taught)}: do not run it again; unforeseen KeyError" in line
     assert line.endswith("please report this line")
 
 
@@ -104,7 +113,8 @@ def test_a_signal_after_a_commit_says_what_is_kept(taught: Path) -> None:
         "signal.SIGTERM)"
     )
     line = one_line(run_patched(stopped, "forget", "gravel", "--state", taught), 143)
-    assert line == "edge-nusa: the forget is kept as generation 2: do not run it again; stopped by a signal"
+    kept = f"the forget is kept as generation {number_of(taught)}: do not run it again"
+    assert line == f"edge-nusa: {kept}; stopped by a signal"
 
 
 def test_an_error_before_the_commit_says_nothing_of_the_kind(taught: Path) -> None:

@@ -27,7 +27,6 @@ def check_processor() -> None:
     tried = probe(TRIAL)
     if tried.failure and tried.returncode is not None:  # one that does not answer in time is slow, and not dead
         raise MissingPackageError(
-            f"learning needs a torch that runs on this processor, found one that fails ({tried.failure}); predict and "
-            "watch work without it: "
-            "install another version of torch, see docs/board.md and `edge-nusa doctor`"
+            f"training needs a torch that runs on this processor, found one that fails ({tried.failure}); install "
+            "another version of torch, see docs/board.md and `edge-nusa doctor`"
         )

@@ -12,8 +12,9 @@ from typing import Any
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures, write_rare
-from edge_nusa.device.learning.learn import LearnSettings, Progress
+from edge_nusa.device.learning.learn import LearnSettings
 from edge_nusa.device.learning.task import Task, folder_per_label, one_label
+from edge_nusa.device.learning.two_commits import Progress
 from edge_nusa.device.report.page import html_report
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import UsageError

@@ -1,8 +1,10 @@
-"""One lesson as steps on frozen values: look -> teach -> judge -> commit, where teaching is here and pure.
+"""One lesson as steps on frozen values: look -> teach -> judge -> commit -> train the text -> keep it or not, where
+teaching is here and pure.
 
-`Seen` is what looking at the pictures gave, `Lesson` all that is taught from; `teach` makes `Taught`, which
-`judgement.py` judges. `edge-nusa learn` and the evaluation call the same `teach`; files, the lock, the trunk and the
-training process are around it (`learn.py`, `research/learners/product.py`) and reach it as `Prompts` and `train`.
+`Seen` is what looking at the pictures gave, `Lesson` all that is taught from; `teach` makes `Taught` with the head,
+which `judgement.py` judges, `teach_text` makes it again with trained text, of which `text_trial.py` says whether it is
+kept. `edge-nusa learn` and the evaluation call the same; files, the lock, the trunk and the training process are around
+it (`learn.py`, `research/learners/product.py`) and reach it as `Prompts` and `train`.
 Letters: B pictures, C the task's labels, L labels known after it, D embedding, F features of the head, V nouns.
 """
 
@@ -26,6 +28,9 @@ from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import one_blas_thread
 
+FEWEST_TO_HOLD_BACK, HELD_BACK_SHARE = 5, 5
+"""Of a label with so many pictures one in so many is held back from the training of the text, which is judged by
+them."""
 NOUNS = 256
 """Vocabulary nouns that a lesson draws wrong answers from."""
 
@@ -76,6 +81,17 @@ class Lesson:
         return np.setdiff1d(np.flatnonzero(self.before.head.counts > 0), self.columns)
 
     @cached_property
+    def held_back(self) -> np.ndarray:
+        """(B,) bool: pictures that the text is not trained on: those held out, and of a label that has none of these
+        but pictures enough, some chosen by the seed."""
+        generator, chosen, classes = np.random.default_rng(self.seed), self.seen.held_out.copy(), self.seen.classes
+        for label in np.unique(classes):
+            members = np.flatnonzero(classes == label)
+            if len(members) >= FEWEST_TO_HOLD_BACK and not chosen[members].any():
+                chosen[generator.permutation(members)[: len(members) // HELD_BACK_SHARE]] = True
+        return chosen
+
+    @cached_property
     def counts(self) -> np.ndarray:
         """(L,) int64: pictures of this lesson."""
         return np.bincount(self.goals, minlength=len(self.names))
@@ -107,23 +123,45 @@ class Prompts(Protocol):
 Train = Callable[[TaskData], Trained]
 
 
-def teach(bundle: Bundle, lesson: Lesson, prompts: Prompts, called: Sequence[str], train: Train | None) -> Taught:
-    """The knowledge after the lesson. called: the labels as prompts name them, so that no noun among them is a wrong
-    answer; train: trains the cores (None: they stay as they are)."""
-    trained = train(task_data(bundle, lesson, prompts, called)) if train is not None else None
-    cores = as_kept(trained.cores) if trained is not None else lesson.before.cores
+def teach(bundle: Bundle, lesson: Lesson, prompts: Prompts) -> Taught:
+    """The knowledge after the lesson with the cores as they are: all there is to a lesson but the training of its
+    text."""
+    candidate = _with_cores(lesson, prompts, lesson.before.cores)
+    if not lesson.recipe.has_head:
+        return Taught(candidate, candidate, None)
+    seen = lesson.seen
+    with one_blas_thread:
+        text_logits = bundle.manifest.logit_scale * seen.embedding @ candidate.frozen_anchors.T
+    part, whole = with_head(candidate, lesson.before.head, seen.rows, text_logits, lesson.goals, seen.held_out)
+    return Taught(part, whole, None)
+
+
+def teach_text(
+    bundle: Bundle, lesson: Lesson, taught: Taught, prompts: Prompts, called: Sequence[str], train: Train
+) -> Taught:
+    """The same with trained cores and the anchors that they give. taught: what `teach` made of the lesson, whose head
+    stays; called: the labels as prompts name them, so that no noun among them is a wrong answer; train: trains the
+    cores."""
+    trained = train(task_data(bundle, lesson, prompts, called))
+    now = _with_cores(lesson, prompts, as_kept(trained.cores))
+
+    def adapted(known: Knowledge) -> Knowledge:
+        made = replace(known, cores=now.cores, frozen_anchors=now.frozen_anchors, adapted_anchors=now.adapted_anchors)
+        if "solved" in known.__dict__:  # the fit is of the head alone
+            made.__dict__["solved"] = known.solved
+        return made
+
+    return Taught(adapted(taught.part), adapted(taught.whole), trained)
+
+
+def _with_cores(lesson: Lesson, prompts: Prompts, cores: Mapping[str, np.ndarray]) -> Knowledge:
+    """The knowledge before with the lesson's labels, these cores, and the anchors that they give; the head as it
+    was."""
     candidate = replace(
         lesson.before, recipe=lesson.recipe, cores=cores, labels=labels_after(lesson), tasks=lesson.before.tasks + 1
     )
     frozen, adapted = prompts.anchors(candidate)
-    candidate = replace(candidate, frozen_anchors=frozen, adapted_anchors=adapted)
-    if not lesson.recipe.has_head:
-        return Taught(candidate, candidate, trained)
-    seen = lesson.seen
-    with one_blas_thread:
-        text_logits = bundle.manifest.logit_scale * seen.embedding @ frozen.T
-    part, whole = with_head(candidate, lesson.before.head, seen.rows, text_logits, lesson.goals, seen.held_out)
-    return Taught(part, whole, trained)
+    return replace(candidate, frozen_anchors=frozen, adapted_anchors=adapted)
 
 
 def task_data(bundle: Bundle, lesson: Lesson, prompts: Prompts, called: Sequence[str]) -> TaskData:
@@ -134,13 +172,13 @@ def task_data(bundle: Bundle, lesson: Lesson, prompts: Prompts, called: Sequence
     recalled = None
     if recipe.recalled:
         head = lesson.before.head
-        recalled = gaussian_replay(bundle, head, lesson.remembered, seen.rows, seen.classes, ~seen.held_out)
+        recalled = gaussian_replay(bundle, head, lesson.remembered, seen.rows, seen.classes, ~lesson.held_back)
     noun_hidden, noun_last, noun_anchors = prompts.nouns(drawn)
     return TaskData(
         embedding=seen.embedding,
         tokens=seen.tokens,
         classes=seen.classes,
-        held_out=seen.held_out,
+        held_out=lesson.held_back if recipe.has_head else seen.held_out,
         class_hidden=hidden,
         class_last=last,
         noun_hidden=noun_hidden,

@@ -10,6 +10,7 @@ from edge_nusa.device.learning.judge import Apart, Retention
 from edge_nusa.device.learning.judgement import Judgement
 from edge_nusa.device.learning.lesson import Lesson
 from edge_nusa.device.learning.task_data import Trained
+from edge_nusa.device.learning.text_trial import Outcome
 from edge_nusa.pictures.pictures import Quarantined
 
 
@@ -38,15 +39,19 @@ class TrainingReport:
 @dataclass(frozen=True, kw_only=True)
 class LearnReport:
     """What a learn did. generation: the number committed (of a dry run the one before); retention: of old knowledge;
-    peak_rss_bytes: of both processes together."""
+    head_seconds: from the last picture through the trunk until the head's lesson was committed; peak_rss_bytes: of both
+    processes together; text: what became of the trained text, and text_reason why, in words."""
 
     generation: int
     labels: tuple[LabelReport, ...]
     retention: Retention
     quarantined: tuple[Quarantined, ...]
     seconds: float
+    head_seconds: float
     peak_rss_bytes: int
     training: TrainingReport
+    text: Outcome
+    text_reason: str
     judged_by: str
     dry_run: bool
 

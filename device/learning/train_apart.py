@@ -145,12 +145,11 @@ def _lines(process: subprocess.Popen[str], said: IO[bytes]) -> Iterator[dict[str
     last = (words.splitlines() or ["it said nothing"])[-1]
     if code in (-9, 137) or any(sign in last for sign in NO_ROOM):
         raise ResourceError(
-            f"memory ran out while training ({'the system killed it' if code < 0 else last}); the state is unchanged: "
-            "end other programs, "
-            "or pass --max-memory, which says beforehand how much is needed"
+            f"memory ran out while training ({'the system killed it' if code < 0 else last}); nothing of the training "
+            "is kept: end other programs, or pass --max-memory, which leaves out what does not fit"
         )
     error = UnforeseenError(
-        f"training ended with {code} and no result ({last}); the state is unchanged: see `edge-nusa doctor`"
+        f"training ended with {code} and no result ({last}); nothing of the training is kept: see `edge-nusa doctor`"
     )
     error.add_note(words)  # the child's traceback, which EDGE_NUSA_DEBUG=1 shows
     raise error

@@ -101,8 +101,8 @@ class Trainer:
             loss_value = float(loss.detach())
             if not math.isfinite(loss_value):
                 raise InputError(
-                    f"training diverged at step {step + 1} (loss {loss_value}); nothing was changed: try fewer --steps "
-                    "or check the pictures"
+                    f"training diverged at step {step + 1} (loss {loss_value}); nothing of it is kept: try fewer "
+                    "--steps or check the pictures"
                 )
             loss.backward()
             optimizer.step(self._share(step))
@@ -123,8 +123,8 @@ class Trainer:
                     parameter.copy_(kept)
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.parameters):
             raise InputError(
-                "training diverged in its last step (cores are not finite); nothing was changed: try fewer --steps or "
-                "check the pictures"
+                "training diverged in its last step (cores are not finite); nothing of it is kept: try fewer --steps "
+                "or check the pictures"
             )
         cores = self.adaptation.folded(self.bundle, self.knowledge, self.adapted)
         crossings = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -23,6 +23,10 @@ from edge_nusa.errors import UsageError
 
 if TYPE_CHECKING:
     from edge_nusa.device.learning.report import LearnReport
+
+
+MOST_NAMED = 3
+"""Labels that a line names; of more it gives the number."""
 
 
 def learn(
@@ -56,6 +60,9 @@ def learn(
     ] = 0,
     max_memory: MemoryOption = None,
     threads: ThreadsOption = 0,
+    head_only: Annotated[
+        bool, typer.Option("--head-only", help="Teach the head alone: at once, in less memory, and without torch.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but change nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Commit even where the judge refuses.")] = False,
     format: FormatOption = None,
@@ -75,13 +82,34 @@ def learn(
         template=template,
         is_forced=force,
         is_dry_run=dry_run,
+        is_head_only=head_only,
     )
     if (dataset is None) == (images is None) or (images is None) != (label is None):
         raise UsageError("learn: expected either --images DIR with --label NAME, or --dataset DIR")
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
     task = tasks.folder_per_label(dataset) if dataset is not None else tasks.one_label(images or Path(), label or "")
-    report = workplace.teach(task, settings, output.progress_bar(quiet))
+    report = workplace.teach(task, settings, output.progress_bar(quiet), _telling(format, quiet))
     output.show(report, lambda: "\n".join(_lines(report)), format)
+
+
+def _telling(format: Optional[output.Format], quiet: bool) -> Callable[[LearnReport], None]:
+    """Tells a person at once that the head knows the labels; a program gets one object at the end."""
+
+    def tell(report: LearnReport) -> None:
+        if not quiet and output.chosen(format) is output.Format.HUMAN:
+            output.emit(_known_now(report))
+
+    return tell
+
+
+def _known_now(report: LearnReport) -> str:
+    from edge_nusa.knowledge.labels import listed
+
+    names = [row.label for row in report.labels]
+    known = listed(names) if len(names) <= MOST_NAMED else f"{len(names)} labels"
+    pictures = sum(row.images for row in report.labels)
+    what = f"{pictures} {'picture' if pictures == 1 else 'pictures'}"
+    return f"knows {known} now ({what}, {report.head_seconds:.1f} s); training the text ..."
 
 
 def _lines(report: LearnReport) -> Iterator[str]:
@@ -94,6 +122,7 @@ def _lines(report: LearnReport) -> Iterator[str]:
     if kept.old_labels_cosine is not None:
         old = f"; labels known before moved to cosine {kept.old_labels_cosine:.3f} at most"
     yield f"kept: {kept.vocabulary_agreement:.1f} % of the vocabulary means what it meant{old}"
+    yield f"text: {report.text}: {report.text_reason}"
     yield from (f"set aside: {entry.image}: {entry.reason}" for entry in report.quarantined)
     for row in report.labels:
         if row.told_apart_errors is not None and row.told_apart_errors < LITTLE_APART:

@@ -10,9 +10,10 @@ import numpy as np
 
 from edge_nusa.device.asking.answer import Answerer, PictureFeatures, softmax
 from edge_nusa.device.learning import tails
-from edge_nusa.device.learning.lesson import Lesson, Seen, Train, teach
+from edge_nusa.device.learning.lesson import Lesson, Seen, Train, teach, teach_text
 from edge_nusa.device.learning.task import held_out
 from edge_nusa.device.learning.task_data import TaskData, Trained
+from edge_nusa.device.learning.text_trial import try_text, why_no_text
 from edge_nusa.device.learning.train_cores import Trainer
 from edge_nusa.knowledge import fusion, knowledge, stored
 from edge_nusa.knowledge.knowledge import Knowledge, Label
@@ -107,8 +108,13 @@ class Default:
         )
         prompts = _ViewPrompts(self, self._encoder)
         called = [name for task in self.columns.learned for name in task.labels]
-        train = self._trained(lesson) if self.trains_text else None
-        self.known = teach(self.bundle, lesson, prompts, called, train).whole
+        taught = teach(self.bundle, lesson, prompts)
+        self.known = taught.whole
+        if self.trains_text and why_no_text(lesson) is None:
+            adapted = teach_text(self.bundle, lesson, taught, prompts, called, self._trained(lesson))
+            is_kept = try_text(lesson, taught, adapted, self.bundle.manifest.logit_scale).adds
+            self.known = adapted.whole if is_kept else taught.whole
+            self.text.adopt(self.known.cores)
         self._answerers = {}
 
     def _trained(self, lesson: Lesson) -> Train:

@@ -339,7 +339,7 @@ def test_learning_on_an_old_processor_tries_torch_in_a_child_first(pi: Board, mo
     pi.module("torch", KILLED.format("SIGILL"))
     torch_check.check_processor()  # this board has dot products: nothing is tried
     pi.put(pi.proc / "cpuinfo", PI.replace(" asimddp", ""))
-    with pytest.raises(MissingPackageError, match=r"killed by SIGILL.*predict and watch work without it"):
+    with pytest.raises(MissingPackageError, match=r"training needs a torch .*killed by SIGILL.*docs/board.md"):
         torch_check.check_processor()
 
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import MICRO
 from PIL import Image
 
-from edge_nusa.device.learning import learn as learning
+from edge_nusa.device.learning import two_commits
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import folder_per_label
 from edge_nusa.device.learning.task_data import TaskData, Trained
@@ -50,7 +50,7 @@ def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         given.append(lesson.data)
         return Trained(dict(lesson.before.cores), 0.0, 1, {}), 0
 
-    monkeypatch.setattr(learning, "train_apart", untrained)
+    monkeypatch.setattr(two_commits, "train_apart", untrained)
 
     def teach(**counts: int) -> tuple[dict[str, Any], TaskData]:
         path = folder(tmp_path / f"pictures-{len(given)}", counts)
@@ -66,9 +66,9 @@ def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_taught_names_are_never_drawn_as_wrong_answers_now_or_later(taught: Any) -> None:
-    _, data = taught(cup=2, stone=2)
+    _, data = taught(cup=5, stone=5)
     assert (len(data.noun_last), len(data.class_last)) == (len(NOUNS) - 1, 2)
-    _, data = taught(MUG=2, sky=2)
+    _, data = taught(MUG=5, sky=5)
     # the cup of the first lesson is no wrong answer in the second either; both old labels are remembered
     assert (len(data.noun_last), len(data.class_last), data.own_count) == (len(NOUNS) - 2, 4, 2)
 

@@ -117,7 +117,7 @@ def test_dropout_is_on_in_steps_and_off_where_held_out_pictures_are_asked_and_af
 def test_a_loss_that_is_no_number_ends_training_and_names_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     numbered(monkeypatch, {2: float("nan")})
     with pytest.raises(
-        InputError, match=r"training diverged at step 3 \(loss nan\); nothing was changed: try fewer --steps"
+        InputError, match=r"training diverged at step 3 \(loss nan\); nothing of it is kept: try fewer --steps"
     ):
         trainer(monkeypatch, task([0, 1, 2])).run(QUIET)
 
@@ -136,7 +136,7 @@ def test_one_number_that_is_none_among_sound_ones_is_refused_too(monkeypatch: py
 def test_cores_that_are_no_numbers_after_the_last_step_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     numbered(monkeypatch, {4: float("inf")})
     with pytest.raises(
-        InputError, match="training diverged in its last step .*; nothing was changed: try fewer --steps"
+        InputError, match="training diverged in its last step .*; nothing of it is kept: try fewer --steps"
     ):
         trainer(monkeypatch, task([0, 1, 2])).run(QUIET)
 

@@ -13,7 +13,7 @@ from made_by_hand import SCALE, clusters, knowledge, taught, unit
 
 from edge_nusa.device.learning import lesson as lessons
 from edge_nusa.device.learning.judgement import judge
-from edge_nusa.device.learning.lesson import Lesson, Seen, Taught, teach
+from edge_nusa.device.learning.lesson import Lesson, Seen, Taught, teach, teach_text
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.errors import UsageError
 from edge_nusa.knowledge import fusion
@@ -139,12 +139,17 @@ def trained(data: TaskData) -> Trained:
     return Trained({"q": np.array([[1 / 3]])}, 0.5, 7, {})
 
 
+def teach_both(one: Lesson) -> Taught:
+    """The head, then the text."""
+    return teach_text(BUNDLE, one, teach(BUNDLE, one, Prompts()), Prompts(), one.names, trained)
+
+
 def test_what_was_taught_is_a_task_more_with_kept_cores_and_the_head_of_all_and_of_what_is_not_held_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson((4, 3), held=[0, 4])
-    found = teach(BUNDLE, one, Prompts(), one.names, trained)
+    found = teach_both(one)
     assert (found.whole.tasks, found.whole.names, found.trained.kept_step if found.trained else 0) == (2, ["b", "c"], 7)
     assert found.whole.cores["q"][0, 0] == np.float32(1 / 3)
     assert found.whole.adapted_anchors.tolist() == AXES[:2][::-1].tolist()
@@ -162,7 +167,7 @@ def test_a_lesson_without_training_leaves_the_cores_and_asks_no_text_for_them() 
             raise AssertionError("nothing is trained")
 
     one = lesson(before=replace(lesson().before, cores={"q": np.ones((1, 1))}))
-    found = teach(BUNDLE, one, Silent(), one.names, None)
+    found = teach(BUNDLE, one, Silent())
     assert found.trained is None and found.whole.cores is one.before.cores
     assert found.whole.head.counts.tolist() == [8, 4]
 
@@ -170,8 +175,8 @@ def test_a_lesson_without_training_leaves_the_cores_and_asks_no_text_for_them() 
 def test_a_recipe_without_a_head_adds_no_picture_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson(recipe=PAPER)
-    found = teach(BUNDLE, one, Prompts(), one.names, trained)
-    assert found.part is found.whole and found.whole.head.counts.tolist() == [5]
+    found = teach_both(one)
+    assert found.part.head is found.whole.head and found.whole.head.counts.tolist() == [5]
 
 
 def judged(one: Lesson, made: Taught, offered: tuple[np.ndarray, np.ndarray] = (AXES[:0], AXES[:0])) -> Any:
@@ -181,7 +186,7 @@ def judged(one: Lesson, made: Taught, offered: tuple[np.ndarray, np.ndarray] = (
 def teaching(counts: Sequence[int], held: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> tuple[Lesson, Taught]:
     monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson(counts, held)
-    return one, teach(BUNDLE, one, Prompts(), one.names, trained)
+    return one, teach_both(one)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +225,7 @@ def test_a_new_label_of_one_picture_has_no_accuracy_after(monkeypatch: pytest.Mo
 def test_held_out_pictures_are_asked_of_the_head_that_never_saw_them() -> None:
     one = lesson((12, 11), [0, 12])
     one = replace(one, seen=replace(one.seen, embedding=np.repeat(AXES[2:], 23, axis=0)))  # says nothing to any text
-    made = teach(BUNDLE, one, Prompts(), one.names, None)
+    made = teach(BUNDLE, one, Prompts())
     blind = replace(made, part=replace(made.part, head=replace_counts(made.part)))
     assert judged(one, blind).after != judged(one, made).after
 
@@ -237,6 +242,6 @@ def replace_counts(part: Knowledge) -> Any:
 def test_without_a_head_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson(recipe=PAPER)
-    found = judged(one, teach(BUNDLE, one, Prompts(), one.names, trained))
+    found = judged(one, teach_both(one))
     assert (found.before, found.after, found.by) == ([None, None], [None, None], "nothing held out")
     assert found.apart == {} and found.asked == [0, 0]

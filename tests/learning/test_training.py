@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MICRO, bytes_of, command, environment
+from conftest import MICRO, answer_of, bytes_of, command, environment
 
 from edge_nusa.device.board import footprint
 from edge_nusa.device.learning import train_apart as training
@@ -117,7 +117,7 @@ def child_that(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
         (
             "import os; os.kill(os.getpid(), 9)",
             ResourceError,
-            r"memory ran out while training \(the system killed it\); the state is unchanged: .*--max-memory",
+            r"memory ran out while training \(the system killed it\); nothing of the training is kept: .*--max-memory",
         ),
         (
             "raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')",
@@ -223,7 +223,7 @@ def test_learning_does_not_load_torch_into_its_own_process(three: Path, tmp_path
         "--quiet",
     ]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["generation"] == 1
+    assert json.loads(done.stdout)["training"]["kept_step"] == 2
     assert done.stderr == "False\n"
 
 
@@ -277,24 +277,44 @@ def test_learning_within_its_estimate_survives_a_hard_limit(three: Path, tmp_pat
             group, "--dataset", three, "--state", tmp_path / "state", "--steps", "20", "--max-memory", str(needed)
         )
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["generation"] == 1
+    assert json.loads(done.stdout)["training"]["kept_step"] == 20
 
 
 @pytest.mark.slow
-def test_a_hard_limit_below_the_estimate_is_refused_and_without_a_budget_it_is_explained(
+def test_a_hard_limit_below_the_estimate_is_refused_and_without_a_budget_the_heads_lesson_stands(
     taught: Path, three: Path
 ) -> None:
-    before = bytes_of(taught)
+    before, number = bytes_of(taught), answer_of("status", "--state", taught)["generation"]
     with hard_limit(128 << 20) as group:
         refused = learned_in(group, "--dataset", three, "--state", taught, "--max-memory", "128M")
+        assert bytes_of(taught) == before
         killed = learned_in(group, "--dataset", three, "--state", taught)
     assert refused.returncode == 5
     assert "--max-memory: 128 MiB are too few to learn 24 pictures of 3 labels" in refused.stderr
-    assert killed.returncode == 5, killed.stderr
+    assert killed.returncode == 7, killed.stderr
     assert killed.stderr.startswith(
-        "edge-nusa: memory ran out while training (the system killed it); the state is unchanged"
+        f"edge-nusa: the learn is kept as generation {number + 1}: do not run it again; memory ran out while training "
+        "(the system killed it); nothing of the training is kept: "
     )
-    assert bytes_of(taught) == before
+    *_, last = answer_of("history", "--state", taught)["generations"]
+    assert (last["generation"], last["report"]["text"]) == (number + 1, "not trained")
+    assert {row["images"] for row in answer_of("labels", "--state", taught)["labels"]} == {16}
+    assert answer_of("undo", "--state", taught)["generation"] == number
+
+
+@pytest.mark.slow
+def test_the_head_alone_is_taught_within_its_own_estimate_where_the_text_would_not_fit(
+    three: Path, tmp_path: Path
+) -> None:
+    manifest = Bundle.open(MICRO).manifest
+    needed = footprint.needed_for_head(manifest, DEVICE, 24, 3)
+    assert needed < footprint.needed_bytes(manifest, DEVICE, 24, 3)
+    with hard_limit(needed) as group:
+        done = learned_in(group, "--dataset", three, "--state", tmp_path / "state", "--max-memory", str(needed))
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert (report["generation"], report["text"]) == (1, "not trained")
+    assert report["text_reason"].startswith(f"--max-memory: {needed >> 20} MiB are too few for it; with about ")
 
 
 def test_what_a_learn_needs_grows_with_pictures_labels_and_towers() -> None:
@@ -303,10 +323,14 @@ def test_what_a_learn_needs_grows_with_pictures_labels_and_towers() -> None:
     assert footprint.needed_bytes(manifest, DEVICE, 20_000, 10) > few + 100 * (1 << 20)
     assert footprint.needed_bytes(manifest, DEVICE, 2_000, 1_000) > few + 50 * (1 << 20)
     assert footprint.needed_bytes(manifest, PAPER, 100, 10) > few + 50 * (1 << 20)
-    footprint.check_learn(manifest, DEVICE, 100, 10, few)
-    footprint.check_learn(manifest, DEVICE, 100, 10, None)
-    with pytest.raises(ResourceError, match=rf"takes about {(few >> 20) + 1} MiB; nothing was changed"):
-        footprint.check_learn(manifest, DEVICE, 100, 10, few - 1)
+    head = footprint.needed_for_head(manifest, DEVICE, 100, 10)
+    whole = footprint.needed_bytes(manifest, PAPER, 100, 10)
+    assert head + 50 * (1 << 20) < few
+    for recipe, least in ((DEVICE, head), (PAPER, whole)):  # a text that does not fit is left out, all else is refused
+        footprint.check_learn(manifest, recipe, 100, 10, least)
+        footprint.check_learn(manifest, recipe, 100, 10, None)
+        with pytest.raises(ResourceError, match=rf"takes about {(least >> 20) + 1} MiB; nothing was changed"):
+            footprint.check_learn(manifest, recipe, 100, 10, least - 1)
 
 
 @pytest.mark.parametrize(("busy", "spins"), [(0.0, True), (0.24, True), (0.25, False), (None, False)])

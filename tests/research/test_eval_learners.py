@@ -213,7 +213,14 @@ def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:
     return stored.load(scene.bundle, workplace.state, DEVICE)[1]
 
 
+@pytest.fixture
+def _every_text_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps add nothing, and it is the training that is looked at."""
+    monkeypatch.setattr("edge_nusa.device.learning.text_trial.TextTrial.adds", True)
+
+
 @pytest.mark.kernels
+@pytest.mark.usefixtures("_every_text_is_kept")
 def test_default_learns_what_edge_nusa_learn_learns_from_the_same_files(scene: Scene, tmp_path: Path) -> None:
     product = products(scene, 2, tmp_path)
     learner = scene.learner("default")
@@ -314,6 +321,7 @@ def test_a_restored_learner_answers_and_goes_on_exactly_as_the_one_that_was_kept
     assert all(np.array_equal(array, other_state[array_name]) for array_name, array in one_state.items())
 
 
+@pytest.mark.usefixtures("_every_text_is_kept")
 @pytest.mark.parametrize("name", ["lora", "random", "text-only", "default"])
 def test_gradient_learners_change_by_training_and_the_same_seed_gives_the_same(name: str, scene: Scene) -> None:
     states = [scene.taught(name, 1, steps=2).arrays() for _ in range(2)]
