@@ -1,7 +1,8 @@
-"""What learning sets aside of pictures that can be read: the same file again, near copies within a label, and noise.
+"""What learning sets aside of pictures that can be read: the same file again, near copies within a label, noise, and
+pictures of one colour alone.
 
-A near copy would make leave-one-out believe that a label is well known; noise teaches nothing. Both are found on a
-small grey thumbnail, before the model is asked (measured on fourteen real sets: docs/evidence.md, the judge).
+A near copy would make leave-one-out believe that a label is well known; noise and a covered lens teach nothing. All
+are found on small thumbnails, before the model is asked (measured on fourteen real sets: docs/evidence.md, the judge).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edge_nusa.files.file_record import file_sha256
 from edge_nusa.threads import one_blas_thread
 
 SIDE = 64
-"""Pixels a side of the thumbnail that noise is looked for on."""
+"""Pixels a side of the thumbnail that noise and blank pictures are looked for on."""
 SMALL_SIDE = 16
 """Pixels a side of the thumbnail that copies are compared by."""
 COPY_CORRELATION = 0.99
@@ -24,6 +25,10 @@ COPY_CORRELATION = 0.99
 brighter)."""
 NOISE_CORRELATION = 0.22
 """Neighbouring pixels that correlate less are noise: white noise gives at most 0.17, real pictures at least 0.30."""
+
+LEAST_SPAN = 12
+"""Levels of 255 between a thumbnail's darkest and lightest value of one channel; a picture with less is of one colour:
+a covered lens with noise of 4 levels gives at most 10, each of 13,357 real pictures at least 22."""
 
 
 class Screen:
@@ -41,6 +46,8 @@ class Screen:
         if digest in self._digests:
             return "the same file was given before in this call; it counts once"
         self._digests.add(digest)
+        if span(image) < LEAST_SPAN:
+            return "it shows one colour alone (black, white or blank): nothing can be learned from it"
         grey = image.convert("L")
         if neighbour_correlation(grey) < NOISE_CORRELATION:
             return "it looks like noise: its neighbouring pixels are unrelated"
@@ -49,6 +56,12 @@ class Screen:
             return "it is nearly the same picture as another one of its label; it counts once"
         known.append(small)
         return None
+
+
+def span(image: Image.Image) -> int:
+    """Levels between the least and the largest value of any one channel, at SIDE x SIDE; 0 for one flat colour."""
+    pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.int64)
+    return int(np.ptp(pixels, axis=(0, 1)).max())
 
 
 def neighbour_correlation(grey: Image.Image) -> float:

@@ -1,5 +1,5 @@
-"""What learning sets aside of pictures that can be read: repeats, near copies within a label, noise; and nothing
-else."""
+"""What learning sets aside of pictures that can be read: repeats, near copies within a label, noise, one colour
+alone; and nothing else."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from PIL import Image, ImageFilter
 
 from edge_nusa.device.learning.screen import (
     COPY_CORRELATION,
+    LEAST_SPAN,
     NOISE_CORRELATION,
     Screen,
     neighbour_correlation,
+    span,
     thumbnail,
 )
 
@@ -78,10 +80,38 @@ def test_what_is_nearly_noise_but_has_structure_counts(tmp_path: Path) -> None:
     assert screened(tmp_path, [noise(4, 64).filter(ImageFilter.GaussianBlur(1))], [0]) == [None]
 
 
-def test_one_flat_colour_is_neither_noise_nor_a_copy_of_another(tmp_path: Path) -> None:
-    black, grey = Image.new("RGB", (50, 40)), Image.new("RGB", (40, 40), "gray")
-    assert screened(tmp_path, [black, grey, scene(5)], [0, 0, 0]) == [None] * 3
-    assert not thumbnail(black.convert("L")).any()
+BLANK = "it shows one colour alone (black, white or blank): nothing can be learned from it"
+
+
+@pytest.mark.parametrize("colour", ["black", "white", "gray", "red"])
+def test_a_picture_of_one_colour_is_set_aside_and_is_neither_noise_nor_a_copy(colour: str, tmp_path: Path) -> None:
+    assert screened(tmp_path, [Image.new("RGB", (50, 40), colour), scene(5)], [0, 0]) == [BLANK, None]
+    assert not thumbnail(Image.new("L", (50, 40))).any()
+
+
+@pytest.mark.parametrize(("level", "size"), [(0, 320), (8, 640), (255, 640), (128, 1280)])
+def test_a_covered_lens_with_its_noise_is_set_aside_as_blank(level: int, size: int, tmp_path: Path) -> None:
+    noisy = level + 4 * np.random.default_rng(level).standard_normal((size, size, 3))
+    picture = again(Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)), 85)
+    assert screened(tmp_path, [picture], [0]) == [BLANK]
+
+
+@pytest.mark.parametrize(("levels", "reason"), [(11, BLANK), (12, None), (21, None)])
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_thumbnail_that_spans_twelve_levels_in_one_channel_is_no_blank(
+    levels: int, reason: str | None, channel: int, tmp_path: Path
+) -> None:
+    assert LEAST_SPAN == 12
+    pixels = np.full((64, 64, 3), 100, np.uint8)
+    pixels[:, 32:, channel] += levels  # at the thumbnail's own size nothing is blended
+    assert span(Image.fromarray(pixels)) == levels
+    assert screened(tmp_path, [Image.fromarray(pixels)], [0]) == [reason]
+
+
+def test_a_dark_scan_with_one_bright_spot_is_a_picture(tmp_path: Path) -> None:
+    scan = Image.new("RGB", (64, 64))
+    scan.paste((90, 90, 90), (30, 30, 34, 34))
+    assert screened(tmp_path, [scan], [0]) == [None]
 
 
 def test_thumbnails_multiply_to_correlations() -> None:
