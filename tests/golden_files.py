@@ -21,6 +21,7 @@ from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.taught_files import TaughtFiles
 from edge_nusa.model import manifest
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.figures.results import results_json
@@ -88,6 +89,7 @@ def known() -> Knowledge:
         fusion=empty.fusion + 3,
         round=RoundMark(4, "a" * 64),
         forgotten=(("old", 1),),
+        files=TaughtFiles(np.array([7, 2**64 - 1, 4711, 5], np.uint64), np.array([0, 1, 0, 0])),
     )
 
 

@@ -55,6 +55,8 @@ def meaning(found: Knowledge) -> dict[str, Any]:
         found.head.gram,
         found.head.sums,
         found.head.counts,
+        found.files.digests,
+        found.files.columns,
     )
     cores = {name: core.tolist() for name, core in found.cores.items()}
     rest = (found.recipe, found.labels, found.tasks, dict(found.report), found.round, found.forgotten, found.head.spare)

@@ -9,6 +9,7 @@ import pytest
 from edge_nusa.cli import output
 from edge_nusa.cli.options import needs
 from edge_nusa.errors import MissingPackageError
+from edge_nusa.pictures.pictures import Quarantined
 
 
 class Answer:
@@ -53,3 +54,11 @@ def test_a_command_without_its_packages_says_which_extra_has_them() -> None:
         needs("export"),
     ):
         import nothing  # type: ignore[import-not-found]  # noqa: F401
+
+
+@pytest.mark.parametrize(("count", "lines"), [(1, 1), (3, 3), (4, 1), (9, 1)])
+def test_more_than_three_files_set_aside_for_one_reason_are_one_line(count: int, lines: int) -> None:
+    entries = [*(Quarantined(f"{i}.jpg", "noise") for i in range(count)), Quarantined("x.jpg", "copy")]
+    found = list(output.set_aside(entries))
+    assert len(found) == lines + 1 and found[-1] == "set aside: x.jpg: copy"
+    assert found[0] == (f"set aside: 0.jpg and {count - 1} more: noise" if lines < count else "set aside: 0.jpg: noise")

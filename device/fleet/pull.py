@@ -152,7 +152,11 @@ def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
         steps = [*steps, Step(2**31, before.round.number, gained)]
     # what was sent is told by the steps; what was not must be told by the next push
     forgotten = tuple(pair for pair in gained.forgets if before.round.number >= now.forgotten.get(pair[0], 0))
-    return replace(merging.rebased(now, steps, fleet.device), round=now.knowledge.round, forgotten=forgotten)
+    found = merging.rebased(now, steps, fleet.device)
+    own = {key for key, _ in before.forgotten}  # what the fleet took back since, unless it was taught anew after that
+    gone = {key for key, number in now.forgotten.items() if number > before.round.number} - own
+    places = {column: found.columns[key] for key, column in before.columns.items() if key in {*found.columns} - gone}
+    return replace(found, round=now.knowledge.round, forgotten=forgotten, files=before.files.moved(places))
 
 
 def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: Retention) -> None:

@@ -8,17 +8,18 @@ the trunk, and what is checked before it.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge_nusa.device.asking.features import Features, Trunk, extract, limits
 from edge_nusa.device.board import footprint, linux
 from edge_nusa.device.learning import lesson as lessons
+from edge_nusa.device.learning.known_files import FreshTask, fresh
 from edge_nusa.device.learning.left_out import ASKED, check_torch, why_left_out
 from edge_nusa.device.learning.lesson import Lesson, Seen
 from edge_nusa.device.learning.prompts import BundlePrompts
-from edge_nusa.device.learning.report import LearnReport
+from edge_nusa.device.learning.report import LearnReport, nothing_new
 from edge_nusa.device.learning.screen import Screen
 from edge_nusa.device.learning.task import Task, held_out, joined
 from edge_nusa.device.learning.two_commits import Progress, Told, TrainingApart, TwoCommits
@@ -27,22 +28,25 @@ from edge_nusa.errors import InputError, MissingPackageError, UsageError
 from edge_nusa.files.json_record import shown
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge import templates
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import Recipe, check_fits
 from edge_nusa.knowledge.stored import load
 from edge_nusa.memory import give_back
 from edge_nusa.model import sessions
+from edge_nusa.pictures.pictures import Quarantined
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearnSettings:
     """Choices of one learn. template: a prompt with {} for these labels, or None for the bundle's; is_head_only: the
-    text stays as it is."""
+    text stays as it is; is_again: files that were taught before are taught once more."""
 
     recipe: Recipe
     seed: int = 0
     template: str | None = None
     is_forced: bool = False
+    is_again: bool = False
     is_dry_run: bool = False
     is_head_only: bool = False
     wait_seconds: float = 600
@@ -89,19 +93,12 @@ def _learn(
     began, neighbours = time.monotonic(), linux.Neighbours()
     number, before = load(opened.bundle, opened.state, settings.recipe)
     lessons.check_goes_on(before, settings.recipe)
-    names, columns = joined(before, task)
-    left_out = _left_out(opened, settings, len(task.paths), len(names))
-    features = look(opened, task, settings.recipe, progress)
+    asked = fresh(task, before, settings.is_again)
+    left_out = _left_out(opened, settings, len(asked.task.paths), len(joined(before, asked.task)[0]))
+    lesson, features, set_aside = looked_at(opened, asked, before, settings, progress)
     looked = time.monotonic()
-    lesson = Lesson(
-        before=before,
-        names=tuple(names),
-        columns=columns,
-        seen=seen(features, task.classes, settings),
-        recipe=settings.recipe,
-        seed=settings.seed,
-        template=settings.template,
-    )
+    if not len(lesson.columns):
+        return nothing_new(number, set_aside, settings.is_dry_run)
     prompts = BundlePrompts(opened.bundle, opened.threads, lesson)
     commits = TwoCommits(
         opened=opened,
@@ -110,7 +107,7 @@ def _learn(
         training=TrainingApart(opened, lesson, features, prompts, neighbours, progress),
         settings=settings,
         progress=progress,
-        quarantined=(*task.quarantined, *features.quarantined),
+        quarantined=set_aside,
         before=number,
         began=began,
         looked=looked,
@@ -127,8 +124,33 @@ def _left_out(opened: Opened, settings: LearnSettings, pictures: int, labels: in
     return why_left_out(manifest, settings.recipe, pictures, labels, budget) if settings.recipe.has_head else None
 
 
-def look(opened: Opened, task: Task, recipe: Recipe, progress: Progress) -> Features:
-    """The pictures through the trunk. Raises InputError where a label has no readable one."""
+def looked_at(
+    opened: Opened, asked: FreshTask, before: Knowledge, settings: LearnSettings, progress: Progress
+) -> tuple[Lesson, Features, tuple[Quarantined, ...]]:
+    """The lesson of those of the task's files that were not taught before, its features, and what was set aside. Where
+    nothing is new the lesson has no label.
+
+    `lesson.before` knows the files already, so that whatever is made of it does.
+    """
+    screen = Screen(asked.task.classes)
+    features = look(opened, asked, screen, settings.recipe, progress)
+    narrow = asked.narrowed(features.kept)
+    after, columns = joined(before, narrow)
+    lesson = Lesson(
+        before=replace(before, files=asked.taught(before.files, screen.counted, narrow, columns)),
+        names=tuple(after),
+        columns=columns,
+        seen=seen(features, narrow.classes, settings),
+        recipe=settings.recipe,
+        seed=settings.seed,
+        template=settings.template,
+    )
+    return lesson, features, (*narrow.quarantined, *features.quarantined)
+
+
+def look(opened: Opened, asked: FreshTask, screen: Screen, recipe: Recipe, progress: Progress) -> Features:
+    """The pictures through the trunk. Raises InputError where a label has no readable one, and none was taught."""
+    task = asked.task
     session = sessions.open_session(opened.bundle, "image_trunk", opened.threads)
     needs_tokens = "image" in recipe.towers and opened.bundle.manifest.image.tail_blocks > 0
     features = extract(
@@ -137,13 +159,13 @@ def look(opened: Opened, task: Task, recipe: Recipe, progress: Progress) -> Feat
         limits(opened.bundle, opened.max_memory_bytes),
         needs_tokens,
         lambda done, total: progress("looking", done, total),
-        screen=Screen(task.classes),
+        screen=screen,
     )
     del session
     give_back()
     present = set(task.classes[features.kept].tolist())
     for index, label in enumerate(task.labels):
-        if index not in present:
+        if index not in present | asked.known:
             reasons = "; ".join(sorted({q.reason for q in features.quarantined})[:3])
             raise InputError(
                 f"no readable picture of {quoted(label)} ({reasons}); nothing was learned: give at least one sound "

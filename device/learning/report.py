@@ -11,6 +11,7 @@ from edge_nusa.device.learning.judgement import Judgement
 from edge_nusa.device.learning.lesson import Lesson
 from edge_nusa.device.learning.task_data import Trained
 from edge_nusa.device.learning.text_trial import Outcome
+from edge_nusa.memory import peak_bytes
 from edge_nusa.pictures.pictures import Quarantined
 
 
@@ -95,3 +96,21 @@ def training_report(trained: Trained | None) -> TrainingReport:
         return TrainingReport(loss=0.0, kept_step=0, crossings=0)
     crossings = sum(trained.crossings.values())
     return TrainingReport(loss=round(trained.loss, 4), kept_step=trained.kept_step, crossings=crossings)
+
+
+def nothing_new(number: int, set_aside: tuple[Quarantined, ...], is_dry_run: bool) -> LearnReport:
+    """Of a learn whose files were all taught before: nothing was taught, judged or committed."""
+    return LearnReport(
+        generation=number,
+        labels=(),
+        retention=Retention(100.0, 1.0, None),
+        quarantined=set_aside,
+        seconds=0.0,
+        head_seconds=0.0,
+        peak_rss_bytes=peak_bytes(),
+        training=training_report(None),
+        text="not trained",
+        text_reason="nothing is new",
+        judged_by="nothing new",
+        dry_run=is_dry_run,
+    )

@@ -32,12 +32,14 @@ a covered lens with noise of 4 levels gives at most 10, each of 13,357 real pict
 
 
 class Screen:
-    """Looks at one picture after another. classes: which label each index is of, (B,) int64."""
+    """Looks at one picture after another. classes: which label each index is of, (B,) int64; counted: the indices of
+    those that were let through, and of near copies of them."""
 
     def __init__(self, classes: np.ndarray) -> None:
         self._classes = classes
         self._digests: set[str] = set()
         self._thumbnails: dict[int, list[np.ndarray]] = {}
+        self.counted: list[int] = []
 
     def __call__(self, index: int, path: Path, image: Image.Image) -> str | None:
         """Why the picture at `path`, decoded as `image`, is set aside; None where it is not. Raises OSError where
@@ -51,6 +53,7 @@ class Screen:
         grey = image.convert("L")
         if neighbour_correlation(grey) < NOISE_CORRELATION:
             return "it looks like noise: its neighbouring pixels are unrelated"
+        self.counted.append(index)
         small, known = thumbnail(grey), self._thumbnails.setdefault(int(self._classes[index]), [])
         if known and largest_correlation(known, small) >= COPY_CORRELATION:
             return "it is nearly the same picture as another one of its label; it counts once"

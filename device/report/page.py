@@ -87,7 +87,8 @@ def state_bytes(knowledge: Knowledge) -> int:
     features, labels = knowledge.head.sums.shape
     head = features * (features + 1) // 2 * 8 + features * labels * 4 + labels * 8
     anchors = 2 * (knowledge.frozen_anchors.size + knowledge.adapted_anchors.size)
-    return int(head + anchors + 4 * sum(core.size for core in knowledge.cores.values()))
+    files = 12 * len(knowledge.files.digests)
+    return int(head + anchors + files + 4 * sum(core.size for core in knowledge.cores.values()))
 
 
 def _rows(knowledge: Knowledge, generations: list[dict[str, Any]]) -> list[_Row]:

@@ -63,6 +63,7 @@ def learn(
     head_only: Annotated[
         bool, typer.Option("--head-only", help="Teach the head alone: at once, in less memory, and without torch.")
     ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Teach files once more that were taught before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but change nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Commit even where the judge refuses.")] = False,
     format: FormatOption = None,
@@ -81,6 +82,7 @@ def learn(
         seed=seed,
         template=template,
         is_forced=force,
+        is_again=again,
         is_dry_run=dry_run,
         is_head_only=head_only,
     )
@@ -117,13 +119,18 @@ def _lines(report: LearnReport) -> Iterator[str]:
     from edge_nusa.device.learning.judge import LITTLE_APART
     from edge_nusa.knowledge.labels import listed, quoted
 
+    if not report.labels:
+        known = f"all {len(report.quarantined)} files were taught before or are set aside"
+        yield f"nothing new: {known}; generation {report.generation} stays"
+        yield from output.set_aside(report.quarantined)
+        return
     yield _accuracies(report)
     kept, old = report.retention, ""
     if kept.old_labels_cosine is not None:
         old = f"; labels known before moved to cosine {kept.old_labels_cosine:.3f} at most"
     yield f"kept: {kept.vocabulary_agreement:.1f} % of the vocabulary means what it meant{old}"
     yield f"text: {report.text}: {report.text_reason}"
-    yield from (f"set aside: {entry.image}: {entry.reason}" for entry in report.quarantined)
+    yield from output.set_aside(report.quarantined)
     for row in report.labels:
         if row.told_apart_errors is not None and row.told_apart_errors < LITTLE_APART:
             pair = f"{quoted(row.label)} is hardly told apart from {quoted(row.closest or '')}"

@@ -6,13 +6,16 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from edge_nusa import kept
 from edge_nusa.errors import OutputError
+
+if TYPE_CHECKING:
+    from edge_nusa.pictures.pictures import Quarantined
 
 LIBRARY = "edge_nusa"
 """The name above those of all the library's loggers."""
@@ -175,6 +178,22 @@ def table(rows: list[list[str]], header: list[str]) -> str:
         for row in [header, *rows]
     ]
     return "\n".join(lines)
+
+
+MOST_OF_ONE_REASON = 3
+"""Files that are named one by one where they are set aside for one reason; of more the first is."""
+
+
+def set_aside(entries: Iterable[Quarantined]) -> Iterator[str]:
+    """A line for each file that was set aside; files of one reason in one line where they are many."""
+    by_reason: dict[str, list[str]] = {}
+    for entry in entries:
+        by_reason.setdefault(entry.reason, []).append(entry.image)
+    for reason, files in by_reason.items():
+        if len(files) > MOST_OF_ONE_REASON:
+            yield f"set aside: {files[0]} and {len(files) - 1} more: {reason}"
+        else:
+            yield from (f"set aside: {file}: {reason}" for file in files)
 
 
 def percent(value: float | None) -> str:

@@ -14,6 +14,7 @@ from edge_nusa.knowledge import fusion as fusions
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head, Solved
 from edge_nusa.knowledge.recipes import Recipe
+from edge_nusa.knowledge.taught_files import TaughtFiles
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.null_space import merge
 from edge_nusa.model.parameters import Tower
@@ -54,7 +55,7 @@ class Knowledge:
     (out, in) float32; fusion (8, 7) int64: running sums of `edge_nusa.knowledge.fusion`.
 
     round: what `edge-nusa sync` compares with; forgotten: (label key, `tasks` then) of labels taken back since that
-    round.
+    round; files: the picture files that were taught here, which no update and no round holds.
     """
 
     recipe: Recipe
@@ -68,6 +69,7 @@ class Knowledge:
     report: Mapping[str, Any] = field(default_factory=dict)
     round: RoundMark = field(default_factory=RoundMark)
     forgotten: tuple[tuple[str, int], ...] = ()
+    files: TaughtFiles = field(default_factory=TaughtFiles)
 
     @cached_property
     def solved(self) -> Solved:
@@ -105,7 +107,7 @@ class Knowledge:
         }
 
     def without(self, name: str) -> Knowledge:
-        """Everything but one label: its anchors, its column of the head and its count are gone."""
+        """Everything but one label: its anchors, its column of the head, its count and its files' digests are gone."""
         column = self.column(name)
         kept = [i for i in range(len(self.labels)) if i != column]
         return replace(
@@ -115,6 +117,7 @@ class Knowledge:
             adapted_anchors=self.adapted_anchors[kept],
             head=self.head.without(column) if self.recipe.has_head else self.head,
             forgotten=(*self.forgotten, (self.labels[column].key, self.tasks)),
+            files=self.files.moved({old: new for new, old in enumerate(kept)}),
         )
 
 

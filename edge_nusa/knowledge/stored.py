@@ -6,6 +6,7 @@
 | anchors.safetensors | frozen (L, D) and adapted (L, D) float16 unit-norm anchors |
 | core.safetensors | rule `pool`: C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) |
 | head.safetensors | `head_tensors`, and fusion (8, 7) int64: the sums of `knowledge.fusion` |
+| taught.safetensors | 8 bytes of the SHA-256 of each picture file taught here, its label (`knowledge.taught_files`) |
 | report.json | what the last learn printed; no pixel, feature, path or host name |
 """
 
@@ -24,7 +25,7 @@ from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import LARGEST_NUMBER, Origin, Record
 from edge_nusa.knowledge import fusion as fusions
 from edge_nusa.knowledge import labels as label_names
-from edge_nusa.knowledge import templates
+from edge_nusa.knowledge import taught_files, templates
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import LARGEST_NORM, Knowledge, Label, RoundMark, feature_count, nothing
 from edge_nusa.knowledge.recipes import RECIPES, Recipe
@@ -32,8 +33,15 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.generation import other_format
 from edge_nusa.state.reader import StateReader
 
-FORMAT_VERSION = 3
-FILES = ("labels.json", "anchors.safetensors", "core.safetensors", "head.safetensors", "report.json")
+FORMAT_VERSION = 4
+FILES = (
+    "labels.json",
+    "anchors.safetensors",
+    "core.safetensors",
+    "head.safetensors",
+    taught_files.NAME,
+    "report.json",
+)
 _NEXT_STEP = "run `edge-nusa undo`"
 MOST_LABELS, LARGEST_LABELS_BYTES, LARGEST_REPORT_BYTES = 100_000, 64 << 20, 16 << 20
 
@@ -59,6 +67,7 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
             {name: core.astype(np.float32) for name, core in knowledge.cores.items()}
         ),
         "head.safetensors": tensor_file.encode({**head_tensors(knowledge.head), "fusion": knowledge.fusion}),
+        taught_files.NAME: knowledge.files.encoded(),
         "report.json": json.dumps(knowledge.report, sort_keys=True).encode(),
     }
 
@@ -101,6 +110,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         report=read_report(files["report.json"]),
         round=read_mark(content),
         forgotten=content.pairs("forgotten", MOST_LABELS, -LARGEST_NUMBER) if "forgotten" in content else (),
+        files=taught_files.decoded(files[taught_files.NAME], len(found)),
     )
 
 

@@ -156,8 +156,8 @@ def test_another_edge_nusas_state_is_refused_and_left_as_it_is(tmp_path: Path, n
 def test_labels_of_another_format_are_refused_with_the_next_step(tmp_path: Path) -> None:
     bundle = hollow_bundle(tmp_path)
     files = stored.to_files(knowledge.nothing(bundle, DEVICE))
-    old = {**json.loads(files["labels.json"]), "format_version": 2}
+    old = {**json.loads(files["labels.json"]), "format_version": 3}
     with pytest.raises(
-        OtherFormatError, match="labels.json: expected a state of format 3, found 2: an earlier edge-nusa wrote it"
+        OtherFormatError, match="labels.json: expected a state of format 4, found 3: an earlier edge-nusa wrote it"
     ):
         stored.from_files(bundle, {**files, "labels.json": json.dumps(old).encode()})

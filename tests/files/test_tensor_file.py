@@ -250,7 +250,7 @@ def test_the_files_of_an_empty_state_in_paper_mode_read_back() -> None:
     "name",
     [
         *("labels.json", "report.json"),
-        *(f"{name}.safetensors" for name in ("anchors", "core", "head")),
+        *(f"{name}.safetensors" for name in ("anchors", "core", "head", "taught")),
     ],
 )
 def test_a_missing_file_of_the_state_is_damage(name: str) -> None:

@@ -4,6 +4,7 @@ numbered. The store is told, not asked."""
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,20 @@ class Device:
         with self.workplace.state.writer():
             known = anchored(taught(self.knows, name, rows(self.workplace.bundle, seed, count)))
             self.workplace.state.commit(to_files(known), "learn")
+
+    def taught_file(self, digest: int, name: str) -> None:
+        """Remember that a file of the label was taught."""
+        with self.workplace.state.writer():
+            known = self.knows
+            columns = np.array([known.column(name)])
+            files = known.files.added(np.array([digest], np.uint64), columns)
+            self.workplace.state.commit(to_files(replace(known, files=files)), "learn")
+
+    @property
+    def files(self) -> dict[int, str]:
+        """The label of each taught file."""
+        known = self.knows
+        return {digest: known.names[column] for digest, column in known.files.column_of.items()}
 
     def forget(self, name: str) -> None:
         with self.workplace.state.writer():
@@ -367,3 +382,31 @@ def test_a_push_or_pull_may_ask_a_store_for_25_minutes(device: Device, monkeypat
     device.offer(1, "cat")
     device.pull()
     assert seen == [1500.0, 1500.0]
+
+
+def test_the_files_that_were_taught_here_stay_with_their_labels_over_a_pull_and_go_into_no_update(
+    device: Device,
+) -> None:
+    device.offer(1, "owl", "cat")
+    device.pull()
+    device.teach("dog")
+    device.taught_file(2**63 + 12345, "dog")
+    device.taught_file(77, "cat")
+    device.push()
+    written = b"".join(path.read_bytes() for path in device.store.rglob("*") if path.is_file())
+    numbers = zlib.decompress(next(device.store.rglob("*.numbers")).read_bytes())
+    for form in (str(2**63 + 12345).encode(), (2**63 + 12345).to_bytes(8, "little"), b"digests"):
+        assert form not in written + numbers
+    device.offer(2, "cat", "owl")
+    assert device.pull().labels == ["cat", "owl", "dog"]
+    assert device.files == {2**63 + 12345: "dog", 77: "cat"}
+
+
+def test_the_files_of_a_label_that_the_fleet_took_back_may_be_taught_again(device: Device) -> None:
+    device.offer(1, "owl", "cat")
+    device.pull()
+    device.taught_file(1, "owl")
+    device.taught_file(2, "cat")
+    device.offer(2, "owl", "cat", forgotten={"cat": 2})  # taken back, and taught anew by another device
+    device.pull()
+    assert device.files == {1: "owl"}

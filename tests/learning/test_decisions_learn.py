@@ -23,9 +23,9 @@ from edge_nusa.state.state import State
 NOUNS = ["mug", "Cup", "tree", "river", "lamp", "chair", "cloud", "boat"]
 
 
-def folder(path: Path, counts: dict[str, int]) -> Path:
+def folder(path: Path, counts: dict[str, int], lesson: int) -> Path:
     """Blobs of one colour a label, a little different each."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(lesson)
     for seed, (name, count) in enumerate(counts.items()):
         (path / name).mkdir(parents=True)
         for index in range(count):
@@ -53,7 +53,7 @@ def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(two_commits, "train_apart", untrained)
 
     def teach(**counts: int) -> tuple[dict[str, Any], TaskData]:
-        path = folder(tmp_path / f"pictures-{len(given)}", counts)
+        path = folder(tmp_path / f"pictures-{len(given)}", counts, len(given))
         report = learn(
             workplace,
             folder_per_label(path),
