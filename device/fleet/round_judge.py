@@ -44,7 +44,7 @@ def with_anchors(bundle: Bundle, knowledge: Knowledge, threads: int) -> tuple[Kn
 def check(before: Knowledge, after: Knowledge, kept: judge.Retention, taken_back: set[str]) -> None:
     """Raises RefusedError where the round loses more than a learn may. taken_back: keys of labels that it says were
     forgotten."""
-    judge.check(kept, [], [], [])
+    judge.check_kept(kept)
     lost = [label.name for label in before.labels if label.key not in taken_back.union(after.columns)]
     if lost:
         found = f"the round does not know {label_names.listed(lost[:5])} and does not say that it was forgotten"

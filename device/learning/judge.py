@@ -1,4 +1,4 @@
-"""Judges a candidate before it is committed: held-out accuracy before and after, and what happened to old knowledge."""
+"""Judges a candidate before it is committed: what its pictures are answered, and what happened to old knowledge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_nusa.device.asking.answer import Answers
+from edge_nusa.device.learning.left_out import LeftOut
 from edge_nusa.errors import RefusedError
 from edge_nusa.knowledge.head import Solved
 from edge_nusa.knowledge.labels import quoted
@@ -19,7 +19,7 @@ LARGEST_AGREEMENT_LOSS = 20.0
 """Points of vocabulary agreement that a candidate may lose (chosen on `micro`: docs/decisions.md)."""
 FEWEST_TO_TELL_APART = 4
 """A label with fewer pictures in one learn says nothing about whether it is told apart."""
-LEAST_APART = -0.6
+LEAST_APART = -0.2
 """The median label of a learn must be told apart from its closest label by at least so many standard errors
 (docs/evidence.md)."""
 LITTLE_APART = 1.0
@@ -27,6 +27,8 @@ LITTLE_APART = 1.0
 LARGEST_ACCURACY_LOSS = 10.0
 """Percent of the judged pictures that may be answered right less often than by the state before, however many there
 are."""
+ADVICE = "more pictures (10 to 20 a label), another name, or a bigger model (`edge-nusa export`)"
+"""What helps where labels cannot be recognised."""
 CHANCE_ERRORS = 1.64
 """Standard errors of the difference of two proportions that chance explains (one in twenty, one-sided)."""
 
@@ -52,15 +54,6 @@ def retention(frozen: np.ndarray, adapted: np.ndarray, old_before: np.ndarray, o
         round(float((frozen * adapted).sum(axis=1).mean()), 4),
         None if old is None else round(old, 4),
     )
-
-
-def accuracies(answers: Answers, goals: np.ndarray, label_count: int) -> list[float | None]:
-    """Percent right of each of the first `label_count` columns; None where no picture is of that label.
-
-    goals (B,) int64: the right column of each picture among learned labels, then others.
-    """
-    found = answers.probabilities.argmax(axis=1)
-    return [percent(found[goals == column] == column) for column in range(label_count)]
 
 
 @dataclass(frozen=True)
@@ -95,45 +88,55 @@ def told_apart(solved: Solved, rows: np.ndarray, goals: np.ndarray) -> dict[int,
     return found
 
 
-def check_apart(apart: Mapping[int, Apart], names: Sequence[str]) -> None:
-    """Raises RefusedError where the median label of a learn is less told apart than LEAST_APART."""
+def check_apart(apart: Mapping[int, Apart], names: Sequence[str], left_out: LeftOut) -> None:
+    """Raises RefusedError where the median label of a learn is less told apart than LEAST_APART. left_out: what its
+    pictures were answered."""
     if not apart or float(np.median([one.errors for one in apart.values()])) >= LEAST_APART:
         return
     column, worst = min(apart.items(), key=lambda item: item[1].errors)
+    mine, other, counted = quoted(names[column]), quoted(names[worst.closest]), left_out.count(column)
+    found = f"{counted.right} of {counted.asked} pictures of {mine} are recognised when left out"
+    if len(apart) == 1:
+        raise RefusedError(
+            f"refused: {mine} cannot be told from {other}: {found}; the state is unchanged: if both are one thing, "
+            f"teach these pictures as {other}; if not, give {ADVICE}; or use --force"
+        )
+    total = left_out.total
     raise RefusedError(
-        f"refused: the pictures look as if labels were mixed up ({quoted(names[column])} is told apart from "
-        f"{quoted(names[worst.closest])} by {worst.errors:.1f} standard errors, "
-        f"the median label must reach {LEAST_APART}); the state is unchanged: check which picture lies under which "
-        "label, or use --force"
+        f"refused: the pictures look as if labels were mixed up: {total.right} of {total.asked} are recognised when "
+        f"left out, and {mine} looks most like {other} ({found}); the state is unchanged: check which picture lies "
+        f"under which label; if all lie right, give {ADVICE}; or use --force"
     )
 
 
-def percent(hits: np.ndarray) -> float | None:
-    """100 * mean, rounded to 0.01; None of nothing."""
-    return round(100 * float(hits.mean()), 2) if len(hits) else None
+def is_hardly_recognised(right: int, asked: int) -> bool:
+    """Whether fewer than half of a label's pictures are recognised when left out."""
+    return 2 * right < asked
 
 
-def check(kept: Retention, before: list[float | None], after: list[float | None], asked: list[int]) -> None:
-    """Raises RefusedError where the candidate loses more than the bounds allow.
-
-    before, after: percent of each label; asked: how many pictures each was asked. One picture more or less is never a
-    loss.
-    """
-    if 100 - kept.vocabulary_agreement > LARGEST_AGREEMENT_LOSS:
+def check_kept(kept: Retention) -> None:
+    """Raises RefusedError where more of the vocabulary changed its meaning than LARGEST_AGREEMENT_LOSS."""
+    lost = 100 - kept.vocabulary_agreement
+    if lost > LARGEST_AGREEMENT_LOSS:
         raise RefusedError(
-            f"refused: {100 - kept.vocabulary_agreement:.1f} % of the vocabulary changed its meaning, the bound is "
-            f"{LARGEST_AGREEMENT_LOSS:.0f} %; "
-            "the state is unchanged: use more varied pictures, fewer --steps, or --force"
+            f"refused: {lost:.1f} of 100 common words would no longer mean what they meant, at most "
+            f"{LARGEST_AGREEMENT_LOSS:.0f} may; the state is unchanged: use more varied pictures, fewer --steps, or "
+            "--force"
         )
-    rows = [(b, a, count) for b, a, count in zip(before, after, asked, strict=True) if b is not None and a is not None]
-    total = sum(count for _, _, count in rows)
-    right_before, right_after = (sum(row[i] * row[2] for row in rows) / 100 for i in (0, 1))
-    bound = largest_loss(right_before, right_after, total)
-    if right_before - right_after > bound:
+
+
+def check_loss(before: int, after: int, asked: int) -> None:
+    """Raises RefusedError where so many fewer pictures are answered right that chance does not explain it.
+
+    before, after: how many of the `asked` pictures the state before and the candidate answer right. One picture more or
+    less is never a loss.
+    """
+    bound = largest_loss(before, after, asked)
+    if before - after > bound:
         raise RefusedError(
-            f"refused: of {total} judged pictures {right_after:.0f} would be answered right, {right_before:.0f} were "
-            f"before; {bound:.0f} fewer are borne; "
-            "the state is unchanged: check that the pictures show what the label says, or use --force"
+            f"refused: of {asked} judged pictures {after} would be answered right, {before} were before; at most "
+            f"{bound:.0f} fewer are borne; the state is unchanged: check that the pictures show what the label says, "
+            "or use --force"
         )
 
 

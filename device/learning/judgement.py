@@ -1,5 +1,8 @@
-"""How a lesson is judged before it is committed: accuracy before and after, and how far labels are told apart; pure.
+"""How a lesson is judged before it is committed: each picture left out in turn, before and after, and how far labels
+are told apart; pure.
 
+The head leaves a picture out exactly (`Solved.leave_one_out`). Text that was trained on the pictures saw each of them,
+which makes the counts a little too good (docs/evidence.md, the judge).
 Letters: B pictures, L labels known after the lesson, D embedding, V what is offered beside them.
 """
 
@@ -11,89 +14,47 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_nusa.device.asking.answer import Answerer
-from edge_nusa.device.learning.judge import Apart, Retention, accuracies, check, check_apart, told_apart
+from edge_nusa.device.learning.judge import Apart, Retention, check_apart, check_kept, check_loss, told_apart
+from edge_nusa.device.learning.left_out import LeftOut
 from edge_nusa.device.learning.lesson import Lesson, Taught
-from edge_nusa.knowledge.knowledge import Knowledge
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """before, after: percent right of each of the L labels, None where it was not asked; apart: of the columns that
-    have enough pictures; asked (L,): how many pictures; by: how the pictures were asked, in words."""
+    """before, after: what each picture that could be left out is answered by the state before and by the candidate;
+    apart: of the columns that have enough pictures; by: how the pictures were asked, in words."""
 
-    before: list[float | None]
-    after: list[float | None]
+    before: LeftOut
+    after: LeftOut
     apart: Mapping[int, Apart]
-    asked: list[int]
     by: str
 
     def check(self, kept: Retention, names: Sequence[str]) -> None:
         """Raises RefusedError where labels look mixed up, or more is lost than the bounds allow."""
-        check_apart(self.apart, names)
-        check(kept, self.before, self.after, self.asked)
+        check_apart(self.apart, names, self.after)
+        check_kept(kept)
+        check_loss(self.before.total.right, self.after.total.right, self.after.total.asked)
 
 
 def judge(lesson: Lesson, taught: Taught, offered: tuple[np.ndarray, np.ndarray], logit_scale: float) -> Judgement:
-    """Accuracy before and after, and how far labels are told apart.
+    """What the pictures are answered before and after, and how far labels are told apart.
 
-    offered: untouched and adapted anchors (V, D) of what is offered beside the labels. Held-out pictures are asked
-    of `taught.part`, which never saw them; a label with too few to hold any out is asked about all of its pictures,
-    each left out in turn.
+    offered: untouched and adapted anchors (V, D) of what is offered beside the labels. Of a label of one picture
+    nothing is left when that is left out, so it is not asked; of a recipe without head no picture is.
     """
-    seen, goals, count = lesson.seen, lesson.goals, len(lesson.names)
-    has_head = taught.whole.recipe.has_head
-    apart: dict[int, Apart] = {}
-    alone = np.zeros(0, np.int64)
-    if has_head:
-        apart = told_apart(taught.whole.solved, taught.whole.solved.whitened(seen.rows), goals)
-        alone = np.flatnonzero(~np.isin(seen.classes, seen.classes[seen.held_out]))
-    held = np.flatnonzero(seen.held_out)
-    asked = np.union1d(held, alone)
-    by = [*(["held-out pictures"] if len(held) else []), *(["leave-one-out"] if len(alone) else [])]
-    return Judgement(
-        before=_before(lesson, taught.whole, offered[0], asked, logit_scale),
-        after=_after(lesson, taught, offered, (held, alone), logit_scale),
-        apart=apart,
-        asked=np.bincount(goals[asked], minlength=count).tolist(),
-        by=" and ".join(by) or "nothing held out",
-    )
-
-
-def _before(
-    lesson: Lesson, candidate: Knowledge, offered: np.ndarray, asked: np.ndarray, logit_scale: float
-) -> list[float | None]:
-    """Percent right of the state before: its learned labels, the new ones by the untouched model."""
-    if not len(asked):
-        return [None] * len(lesson.names)
-    others = np.concatenate([candidate.frozen_anchors[len(lesson.before.labels) :], offered])
-    answerer = Answerer(lesson.before, logit_scale, others, others)
-    return accuracies(answerer(lesson.seen.features_of(asked)), lesson.goals[asked], len(lesson.names))
-
-
-def _after(
-    lesson: Lesson,
-    taught: Taught,
-    offered: tuple[np.ndarray, np.ndarray],
-    asked: tuple[np.ndarray, np.ndarray],
-    logit_scale: float,
-) -> list[float | None]:
-    """Percent right of the candidate: of the pictures held out, and of those asked by leaving each out."""
-    (held, alone), count, seen = asked, len(lesson.names), lesson.seen
-    after: list[float | None] = [None] * count
-    if len(held):
-        answers = Answerer(taught.part, logit_scale, *offered)(seen.features_of(held))
-        after = accuracies(answers, lesson.goals[held], count)
-    if not len(alone):
-        return after
-    answerer, asked_features, solved = (
-        Answerer(taught.whole, logit_scale, *offered),
-        seen.features_of(alone),
-        taught.whole.solved,
-    )
-    left_out = solved.leave_one_out(solved.whitened(asked_features.features), lesson.goals[alone])
-    others = accuracies(answerer(asked_features, left_out), lesson.goals[alone], count)
-    shown = taught.whole.head.counts
-    # of a label of one picture nothing is left when that is left out
-    return [
-        a if a is not None else b if shown[c] > 1 else None for c, (a, b) in enumerate(zip(after, others, strict=True))
-    ]
+    solved, places = None, np.zeros(0, np.int64)
+    if taught.whole.recipe.has_head:
+        solved = taught.whole.solved
+        places = np.flatnonzero(solved.counts[lesson.goals] > 1)
+    goals, features, count = lesson.goals[places], lesson.seen.features_of(places), len(lesson.names)
+    others = np.concatenate([taught.whole.frozen_anchors[len(lesson.before.labels) :], offered[0]])
+    before = after = LeftOut(goals, goals, np.zeros(0), places)
+    if solved is not None and len(places):
+        answerer = Answerer(lesson.before, logit_scale, others, others)
+        before = LeftOut.of(answerer(features), goals, places, count)
+        left_out = solved.leave_one_out(solved.whitened(features.features), goals)
+        answers = Answerer(taught.whole, logit_scale, *offered)(features, left_out)
+        after = LeftOut.of(answers, goals, places, count)
+    apart = told_apart(solved, solved.whitened(lesson.seen.rows), lesson.goals) if solved is not None else {}
+    by = "leave-one-out" if len(places) else "nothing left out"
+    return Judgement(before=before, after=after, apart=apart, by=by)

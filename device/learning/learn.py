@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,12 +18,12 @@ from edge_nusa.device.asking.features import Features, Trunk, extract, limits
 from edge_nusa.device.board import footprint, linux
 from edge_nusa.device.learning import lesson as lessons
 from edge_nusa.device.learning.known_files import FreshTask, fresh
-from edge_nusa.device.learning.left_out import ASKED, check_torch, why_left_out
 from edge_nusa.device.learning.lesson import Lesson, Seen
 from edge_nusa.device.learning.prompts import BundlePrompts
 from edge_nusa.device.learning.report import LearnReport, nothing_new
 from edge_nusa.device.learning.screen import Screen
 from edge_nusa.device.learning.task import Task, held_out, joined
+from edge_nusa.device.learning.text_left_out import ASKED, check_torch, why_left_out
 from edge_nusa.device.learning.two_commits import Progress, Told, TrainingApart, TwoCommits
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, MissingPackageError, UsageError
@@ -95,22 +97,23 @@ def _learn(
     lessons.check_goes_on(before, settings.recipe)
     asked = fresh(task, before, settings.is_again)
     left_out = _left_out(opened, settings, len(asked.task.paths), len(joined(before, asked.task)[0]))
-    lesson, features, set_aside = looked_at(opened, asked, before, settings, progress)
-    looked = time.monotonic()
+    found = looked(opened, asked, before, settings, progress)
+    lesson, looked_by = found.lesson, time.monotonic()
     if not len(lesson.columns):
-        return nothing_new(number, set_aside, settings.is_dry_run)
+        return nothing_new(number, found.set_aside, settings.is_dry_run)
     prompts = BundlePrompts(opened.bundle, opened.threads, lesson)
     commits = TwoCommits(
         opened=opened,
         lesson=lesson,
         prompts=prompts,
-        training=TrainingApart(opened, lesson, features, prompts, neighbours, progress),
+        training=TrainingApart(opened, lesson, found.features, prompts, neighbours, progress),
         settings=settings,
         progress=progress,
-        quarantined=set_aside,
+        files=found.files,
+        quarantined=found.set_aside,
         before=number,
         began=began,
-        looked=looked,
+        looked=looked_by,
     )
     return commits.run(left_out, on_head)
 
@@ -124,11 +127,17 @@ def _left_out(opened: Opened, settings: LearnSettings, pictures: int, labels: in
     return why_left_out(manifest, settings.recipe, pictures, labels, budget) if settings.recipe.has_head else None
 
 
-def looked_at(
-    opened: Opened, asked: FreshTask, before: Knowledge, settings: LearnSettings, progress: Progress
-) -> tuple[Lesson, Features, tuple[Quarantined, ...]]:
-    """The lesson of those of the task's files that were not taught before, its features, and what was set aside. Where
-    nothing is new the lesson has no label.
+class Looked(NamedTuple):
+    """The lesson of pictures that were looked at, their features and files, and what was set aside."""
+
+    lesson: Lesson
+    features: Features
+    files: list[Path]
+    set_aside: tuple[Quarantined, ...]
+
+
+def looked(opened: Opened, asked: FreshTask, before: Knowledge, settings: LearnSettings, progress: Progress) -> Looked:
+    """The lesson of those of the task's files that were not taught before; it has no label where nothing is new.
 
     `lesson.before` knows the files already, so that whatever is made of it does.
     """
@@ -145,7 +154,8 @@ def looked_at(
         seed=settings.seed,
         template=settings.template,
     )
-    return lesson, features, (*narrow.quarantined, *features.quarantined)
+    files = [narrow.paths[i] for i in features.kept]
+    return Looked(lesson, features, files, (*narrow.quarantined, *features.quarantined))
 
 
 def look(opened: Opened, asked: FreshTask, screen: Screen, recipe: Recipe, progress: Progress) -> Features:

@@ -1,40 +1,88 @@
-"""Why a lesson leaves its text as it is: what a board lacks, or its user does not want, in a person's words."""
+"""What a lesson's pictures are answered when each is left out: counts with an interval, and what is taken for what.
+
+Letters: B pictures, L labels.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from edge_nusa.device.board import footprint, torch_check
-from edge_nusa.errors import MissingPackageError
-from edge_nusa.knowledge.recipes import Recipe
-from edge_nusa.model.manifest import Manifest
+import numpy as np
 
-ASKED = "--head-only asked for that"
-NO_TORCH = 'torch is not installed; `pip install "edge-nusa[learn]"` adds it'
+from edge_nusa.device.asking.answer import Answers
 
-
-def why_left_out(
-    manifest: Manifest, recipe: Recipe, pictures: int, labels: int, budget_bytes: int | None
-) -> str | None:
-    """Why the text of a lesson of so many pictures and labels cannot be trained here; None where it can.
-
-    budget_bytes: of --max-memory, None for no bound.
-    """
-    try:
-        check_torch()
-    except MissingPackageError as error:
-        return str(error)
-    needed = footprint.needed_bytes(manifest, recipe, pictures, labels)
-    if budget_bytes is not None and needed > budget_bytes:
-        return (
-            f"--max-memory: {budget_bytes >> 20} MiB are too few for it; with about {(needed >> 20) + 1} MiB it is "
-            "trained too"
-        )
-    return None
+NO_LABEL = -1
+"""The column of an answer that is none of the labels."""
+NORMAL_95 = 1.959964
+"""Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 
 
-def check_torch() -> None:
-    """Raises MissingPackageError where torch is not installed, or does not run on this processor."""
-    if importlib.util.find_spec("torch") is None:
-        raise MissingPackageError(NO_TORCH)
-    torch_check.check_processor()
+@dataclass(frozen=True)
+class Count:
+    """So many of those asked were answered right."""
+
+    right: int
+    asked: int
+
+    @property
+    def percent(self) -> float | None:
+        """Percent right to 0.01; None of nothing."""
+        return round(100 * self.right / self.asked, 2) if self.asked else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Percent between which the share of all such pictures lies, by 95 % (`wilson`); None of nothing."""
+        return wilson(self.right, self.asked) if self.asked else None
+
+
+def wilson(right: int, asked: int) -> tuple[float, float]:
+    """The score interval of a proportion, in percent to 0.1 (Wilson 1927; equation of Newcombe 1998, method 3), which
+    holds for few pictures and for all or none right. asked: at least 1."""
+    square = NORMAL_95**2
+    middle = 2 * right + square
+    spread = NORMAL_95 * float(np.sqrt(square + 4 * right * (asked - right) / asked))
+    low, high = ((middle + sign * spread) / (2 * (asked + square)) for sign in (-1, 1))
+    return round(100 * max(low, 0.0), 1), round(100 * min(high, 1.0), 1)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """goals (B,) int64: the label of each picture that was asked; answered (B,) int64: the label that it was given, or
+    NO_LABEL; losses (B,) float64: - log of the probability of its own label; places (B,) int64: which picture of the
+    lesson it is."""
+
+    goals: np.ndarray
+    answered: np.ndarray
+    losses: np.ndarray
+    places: np.ndarray
+
+    @classmethod
+    def of(cls, answers: Answers, goals: np.ndarray, places: np.ndarray, label_count: int) -> LeftOut:
+        """Of answers about pictures of the labels `goals` among the first `label_count`."""
+        found = np.where(answers.unknown, label_count, answers.probabilities.argmax(axis=1))
+        own = answers.probabilities[np.arange(len(goals)), goals]
+        losses = -np.log(np.maximum(own, 1e-12))
+        return cls(goals, np.where(found < label_count, found, NO_LABEL), losses, places)
+
+    def count(self, column: int) -> Count:
+        """How many of the label's pictures were answered right."""
+        mine = self.goals == column
+        return Count(int((self.answered[mine] == column).sum()), int(mine.sum()))
+
+    @property
+    def total(self) -> Count:
+        """How many of all pictures were answered right."""
+        return Count(int((self.answered == self.goals).sum()), len(self.goals))
+
+    def taken_for(self, column: int) -> Mapping[int, int]:
+        """How many of the label's pictures were given each other label (or NO_LABEL), the most first."""
+        wrong = self.answered[(self.goals == column) & (self.answered != column)]
+        return dict(sorted(Counter(wrong.tolist()).items(), key=lambda item: (-item[1], item[0])))
+
+    @property
+    def mistaken(self) -> list[int]:
+        """Which of the pictures were answered wrong, the greatest loss first."""
+        wrong = np.flatnonzero(self.answered != self.goals)
+        return [int(i) for i in wrong[np.argsort(-self.losses[wrong], kind="stable")]]

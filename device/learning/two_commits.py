@@ -8,8 +8,9 @@ be. Killed before the first commit the state is as it was, between the two the h
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_nusa.device.asking.features import Features
@@ -18,7 +19,7 @@ from edge_nusa.device.learning import lesson as lessons
 from edge_nusa.device.learning.judgement import judge
 from edge_nusa.device.learning.lesson import Lesson, Taught
 from edge_nusa.device.learning.prompts import BundlePrompts
-from edge_nusa.device.learning.report import LearnReport, label_reports, training_report
+from edge_nusa.device.learning.report import LearnReport, label_reports, mistaken, training_report
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.text_trial import AFTERWARDS, NO_HEAD, TextOutcome, try_text, why_no_text
 from edge_nusa.device.learning.train_apart import Training, train_apart
@@ -72,8 +73,9 @@ class TrainingApart:
 
 @dataclass(frozen=True, kw_only=True)
 class TwoCommits:
-    """One lesson that was looked at, with the state's lock held. before: the generation that is current; began, looked:
-    when the lesson began and when its last picture was through the trunk, by `time.monotonic`."""
+    """One lesson that was looked at, with the state's lock held. files: of the lesson's pictures; before: the
+    generation that is current; began, looked: when the lesson began and when its last picture was through the trunk, by
+    `time.monotonic`."""
 
     opened: Opened
     lesson: Lesson
@@ -81,6 +83,7 @@ class TwoCommits:
     training: TrainingApart
     settings: LearnSettings
     progress: Progress
+    files: Sequence[Path]
     quarantined: tuple[Quarantined, ...]
     before: int
     began: float
@@ -133,6 +136,7 @@ class TwoCommits:
         report = LearnReport(
             generation=self.before,
             labels=label_reports(self.lesson, judgement),
+            mistaken=mistaken(self.lesson, judgement, self.files),
             retention=self.prompts.retention,
             quarantined=self.quarantined,
             seconds=0.0,

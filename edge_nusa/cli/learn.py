@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -22,7 +22,14 @@ from edge_nusa.cli.options import (
 from edge_nusa.errors import UsageError
 
 if TYPE_CHECKING:
-    from edge_nusa.device.learning.report import LearnReport
+    from edge_nusa.device.learning.report import LabelReport, LearnReport
+
+MOST_LINES = 3
+"""Pairs of labels, and pictures, that are named where labels are taken for each other."""
+MOST_NAMES = 6
+"""Labels that one line names."""
+ENOUGH = 10
+"""Pictures from which a label needs no more by itself."""
 
 
 MOST_NAMED = 3
@@ -116,36 +123,72 @@ def _known_now(report: LearnReport) -> str:
 
 def _lines(report: LearnReport) -> Iterator[str]:
     """What people read of a learn."""
-    from edge_nusa.device.learning.judge import LITTLE_APART
-    from edge_nusa.knowledge.labels import listed, quoted
-
     if not report.labels:
         known = f"all {len(report.quarantined)} files were taught before or are set aside"
         yield f"nothing new: {known}; generation {report.generation} stays"
         yield from output.set_aside(report.quarantined)
         return
-    yield _accuracies(report)
-    kept, old = report.retention, ""
-    if kept.old_labels_cosine is not None:
-        old = f"; labels known before moved to cosine {kept.old_labels_cosine:.3f} at most"
-    yield f"kept: {kept.vocabulary_agreement:.1f} % of the vocabulary means what it meant{old}"
-    yield f"text: {report.text}: {report.text_reason}"
+    yield from (_counted(row) for row in report.labels)
+    yield from _confusions(report)
+    yield from _advice(report)
+    yield f"kept: {report.retention.vocabulary_agreement:.0f} of 100 common words mean what they meant"
+    yield f"text {report.text}: {report.text_reason}"
     yield from output.set_aside(report.quarantined)
-    for row in report.labels:
-        if row.told_apart_errors is not None and row.told_apart_errors < LITTLE_APART:
-            pair = f"{quoted(row.label)} is hardly told apart from {quoted(row.closest or '')}"
-            yield f"{pair}: more pictures, or is it one thing under two names?"
-    few = [row.label for row in report.labels if row.images < 10]
-    if few:
-        yield f"more pictures would help: {listed(few)} (10 to 20 are a good number)"
     done = "dry run, nothing was changed" if report.dry_run else f"generation {report.generation}"
     memory = f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB"
     yield f"{done}; {report.seconds:.1f} s, {memory}, judged by {report.judged_by}"
 
 
-def _accuracies(report: LearnReport) -> str:
-    rows = [
-        [row.label, str(row.images), output.percent(row.accuracy_before), output.percent(row.accuracy_after)]
-        for row in report.labels
-    ]
-    return output.table(rows, ["label", "pictures", "before", "after"])
+def _counted(row: LabelReport) -> str:
+    """One label: how many of its pictures are recognised when left out."""
+    from edge_nusa.knowledge.labels import in_list
+
+    pictures = "1 picture" if row.images == 1 else f"{row.images} pictures"
+    if row.interval is None:
+        return f"{in_list(row.label)}: {pictures}, too few to say how well it is recognised"
+    low, high = row.interval
+    return (
+        f"{in_list(row.label)}: {row.right} of {row.asked} when left out (about {low:.0f} to {high:.0f} %), "
+        f"{row.right_before} before"
+    )
+
+
+def _confusions(report: LearnReport) -> Iterator[str]:
+    """What labels are taken for more than once, and which pictures look like another label, the worst first."""
+    from edge_nusa.knowledge.labels import in_list
+
+    pairs = [(one.count, row, one.label) for row in report.labels for one in row.taken_for if one.count > 1]
+    pairs.sort(key=lambda pair: -pair[0])
+    for count, row, other in pairs[:MOST_LINES]:
+        yield f"{in_list(row.label)} is taken for {in_list(other)}: {count} of {row.asked}"
+    if len(pairs) > MOST_LINES:
+        yield f"and {len(pairs) - MOST_LINES} more such pairs (`edge-nusa report` has all)"
+    for one in report.mistaken[:MOST_LINES]:
+        yield f"look at {one.image}: it is {in_list(one.label)}, and looks like {in_list(one.taken_for)}"
+    if len(report.mistaken) > MOST_LINES:
+        yield f"and {len(report.mistaken) - MOST_LINES} more such pictures (--format json has all)"
+
+
+def _advice(report: LearnReport) -> Iterator[str]:
+    """What to do about labels that are hardly recognised, or have few pictures."""
+    from edge_nusa.device.learning.judge import ADVICE, LITTLE_APART, is_hardly_recognised
+    from edge_nusa.knowledge.labels import quoted
+
+    hardly = [row.label for row in report.labels if is_hardly_recognised(row.right, row.asked)]
+    if hardly:
+        yield f"hardly recognised yet: {_few(hardly)}; try {ADVICE}"
+    for row in report.labels:
+        if row.told_apart_errors is not None and row.told_apart_errors < LITTLE_APART:
+            pair = f"{quoted(row.label)} is hardly told apart from {quoted(row.closest or '')}"
+            yield f"{pair}: more pictures, or is it one thing under two names?"
+    few = [row.label for row in report.labels if row.images < ENOUGH and row.label not in hardly]
+    if few:
+        yield f"more pictures would help: {_few(few)} (10 to 20 are a good number)"
+
+
+def _few(names: Sequence[str]) -> str:
+    """Some of the names, and how many more there are."""
+    from edge_nusa.knowledge.labels import listed
+
+    more = len(names) - MOST_NAMES
+    return f"{listed(names[:MOST_NAMES])} and {more} more" if more > 0 else listed(names)

@@ -78,5 +78,6 @@ def test_a_label_of_one_picture_is_not_judged_and_others_are(taught: Any) -> Non
     after = {row["label"]: row["accuracy_after"] for row in report["labels"]}
     assert after["one"] is None
     assert after["two"] is not None and after["ten"] is not None
-    assert report["judged_by"] == "held-out pictures and leave-one-out"
+    assert report["judged_by"] == "leave-one-out"
+    assert {row["label"]: row["asked"] for row in report["labels"]} == {"one": 0, "two": 2, "ten": 10}
     assert data.held_out.sum() == 2

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_by_hand import SCALE, clusters, taught, unit
 
+from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.device.learning import text_trial
 from edge_nusa.device.learning.lesson import Lesson, Seen, Taught
 from edge_nusa.device.learning.text_trial import TextTrial, measured, try_text, why_no_text
@@ -136,7 +137,7 @@ def test_the_order_of_the_pictures_changes_nothing() -> None:
 def test_each_picture_is_left_out_of_the_head_that_answers_it(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
 
-    class Seeing(text_trial.Answerer):
+    class Seeing(Answerer):
         def __call__(self, pictures: Any, left_out: Any = None) -> Any:
             given.append(left_out)
             return super().__call__(pictures, left_out)

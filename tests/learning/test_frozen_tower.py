@@ -56,7 +56,8 @@ def test_lessons_on_a_frozen_tower_answer_as_those_on_the_same_vit(
     assert found.returncode == expected.returncode == 0, found.stderr
     best = [[json.loads(line)["labels"][0]["label"] for line in done.stdout.splitlines()] for done in (found, expected)]
     assert best[0] == best[1] and len(best[0]) == 8
-    again = run_cli("learn", "--images", three / THREE[0], "--label", "wall", "--state", state, "--force", env=given)
+    twice = ("--label", "wall", "--state", state, "--force", "--again")
+    again = run_cli("learn", "--images", three / THREE[0], *twice, env=given)
     assert again.returncode == 0, again.stderr
     refused = run_cli("learn", "--dataset", three, "--state", tmp_path / "p", "--recipe", "paper", env=given)
     assert refused.returncode == 2 and "(micro) is frozen whole" in refused.stderr

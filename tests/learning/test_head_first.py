@@ -129,7 +129,17 @@ def test_one_picture_is_told_as_one() -> None:
     from edge_nusa.device.learning.report import LabelReport
 
     row = LabelReport(
-        label="cat", images=1, accuracy_before=None, accuracy_after=None, closest=None, told_apart_errors=None
+        label="cat",
+        images=1,
+        right=0,
+        asked=0,
+        interval=None,
+        right_before=0,
+        accuracy_before=None,
+        accuracy_after=None,
+        taken_for=(),
+        closest=None,
+        told_apart_errors=None,
     )
 
     class Report:

@@ -12,6 +12,7 @@ import pytest
 from made_by_hand import SCALE, clusters, knowledge, taught, unit
 
 from edge_nusa.device.learning import lesson as lessons
+from edge_nusa.device.learning.judge import Retention
 from edge_nusa.device.learning.judgement import judge
 from edge_nusa.device.learning.lesson import Lesson, Seen, Taught, teach, teach_text
 from edge_nusa.device.learning.task_data import TaskData, Trained
@@ -157,7 +158,9 @@ def test_what_was_taught_is_a_task_more_with_kept_cores_and_the_head_of_all_and_
     assert found.part.head.counts.tolist() == [7, 3]
     solved = found.whole.solved
     scores, _ = solved.leave_one_out(solved.whitened(one.seen.rows), one.goals)
-    added = fusion.losses(scores, SCALE * one.seen.embedding @ AXES[:2].T, one.goals)
+    widths = np.sqrt([label.novelty or 1.0 for label in found.whole.labels])
+    text = SCALE * one.seen.embedding @ AXES[:2].T
+    added = fusion.losses(scores / widths[one.goals, None], text, one.goals, found.whole.head.counts)
     assert np.array_equal(found.whole.fusion, fusion.nothing_seen() + added)
 
 
@@ -193,55 +196,43 @@ def teaching(counts: Sequence[int], held: Sequence[int], monkeypatch: pytest.Mon
     ("counts", "held", "asked", "by"),
     [
         ((4, 3), [], [3, 4], "leave-one-out"),
-        ((12, 11), [0, 1, 12], [1, 2], "held-out pictures"),
-        ((12, 3), [0, 1], [3, 2], "held-out pictures and leave-one-out"),
+        ((12, 11), [0, 1, 12], [11, 12], "leave-one-out"),
+        ((2, 1), [], [1, 2], "leave-one-out"),  # "b" had five pictures before
+        ((1, 3), [], [3, 0], "leave-one-out"),
+        ((1, 0), [], [0, 0], "nothing left out"),
     ],
 )
-def test_held_out_pictures_are_asked_and_all_of_a_label_that_has_none(
+def test_every_picture_is_asked_by_leaving_it_out_but_for_a_labels_only_one(
     counts: Sequence[int], held: Sequence[int], asked: list[int], by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = judged(*teaching(counts, held, monkeypatch))
-    assert (found.asked, found.by) == (asked, by)
-    assert all(value is not None for value in [*found.before, *found.after])
+    assert [found.after.count(column).asked for column in range(2)] == asked
+    assert [found.before.count(column).asked for column in range(2)] == asked
+    assert (found.after.total.asked, found.by) == (sum(asked), by)
 
 
-def test_two_pictures_are_enough_to_leave_one_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert judged(*teaching((2, 3), [], monkeypatch)).after[1] is not None
+def test_the_candidate_is_asked_of_the_head_without_the_picture() -> None:
+    one = lesson((4, 3))
+    one = replace(one, seen=replace(one.seen, embedding=np.repeat(AXES[2:], 7, axis=0)))  # says nothing to any text
+    made = teach(BUNDLE, one, Prompts())
+    solved = made.whole.solved
+    scores, _ = solved.leave_one_out(solved.whitened(one.seen.rows), one.goals)
+    found = judged(one, made).after
+    assert found.answered.tolist() == scores.argmax(axis=1).tolist()
+    assert found.places.tolist() == list(range(7)) and (found.losses >= 0).all()
 
 
 def test_before_the_lesson_untouched_anchors_are_offered_beside_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     one, made = teaching((4, 3), [], monkeypatch)
     nearer, none_such = unit((0, 1, 1)), -AXES[2:]
-    assert judged(one, made, (nearer, none_such)).before[1] == 0
-    assert judged(one, made, (none_such, nearer)).before[1] != 0
-
-
-def test_a_new_label_of_one_picture_has_no_accuracy_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = judged(*teaching((1, 3), [], monkeypatch))
-    assert found.after[1] is None and found.after[0] is not None
-    assert found.before[1] is not None
-
-
-def test_held_out_pictures_are_asked_of_the_head_that_never_saw_them() -> None:
-    one = lesson((12, 11), [0, 12])
-    one = replace(one, seen=replace(one.seen, embedding=np.repeat(AXES[2:], 23, axis=0)))  # says nothing to any text
-    made = teach(BUNDLE, one, Prompts())
-    blind = replace(made, part=replace(made.part, head=replace_counts(made.part)))
-    assert judged(one, blind).after != judged(one, made).after
-
-
-def replace_counts(part: Knowledge) -> Any:
-    """A head that takes every picture for the first label."""
-    from edge_nusa.knowledge.head import Head
-
-    sums = part.head.sums.copy()
-    sums[:, 1] = -sums[:, 1]
-    return Head(part.head.gram, sums, part.head.counts, part.head.spare)
+    assert judged(one, made, (nearer, none_such)).before.count(1).right == 0
+    assert judged(one, made, (none_such, nearer)).before.count(1).right != 0
 
 
 def test_without_a_head_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lessons, "gaussian_replay", lambda *given: None)
     one = lesson(recipe=PAPER)
     found = judged(one, teach_both(one))
-    assert (found.before, found.after, found.by) == ([None, None], [None, None], "nothing held out")
-    assert found.apart == {} and found.asked == [0, 0]
+    assert (found.before.total.asked, found.after.total.asked, found.by) == (0, 0, "nothing left out")
+    assert found.apart == {}
+    found.check(Retention(100.0, 1.0, None), one.names)
