@@ -36,7 +36,8 @@ EQUIVALENT = Path(__file__).with_name("mutants_equivalent.tsv")
 MODULES = {
     "answer": ("edge_nusa.device.asking.answer", ["test_decisions_answer"]),
     "fusion": ("edge_nusa.knowledge.fusion", ["test_decisions_fusion", "test_fusion"]),
-    "lesson": ("edge_nusa.device.learning.lesson", ["test_lesson"]),
+    "lesson": ("edge_nusa.device.learning.lesson", ["test_lesson", "test_decisions_text"]),
+    "text_trial": ("edge_nusa.device.learning.text_trial", ["test_decisions_text"]),
     "train_head": ("edge_nusa.device.learning.train_head", ["test_decisions_train_head"]),
     "train_cores": ("edge_nusa.device.learning.train_cores", ["test_decisions_train_cores"]),
     "judge": ("edge_nusa.device.learning.judge", ["test_decisions_judge", "test_judge"]),
@@ -52,7 +53,18 @@ MODULES = {
     "task": ("edge_nusa.device.learning.task", ["test_decisions_task"]),
 }
 """Name on the command line -> the module, and the test files that hold its decisions, the fastest first."""
-USUAL = ("answer", "fusion", "lesson", "train_head", "train_cores", "judge", "judgement", "round_judge", "inbox")
+USUAL = (
+    "answer",
+    "fusion",
+    "lesson",
+    "text_trial",
+    "train_head",
+    "train_cores",
+    "judge",
+    "judgement",
+    "round_judge",
+    "inbox",
+)
 """What is run where none is named."""
 WORKERS, LONGEST_SECONDS = 2, 60.0
 NOT_COPIED = shutil.ignore_patterns(

@@ -122,5 +122,5 @@ def advice(learn: LearnCost, times: dict[str, float], bundle: Bundle, threads: i
         )
     memory = linux.memory_bytes()
     if memory is not None and learn.peak_rss_bytes > 0.8 * memory[0]:
-        lines.append("learning takes most of this board's memory: --max-memory, or a smaller model")
+        lines.append("learning takes most of this board's memory: --head-only, or a smaller model")
     return lines

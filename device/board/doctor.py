@@ -32,7 +32,8 @@ LITTLE_DISK_BYTES = 500 << 20
 TOO_LITTLE_DISK_BYTES = 50 << 20
 LITTLE_MEMORY_BYTES = 256 << 20
 _REINSTALL = "install it again for this board: pip install --force-reinstall"
-_LEARN_HERE = 'to learn on this board: pip install "edge-nusa[learn]"'
+_WITHOUT_TORCH = "predict and watch work without it, and learn teaches the head"
+_TRAIN_HERE = 'to train the text of lessons too: pip install "edge-nusa[learn]"'
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _memory() -> Iterator[Finding]:
         return
     total, available = found
     little = available < LITTLE_MEMORY_BYTES
-    advice = "end other programs, or learn with --max-memory" if little else ""
+    advice = "end other programs, or learn with --head-only" if little else ""
     yield Finding("memory", "warning" if little else "ok", f"{available >> 20} of {total >> 20} MiB available", advice)
 
 
@@ -132,7 +133,7 @@ def _package(name: str) -> Finding:
 def _native(name: str) -> Finding:
     version = _version(name)
     if version is None and name == "torch":
-        return Finding("import torch", "ok", "not installed; predict works without it", _LEARN_HERE)
+        return Finding("import torch", "ok", f"not installed; {_WITHOUT_TORCH}", _TRAIN_HERE)
     probed = probe(f"import {name}")
     failure = probed.failure
     if not failure:
@@ -144,8 +145,8 @@ def _native(name: str) -> Finding:
     )
     wrong_processor = "; the package was built for another processor" if "SIGILL" in failure else ""
     if name == "torch":
-        found = f"{failure}{wrong_processor}; predict still works"
-        return Finding("import torch", "warning", found, f"to learn on this board, {repair}")
+        found = f"{failure}{wrong_processor}; {_WITHOUT_TORCH}"
+        return Finding("import torch", "warning", found, f"teach with --head-only, or to train texts too, {repair}")
     return Finding(f"import {name}", "error", f"{failure}{wrong_processor}", repair)
 
 

@@ -59,13 +59,16 @@ def room(manifest: Manifest) -> Iterator[Finding]:
         return
     free = min(memory[1], limit) if limit is not None else memory[1]
     need, pages = footprint.estimate(manifest), footprint.LIBRARY_PAGES_BYTES
-    predict_bytes, learn_bytes = need.predict_bytes + pages, need.learn_bytes + pages
+    predict_bytes, learn_bytes, head_bytes = (
+        own + pages for own in (need.predict_bytes, need.learn_bytes, need.head_bytes)
+    )
     allowed = f", {limit >> 20} MiB allowed" if limit is not None else ""
     parts = (
         (name, own >> 20, mapped >> 20)
         for name, own, mapped in (
             ("predict", predict_bytes, need.predict_mapped_bytes),
             ("learn", learn_bytes, need.learn_mapped_bytes),
+            ("learn --head-only", head_bytes, need.learn_mapped_bytes),
         )
     )
     said = "; ".join(
@@ -80,10 +83,13 @@ def room(manifest: Manifest) -> Iterator[Finding]:
             found,
             "predict may not fit: end other programs, or export a smaller model",
         )
+    elif head_bytes > free:
+        advice = "learn may not fit, not even of the head: end other programs, add zram, or export a smaller model"
+        yield Finding("room for the bundle", "warning", found, advice)
     elif learn_bytes > free:
         advice = (
-            "learn may not fit: end other programs, add zram, or export a smaller model; --max-memory refuses instead "
-            "of being killed"
+            "learn may not fit while it trains the text: --head-only or --max-memory leaves that out; or end other "
+            "programs, add zram, or export a smaller model"
         )
         yield Finding("room for the bundle", "warning", found, advice)
     else:

@@ -7,7 +7,7 @@ umask 077
 usage() {
     cat <<'END'
 Usage: device/install/install.sh [options]        (as the user who will use it, from a copy of the source)
-  --predict-only       no torch: this board asks and watches, and learns elsewhere
+  --predict-only       no torch: this board asks, watches, and learns by its head alone
   --wheel FILE         install this wheel of edge-nusa instead of the source around this script
   --python PROGRAM     which Python (3.11 to 3.13); the newest found by itself
   --bundle DIR         the bundle that commands and services use; the embedded `lite` without it

@@ -53,7 +53,7 @@ def learn(
     bundle: BundleOption = None,
     state: StateOption = None,
     recipe: Annotated[
-        str, typer.Option(help="`device` (text tower in the null space, plus the head) or `paper` (as published).")
+        str, typer.Option(help="`device` (the head, then the text tower in the null space) or `paper` (as published).")
     ] = "device",
     template: Annotated[
         Optional[str], typer.Option(help="A prompt for these labels, with {} for the label.", show_default=False)

@@ -1,9 +1,10 @@
-"""What bundles cost on a board, side by side: one picture in a new process, pictures one after the other, one lesson.
+"""What bundles cost on a board, side by side: one picture in a new process, pictures one after the other, one lesson
+by its head alone and with its text.
 
 python research/rivals/cost.py BUNDLE [BUNDLE ...] [--rounds 3] [--threads 1] [--json FILE]
 
-Asking runs on --threads; the lesson, one label of 8 pictures in a new state, on all that this process may use. Bundles
-take turns within each round, so that a busy moment hits them all.
+Asking runs on --threads; the lesson, two labels of 8 pictures each in a new state, on all that this process may use.
+Bundles take turns within each round, so that a busy moment hits them all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from edge_nusa.device.asking.predict import Predictor
-from edge_nusa.device.board.bench import PICTURES_EACH, warm
+from edge_nusa.device.board.bench import LABELS, PICTURES_EACH, warm
 from edge_nusa.device.board.measure import child, edge_nusa_words, learn_child, median, write_pictures
 from edge_nusa.device.workplace import Workplace
 
@@ -33,10 +34,10 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: dict[Path, list[Row]] = {bundle: [] for bundle in arguments.bundles}
     with tempfile.TemporaryDirectory() as name:
-        pictures = write_pictures(Path(name) / "pictures", ["ash"], PICTURES_EACH) / "ash"
-        for _ in range(arguments.rounds):
+        pictures = write_pictures(Path(name) / "pictures", LABELS, PICTURES_EACH)
+        for number in range(arguments.rounds):
             for index, bundle in enumerate(arguments.bundles):
-                rows[bundle].append(cost(bundle, pictures, Path(name) / f"state{index}", arguments.threads))
+                rows[bundle].append(cost(bundle, pictures, Path(name) / f"state{index}-{number}", arguments.threads))
     found = {str(bundle): {what: median([row[what] for row in of]) for what in of[0]} for bundle, of in rows.items()}
     show(found)
     if arguments.json:
@@ -44,10 +45,12 @@ def main() -> None:
 
 
 def cost(bundle: Path, pictures: Path, state: Path, threads: int) -> Row:
-    """One round of one bundle. The state is new in the first round; later ones teach the label once more."""
+    """One round of one bundle, in a state that is not there yet."""
     common: list[str | Path] = ["--bundle", bundle, "--state", state]
-    lesson = learn_child("--images", pictures, "--label", "ash", *common)
-    asked = sorted(pictures.iterdir())
+    beside = state.with_name(f"{state.name}-head")
+    head = learn_child("--dataset", pictures, "--head-only", "--bundle", bundle, "--state", beside)
+    lesson = learn_child("--dataset", pictures, *common)
+    asked = sorted((pictures / LABELS[0]).iterdir())
     alone = ("--threads", str(threads), *common)
     cold = child(edge_nusa_words("predict", asked[0], *alone))
     offered = child(edge_nusa_words("predict", asked[0], "--labels", "birch,elm", *alone))
@@ -61,6 +64,10 @@ def cost(bundle: Path, pictures: Path, state: Path, threads: int) -> Row:
         "MiB with --labels": offered.peak_rss_bytes / MIB,
         "warm ms": running.milliseconds_an_image,
         "of that the trunk": running.trunk_milliseconds,
+        "seconds from the last picture to the head's commit": json.loads(lesson.output)["head_seconds"],
+        "learn --head-only seconds": head.seconds,
+        "of processor in the head's lesson": head.processor_seconds,
+        "learn --head-only MiB": head.peak_rss_bytes / MIB,
         "learn seconds": lesson.seconds,
         "of processor in the lesson": lesson.processor_seconds,
         "learn MiB, both processes": lesson.peak_rss_bytes / MIB,

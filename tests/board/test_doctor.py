@@ -114,7 +114,8 @@ def test_a_torch_killed_by_a_signal_is_a_warning_because_predict_still_works(pi:
     found = pi.examined()["import torch"]
     assert (found.status, found.found) == (
         "warning",
-        "killed by SIGILL; the package was built for another processor; predict still works",
+        "killed by SIGILL; the package was built for another processor; predict and watch work without it, and learn "
+        "teaches the head",
     )
     assert "pip install --force-reinstall torch" in found.next_step
 
@@ -123,9 +124,13 @@ def test_a_torch_that_does_not_answer_may_only_be_slow(pi: Board, monkeypatch: p
     pi.module("torch", "import time; time.sleep(60)")
     monkeypatch.setattr(doctor, "PROBE_SECONDS", 2)
     found = pi.examined()["import torch"]
-    assert (found.status, found.found) == ("warning", "no answer within 2 s; predict still works")
+    assert (found.status, found.found) == (
+        "warning",
+        "no answer within 2 s; predict and watch work without it, and learn teaches the head",
+    )
     assert found.next_step.startswith(
-        "to learn on this board, end other programs and ask again; where it stays so, install it again"
+        "teach with --head-only, or to train texts too, end other programs and ask again; where it stays so, install "
+        "it again"
     )
 
 
@@ -166,7 +171,7 @@ def test_packages_that_are_missing_are_errors_but_torch_is_optional(pi: Board, m
     assert {found[f"package {name}"].status for name in doctor.PACKAGES} == {"error"}
     assert (found["import torch"].status, found["import torch"].found) == (
         "ok",
-        "not installed; predict works without it",
+        "not installed; predict and watch work without it, and learn teaches the head",
     )
     assert 'pip install "edge-nusa[learn]"' in found["import torch"].next_step
 
@@ -318,7 +323,8 @@ def test_a_clock_before_the_release_is_a_warning_and_a_missing_one_is_said(
 
 @pytest.mark.parametrize(("available_kb", "limit", "status", "said"), [
     (3_000_000, "max", "ok", ""),
-    (250_000, "max", "warning", "learn may not fit"),
+    (250_000, "max", "warning", "learn may not fit while it trains the text: --head-only or --max-memory leaves"),
+    (127_200, "max", "warning", "learn may not fit, not even of the head:"),
     (50_000, "max", "warning", "predict may not fit"),
     (3_000_000, str(64 << 20), "warning", "predict may not fit"),
 ])  # fmt: skip
@@ -363,6 +369,8 @@ def test_the_estimate_of_memory_is_near_what_is_measured(
     asked = child(edge_nusa_words("predict", pictures.asked["gravel"], *common))
     assert 0.6 < asked.peak_rss_bytes / need.predict_bytes < 1.7
     assert 0.6 < learned.peak_rss_bytes / need.learn_bytes < 1.7
+    alone = child(edge_nusa_words("learn", "--dataset", three, "--head-only", *common))
+    assert 0.6 < alone.peak_rss_bytes / need.head_bytes < 1.7
 
 
 def test_other_programs_are_what_all_cores_did_less_what_this_process_did(
