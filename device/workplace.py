@@ -44,6 +44,20 @@ class HistoryRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelRow:
+    """One label: how many pictures it was taught with, and percent of new ones that are expected to be recognised now
+    (None: one label alone, or one picture, tells nothing)."""
+
+    label: str
+    images: int
+    expected: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of `labels --format json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Numbers that a fleet's monitoring wants."""
 
@@ -127,6 +141,17 @@ class Workplace(Opened):
     def known(self) -> tuple[int, Knowledge]:
         """The current generation's number and knowledge."""
         return load(self.bundle, self.state, DEVICE)
+
+    def labels(self) -> tuple[int, list[LabelRow]]:
+        """The current generation's number, and what was taught."""
+        from edge_nusa.device.learning.expected import expected
+
+        number, knowledge = self.known()
+        found = expected(self.bundle, knowledge)
+        return number, [
+            LabelRow(label=label.name, images=label.images, expected=found.get(column))
+            for column, label in enumerate(knowledge.labels)
+        ]
 
     def status(self) -> Status:
         """Where this device stands, in numbers."""

@@ -55,6 +55,14 @@ def projected(tokens: np.ndarray, projection: np.ndarray) -> np.ndarray:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
+def recalled_projection(bundle: Bundle) -> np.ndarray:
+    """(E, D) float32: from the first E features of the head to the embedding, up to its length."""
+    recollection = bundle.manifest.image.recollection
+    if not recollection.projection:
+        return np.eye(recollection.taps, dtype=np.float32)
+    return np.asarray(bundle.weights.rows(recollection.projection), np.float32)
+
+
 @one_blas_thread
 def gaussian_replay(
     bundle: Bundle, before: Head, old: np.ndarray, feature_rows: np.ndarray, classes: np.ndarray, trained: np.ndarray
@@ -63,13 +71,8 @@ def gaussian_replay(
     be looked at;
     before: the head without them; old (O,) int64: the columns of the labels to remember, of at least one picture
     each."""
-    recollection = bundle.manifest.image.recollection
-    width = recollection.taps
-    projection = (
-        np.asarray(bundle.weights.rows(recollection.projection), np.float32)
-        if recollection.projection
-        else np.eye(width, dtype=np.float32)
-    )
+    projection = recalled_projection(bundle)
+    width = len(projection)
     known = before.first(width)
     first = known.sums.shape[1]
     both = known.added(feature_rows[trained, :width], first + classes[trained], first + int(classes.max()) + 1)

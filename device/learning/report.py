@@ -8,13 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_nusa.device.learning.expected import expected
 from edge_nusa.device.learning.judge import Apart, Retention
 from edge_nusa.device.learning.judgement import Judgement
 from edge_nusa.device.learning.left_out import NO_LABEL
 from edge_nusa.device.learning.lesson import Lesson
 from edge_nusa.device.learning.task_data import Trained
 from edge_nusa.device.learning.text_trial import Outcome
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.memory import peak_bytes
+from edge_nusa.model.bundle import Bundle
 from edge_nusa.pictures.pictures import Quarantined, printable
 
 SOMETHING_ELSE = "something else"
@@ -60,6 +63,15 @@ class Mistaken:
     loss: float
 
 
+@dataclass(frozen=True)
+class EarlierLabel:
+    """A label that was taught earlier: percent of new pictures of it that are expected to be recognised now
+    (`edge_nusa.device.learning.expected`)."""
+
+    label: str
+    expected: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingReport:
     """loss of the last step; kept_step: the step whose cores were kept; crossings: values that left the pool."""
@@ -72,13 +84,14 @@ class TrainingReport:
 @dataclass(frozen=True, kw_only=True)
 class LearnReport:
     """What a learn did. generation: the number committed (of a dry run the one before); mistaken: the pictures that
-    are not recognised, the greatest loss first; retention: of old knowledge; head_seconds: from the last picture
-    through the trunk until the head's lesson was committed; peak_rss_bytes: of both processes together; text: what
-    became of the trained text, and text_reason why, in words."""
+    are not recognised, the greatest loss first; earlier: the labels that were taught before and not now; retention: of
+    old knowledge; head_seconds: from the last picture through the trunk until the head's lesson was committed;
+    peak_rss_bytes: of both processes together; text: what became of the trained text, and text_reason why, in words."""
 
     generation: int
     labels: tuple[LabelReport, ...]
     mistaken: tuple[Mistaken, ...]
+    earlier: tuple[EarlierLabel, ...]
     retention: Retention
     quarantined: tuple[Quarantined, ...]
     seconds: float
@@ -146,6 +159,14 @@ def mistaken(lesson: Lesson, judgement: Judgement, files: Sequence[Path]) -> tup
     )
 
 
+def earlier(bundle: Bundle, lesson: Lesson, known: Knowledge) -> tuple[EarlierLabel, ...]:
+    """What is expected of the labels that the lesson does not teach. known: after the lesson."""
+    if not len(lesson.remembered):
+        return ()
+    found = expected(bundle, known)
+    return tuple(EarlierLabel(lesson.names[i], found[i]) for i in lesson.remembered.tolist() if i in found)
+
+
 def _named(lesson: Lesson, column: int) -> str:
     return SOMETHING_ELSE if column == NO_LABEL else lesson.names[column]
 
@@ -164,6 +185,7 @@ def nothing_new(number: int, set_aside: tuple[Quarantined, ...], is_dry_run: boo
         generation=number,
         labels=(),
         mistaken=(),
+        earlier=(),
         retention=Retention(100.0, 1.0, None),
         quarantined=set_aside,
         seconds=0.0,

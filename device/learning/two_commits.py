@@ -19,7 +19,7 @@ from edge_nusa.device.learning import lesson as lessons
 from edge_nusa.device.learning.judgement import judge
 from edge_nusa.device.learning.lesson import Lesson, Taught
 from edge_nusa.device.learning.prompts import BundlePrompts
-from edge_nusa.device.learning.report import LearnReport, label_reports, mistaken, training_report
+from edge_nusa.device.learning.report import LearnReport, earlier, label_reports, mistaken, training_report
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.text_trial import AFTERWARDS, NO_HEAD, TextOutcome, try_text, why_no_text
 from edge_nusa.device.learning.train_apart import Training, train_apart
@@ -137,6 +137,7 @@ class TwoCommits:
             generation=self.before,
             labels=label_reports(self.lesson, judgement),
             mistaken=mistaken(self.lesson, judgement, self.files),
+            earlier=earlier(self.opened.bundle, self.lesson, taught.whole),
             retention=self.prompts.retention,
             quarantined=self.quarantined,
             seconds=0.0,

@@ -131,6 +131,7 @@ def _lines(report: LearnReport) -> Iterator[str]:
     yield from (_counted(row) for row in report.labels)
     yield from _confusions(report)
     yield from _advice(report)
+    yield from _earlier(report)
     yield f"kept: {report.retention.vocabulary_agreement:.0f} of 100 common words mean what they meant"
     yield f"text {report.text}: {report.text_reason}"
     yield from output.set_aside(report.quarantined)
@@ -167,6 +168,17 @@ def _confusions(report: LearnReport) -> Iterator[str]:
         yield f"look at {one.image}: it is {in_list(one.label)}, and looks like {in_list(one.taken_for)}"
     if len(report.mistaken) > MOST_LINES:
         yield f"and {len(report.mistaken) - MOST_LINES} more such pictures (--format json has all)"
+
+
+def _earlier(report: LearnReport) -> Iterator[str]:
+    """Labels that were taught earlier, those that are expected to be recognised least first."""
+    from edge_nusa.knowledge.labels import in_list
+
+    rows = sorted(report.earlier, key=lambda row: row.expected)
+    if rows:
+        told = ", ".join(f"{in_list(row.label)} {output.of_ten(row.expected)}" for row in rows[:MOST_NAMES])
+        more = f", and {len(rows) - MOST_NAMES} more, better ones" if len(rows) > MOST_NAMES else ""
+        yield f"taught earlier, expected now: {told}{more}"
 
 
 def _advice(report: LearnReport) -> Iterator[str]:

@@ -196,6 +196,11 @@ def set_aside(entries: Iterable[Quarantined]) -> Iterator[str]:
             yield from (f"set aside: {file}: {reason}" for file in files)
 
 
+def of_ten(value: float | None) -> str:
+    """A share in percent that is an expectation, as people read it."""
+    return "-" if value is None else f"about {round(value / 10)} of 10"
+
+
 def percent(value: float | None) -> str:
     """An accuracy as people read it."""
     return "-" if value is None else f"{value:.1f} %"

@@ -17,9 +17,10 @@ def labels(bundle: BundleOption = None, state: StateOption = None, format: Forma
     """List what was taught."""
     from edge_nusa.device.workplace import Workplace
 
-    number, knowledge = Workplace.open(bundle, state).known()
-    rows = [{"label": label.name, "images": label.images} for label in knowledge.labels]
-    table = output.table([[label.name, str(label.images)] for label in knowledge.labels], ["label", "pictures"])
+    number, found = Workplace.open(bundle, state).labels()
+    rows = [row.to_json() for row in found]
+    cells = [[row.label, str(row.images), output.of_ten(row.expected)] for row in found]
+    table = output.table(cells, ["label", "pictures", "expected to be recognised"])
     output.show({"generation": number, "labels": rows}, table if rows else "nothing was taught yet", format)
 
 

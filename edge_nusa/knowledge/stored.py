@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -74,7 +74,7 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
 
 def load(bundle: Bundle, state: StateReader, default: Recipe) -> tuple[int, Knowledge]:
     """(generation number, knowledge) of the current generation; (0, nothing) of an empty state."""
-    found = state.snapshot(FILES)
+    found = state.snapshot_of_any_format(FILES)
     if found is None:
         return 0, nothing(bundle, default)
     generation, files = found
@@ -84,12 +84,11 @@ def load(bundle: Bundle, state: StateReader, default: Recipe) -> tuple[int, Know
 def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     """The inverse of `to_files`. Raises DamagedError naming file and tensor for anything that does not fit the
     bundle."""
-    missing = sorted(set(FILES) - set(files))
-    if missing:
-        raise DamagedError(f"the generation has no {missing[0]}; run `edge-nusa undo`")
+    _check_has(files, FILES[:1])
     content = parse(files["labels.json"], Origin("labels.json", _NEXT_STEP), LARGEST_LABELS_BYTES)
     if (version := content.fields.get("format_version")) != FORMAT_VERSION:
         raise other_format("labels.json", FORMAT_VERSION, version)
+    _check_has(files, FILES)
     recipe = RECIPES[content.choice("recipe", tuple(RECIPES))]
     found = read_labels(content, MOST_LABELS)
     size = (len(found), bundle.manifest.text.embed_dim)
@@ -112,6 +111,12 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         forgotten=content.pairs("forgotten", MOST_LABELS, -LARGEST_NUMBER) if "forgotten" in content else (),
         files=taught_files.decoded(files[taught_files.NAME], len(found)),
     )
+
+
+def _check_has(files: Mapping[str, bytes], names: Sequence[str]) -> None:
+    missing = sorted(set(names) - set(files))
+    if missing:
+        raise DamagedError(f"the generation has no {missing[0]}; run `edge-nusa undo`")
 
 
 def read_labels(record: Record, most: int, has_images: bool = True) -> tuple[Label, ...]:

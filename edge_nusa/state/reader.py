@@ -44,6 +44,13 @@ class StateReader:
         wanted = list(names)
         return self._read_current(lambda generation: (generation, {name: generation.read(name) for name in wanted}))
 
+    def snapshot_of_any_format(self, names: Iterable[str]) -> tuple[Generation, dict[str, bytes]] | None:
+        """The same of a state that may be of another format: a file that its generation does not have is left out."""
+        wanted = set(names)
+        return self._read_current(
+            lambda generation: (generation, {name: generation.read(name) for name in wanted & set(generation.files)})
+        )
+
     def history(self) -> list[Generation]:
         """The readable generations, oldest first; those after the current one were undone.
 

@@ -50,12 +50,13 @@ def test_changing_prints_the_names_that_are_promised(taught: Path) -> None:
         assert set(names_of(answer_of(*command, "--state", taught))) == promised(command[0])
 
 
-def test_learning_prints_the_names_that_are_promised(three: Path, tmp_path: Path) -> None:
+def test_learning_prints_the_names_that_are_promised(three: Path, taught: Path, tmp_path: Path) -> None:
     (tmp_path / "set" / "gravel").mkdir(parents=True)
-    for picture in sorted((three / "gravel").iterdir())[:2]:
-        (tmp_path / "set" / "gravel" / picture.name).write_bytes(picture.read_bytes())
+    for folder in three.iterdir():  # whatever the pictures show, so that some are taken for another label
+        picture = sorted(folder.iterdir())[0]
+        (tmp_path / "set" / "gravel" / f"{folder.name}.png").write_bytes(picture.read_bytes())
     (tmp_path / "set" / "gravel" / "note.txt").write_text("no picture")
-    words = ("--dataset", tmp_path / "set", "--state", tmp_path / "state", "--steps", "1", "--dry-run", "--force")
+    words = ("--dataset", tmp_path / "set", "--state", taught, "--steps", "1", "--dry-run", "--force", "--again")
     assert set(names_of(answer_of("learn", *words), free=())) == promised("learn")
 
 
