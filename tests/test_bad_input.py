@@ -118,7 +118,7 @@ def test_bad_files_beside_good_ones_are_set_aside_and_the_good_ones_learned(
         (folder / name).write_bytes(content)
     os.mkfifo(folder / "pipe.jpg")
     (folder / "away.jpg").symlink_to(next(pictures.asked["gravel"].iterdir()))
-    done = run_cli("learn", "--images", folder, "--label", "gravel", "--state", taught, *FEW)
+    done = run_cli("learn", "--images", folder, "--label", "gravel", "--state", taught, "--again", *FEW)
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert report["labels"][0]["images"] == 8
@@ -203,13 +203,13 @@ def test_a_memory_budget_that_cannot_be_kept_is_refused(taught: Path, three: Pat
         "learn",
         "--dataset",
         three,
+        "--again",
         "--max-memory",
         "1M",
         says="--max-memory: 1 MiB are too few to learn 24 pictures of 3 labels",
     )
-    refused(
-        taught, 5, "learn", "--dataset", three, "--max-memory", "200M", says="allow that much, or teach fewer at once"
-    )
+    again = ("learn", "--dataset", three, "--again")
+    refused(taught, 5, *again, "--max-memory", "200M", says="allow that much, or teach fewer at once")
     refused(taught, 5, "predict", three, "--max-memory", "1M", says="--max-memory: 1 MiB leave 0 KiB for a picture")
 
 
@@ -291,7 +291,7 @@ def test_a_signal_in_training_stops_it_soon_and_changes_nothing(
     number: signal.Signals, code: int, taught: Path, three: Path
 ) -> None:
     before = bytes_of(taught)
-    words = command("learn", "--dataset", three, "--state", taught, "--steps", "100000")
+    words = command("learn", "--dataset", three, "--state", taught, "--steps", "100000", "--again")
     process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         wait_for_torch(process.pid)
@@ -333,9 +333,12 @@ def test_the_same_pictures_under_a_second_name_are_refused_and_the_first_name_is
         pictures.taught["gravel"],
         "--label",
         "pebbles",
+        "--again",
         *FEW,
-        says="'pebbles' is told apart from 'gravel' by -",
+        says="'pebbles' cannot be told from 'gravel': ",
     )
+    words = ("learn", "--images", pictures.taught["gravel"], "--label", "pebbles", *FEW)
+    refused(taught, 1, *words, says="every picture of 'pebbles' was taught before as gravel")
 
 
 def test_a_second_name_that_is_forced_is_told_in_words(taught: Path, pictures: DemoPictures) -> None:
@@ -348,6 +351,7 @@ def test_a_second_name_that_is_forced_is_told_in_words(taught: Path, pictures: D
         "--state",
         taught,
         "--force",
+        "--again",
         "--steps",
         "3",
         "--format",

@@ -257,7 +257,16 @@ def test_a_full_temporary_folder_is_told_as_such(
     (tmp_path / "tiny").mkdir()
     mount = f'mount -t tmpfs -o size={size} tmpfs {tmp_path / "tiny"} || exit 99; TMPDIR={tmp_path / "tiny"} exec "$@"'
     words = command(
-        "learn", "--images", pictures.taught["gravel"], "--label", "gravel", "--state", taught, "--steps", "3"
+        "learn",
+        "--images",
+        pictures.taught["gravel"],
+        "--label",
+        "gravel",
+        "--state",
+        taught,
+        "--steps",
+        "3",
+        "--again",
     )
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", mount, "bash", *words], env=environment(), capture_output=True, text=True
@@ -272,7 +281,18 @@ def test_a_full_temporary_folder_is_told_as_such(
 def test_a_training_process_that_cannot_write_its_answer_says_so(taught: Path, pictures: DemoPictures) -> None:
     """Its own files are bounded below the size of the cores, as a full disk would."""
     first = "import resource, signal\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
-    words = ("learn", "--images", pictures.taught["gravel"], "--label", "gravel", "--state", taught, "--steps", "3")
+    words = (
+        "learn",
+        "--images",
+        pictures.taught["gravel"],
+        "--label",
+        "gravel",
+        "--state",
+        taught,
+        "--steps",
+        "3",
+        "--again",
+    )
     line = one_line(run_patched(first, *words), 5)
     assert "temporary folder" in line
 

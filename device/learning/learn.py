@@ -96,6 +96,8 @@ def _learn(
     number, before = load(opened.bundle, opened.state, settings.recipe)
     lessons.check_goes_on(before, settings.recipe)
     asked = fresh(task, before, settings.is_again)
+    if not asked.task.paths:
+        return nothing_new(number, tuple(asked.task.quarantined), settings.is_dry_run)
     left_out = _left_out(opened, settings, len(asked.task.paths), len(joined(before, asked.task)[0]))
     found = looked(opened, asked, before, settings, progress)
     lesson, looked_by = found.lesson, time.monotonic()
@@ -137,7 +139,7 @@ class Looked(NamedTuple):
 
 
 def looked(opened: Opened, asked: FreshTask, before: Knowledge, settings: LearnSettings, progress: Progress) -> Looked:
-    """The lesson of those of the task's files that were not taught before; it has no label where nothing is new.
+    """The lesson of a task; it has no label where nothing of it is new and can be read.
 
     `lesson.before` knows the files already, so that whatever is made of it does.
     """

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_nusa.device.asking.answer import Answers
+
 NO_LABEL = -1
 """The column of an answer that is none of the labels."""
 NORMAL_95 = 1.959964

@@ -179,7 +179,7 @@ def training_report(trained: Trained | None) -> TrainingReport:
     return TrainingReport(loss=round(trained.loss, 4), kept_step=trained.kept_step, crossings=crossings)
 
 
-def nothing_new(number: int, set_aside: tuple[Quarantined, ...], is_dry_run: bool) -> LearnReport:
+def nothing_new(number: int, set_aside: Sequence[Quarantined], is_dry_run: bool) -> LearnReport:
     """Of a learn whose files were all taught before: nothing was taught, judged or committed."""
     return LearnReport(
         generation=number,
@@ -187,7 +187,7 @@ def nothing_new(number: int, set_aside: tuple[Quarantined, ...], is_dry_run: boo
         mistaken=(),
         earlier=(),
         retention=Retention(100.0, 1.0, None),
-        quarantined=set_aside,
+        quarantined=tuple(set_aside),
         seconds=0.0,
         head_seconds=0.0,
         peak_rss_bytes=peak_bytes(),

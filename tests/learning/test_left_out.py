@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_nusa.device.asking.answer import Answers
 from edge_nusa.device.learning.left_out import NO_LABEL, Count, LeftOut, wilson
 
 

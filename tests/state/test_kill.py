@@ -33,6 +33,7 @@ def learn_here(state: Path, folder: Path, seed: int) -> None:
     os.dup2(silence, 2)
     words = [
         "learn",
+        "--again",
         "--images",
         str(folder),
         "--label",
@@ -100,7 +101,7 @@ def test_a_killed_learn_leaves_the_old_generation_or_the_new_one(taught: Path, p
         if killed == KILLS:
             break
     assert killed == KILLS and kept_old > 0
-    report = answer_of("learn", "--images", folder, "--label", "gravel", "--state", taught, "--steps", "3")
+    report = answer_of("learn", "--images", folder, "--label", "gravel", "--state", taught, "--steps", "3", "--again")
     assert report["generation"] > number
     assert not [path for path in (taught / "generations").iterdir() if not path.name.isdecimal()], (
         "leftovers of killed writers"
