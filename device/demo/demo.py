@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures, write_rare
+from edge_nusa.device.learning.expected import expected
 from edge_nusa.device.learning.learn import LearnSettings
 from edge_nusa.device.learning.task import Task, folder_per_label, one_label
 from edge_nusa.device.learning.two_commits import Progress
@@ -118,7 +119,8 @@ def _taught(
 def _report(workplace: Workplace, path: Path) -> Path:
     """Write the report of what was taught; returns where."""
     history = [row.to_json() for row in workplace.history()]
-    html = html_report(workplace.known()[1], history, workplace.bundle.manifest.model)
+    knowledge = workplace.known()[1]
+    html = html_report(knowledge, history, workplace.bundle.manifest.model, expected(workplace.bundle, knowledge))
     write_asked(path, html.encode())
     return path
 

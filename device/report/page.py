@@ -5,25 +5,31 @@ One page without scripts or anything to fetch; a content policy forbids both. Al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from edge_nusa.device.report import plots
+from edge_nusa.device.report import labels, plots
+from edge_nusa.device.report.entries import entries, number, report_of
 from edge_nusa.knowledge.knowledge import Knowledge
 
 NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[report]"</code> adds them.</p>'
 NOTHING_KNOWN = (
     '<p class="note">Nothing was learned yet: <code>edge-nusa learn --images DIR --label X</code> teaches a label.</p>'
 )
-UNKNOWN = "–"
+HOW_TO_READ = (
+    "Before and left out: of the pictures of a label's last lesson, how many were recognised before it, and how many "
+    "are when each is left out in turn. Of all, about: where so few are asked, the share of all such pictures lies "
+    "between these, by 95 %. Today: of new pictures, as the numbers that are kept let expect. Hardly is fewer than "
+    "half: more pictures (10 to 20), another name, or a bigger model help."
+)
+UNKNOWN = labels.UNKNOWN
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1d2329;--soft:#59636e;--line:#d5dbe1;--page:#fff;--panel:#f5f7f9;
---before:#9aa5b1;--after:#1f6fb2;--third:#b4611a}
+--before:#9aa5b1;--after:#1f6fb2}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#9aa5b1;--line:#39424c;--page:#14181c;--panel:#1d2329;
---before:#6b7683;--after:#5aa9e6;--third:#e09a55}}
+--before:#6b7683;--after:#5aa9e6}}
 *{box-sizing:border-box}
 body{margin:0 auto;padding:1.2rem 1rem 3rem;max-width:46rem;
 background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
@@ -44,29 +50,23 @@ code{font-size:.9em;background:var(--panel);padding:.1em .3em;border-radius:.2em
 """
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One learned label for tables and plots; accuracies in percent, None where no report has them."""
-
-    label: str
-    images: int
-    before: float | None
-    after: float | None
-
-
-def html_report(knowledge: Knowledge, generations: list[dict[str, Any]], bundle_name: str) -> str:
+def html_report(
+    knowledge: Knowledge, generations: list[dict[str, Any]], bundle_name: str, expected: Mapping[int, float]
+) -> str:
     """The whole page as a string.
 
     generations: oldest first, dicts of generation, operation, created and report, where report is what `learn` stored,
-    or {} (then the generation has no figures). A label's accuracy is the first "before" and the last "after" of all.
-    Anything in a report that is not of the expected kind is shown as unknown, never as markup.
+    or {} (then the generation has no figures); expected: percent of new pictures of each label by its column
+    (`edge_nusa.device.learning.expected`). A label's counts are those of its last lesson that was judged. Anything in a
+    report that is not of the expected kind is shown as unknown, never as markup.
     """
-    rows = _rows(knowledge, generations)
+    rows = labels.rows(knowledge, generations, expected)
     sections = [
         _section("What it knows", _labels(rows)),
-        _section("Accuracy before and after", _accuracy_plot(rows)),
+        _section("Recognised before and after", _accuracy_plot(rows)),
+        _section("What is taken for what", _confusions(rows)),
         _section("What it kept", _retention(generations)),
-        _section("What was quarantined", _quarantined(generations)),
+        _section("What was set aside", _quarantined(generations)),
         _section("What it cost", _costs(knowledge, generations)),
     ]
     title = f"edge-nusa: {len(rows)} {'label' if len(rows) == 1 else 'labels'} in {bundle_name}"
@@ -91,90 +91,66 @@ def state_bytes(knowledge: Knowledge) -> int:
     return int(head + anchors + files + 4 * sum(core.size for core in knowledge.cores.values()))
 
 
-def _rows(knowledge: Knowledge, generations: list[dict[str, Any]]) -> list[_Row]:
-    reported: dict[str, list[dict[str, Any]]] = {}
-    for entry in generations:
-        for found in _entries(_report(entry), "labels"):
-            reported.setdefault(str(found.get("label")), []).append(found)
-    return [
-        _Row(
-            label.name,
-            label.images,
-            next(
-                (
-                    v
-                    for entry in reported.get(label.name, [])
-                    if (v := _number(entry.get("accuracy_before"))) is not None
-                ),
-                None,
-            ),
-            next(
-                (
-                    v
-                    for entry in reversed(reported.get(label.name, []))
-                    if (v := _number(entry.get("accuracy_after"))) is not None
-                ),
-                None,
-            ),
-        )
-        for label in knowledge.labels
-    ]
-
-
-def _labels(rows: list[_Row]) -> str:
+def _labels(rows: list[labels.LabelRow]) -> str:
     if not rows:
         return NOTHING_KNOWN
-    body = [[row.label, str(row.images), f"{_figure(row.before, '.1f')} → {_figure(row.after, '.1f')}"] for row in rows]
-    return _table(["label", "images", "accuracy, %"], body, {0})
+    note = f'<p class="note">{escape(HOW_TO_READ)}</p>'
+    return _table(labels.COLUMNS, [row.cells for row in rows], {0, 6}) + note
 
 
-def _accuracy_plot(rows: list[_Row]) -> str:
-    bars = [(row.label, row.before, row.after) for row in rows if row.before is not None or row.after is not None]
+def _accuracy_plot(rows: list[labels.LabelRow]) -> str:
+    bars = [
+        plots.Bar(row.label, row.asked, row.right_before or 0, row.right, row.interval or (0.0, 100.0))
+        for row in rows
+        if row.asked
+    ]
     if not bars:
-        return '<p class="note">No accuracy was measured.</p>'
+        return '<p class="note">No picture was asked.</p>'
     shown = bars[-plots.MOST_BARS :]
-    caption = (
-        "Each label's own pictures, in percent."
-        if len(shown) == len(bars)
-        else f"The last {len(shown)} of {len(bars)} labels, in percent."
-    )
+    caption = "Percent of each label's pictures that are recognised when left out; the line is the interval."
+    if len(shown) < len(bars):
+        caption += f" The last {len(shown)} of {len(bars)} labels."
     return _plot(plots.accuracy_bars(shown), caption)
 
 
+def _confusions(rows: list[labels.LabelRow]) -> str:
+    columns, body = labels.matrix(rows)
+    if not columns:
+        return '<p class="note">No picture was taken for another label.</p>'
+    note = "Pictures of the label on the left, left out in turn, by what they were taken for."
+    heads = ["label", *(plots.shortened(column) for column in columns)]
+    return f'<p class="note">{escape(note)}</p>' + _table(heads, body, {0})
+
+
 def _retention(generations: list[dict[str, Any]]) -> str:
-    points = []
+    body = []
     for entry in generations:
-        kept = _report(entry).get("retention")
-        if isinstance(kept, dict) and isinstance(number := entry.get("generation"), int):
-            figures = [
-                _number(kept.get(name)) for name in ("vocabulary_agreement", "vocabulary_cosine", "old_labels_cosine")
-            ]
-            points.append((number, figures[0], figures[1], figures[2]))
-    if not points:
+        kept = report_of(entry).get("retention")
+        agreement = number(kept.get("vocabulary_agreement")) if isinstance(kept, dict) else None
+        if agreement is not None and isinstance(generation := entry.get("generation"), int):
+            body.append([str(generation), f"{agreement:.1f} of 100"])
+    if not body:
         return '<p class="note">No retention was measured.</p>'
-    caption = (
-        "Common nouns that still get the answer of the untouched model, and how far the anchors have turned (1: not at "
-        "all)."
-    )
-    columns = ["gen.", "same answers, %", "vocabulary, cosine", "old labels, cosine"]
-    body = [[str(p[0]), _figure(p[1], ".2f"), _figure(p[2], ".4f"), _figure(p[3], ".4f")] for p in points]
-    return _plot(plots.retention_lines(points), caption) + _table(columns, body, set())
+    note = "Common words that still mean to the model what they meant before anything was taught."
+    return f'<p class="note">{escape(note)}</p>' + _table(["gen.", "words"], body, set())
 
 
 def _quarantined(generations: list[dict[str, Any]]) -> str:
     body = [
         [str(entry.get("generation", UNKNOWN)), str(image.get("image", UNKNOWN)), str(image.get("reason", UNKNOWN))]
         for entry in generations
-        for image in _entries(_report(entry), "quarantined")
+        for image in entries(report_of(entry), "quarantined")
     ]
-    return _table(["gen.", "image", "reason"], body, {1, 2}) if body else '<p class="note">No picture was refused.</p>'
+    return (
+        _table(["gen.", "image", "reason"], body, {1, 2}) if body else '<p class="note">No picture was set aside.</p>'
+    )
 
 
 def _costs(knowledge: Knowledge, generations: list[dict[str, Any]]) -> str:
     body = []
     for entry in generations:
-        peak = _number(_report(entry).get("peak_rss_bytes"))
-        seconds = _figure(_number(_report(entry).get("seconds")), ".1f")
+        peak = number(report_of(entry).get("peak_rss_bytes"))
+        seconds = _figure(number(report_of(entry).get("seconds")), ".1f")
         memory = UNKNOWN if peak is None else f"{peak / 2**20:.0f}"
         body.append([str(entry.get("generation", UNKNOWN)), str(entry.get("operation", UNKNOWN)), seconds, memory])
     size = f'<p class="note">The state holds {state_bytes(knowledge):,} bytes.</p>'
@@ -202,23 +178,6 @@ def _table(columns: Sequence[str], body: Iterable[Sequence[str]], text_columns: 
 def _text(value: object) -> str:
     """Escaped, and isolated so that right-to-left text cannot reorder what stands beside it."""
     return f"<bdi>{escape(str(value))}</bdi>"
-
-
-def _report(entry: dict[str, Any]) -> dict[str, Any]:
-    report = entry.get("report")
-    return report if isinstance(report, dict) else {}
-
-
-def _entries(report: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    entries = report.get(name)
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-
-
-def _number(value: object) -> float | None:
-    """The value as a float where it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < 1e300 else None
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -1,4 +1,4 @@
-"""The report's two plots as inline SVG, drawn by matplotlib with text as text; None where matplotlib is not installed.
+"""The report's plot as inline SVG, drawn by matplotlib with text as text; None where matplotlib is not installed.
 
 Colours are marker values that become the page's CSS variables, so that one drawing serves light and dark.
 """
@@ -9,18 +9,17 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_BARS = 40
 LONGEST_LABEL = 22
 """Characters; longer labels end in an ellipsis."""
 INCHES_WIDE = 4.4
-COLOURS = {"--ink": "#010201", "--line": "#010202", "--before": "#010203", "--after": "#010204", "--third": "#010205"}
-_INK, _LINE, _BEFORE, _AFTER, _THIRD = COLOURS.values()
+COLOURS = {"--ink": "#010201", "--line": "#010202", "--before": "#010203", "--after": "#010204"}
+_INK, _LINE, _BEFORE, _AFTER = COLOURS.values()
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -39,58 +38,42 @@ SETTINGS: Any = {
     "legend.frameon": False,
 }
 
-Bar = tuple[str, float | None, float | None]
-Point = tuple[int, float | None, float | None, float | None]
+
+class Bar(NamedTuple):
+    """A label, how many of its pictures were asked, right before and after, and the interval of after in percent."""
+
+    label: str
+    asked: int
+    before: int
+    after: int
+    interval: tuple[float, float]
 
 
 def accuracy_bars(bars: Sequence[Bar]) -> str | None:
-    """Horizontal bars of (label, percent before or None, percent after or None), top to bottom; an <svg> element."""
+    """Horizontal bars, top to bottom, with the interval as a line and the counts beside it; an <svg> element."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         rows = range(len(bars))
-        axes.barh([row - 0.2 for row in rows], [bar[1] or 0.0 for bar in bars], 0.38, color=_BEFORE, label="before")
-        axes.barh([row + 0.2 for row in rows], [bar[2] or 0.0 for bar in bars], 0.38, color=_AFTER, label="after")
-        axes.set_yticks(list(rows), [shortened(bar[0]) for bar in bars])
+        before, after = ([100 * one / bar.asked for bar, one in zip(bars, ones, strict=True)] for ones in _counts(bars))
+        axes.barh([row - 0.2 for row in rows], before, 0.38, color=_BEFORE, label="before")
+        axes.barh([row + 0.2 for row in rows], after, 0.38, color=_AFTER, label="after, left out")
+        for row, bar in enumerate(bars):
+            axes.plot(bar.interval, [row + 0.2] * 2, color=_INK, linewidth=1)
+            axes.text(102, row, f"{bar.after} of {bar.asked}", va="center", fontsize=9)
+        axes.set_yticks(list(rows), [shortened(bar.label) for bar in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.set_xlim(0, 100)
-        axes.set_xlabel("accuracy, %")
+        axes.set_xlabel("recognised, %")
         axes.grid(axis="x", linewidth=0.6)
         axes.set_axisbelow(True)
         figure.legend(loc="outside upper right", ncols=2)
 
-    return _svg(draw, 1.1 + 0.36 * len(bars), "accuracy", "Accuracy of each label before and after learning")
+    return _svg(draw, 1.1 + 0.36 * len(bars), "accuracy", "Share of each label's pictures recognised before and after")
 
 
-def retention_lines(points: Sequence[Point]) -> str | None:
-    """Two panels over (generation, agreement in percent, vocabulary cosine, old labels' cosine); an <svg> element."""
-
-    def draw(figure: Figure) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        upper, lower = figure.subplots(2, 1, sharex=True)
-        _line(upper, points, 1, ("same answers", _AFTER))
-        upper.set_ylabel("%")
-        upper.set_ylim(min([90.0, *(point[1] - 1 for point in points if point[1] is not None)]), 100.5)
-        _line(lower, points, 2, ("vocabulary", _AFTER))
-        _line(lower, points, 3, ("old labels", _THIRD))
-        lower.set_ylabel("cosine")
-        lower.set_xlabel("generation")
-        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-        for axes in (upper, lower):
-            axes.grid(axis="y", linewidth=0.6)
-            axes.ticklabel_format(axis="y", useOffset=False)
-            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=2, fontsize=9)
-
-    return _svg(draw, 3.6, "retention", "Retention of the untouched model's answers over generations")
-
-
-def _line(axes: Axes, points: Sequence[Point], column: int, style: tuple[str, str]) -> None:
-    known = [(point[0], value) for point in points if (value := point[column]) is not None]
-    if known:
-        axes.plot(
-            [x for x, _ in known], [y for _, y in known], marker="o", markersize=4, label=style[0], color=style[1]
-        )
+def _counts(bars: Sequence[Bar]) -> tuple[list[int], list[int]]:
+    return [bar.before for bar in bars], [bar.after for bar in bars]
 
 
 def _svg(draw: Callable[[Figure], None], inches_high: float, name: str, description: str) -> str | None:

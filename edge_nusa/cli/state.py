@@ -71,6 +71,7 @@ def report(
     format: FormatOption = None,
 ) -> None:
     """Write an HTML page with plots of what was learned and kept, or print the same as JSON."""
+    from edge_nusa.device.learning.expected import expected
     from edge_nusa.device.report.page import html_report
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.durable import write_asked
@@ -81,7 +82,9 @@ def report(
         output.emit_json({**workplace.status().to_json(), "generations": rows})
         return
     out = out or Path("edge-nusa-report.html")
-    write_asked(out, html_report(workplace.known()[1], rows, workplace.bundle.manifest.model).encode())
+    knowledge = workplace.known()[1]
+    page = html_report(knowledge, rows, workplace.bundle.manifest.model, expected(workplace.bundle, knowledge))
+    write_asked(out, page.encode())
     kept.part(f"the report is in {out}")
     output.emit(f"the report is in {out}")
 

@@ -16,7 +16,8 @@ from hollow_bundles import hollow_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_nusa.device.report import plots
+from edge_nusa.device.learning.left_out import Count
+from edge_nusa.device.report import labels, plots
 from edge_nusa.device.report.page import NO_PLOTS, html_report, state_bytes
 from edge_nusa.knowledge.knowledge import Knowledge, Label, nothing
 from edge_nusa.knowledge.recipes import DEVICE
@@ -64,15 +65,22 @@ def knowing(names: list[str]) -> Knowledge:
     rows, count = np.ones((10 * len(names), len(empty.head.gram)), np.int64), len(names)
     anchors = np.full((count, 4), 0.5, np.float32)
     head = empty.head.added(rows, np.arange(10 * count) % max(count, 1), count)
-    labels = tuple(Label(name, 10) for name in names)
-    return replace(empty, labels=labels, frozen_anchors=anchors, adapted_anchors=anchors, head=head, tasks=count)
+    known = tuple(Label(name, 10) for name in names)
+    return replace(empty, labels=known, frozen_anchors=anchors, adapted_anchors=anchors, head=head, tasks=count)
 
 
-def learned(number: int, label: str, before: float | None = 41.25, after: float | None = 93.5) -> dict[str, Any]:
-    """One generation as the command line hands it over."""
+def page_of(known: Knowledge, generations: list[dict[str, Any]], expected: dict[int, float] | None = None) -> str:
+    return html_report(known, generations, "micro", expected or {})
+
+
+def learned(number: int, label: str, before: int = 4, right: int = 9, asked: int = 10, **taken: int) -> dict[str, Any]:
+    """One generation as the command line hands it over. taken: what the label is taken for."""
+    row = {"label": label, "images": 10, "right": right, "asked": asked, "right_before": before}
+    taken_for = [{"label": other, "count": count} for other, count in taken.items()]
+    interval = list(Count(right, asked).interval or ()) or None
     report = {
         "generation": number,
-        "labels": [{"label": label, "images": 10, "accuracy_before": before, "accuracy_after": after}],
+        "labels": [{**row, "interval": interval, "taken_for": taken_for}],
         "retention": {
             "vocabulary_agreement": 100 - 0.4 * number,
             "vocabulary_cosine": 1 - 0.002 * number,
@@ -100,9 +108,7 @@ def example() -> tuple[Knowledge, list[dict[str, Any]]]:
         "a label that is much too long for the side of a plot",
         "price in $x_1$ & $y$",
     ]
-    generations = [
-        learned(number, name, 30 + 5 * number, 80 + 3 * number) for number, name in enumerate(names, start=1)
-    ]
+    generations = [learned(number, name, number, 4 + number, mug=2) for number, name in enumerate(names, start=1)]
     forget = {"generation": 7, "operation": f"forget {SCRIPT}", "created": "2026-07-08T10:00:00+00:00", "report": {}}
     return knowing(names), [*generations, forget]
 
@@ -114,20 +120,21 @@ def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_says_what_it_knows_keeps_refused_and_costs() -> None:
-    page = Page(html_report(knowing(["cat"]), [learned(2, "cat")], "micro"))
+    page = Page(page_of(knowing(["cat"]), [learned(2, "cat", dog=1)], {0: 84.0}))
     text = " ".join(page.texts)
-    known = ("edge-nusa: 1 label in micro", "cat", "41.2 → 93.5", "99.20", "0.9960")
+    known = ("edge-nusa: 1 label in micro", "cat", "4 of 10", "9 of 10", "60 to 98 %", "8 of 10", "99.2 of 100", "dog")
     for said in (*known, "cat/broken.jpg", "cut off after 512 bytes", "24.7", "300"):
         assert said in text
     assert f"{state_bytes(knowing(['cat'])):,} bytes" in text
-    assert page.tags.count("svg") == 2
+    assert page.tags.count("svg") == 1
+    assert "cosine" not in text and "standard error" not in text
 
 
 def test_a_script_in_a_label_a_reason_an_operation_or_a_bundle_name_stays_text() -> None:
     entry = learned(2, SCRIPT)
     entry["report"]["quarantined"] = [{"image": SCRIPT, "reason": f'"{SCRIPT}'}]
     entry["created"] = SCRIPT
-    html = html_report(knowing([SCRIPT]), [entry], SCRIPT)
+    html = html_report(knowing([SCRIPT]), [entry], SCRIPT, {})
     page = Page(html)
     assert "script" not in page.tags
     assert "<script" not in html.lower()
@@ -136,7 +143,7 @@ def test_a_script_in_a_label_a_reason_an_operation_or_a_bundle_name_stays_text()
 
 
 def test_nothing_is_fetched_and_no_script_may_run() -> None:
-    html = html_report(*example(), "micro")
+    html = page_of(*example())
     page = Page(html)
     assert {"script", "link", "img", "iframe", "object", "image"}.isdisjoint(page.tags)
     assert not [name for name, _ in page.values if name.startswith("on")]
@@ -149,7 +156,7 @@ def test_nothing_is_fetched_and_no_script_may_run() -> None:
 
 
 def test_it_follows_light_and_dark_and_a_narrow_screen() -> None:
-    html = html_report(*example(), "micro")
+    html = page_of(*example())
     assert "prefers-color-scheme:dark" in html
     assert '<meta name="viewport" content="width=device-width,initial-scale=1">' in html
     assert "var(--after)" in html.split("<body>")[1]
@@ -157,11 +164,18 @@ def test_it_follows_light_and_dark_and_a_narrow_screen() -> None:
 
 
 def test_plots_hold_text_as_text_and_no_name_twice() -> None:
-    page = Page(html_report(*example(), "micro"))
+    page = Page(page_of(*example()))
     names = [value for name, value in page.values if name == "id"]
     assert len(names) == len(set(names)) > 10
     in_plots = " ".join(page.texts)
-    for said in ("accuracy, %", "猫", "a label that is much …", "price in $x_1$ & $y$", "same answers", "old labels"):
+    for said in (
+        "recognised, %",
+        "猫",
+        "a label that is much …",
+        "price in $x_1$ & $y$",
+        "after, left out",
+        "10 of 10",
+    ):
         assert said in in_plots
     targets = {value[1:] for name, value in page.values if name.endswith("href") and value}
     assert targets <= set(names)
@@ -170,20 +184,20 @@ def test_plots_hold_text_as_text_and_no_name_twice() -> None:
 def test_a_label_that_matplotlibs_font_lacks_warns_nobody() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert html_report(*example(), "micro").count("<svg") == 2
+        assert page_of(*example()).count("<svg") == 1
 
 
 def test_equal_content_gives_an_equal_page() -> None:
-    assert html_report(*example(), "micro") == html_report(*example(), "micro")
+    assert page_of(*example()) == page_of(*example())
 
 
 def test_without_matplotlib_the_page_has_its_tables_and_says_what_adds_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     without_matplotlib(monkeypatch)
-    html = html_report(*example(), "micro")
+    html = page_of(*example())
     page = Page(html)
     assert "svg" not in page.tags
-    assert page.tags.count("table") == 4
-    assert html.count(NO_PLOTS) == 2
+    assert page.tags.count("table") == 5
+    assert html.count(NO_PLOTS) == 1
     assert 'pip install "edge-nusa[report]"' in "".join(page.texts)
 
 
@@ -195,25 +209,69 @@ def test_importing_the_report_does_not_import_matplotlib() -> None:
 
 
 def test_an_empty_state_gives_a_page_that_says_so() -> None:
-    text = "".join(Page(html_report(knowing([]), [], "micro")).texts)
+    text = "".join(Page(page_of(knowing([]), [])).texts)
     for said in (
         "Nothing was learned yet",
-        "No accuracy was measured",
+        "No picture was asked",
+        "No picture was taken for another label",
         "No retention was measured",
-        "No picture was refused",
+        "No picture was set aside",
     ):
         assert said in text
 
 
-def test_a_label_shows_its_first_accuracy_before_and_its_last_after() -> None:
-    generations = [learned(1, "cat", None, 70.0), learned(2, "cat", 20.0, 80.0), learned(3, "cat", 75.0, None)]
-    assert "20.0 → 80.0" in html_report(knowing(["cat"]), generations, "micro")
-    assert "– → –" in html_report(knowing(["dog"]), generations, "micro")
+def test_a_label_shows_the_counts_of_its_last_lesson_that_was_judged() -> None:
+    generations = [learned(1, "cat", 1, 2), learned(2, "cat", 3, 8), learned(3, "cat", 0, 0, 0)]
+    cells = [row.cells for row in labels.rows(knowing(["cat", "dog"]), generations, {1: 96.0})]
+    assert cells == [
+        ["cat", "10", "3 of 10", "8 of 10", "49 to 94 %", "–", "mostly"],
+        ["dog", "10", "–", "–", "–", "10 of 10", "too few to say"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("right", "asked", "says"),
+    [
+        (0, 0, "too few to say"),
+        (0, 1, "hardly"),
+        (4, 10, "hardly"),
+        (5, 10, "mostly"),
+        (8, 9, "mostly"),
+        (9, 10, "well, so far"),
+        (7, 7, "well, so far"),
+        (11, 11, "well, so far"),  # its interval begins at 74.1
+        (12, 12, "well"),  # and at 75.8
+        (90, 100, "well"),
+        (84, 100, "well"),  # 75.6
+        (83, 100, "mostly"),  # 74.5
+    ],
+)
+def test_how_well_a_label_is_recognised_is_told_in_a_word(right: int, asked: int, says: str) -> None:
+    assert labels.WELL == 75
+    [row] = labels.rows(knowing(["cat"]), [learned(1, "cat", 0, right, asked)], {})
+    assert row.verdict == says
+
+
+def test_the_matrix_has_what_pictures_of_each_label_are_taken_for_the_most_mistaken_first() -> None:
+    generations = [learned(1, "a", 0, 9, b=1), learned(2, "b", 0, 7, a=2, c=1), learned(3, "c", 0, 10), learned(4, "d")]
+    found = labels.rows(knowing(["a", "b", "c", "d"]), generations, {})
+    columns, body = labels.matrix(found)
+    assert columns == ["b", "a", "c"]
+    assert body == [["b", "7", "2", "1"], ["a", "1", "9", "·"], ["c", "·", "·", "10"]]
+    assert labels.matrix(labels.rows(knowing(["d"]), [learned(4, "d")], {})) == ([], [])
+
+
+def test_the_matrix_has_so_many_labels_at_most() -> None:
+    names = [f"label {number}" for number in range(labels.MOST_IN_MATRIX + 4)]
+    generations = [learned(1, name, 0, 5, other=1 + index) for index, name in enumerate(names)]
+    columns, body = labels.matrix(labels.rows(knowing(names), generations, {}))
+    assert (labels.MOST_IN_MATRIX, len(columns), len(body)) == (25, 25, 24)
+    assert columns[:2] == ["other", names[-1]]
 
 
 def test_of_very_many_labels_the_last_are_plotted_and_all_are_listed() -> None:
     names = [f"label {number}" for number in range(plots.MOST_BARS + 5)]
-    html = html_report(knowing(names), [learned(number + 1, name) for number, name in enumerate(names)], "micro")
+    html = page_of(knowing(names), [learned(number + 1, name) for number, name in enumerate(names)])
     assert f"The last {plots.MOST_BARS} of {len(names)} labels" in html
     assert html.count("label 0<") < html.count("label 44<")
 
@@ -230,9 +288,10 @@ def test_the_bytes_of_the_state_are_those_it_stores_but_for_headers() -> None:
     value=TEXTS,
 )
 def test_a_stored_report_of_another_kind_breaks_neither_page_nor_escaping(report: dict[str, Any], value: Any) -> None:
-    labels = [{"label": "cat", "accuracy_before": value}, value]
-    inner = {"labels": labels, "retention": {"vocabulary_cosine": value}, "quarantined": [{"image": value}]}
+    row = {"label": "cat", "asked": value, "right": value, "right_before": value, "interval": value, "taken_for": value}
+    told = [row, {**row, "asked": 3, "right": 2}, {**row, "asked": 3, "right": 2, "interval": [value, 3]}, value]
+    inner = {"labels": told, "retention": {"vocabulary_agreement": value}, "quarantined": [{"image": value}]}
     with pytest.MonkeyPatch.context() as patch:
         without_matplotlib(patch)
         generations = [{"generation": 1, "operation": value, "report": {**inner, **report}}, {"report": value}]
-        assert "</html>" in html_report(knowing(["cat"]), generations, "micro")
+        assert "</html>" in page_of(knowing(["cat"]), generations)
