@@ -151,7 +151,7 @@ def test_the_report_holds_every_label_as_text(place: Path, tmp_path: Path) -> No
 
 
 def test_a_plot_holds_every_label_as_text() -> None:
-    plot = report_plots.accuracy_bars([(label, 50.0, 60.0) for label in AWKWARD])
+    plot = report_plots.accuracy_bars([report_plots.Bar(label, 10, 5, 6, (31.0, 83.0)) for label in AWKWARD])
     assert plot is not None
     assert all(escape(label, quote=False) in plot for label in AWKWARD)
     assert "<script" not in plot
