@@ -94,17 +94,18 @@ def _interval(value: object) -> tuple[float, float] | None:
 
 def matrix(found: Sequence[LabelRow]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of counts: what pictures of each label are taken for, of the labels that are mistaken or that
-    others are mistaken for, most mistakes first; ([], []) where none is."""
+    others are mistaken for, most mistakes first, in the same order down as across; ([], []) where none is."""
     mistakes: dict[str, int] = {}
     for row in found:
         for other, times in row.taken_for.items():
             mistakes[row.label] = mistakes.get(row.label, 0) + times
             mistakes[other] = mistakes.get(other, 0) + times
     shown = sorted(mistakes, key=lambda label: -mistakes[label])[:MOST_IN_MATRIX]
+    by_label = {row.label: row for row in found if row.asked}
     body = [
-        [row.label, *("·" if not (times := _times(row, other)) else str(times) for other in shown)]
-        for row in sorted(found, key=lambda row: -mistakes.get(row.label, 0))
-        if row.label in shown and row.asked
+        [label, *("·" if not (times := _times(by_label[label], other)) else str(times) for other in shown)]
+        for label in shown
+        if label in by_label
     ]
     return (shown, body) if shown else ([], [])
 

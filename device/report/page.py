@@ -41,6 +41,8 @@ th,td{padding:.35rem .5rem;border-bottom:1px solid var(--line);text-align:right;
 td{white-space:nowrap}
 th{color:var(--soft);font-weight:600;font-size:.85rem}
 th.text,td.text{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:6rem}
+.matrix th:not(.text){writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;vertical-align:middle}
+.matrix td,.matrix th{padding:.2rem .3rem}.matrix td.text{white-space:nowrap}
 @media(max-width:30rem){table{font-size:.85rem}th,td{padding:.3rem .25rem}}
 figure{margin:.8rem 0;background:var(--panel);border-radius:.5rem;padding:.6rem}
 figure svg{display:block;width:100%;max-width:34rem;height:auto;margin:auto}
@@ -119,7 +121,7 @@ def _confusions(rows: list[labels.LabelRow]) -> str:
         return '<p class="note">No picture was taken for another label.</p>'
     note = "Pictures of the label on the left, left out in turn, by what they were taken for."
     heads = ["label", *(plots.shortened(column) for column in columns)]
-    return f'<p class="note">{escape(note)}</p>' + _table(heads, body, {0})
+    return f'<p class="note">{escape(note)}</p><div class="matrix">{_table(heads, body, {0})}</div>'
 
 
 def _retention(generations: list[dict[str, Any]]) -> str:
