@@ -28,7 +28,8 @@ from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import one_blas_thread
 
-FEWEST_TO_HOLD_BACK, HELD_BACK_SHARE = 5, 5
+FEWEST_TO_HOLD_BACK = 5
+HELD_BACK_SHARE = 5
 """Of a label with so many pictures one in so many is held back from the training of the text, which is judged by
 them."""
 NOUNS = 256

@@ -91,26 +91,26 @@ def test_a_person_reads_at_once_what_is_known_and_at_the_end_what_became_of_the_
 ) -> None:
     shutil.copytree(three, tmp_path / "four")
     shutil.copytree(pictures.others["cat"], tmp_path / "four" / "cat")
-    words = ("learn", "--dataset", tmp_path / "four", "--state", tmp_path / "state", "--steps", "2", "--force")
+    words = ("learn", "--dataset", tmp_path / "four", "--state", tmp_path / "state", "--steps", "2", "--force", "--again")
     done = run_cli(*words, "--format", "human")
     assert (done.returncode, done.stderr) == (0, "")
     first, second, *rest = done.stdout.splitlines()
     assert first.startswith("knows 4 labels now (25 pictures, ") and first.endswith("; training the text ...")
-    assert second.startswith("label ")
-    (text,) = [line for line in rest if line.startswith("text: ")]
-    assert text.startswith(("text: kept: of 3 pictures asked ", "text: dropped: of 3 pictures asked "))
+    assert second.startswith("brick wall: ") and " when left out (about " in second
+    (text,) = [line for line in rest if line.startswith("text ")]
+    assert text.startswith(("text kept: of 3 pictures asked ", "text dropped: of 3 pictures asked "))
     quiet = run_cli(*words, "--format", "human", "--quiet", "--dry-run").stdout
-    assert "knows" not in quiet and "\ntext: " in quiet
+    assert "knows" not in quiet and "\ntext " in quiet
 
 
 def test_learning_without_torch_teaches_the_head_and_says_what_it_left_out(three: Path, tmp_path: Path) -> None:
     words = ("learn", "--dataset", three, "--state", tmp_path / "state")
     done = run_patched(WITHOUT_TORCH, *words, "--format", "human")
     assert (done.returncode, done.stderr) == (0, "")
-    line = 'text: not trained: torch is not installed; `pip install "edge-nusa[learn]"` adds it'
+    line = 'text not trained: torch is not installed; `pip install "edge-nusa[learn]"` adds it'
     assert line in done.stdout.splitlines()
     assert "knows" not in done.stdout, "all is said at once"
-    again = run_patched(WITHOUT_TORCH, *words, "--format", "json")
+    again = run_patched(WITHOUT_TORCH, *words, "--again", "--format", "json")
     report = json.loads(again.stdout)
     assert (again.returncode, report["text"], report["generation"]) == (0, "not trained", 2)
 

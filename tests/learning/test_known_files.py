@@ -12,7 +12,7 @@ from conftest import MICRO
 from made_by_hand import knowledge, unit
 from PIL import Image
 
-from edge_nusa.device.learning import learn as learning
+from edge_nusa.device.learning import two_commits
 from edge_nusa.device.learning.known_files import fresh
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.report import LearnReport
@@ -101,7 +101,7 @@ def teach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Teaches the folder of labels without training."""
     bundle = Bundle.open(MICRO)
     workplace = Workplace(bundle, State(tmp_path / "state", bundle.manifest.identity), 1)
-    monkeypatch.setattr(learning, "train_apart", lambda *given: (Trained(dict(given[1].before.cores), 0.0, 1, {}), 0))
+    monkeypatch.setattr(two_commits, "train_apart", lambda *given: (Trained(dict(given[1].before.cores), 0.0, 1, {}), 0))
 
     def teach(folder: Path, **settings: Any) -> LearnReport:
         chosen = LearnSettings(recipe=DEVICE, is_forced=True, **settings)

@@ -50,6 +50,9 @@ def words(*rows: LabelReport, **parts: Any) -> list[str]:
         "retention": Retention(99.61, 0.98, 0.7),
         "quarantined": (),
         "seconds": 2.5,
+        "head_seconds": 0.4,
+        "text": "dropped",
+        "text_reason": "of 3 pictures asked 1 is answered right with it and 2 without",
         "peak_rss_bytes": 300 << 20,
         "training": training_report(None),
         "judged_by": "leave-one-out",
@@ -62,8 +65,9 @@ def test_each_label_is_told_in_counts_with_an_interval() -> None:
     found = words(row("my pug", 6, 7), row("Paris, France", 20, 20, right_before=4))
     assert found[0] == "my pug: 6 of 7 when left out (about 49 to 97 %), 0 before"
     assert found[1] == '"Paris, France": 20 of 20 when left out (about 84 to 100 %), 4 before'
-    assert found[-2:] == [
+    assert found[-3:] == [
         "kept: 100 of 100 common words mean what they meant",
+        "text dropped: of 3 pictures asked 1 is answered right with it and 2 without",
         "generation 3; 2.5 s, peak memory 300 MiB, judged by leave-one-out",
     ]
     assert not any(word in line for line in found for word in ("cosine", "standard error"))
@@ -152,8 +156,11 @@ def test_the_state_keeps_no_name_of_a_file() -> None:
         retention=Retention(100.0, 1.0, None),
         quarantined=(Quarantined("/home/me/a.jpg", "noise"), Quarantined("/home/me/b.jpg", "noise")),
         seconds=1.0,
+        head_seconds=0.1,
         peak_rss_bytes=1,
         training=training_report(None),
+        text="not trained",
+        text_reason="one label",
         judged_by="leave-one-out",
         dry_run=False,
     )

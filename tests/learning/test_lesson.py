@@ -218,7 +218,8 @@ def test_the_candidate_is_asked_of_the_head_without_the_picture() -> None:
     solved = made.whole.solved
     scores, _ = solved.leave_one_out(solved.whitened(one.seen.rows), one.goals)
     found = judged(one, made).after
-    assert found.answered.tolist() == scores.argmax(axis=1).tolist()
+    recognised = found.answered >= 0  # others are as far away as something else
+    assert found.answered[recognised].tolist() == scores.argmax(axis=1)[recognised].tolist() and recognised.sum() >= 5
     assert found.places.tolist() == list(range(7)) and (found.losses >= 0).all()
 
 
