@@ -76,24 +76,24 @@ def room(manifest: Manifest) -> Iterator[Finding]:
         for name, own, mapped in parts
     )
     found = f"{said}; {memory[1] >> 20} MiB free{allowed}"
+    advice = _room_advice((predict_bytes, head_bytes, learn_bytes), free)
+    yield Finding("room for the bundle", "warning" if advice else "ok", found, advice)
+
+
+def _room_advice(needed: tuple[int, int, int], free: int) -> str:
+    """What to do where asking, the head's lesson, or the whole lesson takes more bytes than are free; empty where all
+    fits."""
+    predict_bytes, head_bytes, learn_bytes = needed
     if predict_bytes > free:
-        yield Finding(
-            "room for the bundle",
-            "warning",
-            found,
-            "predict may not fit: end other programs, or export a smaller model",
-        )
-    elif head_bytes > free:
-        advice = "learn may not fit, not even of the head: end other programs, add zram, or export a smaller model"
-        yield Finding("room for the bundle", "warning", found, advice)
-    elif learn_bytes > free:
-        advice = (
+        return "predict may not fit: end other programs, or export a smaller model"
+    if head_bytes > free:
+        return "learn may not fit, not even of the head: end other programs, add zram, or export a smaller model"
+    if learn_bytes > free:
+        return (
             "learn may not fit while it trains the text: --head-only or --max-memory leaves that out; or end other "
             "programs, add zram, or export a smaller model"
         )
-        yield Finding("room for the bundle", "warning", found, advice)
-    else:
-        yield Finding("room for the bundle", "ok", found, "")
+    return ""
 
 
 def _heat() -> Iterator[Finding]:

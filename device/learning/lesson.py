@@ -29,9 +29,9 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import one_blas_thread
 
 FEWEST_TO_HOLD_BACK = 5
+"""Of a label with so many pictures some are held back from the training of the text, which is judged by them."""
 HELD_BACK_SHARE = 5
-"""Of a label with so many pictures one in so many is held back from the training of the text, which is judged by
-them."""
+"""One in so many."""
 NOUNS = 256
 """Vocabulary nouns that a lesson draws wrong answers from."""
 

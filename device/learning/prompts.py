@@ -47,11 +47,14 @@ class BundlePrompts:
     def anchors(self, candidate: Knowledge) -> tuple[np.ndarray, np.ndarray]:
         """`Prompts.anchors`; everything else that needs the two tails is made too, so that they are open once."""
         text, lesson = self._text, self.lesson
-        frozen, adapted = text.tail({}), text.tail(candidate.merged(self.bundle, ("text",)))
-        found = label_anchors(text, frozen, candidate.labels), label_anchors(text, adapted, candidate.labels)
+        frozen, merged = text.tail({}), candidate.merged(self.bundle, ("text",))
+        adapted = text.tail(merged) if merged else frozen
+        untouched_anchors = label_anchors(text, frozen, candidate.labels)
+        found = untouched_anchors, label_anchors(text, adapted, candidate.labels) if merged else untouched_anchors
         names, untouched = self.bundle.vocabulary
         rows = np.random.default_rng(0).permutation(len(names))[:NOUNS_FOR_JUDGING]
-        now = text.anchors(adapted, [names[i] for i in rows], self.bundle.manifest.templates[0])
+        template = self.bundle.manifest.templates[0]
+        now = text.anchors(adapted, [names[i] for i in rows], template) if merged else untouched[rows]
         old = np.setdiff1d(np.arange(len(lesson.before.labels)), lesson.columns)
         self.retention = judge.retention(untouched[rows], now, lesson.before.adapted_anchors[old], found[1][old])
         alone = len(lesson.names) < 2

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edge_nusa.device.asking.features import Features
 from edge_nusa.device.board import linux
@@ -29,9 +28,6 @@ from edge_nusa.knowledge.stored import from_files, to_files
 from edge_nusa.memory import give_back, peak_bytes
 from edge_nusa.pictures.pictures import Quarantined
 from edge_nusa.state.generation import Generation
-
-if TYPE_CHECKING:
-    from edge_nusa.device.learning.learn import LearnSettings
 
 Progress = Callable[[str, int, int], None]
 Told = Callable[[LearnReport], None]
@@ -81,7 +77,8 @@ class TwoCommits:
     lesson: Lesson
     prompts: BundlePrompts
     training: TrainingApart
-    settings: LearnSettings
+    is_forced: bool
+    is_dry_run: bool
     progress: Progress
     files: Sequence[Path]
     quarantined: tuple[Quarantined, ...]
@@ -130,7 +127,7 @@ class TwoCommits:
         give_back()
         self.progress("judging", 0, 1)
         judgement = judge(self.lesson, taught, self.prompts.offered, self.opened.bundle.manifest.logit_scale)
-        if not self.settings.is_forced:
+        if not self.is_forced:
             judgement.check(self.prompts.retention, self.lesson.names)
         self.progress("judging", 1, 1)
         report = LearnReport(
@@ -147,7 +144,7 @@ class TwoCommits:
             text=text.outcome,
             text_reason=text.reason,
             judged_by=judgement.by,
-            dry_run=self.settings.is_dry_run,
+            dry_run=self.is_dry_run,
         )
         return self._ended(report, text)
 
@@ -166,7 +163,7 @@ class TwoCommits:
     ) -> tuple[LearnReport, Generation | None]:
         """Make it a generation, but in a dry run; the report with its number. What could not be read back is not
         committed."""
-        if self.settings.is_dry_run:
+        if self.is_dry_run:
             return report, None
         files = to_files(replace(taught.whole, report=report.stored()))
         from_files(self.opened.bundle, files)

@@ -33,7 +33,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def tasks(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Material:
-    return material(bundle, tmp_path_factory.mktemp("drawn"), SETS)
+    return material(bundle, tmp_path_factory.mktemp("drawn"), SETS, shots=6)
 
 
 def with_unit_projection(bundle: Bundle, found: GaussianReplay) -> GaussianReplay:

@@ -91,7 +91,17 @@ def test_a_person_reads_at_once_what_is_known_and_at_the_end_what_became_of_the_
 ) -> None:
     shutil.copytree(three, tmp_path / "four")
     shutil.copytree(pictures.others["cat"], tmp_path / "four" / "cat")
-    words = ("learn", "--dataset", tmp_path / "four", "--state", tmp_path / "state", "--steps", "2", "--force", "--again")
+    words = (
+        "learn",
+        "--dataset",
+        tmp_path / "four",
+        "--state",
+        tmp_path / "state",
+        "--steps",
+        "2",
+        "--force",
+        "--again",
+    )
     done = run_cli(*words, "--format", "human")
     assert (done.returncode, done.stderr) == (0, "")
     first, second, *rest = done.stdout.splitlines()

@@ -101,7 +101,9 @@ def teach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Teaches the folder of labels without training."""
     bundle = Bundle.open(MICRO)
     workplace = Workplace(bundle, State(tmp_path / "state", bundle.manifest.identity), 1)
-    monkeypatch.setattr(two_commits, "train_apart", lambda *given: (Trained(dict(given[1].before.cores), 0.0, 1, {}), 0))
+    monkeypatch.setattr(
+        two_commits, "train_apart", lambda *given: (Trained(dict(given[1].before.cores), 0.0, 1, {}), 0)
+    )
 
     def teach(folder: Path, **settings: Any) -> LearnReport:
         chosen = LearnSettings(recipe=DEVICE, is_forced=True, **settings)
