@@ -104,6 +104,12 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+def current_of(state: Path) -> Path:
+    """The folder of the generation that is current."""
+    number = json.loads((state / "CURRENT").read_text())["generation"]
+    return state / "generations" / f"{number:06d}"
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> DemoPictures:
     """Real photographs: eight crops to teach and eight to ask of each of THREE, and one of each thing never taught."""

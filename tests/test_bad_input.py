@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MICRO, bytes_of, command, environment, run_cli
+from conftest import MICRO, bytes_of, command, current_of, environment, run_cli
 from PIL import Image
 
 from edge_nusa.device.demo.pictures import DemoPictures
@@ -254,11 +254,7 @@ def test_a_state_of_another_bundle_is_refused(taught: Path, tmp_path: Path) -> N
     other = State(tmp_path / "other", replace(Bundle.open(MICRO).manifest.identity, precision="int8", graphs="0" * 64))
     with other.writer():
         other.commit(
-            {
-                p.name: p.read_bytes()
-                for p in (taught / "generations" / "000001").iterdir()
-                if p.name != "manifest.json"
-            },
+            {p.name: p.read_bytes() for p in current_of(taught).iterdir() if p.name != "manifest.json"},
             "learn",
         )
     for words in (("labels",), ("status",), ("forget", "gravel")):
@@ -268,7 +264,7 @@ def test_a_state_of_another_bundle_is_refused(taught: Path, tmp_path: Path) -> N
 
 
 def test_nan_in_a_core_is_refused_however_right_the_hashes_are(taught: Path) -> None:
-    files = {p.name: p.read_bytes() for p in (taught / "generations" / "000001").iterdir()}
+    files = {p.name: p.read_bytes() for p in current_of(taught).iterdir()}
     basis = Identity(**json.loads(files.pop("manifest.json"))["identity"])
     cores = tensor_file.decode(files["core.safetensors"], "core.safetensors")
     name = sorted(cores)[0]
