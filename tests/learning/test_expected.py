@@ -12,6 +12,7 @@ from test_judge import task
 
 from edge_nusa.device.learning import expected as expectations
 from edge_nusa.device.learning.expected import expected
+from edge_nusa.device.learning.gaussian_replay import projected
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import PAPER
@@ -79,11 +80,28 @@ def test_equal_sums_are_told_equally() -> None:
 
 
 def test_text_that_tells_labels_apart_is_asked_too() -> None:
-    rows, goals = task(3, [8, 8], 0.0)
+    rows, goals = task(3, [8, 8], 0.5)
     blind = known(rows, goals, 2)
     means = unit(*[tuple((rows[goals == label, :4]).mean(axis=0)) for label in range(2)])
-    seeing = replace(blind, adapted_anchors=means)
-    assert sum(expected(BUNDLE, seeing).values()) > sum(expected(BUNDLE, blind).values()) + 3
+    right, wrong = (replace(blind, adapted_anchors=anchors) for anchors in (means, means[::-1]))
+    assert sum(expected(BUNDLE, right).values()) > sum(expected(BUNDLE, wrong).values()) + 10
+
+
+def test_text_is_asked_of_pictures_as_far_from_the_mean_as_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, goals = task(3, [4, 9], 1.0)
+    one = known(rows, goals, 2)
+    asked: list[np.ndarray] = []
+
+    def noted(tokens: np.ndarray, projection: np.ndarray) -> np.ndarray:
+        asked.append(tokens)
+        return projected(tokens, projection)
+
+    monkeypatch.setattr(expectations, "projected", noted)
+    expected(BUNDLE, one)
+    drawn = expectations._drawn(one, 100)
+    for column, further in ((0, 1.5 * np.sqrt(5 / 4)), (1, 1.5 * np.sqrt(10 / 9))):
+        tokens = drawn.means[column, :4] + further * drawn.residuals[:, :4]
+        assert asked[column] == pytest.approx(tokens, abs=1e-5)
 
 
 def test_scores_are_those_of_a_picture_left_out_with_one_leverage_for_all() -> None:
@@ -97,7 +115,7 @@ def test_scores_are_those_of_a_picture_left_out_with_one_leverage_for_all() -> N
     scores, distances = expectations._left_out(one, drawn, 0)
     gain = 1 / (1 - solved.downdate * 5 / 4 * drawn.leverage)
     for picture, r in enumerate(drawn.whitened):
-        moved = means[0] + 1.3 * gain * r
+        moved = means[0] + 1.5 * gain * r
         assert scores[picture, 1] == pytest.approx(moved @ means[1] - means[1] @ means[1] / 2)
         own = moved @ means[0] - means[0] @ means[0] / 2 - gain * drawn.leverage / 5
         assert scores[picture, 0] == pytest.approx(own)
@@ -114,7 +132,7 @@ def test_a_label_without_pictures_is_never_expected() -> None:
 
 def test_drawn_pictures_grow_fewer_with_the_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (expectations.MOST_DRAWN, expectations.FEWEST_DRAWN, expectations.ALL_DRAWN) == (100, 20, 10_000)
-    assert (expectations.WIDER, expectations.LEAST_LEFT) == (1.3, 0.05)
+    assert (expectations.WIDER, expectations.LEAST_LEFT) == (1.5, 0.05)
     asked: list[int] = []
     drawn = expectations._drawn
 
