@@ -89,10 +89,13 @@ def test_a_second_learn_adds_a_generation_and_labels_lists_all_in_order(
     assert report["generation"] == (3 if report["text"] == "kept" else 2)
     assert [row["label"] for row in report["labels"]] == ["gravel", "lawn grass"]
     listed = answer_of("labels", "--state", state)
-    assert listed == {
-        "generation": report["generation"],
-        "labels": [{"label": name, "images": 8} for name in ("brick wall", "gravel", "lawn grass")],
-    }
+    assert listed["generation"] == report["generation"]
+    assert [(row["label"], row["images"]) for row in listed["labels"]] == [
+        ("brick wall", 8),
+        ("gravel", 8),
+        ("lawn grass", 8),
+    ]
+    assert all(0 <= row["expected"] <= 100 for row in listed["labels"])
 
 
 def test_an_empty_state_lists_no_labels(tmp_path: Path) -> None:
