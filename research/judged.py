@@ -24,10 +24,11 @@ from edge_nusa.device.learning.expected import expected
 from edge_nusa.device.learning.judge import told_apart
 from edge_nusa.device.learning.judgement import judge
 from edge_nusa.device.learning.left_out import wilson
-from edge_nusa.device.learning.lesson import Lesson, Seen, Taught, teach
+from edge_nusa.device.learning.lesson import Lesson, Seen, Taught, teach, teach_text
 from edge_nusa.device.learning.prompts import BundlePrompts
 from edge_nusa.device.learning.task import held_out
 from edge_nusa.device.learning.task_data import TaskData, Trained
+from edge_nusa.device.learning.text_trial import try_text, why_no_text
 from edge_nusa.device.learning.train_cores import Trainer
 from edge_nusa.device.opened import Opened
 from edge_nusa.knowledge import head as heads
@@ -122,7 +123,11 @@ def _taught(
     def train(data: TaskData) -> Trained:
         return Trainer(opened.bundle, before, data, DEVICE, seed).run(lambda done, total: None)
 
-    return lesson, teach(opened.bundle, lesson, prompts, lesson.names, train), prompts.offered
+    taught = teach(opened.bundle, lesson, prompts)
+    if why_no_text(lesson) is None:
+        adapted = teach_text(opened.bundle, lesson, taught, prompts, lesson.names, train)
+        taught = adapted if try_text(lesson, taught, adapted, opened.bundle.manifest.logit_scale).adds else taught
+    return lesson, taught, prompts.offered
 
 
 def mixed_up(seen: Pictures, shots: int, seed: int) -> Iterator[dict[str, Any]]:
