@@ -15,12 +15,14 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 from edge_nusa.model.shapes import FrozenShape, ImageShape
 from edge_nusa.research.learners import forms, subspaces
+from edge_nusa.research.learners.kept_pictures import Gda, Lda, NearestMean, NearestPictures, TipAdapter
 from edge_nusa.research.learners.learners import Frozen, Gradient, Guided, Learner
 from edge_nusa.research.learners.product import AnchorsAlone, Default, HeadAlone
 from edge_nusa.research.learners.ridge import RidgeHead
 from edge_nusa.research.learners.softmax import Offline, Sequential
 
 BOTH: tuple[Tower, ...] = ("image", "text")
+TEXT: tuple[Tower, ...] = ("text",)
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ def _text(
 
 
 def _form(
-    make_matrix: Callable[..., object], rate: float, *, is_matched: bool = False
+    make_matrix: Callable[..., object], rate: float, *, is_matched: bool = False, towers: tuple[Tower, ...] = BOTH
 ) -> Callable[[Bundle, Options], Learner]:
-    """A baseline's form in both towers, under the paper's objective."""
+    """A baseline's form in the towers given, under the paper's objective."""
 
     def make(bundle: Bundle, options: Options) -> Learner:
         shorter = shallower(bundle, options.image_blocks)
@@ -99,7 +101,7 @@ def _form(
         if is_matched:
             method = bundle.manifest.method
             ranks = {tower: forms.matched_rank(method.max_rank[tower] ** 2, 2 * bundle.width(tower)) for tower in BOTH}
-        return Gradient(shorter, _recipe(PAPER, options, rate, BOTH), forms.Form(make_matrix, ranks, options.seed))  # type: ignore[arg-type]
+        return Gradient(shorter, _recipe(PAPER, options, rate, towers), forms.Form(make_matrix, ranks, options.seed))  # type: ignore[arg-type]
 
     return make
 
@@ -125,6 +127,23 @@ CATALOGUE = {
     "random": Entry("cores between random directions", True, _form(forms.subspace(forms.at_random), 1e-2)),
     "paper": Entry("NuSA-CL as published: null space of both towers, fresh SVD a task", True, _paper(3e-2)),
     "text-only": Entry("NuSA-CL in the text tower alone", False, _paper(3e-2, ("text",))),
+    "text-full": Entry("full fine-tuning of the text tower's matrices", False, _form(forms.full, 3e-4, towers=TEXT)),
+    "text-lora": Entry("LoRA of the null space's rank in the text tower", False, _form(forms.lora, 1e-3, towers=TEXT)),
+    "text-lora-matched": Entry(
+        "the same with as many trained numbers as the null-space cores",
+        False,
+        _form(forms.lora, 1e-3, is_matched=True, towers=TEXT),
+    ),
+    "text-top": Entry(
+        "cores between the text tower's largest singular directions",
+        False,
+        _form(forms.subspace(forms.top), 3e-3, towers=TEXT),
+    ),
+    "text-random": Entry(
+        "cores between random directions of the text tower",
+        False,
+        _form(forms.subspace(forms.at_random), 1e-2, towers=TEXT),
+    ),
     "text-pool": Entry(
         "NuSA-CL in the text tower, never leaving the pool of export", False, _text(tails.NullSpace(), "pool")
     ),
@@ -167,6 +186,25 @@ CATALOGUE = {
         "a dense softmax head on the same taps, trained on each task's pictures alone",
         False,
         lambda bundle, options: Sequential(bundle, options.steps, options.rate),
+    ),
+    "ncm": Entry("nearest class mean of the same taps", False, lambda bundle, options: NearestMean(bundle)),
+    "knn": Entry(
+        "three nearest pictures on the same taps, with every picture kept (Teachable Machine)",
+        False,
+        lambda bundle, options: NearestPictures(bundle),
+    ),
+    "tip": Entry(
+        "Tip-Adapter without training: text and a cache of every picture's embedding",
+        False,
+        lambda bundle, options: TipAdapter(bundle),
+    ),
+    "gda": Entry(
+        "GDA-CLIP: text and Gaussians of every picture's embedding", False, lambda bundle, options: Gda(bundle)
+    ),
+    "lda": Entry(
+        "discriminant analysis on the same taps with every picture kept, shrunk by Ledoit and Wolf",
+        False,
+        lambda bundle, options: Lda(bundle),
     ),
     "head": Entry("this project's head alone, behind its gate", False, _device(trains_text=False, answerer=HeadAlone)),
     "untrained": Entry("the default without training its text", False, _device(trains_text=False)),

@@ -139,7 +139,15 @@ def test_paper_answers_by_both_adapted_towers(scene: Scene) -> None:
     assert np.abs(embeddings - stone.embeddings(pictures)).max() > 3e-4 and np.abs(anchors - stone.anchors).max() > 3e-4
 
 
-@pytest.mark.parametrize("name", ["text-only", "default", "head", "ridge"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("text-only", "text-full", "text-lora", "text-lora-matched", "text-top", "text-random"),
+        "default",
+        "head",
+        "ridge",
+    ],
+)
 def test_learners_without_an_image_tower_leave_image_embeddings_as_they_are(name: str, scene: Scene) -> None:
     learner = scene.taught(name, 2)
     assert not [array for array in learner.arrays() if array.startswith("image.")]
@@ -147,6 +155,18 @@ def test_learners_without_an_image_tower_leave_image_embeddings_as_they_are(name
         cloth = scene.views[0]
         assert np.array_equal(learner.embeddings(cloth, everything(cloth)), cloth.embeddings(everything(cloth)))
         assert np.abs(learner.adapted_anchors(cloth) - cloth.anchors).max() > 1e-3
+
+
+def test_text_forms_train_as_many_numbers_as_they_say(scene: Scene) -> None:
+    method, matrices = scene.bundle.manifest.method, len(scene.bundle.matrices("text"))
+    rank, width = method.max_rank["text"], scene.bundle.width("text")
+    trained = {
+        name: scene.taught(name, 1, steps=1).trained_numbers / matrices
+        for name in ("text-full", "text-lora", "text-lora-matched", "text-top", "text-random")
+    }
+    assert trained["text-full"] == width**2 and trained["text-lora"] == 2 * width * rank
+    assert trained["text-lora-matched"] == 2 * width * round(rank**2 / (2 * width))
+    assert trained["text-top"] == trained["text-random"] == rank**2
 
 
 def test_image_only_leaves_anchors_as_they_are(scene: Scene) -> None:
@@ -302,7 +322,21 @@ def written(arrays: Arrays) -> Arrays:
 
 @pytest.mark.parametrize(
     "name",
-    ["frozen", "full", "milora", "paper", "text-only", "ridge", "ranpac", "offline", "sequential", "head", "default"],
+    [
+        "frozen",
+        "full",
+        "milora",
+        "paper",
+        "text-only",
+        "text-lora",
+        "text-full",
+        "ridge",
+        "ranpac",
+        "offline",
+        "sequential",
+        "head",
+        "default",
+    ],
 )
 def test_a_restored_learner_answers_and_goes_on_exactly_as_the_one_that_was_kept(name: str, scene: Scene) -> None:
     kept, restored = scene.taught(name, 2, steps=1), scene.learner(name, steps=1)
