@@ -50,7 +50,7 @@ def evaluate(
         typer.Option(help="`given`, `I`, `II`, `random:N`, or a text file with one set a line.", show_default=False),
     ] = None,
     class_steps: Annotated[
-        str, typer.Option("--class-steps", help="For `cil`: into how many steps the classes are cut, with commas.")
+        str, typer.Option("--class-steps", help="For `cil`: into how many steps the classes of all sets are cut.")
     ] = "10",
     never: Annotated[
         str,
@@ -105,9 +105,9 @@ def evaluate(
     """Compare learners over sequences of data sets, with every baseline side by side."""
     with needs("eval"):
         from edge_nusa.research.learners import catalogue
-        from edge_nusa.research.protocol import suites
+        from edge_nusa.research.protocol import material, suites
 
-    settings = suites.Settings(
+    settings = material.Settings(
         suite=_suite(suite),
         data=data,
         out=out,

@@ -100,7 +100,9 @@ def _form(
         ranks = None
         if is_matched:
             method = bundle.manifest.method
-            ranks = {tower: forms.matched_rank(method.max_rank[tower] ** 2, 2 * bundle.width(tower)) for tower in BOTH}
+            ranks = {
+                tower: forms.matched_rank(method.max_rank[tower] ** 2, 2 * bundle.width(tower)) for tower in towers
+            }
         return Gradient(shorter, _recipe(PAPER, options, rate, towers), forms.Form(make_matrix, ranks, options.seed))  # type: ignore[arg-type]
 
     return make

@@ -23,7 +23,7 @@ from edge_nusa.errors import UsageError
 from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
 from edge_nusa.model import sessions
-from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import catalogue
@@ -167,6 +167,13 @@ def test_text_forms_train_as_many_numbers_as_they_say(scene: Scene) -> None:
     assert trained["text-full"] == width**2 and trained["text-lora"] == 2 * width * rank
     assert trained["text-lora-matched"] == 2 * width * round(rank**2 / (2 * width))
     assert trained["text-top"] == trained["text-random"] == rank**2
+
+
+def test_learners_without_image_tokens_fit_a_frozen_image_tower(scene: Scene) -> None:
+    lite = Bundle.open(embedded_bundle())
+    for entry in CATALOGUE.values():
+        if not entry.needs_tokens:
+            assert entry.make(lite, Options(steps=1)).trained_numbers == 0
 
 
 def test_image_only_leaves_anchors_as_they_are(scene: Scene) -> None:

@@ -24,8 +24,9 @@ from edge_nusa.research.figures.metrics import frozen_transfer, last, matrix_of,
 from edge_nusa.research.figures.runs import Run, read_runs
 from edge_nusa.research.learners.learners import Gradient
 from edge_nusa.research.protocol import sequence, suites
+from edge_nusa.research.protocol.material import Settings, Sources
 from edge_nusa.research.protocol.orders import class_order
-from edge_nusa.research.protocol.suites import Settings, evaluate, told
+from edge_nusa.research.protocol.suites import evaluate, told
 
 FILES = ["results.json", "results.csv", "results.md", "results.html"]
 
@@ -91,7 +92,7 @@ def test_finished_runs_are_not_done_twice_and_further_ones_join_them(
     ran: list[str] = []
     do = suites._do
 
-    def counted(settings: Settings, sources: suites.Sources, plan: sequence.Plan) -> None:
+    def counted(settings: Settings, sources: Sources, plan: sequence.Plan) -> None:
         ran.append(plan.learner)
         do(settings, sources, plan)
 
@@ -189,11 +190,10 @@ def test_what_differs_from_command_to_command_is_no_other_setting(settings: Sett
         ({"data": Path("/nowhere")}, InputError, "/nowhere: expected a folder"),
         ({"order": "backwards"}, UsageError, "--order: expected I, II, given"),
         ({"order": "I"}, UsageError, "--order I: expected only sets of aircraft"),
-        ({"suite": "cil"}, UsageError, "eval cil cuts the classes of one set into steps; .* found stone, cloth"),
         (
             {"suite": "cil", "sets": ("stone",), "steps_of_classes": (4,)},
             UsageError,
-            "--class-steps 4: the set stone has 3 classes",
+            "--class-steps 4: there are 3 classes in stone; expected from 1 to as many",
         ),
         (
             {"suite": "cil", "sets": ("stone",), "steps_of_classes": (0,)},
@@ -227,6 +227,22 @@ def test_cil_cuts_one_set_into_steps_of_all_its_classes(settings: Settings) -> N
         assert run.joint[1] == run.accuracy[1][0]
     # after all classes were seen, neither how they were cut nor their order matters to sums
     assert len({run.joint[-1] for run in found}) == 1
+
+
+def test_cil_joins_the_classes_of_several_sets(settings: Settings) -> None:
+    asked = replace(
+        settings, suite="cil", sets=("stone", "cloth"), steps_of_classes=(5, 2), never="", learners=("ridge", "frozen")
+    )
+    found = {(run.learner, len(run.order)): run for run in done(asked)}
+    assert set(found) == {("ridge", 2), ("ridge", 5), ("frozen", 2), ("frozen", 5)}
+    assert found["ridge", 5].joint[-1] == found["ridge", 2].joint[-1]
+    assert all(
+        run.joint[-1] is not None and run.joint[-1] > 100 / 5 for run in found.values() if run.learner == "ridge"
+    )
+    with pytest.raises(UsageError, match="this folder was begun with sets"):
+        done(replace(asked, sets=("cloth", "stone")))
+    with pytest.raises(UsageError, match="--class-steps 6: there are 5 classes in stone, cloth; expected from 1"):
+        done(replace(asked, steps_of_classes=(6,), out=settings.out.with_name("other")))
 
 
 @pytest.mark.kernels

@@ -1,0 +1,124 @@
+"""What a command of `edge-nusa eval` is given: its settings, its data sets with their views, and the pictures of a
+run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edge_nusa.errors import InputError
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, named, take_shots
+from edge_nusa.research.data.joined import joined, told_apart
+from edge_nusa.research.data.views import View, Viewer
+from edge_nusa.research.figures.runs import Suite
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.protocol.sequence import Material, Plan, in_steps
+
+Progress = Callable[[str, int, int], None]
+TEST_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One command. sets: names, () for all; never: a set that is never learned, or ""; steps_of_classes: for `cil`,
+    into how many steps the classes are cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads:
+    of each; naming: of the classes (`edge_nusa.research.data.datasets.named`)."""
+
+    suite: Suite
+    data: Path
+    out: Path
+    learners: tuple[str, ...]
+    shots: tuple[int, ...]
+    seeds: int
+    order: str = "given"
+    sets: tuple[str, ...] = ()
+    never: str = ""
+    steps_of_classes: tuple[int, ...] = (10,)
+    test_limit: int = 0
+    steps: int | None = None
+    rate: float | None = None
+    image_blocks: int | None = None
+    bundle: Path | None = None
+    cache: Path | None = None
+    jobs: int = 1
+    threads: int = 1
+    first_seed: int = 0
+    naming: str = "own"
+
+
+@dataclass
+class Sources:
+    """The sets of a command and their views, made when first asked for."""
+
+    settings: Settings
+    learned: dict[str, DataSet]
+    never: DataSet | None
+    views: dict[str, tuple[View, np.ndarray]] = field(default_factory=dict)
+
+
+def sources_of(settings: Settings) -> Sources:
+    """The sets that the settings name. Raises InputError where one is missing."""
+    names = [*settings.sets, *([settings.never] if settings.never and settings.sets else [])]
+    found = {dataset.name: dataset for dataset in find_sets(settings.data, names or None)}
+    if settings.never and settings.never not in found:
+        raise InputError(f"--never: there is no set {settings.never!r} in {settings.data}; found {', '.join(found)}")
+    never = found.pop(settings.never, None)
+    learned = [named(dataset, settings.naming) for dataset in found.values()]
+    if settings.suite == "cil":
+        learned = told_apart(learned)
+    return Sources(settings, {dataset.name: dataset for dataset in learned}, never)
+
+
+def view_of(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[View, np.ndarray]:
+    """A set's view with its test pictures, made once a process."""
+    settings = sources.settings
+    if dataset.name not in sources.views:
+        tests = limit_test(dataset, settings.test_limit, TEST_SEED)
+        seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
+        shots = (
+            []
+            if dataset is sources.never
+            else [take_shots(dataset, count, seed) for count in settings.shots for seed in seeds]
+        )
+        bundle = Bundle.open(settings.bundle or embedded_bundle())
+        needs_tokens = any(CATALOGUE[name].needs_tokens for name in settings.learners)
+        deepest = bundle.manifest.image.tail_blocks
+        image_blocks = (
+            (deepest if settings.image_blocks is None else min(settings.image_blocks, deepest)) if needs_tokens else 0
+        )
+        viewer = Viewer(bundle, settings.cache or settings.out / "cache", settings.threads, image_blocks)
+        view = viewer.view(dataset, np.unique(np.concatenate([tests, *shots])), progress)
+        sources.views[dataset.name] = view, view.readable(tests)
+    return sources.views[dataset.name]
+
+
+def warm_cache(sources: Sources, plans: list[Plan], progress: Progress) -> None:
+    """Make every view before the first run, where there is a run to do."""
+    for dataset in [*sources.learned.values(), *([sources.never] if sources.never else [])]:
+        if plans:
+            view_of(sources, dataset, progress)
+
+
+def material_of(sources: Sources, plan: Plan) -> Material:
+    """The pictures and views of a run."""
+
+    def quiet(what: str, done: int, total: int) -> None:
+        return None
+
+    never = view_of(sources, sources.never, quiet) if sources.never else None
+    if plan.suite == "cil":
+        seen = [view_of(sources, dataset, quiet) for dataset in sources.learned.values()]
+        taken = [take_shots(dataset, plan.shots, plan.seed) for dataset in sources.learned.values()]
+        whole, (asked, taught) = joined(
+            [view for view, _ in seen], [(tests, shots) for (_, tests), shots in zip(seen, taken, strict=True)]
+        )
+        return in_steps((whole, asked), taught, plan, never)
+    views, shots, tests = {}, {}, {}
+    for name, dataset in sources.learned.items():
+        views[name], tests[name] = view_of(sources, dataset, quiet)
+        shots[name] = views[name].readable(take_shots(dataset, plan.shots, plan.seed))
+    return Material(views, shots, tests, never)
