@@ -40,6 +40,7 @@ class Kept(ABC):
         self.bundle, self.columns = bundle, Columns()
         self.rows = np.zeros((0, 0), np.float32)
         self.goals = np.zeros(0, np.int64)
+        self._fitted: tuple[np.ndarray, np.ndarray] | None = None
 
     @abstractmethod
     def rows_of(self, view: View, pictures: np.ndarray) -> np.ndarray:
@@ -53,7 +54,7 @@ class Kept(ABC):
         """Keep the pictures' rows too."""
         columns, rows = self.columns.add(view), self.rows_of(view, pictures)
         self.rows = np.concatenate([self.rows, rows]) if len(self.rows) else rows
-        self.goals = np.concatenate([self.goals, columns[view.classes[pictures]]])
+        self.goals, self._fitted = np.concatenate([self.goals, columns[view.classes[pictures]]]), None
 
     @one_blas_thread
     def answer(self, offered: Sequence[View], asked: View, pictures: np.ndarray) -> Answer:
@@ -73,12 +74,28 @@ class Kept(ABC):
         """Go on from them."""
         for view in learned:
             self.columns.add(view)
-        self.rows, self.goals = arrays["rows"], arrays["goals"]
+        self.rows, self.goals, self._fitted = arrays["rows"], arrays["goals"], None
 
     def means(self) -> np.ndarray:
         """(L, D) float64 mean row of each label."""
         wide = self.rows.astype(np.float64)
         return np.stack([wide[self.goals == label].mean(axis=0) for label in range(self.columns.count)])
+
+
+class _Gaussians(Kept):
+    """A Gaussian for each label, of one precision."""
+
+    def gaussians(self, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """(B, C) x^T P m - m^T P m / 2 by one precision of all labels, made once for what is kept."""
+        if self._fitted is None:
+            means = self.means()
+            self._fitted = means, means @ self.precision(self.rows - means[self.goals])
+        means, weights = (part[chosen] for part in self._fitted)
+        return np.asarray(rows @ weights.T - (weights * means).sum(axis=1) / 2)
+
+    @abstractmethod
+    def precision(self, centred: np.ndarray) -> np.ndarray:
+        """(D, D) of rows (N, D) centred by label."""
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -143,18 +160,19 @@ class TipAdapter(_Embeddings):
         return softmax(self.text(rows, anchors) + TIP_ALPHA * affinity @ values)
 
 
-class Gda(_Embeddings):
+class Gda(_Embeddings, _Gaussians):
     """Text logits and Gaussians of one covariance: + alpha * (x^T P m - m^T P m / 2)."""
 
     def probabilities(self, rows: np.ndarray, chosen: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         """softmax of both."""
-        means = self.means()
-        weights = means[chosen] @ precision(self.rows - means[self.goals])
-        gaussians = rows @ weights.T - (weights * means[chosen]).sum(axis=1) / 2
-        return softmax(self.text(rows, anchors) + GDA_ALPHA * gaussians)
+        return softmax(self.text(rows, anchors) + GDA_ALPHA * self.gaussians(rows, chosen))
+
+    def precision(self, centred: np.ndarray) -> np.ndarray:
+        """`empirical_bayes`."""
+        return empirical_bayes(centred)
 
 
-def precision(centred: np.ndarray) -> np.ndarray:
+def empirical_bayes(centred: np.ndarray) -> np.ndarray:
     """(D, D) D ((N - 1) S + tr(S) I)^-1, the empirical Bayes ridge estimate (Kubokawa and Srivastava 2008, as in
     GDA-CLIP), S the covariance of rows (N, D) centred by label; zeros where no label has two pictures."""
     count, size = centred.shape
@@ -164,15 +182,16 @@ def precision(centred: np.ndarray) -> np.ndarray:
     )
 
 
-class Lda(_Features):
+class Lda(_Features, _Gaussians):
     """Linear discriminant analysis, the covariance within labels shrunk by Ledoit and Wolf's formula."""
 
     def probabilities(self, rows: np.ndarray, chosen: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         """softmax of the log-likelihoods."""
-        means = self.means()
-        inverse = np.linalg.pinv(shrunk(self.rows - means[self.goals]), hermitian=True)
-        weights = means[chosen] @ inverse
-        return softmax(rows @ weights.T - (weights * means[chosen]).sum(axis=1) / 2)
+        return softmax(self.gaussians(rows, chosen))
+
+    def precision(self, centred: np.ndarray) -> np.ndarray:
+        """The inverse of the shrunk covariance."""
+        return np.asarray(np.linalg.pinv(shrunk(centred), hermitian=True))
 
 
 def shrunk(centred: np.ndarray) -> np.ndarray:
