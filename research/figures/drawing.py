@@ -1,7 +1,7 @@
-"""How a plot becomes inline SVG for the page or a PNG for a document, and how labels keep out of each other's way.
+"""How a plot becomes inline SVG for the page or PNGs for a document, and how labels keep out of each other's way.
 
 The page's colours are marker values that turn into its CSS variables (`edge_nusa.device.report.plots`), a document's
-are those of a white page.
+are those of a white and of a dark page.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa.device.report.plots import COLOURS, SETTINGS, inline, shortened
 from edge_nusa.errors import MissingPackageError
+from edge_nusa.files.durable import ASKED_FILE_MODE, explained, replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +46,10 @@ class Colours:
 
 PAGE = Colours(*(COLOURS[name] for name in ("--ink", "--line", "--before", "--after", "--third")))
 PAPER = Colours("#1d2329", "#d5dbe1", "#b3bcc5", "#1f6fb2", "#b4611a")
+DARK = Colours("#e6edf3", "#3d444d", "#6e7681", "#58a6ff", "#f0883e")
+GROUNDS = {"": (PAPER, "white"), "-dark": (DARK, "#0d1117")}
+"""What is put behind the name of a document's picture: its colours and its ground. A page shows the one that suits its
+reader's (`<picture>`); paper takes the first."""
 Draw = Callable[["Figure", Colours], None]
 Segment = tuple[tuple[float, float], tuple[float, float]]
 """A line in data units, from its lower left end."""
@@ -59,9 +65,16 @@ def svg(draw: Draw, inches: tuple[float, float], name: str, description: str) ->
     return inline(drawn.decode(), name, escape(description))
 
 
-def png(draw: Draw, inches: tuple[float, float]) -> bytes:
-    """A PNG on white, 100 dots an inch. Raises MissingPackageError where matplotlib is not installed."""
-    return _drawn(draw, inches, PAPER, "png", "")
+def document(draw: Draw, inches: tuple[float, float], path: Path) -> list[Path]:
+    """Writes a PNG for print and light pages, and one for dark pages beside it, 100 dots an inch. Returns both paths.
+    Raises MissingPackageError where matplotlib is not installed."""
+    paths = []
+    for ending, (colours, ground) in GROUNDS.items():
+        paths.append(path.with_name(f"{path.stem}{ending}{path.suffix}"))
+        picture = _drawn(draw, inches, colours, "png", "", ground)
+        with explained(f"writing {paths[-1]}"):
+            replace_file(paths[-1], picture, ASKED_FILE_MODE)
+    return paths
 
 
 def one_line(text: str) -> str:
@@ -150,7 +163,9 @@ def _quietly(colours: Colours, salt: str) -> Iterator[None]:
         yield
 
 
-def _drawn(draw: Draw, inches: tuple[float, float], colours: Colours, form: str, name: str) -> bytes:
+def _drawn(
+    draw: Draw, inches: tuple[float, float], colours: Colours, form: str, name: str, ground: str = "none"
+) -> bytes:
     """Draws on a figure of our own, never on pyplot's."""
     try:
         from matplotlib.figure import Figure
@@ -159,7 +174,7 @@ def _drawn(draw: Draw, inches: tuple[float, float], colours: Colours, form: str,
     drawn = io.BytesIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None} if form == "svg" else {"Software": None}
     with _quietly(colours, name):
-        figure = Figure(figsize=inches, layout="constrained", facecolor="none" if form == "svg" else "white")
+        figure = Figure(figsize=inches, layout="constrained", facecolor=ground)
         draw(figure, colours)
         figure.savefig(drawn, format=form, dpi=PNG_DOTS_PER_INCH if form == "png" else "figure", metadata=nothing)
     return drawn.getvalue()

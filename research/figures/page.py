@@ -115,32 +115,20 @@ def plots_of(runs: Sequence[Run], suite: Suite, shots: int, steps: int) -> dict[
     summaries = ranked(summarised(inside))
     by_learner = {s.group.learner: [run for run in inside if group_of(run) == s.group] for s in summaries}
     lines = plots.over_tasks(by_learner) if suite == "mtil" else plots.joint_over_steps(by_learner)
-    found = {"scatter": plots.transfer_against_last(summaries), "lines": lines, "matrices": plots.heat_maps(by_learner)}
+    found = {"kept": plots.learned_and_kept(summaries), "lines": lines, "matrices": plots.heat_maps(by_learner)}
     return {name: plot for name, plot in found.items() if plot is not None}
 
 
-def scatter_png(runs: Sequence[Run], suite: Suite, shots: int, path: Path) -> None:
-    """Writes the Transfer-Last scatter as a PNG, 900 pixels wide. Raises InputError where it cannot be drawn,
-    MissingPackageError."""
-    _write_png(runs, (suite, shots), "scatter", path)
-
-
-def heat_map_png(runs: Sequence[Run], suite: Suite, shots: int, path: Path) -> None:
-    """Writes the median accuracy matrices as a PNG, 900 pixels wide. Raises InputError where it cannot be drawn,
-    MissingPackageError."""
-    _write_png(runs, (suite, shots), "matrices", path)
-
-
-def _write_png(runs: Sequence[Run], section: tuple[Suite, int], name: str, path: Path) -> None:
+def document_png(runs: Sequence[Run], section: tuple[Suite, int], name: str, path: Path) -> list[Path]:
+    """Writes a section's plot `name` (suite, shots) for documents: `drawing.document`'s two files. Raises InputError
+    where it cannot be drawn, MissingPackageError."""
     steps = [len(run.order) for run in runs if (run.suite, run.shots) == section]
     plot = plots_of(runs, *section, max(steps)).get(name) if steps else None
     if plot is None:
         raise InputError(
             f"{path}: expected runs of {section[0]}, {section[1]} shots, that can be drawn as {name}, found none"
         )
-    picture = drawing.png(plot.draw, plot.inches)
-    with explained(f"writing {path}"):
-        replace_file(path, picture, ASKED_FILE_MODE)
+    return drawing.document(plot.draw, plot.inches, path)
 
 
 def _figures(shown: Mapping[str, plots.Plot], prefix: str) -> str:

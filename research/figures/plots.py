@@ -1,5 +1,5 @@
-"""The plots of a report: accuracy matrices as heat maps, accuracy over tasks, Transfer against Last, accuracy over
-steps.
+"""The plots of a report: accuracy matrices as heat maps, accuracy over tasks, what was learned beside what was kept,
+accuracy over steps.
 
 Many learners are drawn as one small panel each, the others grey behind it: eleven lines of eleven colours tell nobody
 anything, on paper or to a colour-blind reader. Each function gives a Plot, which `drawing` turns into SVG or PNG;
@@ -22,10 +22,11 @@ from edge_nusa.research.figures.curves import (
     over_steps,
     shown_order,
 )
-from edge_nusa.research.figures.drawing import Colours, Draw, label_points, one_line
+from edge_nusa.research.figures.drawing import Colours, Draw, one_line
 from edge_nusa.research.figures.metrics import Numbers
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import Order, Spread, Summary, order_of, spread
+from edge_nusa.research.figures.titles import title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
 INCHES_WIDE = 9.0
 MOST_TASKS_WITH_NUMBERS = 12
 MOST_TASKS_OF_A_HEAT_MAP = 20
+LEAST_SPAN = 20.0
+"""Points that an axis of accuracies spans at least."""
+KINDS = (
+    ("last", "frozen_last", "at the end, all tasks"),
+    ("transfer", "frozen_transfer", "tasks not yet taught"),
+    ("retention", "retention_frozen", "a set never taught"),
+)
+"""Metric, the untouched model's, and what a reader calls it."""
 Runs = Mapping[str, Sequence[Run]]
 """A section's runs, learner by learner, in the order of the tables."""
 Line = tuple[Callable[[Sequence[Run]], Curve | None], str]
@@ -65,7 +74,7 @@ def heat_maps(runs: Runs) -> Plot | None:
         panels = _panels(figure, list(found), 3, share="none")
         for axes, (name, matrix) in zip(panels, found.items(), strict=True):
             image = _heat_map(axes, matrix, limits)
-            axes.set_title(one_line(name), fontsize=10)
+            axes.set_title(title(name), fontsize=10)
         bar = figure.colorbar(
             image, ax=panels, label="accuracy, %", location="bottom", aspect=60, fraction=0.02, pad=0.01
         )
@@ -111,50 +120,51 @@ def joint_over_steps(runs: Runs) -> Plot:
     return _small_multiples(runs, [(over_steps, "-")], "steps", caption)
 
 
-def transfer_against_last(summaries: Sequence[Summary]) -> Plot | None:
-    """(c) A point a learner at its median Transfer and Last, bars are quartiles; None where no learner has both."""
-    shown = [(s, x, y) for s in summaries if (x := s.figures["transfer"]) and (y := s.figures["last"])]
-    if not shown:
+def learned_and_kept(summaries: Sequence[Summary]) -> Plot | None:
+    """(c) A row a learner, best Last first: what it knows at the end, of tasks to come, and of a set never taught, each
+    a median with quartiles beside the untouched model; None where no learner has a Last."""
+    rows = sorted((s for s in summaries if s.figures["last"]), key=lambda s: s.median("last") or 0.0)
+    kinds = [kind for kind in KINDS if any(s.figures[kind[0]] for s in rows)]
+    if not rows:
         return None
-    frozen = spread(value for s, _, _ in shown if (value := s.median("frozen_transfer")) is not None)
 
     def draw(figure: Figure, colours: Colours) -> None:
-        axes = figure.add_subplot()
-        xs, ys = [x for _, x, _ in shown], [y for _, _, y in shown]
-        points = [(x.median, y.median) for x, y in zip(xs, ys, strict=True)]
-        wide, high = [p[0] for p in points], [p[1] for p in points]
-        axes.errorbar(
-            wide, high, xerr=_bars(xs), yerr=_bars(ys), fmt="none", ecolor=colours.others, elinewidth=1.2, zorder=1
-        )
-        axes.scatter(wide, high, s=34, color=colours.first, zorder=2)
-        if frozen is not None:
-            axes.axvline(frozen.median, color=colours.second, linestyle="--", linewidth=1.2, zorder=0)
-            axes.set_title(
-                f"dashed: Transfer of the untouched model, {frozen.median:.1f} %",
-                fontsize=10,
-                color=colours.second,
-                loc="right",
-            )
-        axes.set_xlabel("Transfer, % (tasks not yet learned)")
-        axes.set_ylabel("Last, % (all tasks at the end)")
-        axes.grid(linewidth=0.6)
-        axes.margins(0.16, 0.1)
-        axes.set_axisbelow(True)
-        lines = [((x.q25, y.median), (x.q75, y.median)) for x, y in zip(xs, ys, strict=True)]
-        lines += [((x.median, y.q25), (x.median, y.q75)) for x, y in zip(xs, ys, strict=True)]
-        if frozen is not None:
-            lines.append(((frozen.median, axes.get_ylim()[0]), (frozen.median, axes.get_ylim()[1])))
-        label_points(axes, points, [one_line(s.group.learner) for s, _, _ in shown], lines)
+        panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+        for axes, (metric, untouched, name) in zip(panels, kinds, strict=True):
+            _intervals(axes, [s.figures[metric] for s in rows], colours)
+            base = spread(value for s in rows if (value := s.median(untouched)) is not None)
+            if base is not None:
+                axes.axvline(base.median, color=colours.second, linestyle="--", linewidth=1.2, zorder=0)
+            _widen(axes)
+            axes.set_title(name, fontsize=10)
+            axes.set_xlabel("accuracy, %")
+        panels[0].set_yticks(range(len(rows)), [title(s.group.learner) for s in rows])
 
     caption = (
-        "Right: keeps what it never learned. Up: knows more at the end. Points are medians over runs, bars quartiles."
+        "Points are medians over runs, bars quartiles; dashed: the untouched model. A learner right of the line knows "
+        "more, left of it has lost something."
     )
-    return Plot(draw, (INCHES_WIDE, 5.6), caption)
+    return Plot(draw, (INCHES_WIDE, 1.1 + 0.27 * len(rows)), caption)
 
 
-def _bars(spreads: Sequence[Spread]) -> Numbers:
-    """Lengths (2, K) of the error bars: median down to q25, up to q75."""
-    return np.array([[s.median - s.q25 for s in spreads], [s.q75 - s.median for s in spreads]])
+def _intervals(axes: Axes, spreads: Sequence[Spread | None], colours: Colours) -> None:
+    """A point and its quartiles a row, from below."""
+    there = [(row, one) for row, one in enumerate(spreads) if one is not None]
+    middle, places = [one.median for _, one in there], [row for row, _ in there]
+    bars = np.array([[one.median - one.q25, one.q75 - one.median] for _, one in there]).T
+    axes.errorbar(middle, places, xerr=bars, fmt="none", ecolor=colours.first, elinewidth=2.2, alpha=0.5, zorder=1)
+    axes.scatter(middle, places, s=26, color=colours.first, zorder=2)
+    axes.set_ylim(-0.7, len(spreads) - 0.3)
+    axes.grid(linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+
+
+def _widen(axes: Axes) -> None:
+    """Spans at least LEAST_SPAN points, so that noise does not look like a difference."""
+    low, high = axes.get_xlim()
+    lacking = max(LEAST_SPAN - (high - low), 0.0) / 2
+    axes.set_xlim(max(low - lacking, -1.0), min(high + lacking, 101.0))
 
 
 def _heat_map(axes: Axes, matrix: Numbers, limits: tuple[float, float]) -> QuadMesh:
@@ -223,7 +233,7 @@ def _small_multiples(runs: Runs, lines: Sequence[Line], xlabel: str, caption: st
                     continue
                 axes.fill_between(curve.tasks, curve.q25, curve.q75, color=colour, alpha=0.25, linewidth=0, zorder=2)
                 axes.plot(curve.tasks, curve.median, dashes, color=colour, linewidth=1.8, zorder=3)
-            axes.set_title(one_line(name), fontsize=10)
+            axes.set_title(title(name), fontsize=10)
             axes.grid(axis="y", linewidth=0.6)
             is_lowest = place // 4 == (len(panels) - 1) // 4
             axes.tick_params(labelbottom=is_lowest, labelleft=place % 4 == 0)

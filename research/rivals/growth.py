@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_nusa.device.board.measure import ChildRun, child, edge_nusa_words, learn_child, write_pictures
+from edge_nusa.research.figures.drawing import document
+from edge_nusa.research.figures.growth import grown
 
 Row = dict[str, float]
 """Figures by name, of one count."""
@@ -54,7 +56,8 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1))
     if arguments.plot:
-        plot(rows, arguments.plot)
+        plot = grown(rows)
+        document(plot.draw, plot.inches, arguments.plot)
 
 
 def over_tasks(folder: Path, bundle: list[Any], tasks: int, steps: int) -> list[Row]:
@@ -113,33 +116,6 @@ def show(rows: dict[str, list[Row]]) -> None:
                 + " | ".join(f"{row[name]:.1f}" if isinstance(row[name], float) else str(row[name]) for name in names)
                 + " |"
             )
-
-
-def plot(rows: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """Three panels: processor seconds, memory and, where there is one, the state, over tasks, pictures and labels."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-    for panel, (what, title) in zip(
-        panels,
-        (("tasks", "tasks learned"), ("images", "pictures asked"), ("labels", "labels in one task")),
-        strict=True,
-    ):
-        counts = [row["count"] for row in rows[what]]
-        for name, label, unit in (
-            ("processor_seconds", "processor seconds", 1),
-            ("peak_rss_bytes", "peak MiB", 2**20),
-            ("state_bytes", "state, 10 KiB", 10 * 2**10),
-        ):
-            if all(name in row for row in rows[what]):
-                panel.plot(counts, [row[name] / unit for row in rows[what]], marker="o", markersize=3, label=label)
-        panel.set(xlabel=title, yscale="log", xscale="linear" if what == "tasks" else "log")
-        panel.grid(alpha=0.3)
-    panels[0].legend()
-    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from test_eval_summary import cil, mtil
 from test_report import Page, without_matplotlib
 
 from edge_nusa.errors import InputError, MissingPackageError
-from edge_nusa.research.figures import page, plots
+from edge_nusa.research.figures import drawing, page, plots
 from edge_nusa.research.figures.curves import median_matrix, shown_order
 from edge_nusa.research.figures.results import CSV_COLUMNS, results_csv, results_md
 from edge_nusa.research.figures.runs import Run
@@ -193,7 +193,7 @@ def test_the_page_has_every_section_and_says_how_it_was_made(tmp_path: Path) -> 
     ):
         assert said in text
     assert re.search(r"seeds\s+0, 1\b", text) and "II: cars, birds" in text
-    assert found.tags.count("svg") == 3 + 2 + 2 + 1, "scatter, lines and matrices; no matrix of 25 steps"
+    assert found.tags.count("svg") == 3 + 3 + 3 + 2, "kept, lines and matrices; no matrix of 25 steps"
     assert len({v for n, v in found.values if n == "id"}) == len([v for n, v in found.values if n == "id"])
 
 
@@ -219,11 +219,11 @@ def test_missing_cells_leave_a_report_with_dashes_and_plots(tmp_path: Path) -> N
     assert Page(html).tags.count("svg") == 3
 
 
-def test_one_task_alone_has_no_scatter_and_still_a_page(tmp_path: Path) -> None:
+def test_one_task_alone_has_no_tasks_to_come_and_still_a_page(tmp_path: Path) -> None:
     one = replace(
         mtil(), order=("birds",), accuracy=((30.0,), (90.0,)), seconds=(2.0,), state_bytes=(8,), retention=(1.0, 1.0)
     )
-    assert Page(page.write_report([one], {}, tmp_path)[3].read_text()).tags.count("svg") == 2
+    assert Page(page.write_report([one], {}, tmp_path)[3].read_text()).tags.count("svg") == 3
 
 
 def test_no_runs_are_refused(tmp_path: Path) -> None:
@@ -244,8 +244,8 @@ def test_without_matplotlib_the_page_has_its_tables_and_a_png_says_what_to_insta
     html = page.write_report(tiny(), SETTINGS, tmp_path)[3].read_text()
     assert html.count(page.NO_PLOTS) == 1 and Page(html).tags.count("table") == 4 and "<svg" not in html
     with pytest.raises(MissingPackageError, match=re.escape('pip install "edge-nusa[eval]"')):
-        page.scatter_png(tiny(), "mtil", 5, tmp_path / "scatter.png")
-    assert not (tmp_path / "scatter.png").exists()
+        page.document_png(tiny(), ("mtil", 5), "kept", tmp_path / "kept.png")
+    assert list(tmp_path.glob("*.png")) == []
 
 
 def test_importing_the_report_does_not_import_matplotlib() -> None:
@@ -253,19 +253,42 @@ def test_importing_the_report_does_not_import_matplotlib() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_pictures_for_documents_are_png_of_900_pixels(tmp_path: Path) -> None:
-    for draw, name in ((page.scatter_png, "scatter.png"), (page.heat_map_png, "matrices.png")):
-        draw(tiny(), "mtil", 5, tmp_path / name)
-        with Image.open(tmp_path / name) as picture:
-            assert (picture.format, picture.width) == ("PNG", 900)
-            assert len(set(picture.convert("L").tobytes())) > 20, "not a blank page"
+def test_pictures_for_documents_are_png_of_900_pixels_on_white_and_on_dark(tmp_path: Path) -> None:
+    for name in ("kept", "lines", "matrices"):
+        light, dark = page.document_png(tiny(), ("mtil", 5), name, tmp_path / f"{name}.png")
+        assert (light.name, dark.name) == (f"{name}.png", f"{name}-dark.png")
+        for path, ground in ((light, (255, 255, 255)), (dark, (13, 17, 23))):
+            with Image.open(path) as picture:
+                assert (picture.format, picture.width) == ("PNG", 900)
+                assert picture.convert("RGB").getpixel((0, 0)) == ground
+                assert len(set(picture.convert("L").tobytes())) > 20, "not a blank page"
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours #rrggbb by WCAG 2.2, 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+@pytest.mark.parametrize("ending", drawing.GROUNDS)
+def test_text_and_lines_stand_out_from_the_ground_of_a_document(ending: str) -> None:
+    colours, ground = drawing.GROUNDS[ending]
+    ground = "#ffffff" if ground == "white" else ground
+    assert contrast(colours.ink, ground) >= 7
+    assert min(contrast(colours.first, ground), contrast(colours.second, ground)) >= 4.5
 
 
 def test_a_picture_that_the_runs_cannot_give_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"expected runs of cil, 0 shots, that can be drawn as scatter, found none"):
-        page.scatter_png([cil(2)], "cil", 0, tmp_path / "x.png")
+    with pytest.raises(InputError, match=r"expected runs of cil, 0 shots, that can be drawn as matrices, found none"):
+        page.document_png([cil(25)], ("cil", 0), "matrices", tmp_path / "x.png")
     with pytest.raises(InputError, match=r"expected runs of mtil, 16 shots"):
-        page.heat_map_png(tiny(), "mtil", 16, tmp_path / "x.png")
+        page.document_png(tiny(), ("mtil", 16), "matrices", tmp_path / "x.png")
 
 
 def test_matrices_of_two_orders_are_not_mixed() -> None:
