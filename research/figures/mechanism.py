@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIRST = "text-only"
-"""The learner in the first colour; the others are in the second, told apart by their names at the end of the line."""
+FIRST, SECOND = "text-only", "text-lora"
+"""The learners in the first and the second colour; the others are grey, told apart by their names."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,9 @@ def kept_at_equal_last(curves: Mapping[str, Sequence[Point]], transfer: float, r
         for axes, (kind, untouched, name) in zip(panels, kinds, strict=True):
             ends = {}
             for learner, points in curves.items():
-                is_first = learner == FIRST
-                colour = colours.first if is_first else colours.second
+                colour, weight = _look(learner, colours)
                 xs, ys = [point.last for point in points], [getattr(point, kind) for point in points]
-                line = {"linewidth": 2.2 if is_first else 1.2, "markersize": 5 if is_first else 3.5}
-                axes.plot(xs, ys, "-o", color=colour, alpha=1 if is_first else 0.75, **line)
+                axes.plot(xs, ys, "-o", color=colour, linewidth=weight, markersize=2 + 1.5 * weight, zorder=1 + weight)
                 ends[title(learner).removesuffix(", text")] = (xs[-1], ys[-1])
             axes.axhline(untouched, color=colours.ink, linestyle="--", linewidth=1)
             axes.set(xlabel="known at the end (Last), %", ylabel=name)
@@ -72,6 +70,12 @@ def kept_at_equal_last(curves: Mapping[str, Sequence[Point]], transfer: float, r
         "much, and the upper one has kept more. Dashed: the untouched model."
     )
     return Plot(draw, (INCHES_WIDE, 4.4), caption)
+
+
+def _look(learner: str, colours: Colours) -> tuple[str, float]:
+    """Colour and line width."""
+    known = {FIRST: (colours.first, 2.2), SECOND: (colours.second, 2.2)}
+    return known.get(learner, (colours.others, 1.1))
 
 
 def directions_moved(found: Mapping[str, Any]) -> Plot:
@@ -93,27 +97,24 @@ def directions_moved(found: Mapping[str, Any]) -> Plot:
                 axes.set_xlabel("singular values of W, large to small")
 
     caption = (
-        "Bars: where each learner's change of the text tower lies, by eighths of W's singular values. Grey: where the "
-        "prompts of 2,000 nouns lie. Turned: median 1 - cos of anchors."
+        "Bars: where each learner's change of the text tower lies, by eighths of W's singular values. Dashed: where "
+        "the prompts of 2,000 nouns lie. Turned: median 1 - cos of anchors."
     )
-    return Plot(draw, (INCHES_WIDE, 0.6 + 2.1 * rows), caption)
+    return Plot(draw, (INCHES_WIDE, 0.6 + 2.3 * rows), caption)
 
 
 def _bands(axes: Axes, one: Mapping[str, Any], used: np.ndarray, colours: Colours) -> None:
     places = np.arange(len(used))
-    is_first = one["learner"].partition("@")[0] == FIRST
-    axes.fill_between(
-        [*(places - 0.5), places[-1] + 0.5], [*used, used[-1]], step="post", color=colours.others, alpha=0.5
-    )
-    axes.bar(places, 100 * np.array(one["energy"]), 0.55, color=colours.first if is_first else colours.second)
     name, _, rate = one["learner"].partition("@")
-    axes.set_title(f"{title(name).removesuffix(', text')}, rate {rate}", fontsize=10)
-    told = (
+    edges = [*(places - 0.5), places[-1] + 0.5]
+    axes.step(edges, [*used, used[-1]], where="post", color=colours.ink, linewidth=1, linestyle="--")
+    axes.bar(places, 100 * np.array(one["energy"]), 0.55, color=_look(name, colours)[0], zorder=1)
+    axes.set_title(
+        f"{title(name).removesuffix(', text')}, rate {rate}\n"
         f"Last {one['last']:.0f} %, size {100 * one['size']:.0f} % of W\n"
-        f"turned: taught {one['taught'][1]:.2f}, others {one['nouns'][1]:.3f}"
+        f"turned: taught {one['taught'][1]:.2f}, others {one['nouns'][1]:.3f}",
+        fontsize=9,
     )
-    axes.text(0.5, 0.97, told, transform=axes.transAxes, ha="center", va="top", fontsize=8)
     axes.set_xticks([])
     axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.margins(y=0.45)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,23 +65,26 @@ class Tower:
 
 @torch.no_grad()
 def input_products(bundle: Bundle, prompts: Sequence[str]) -> dict[str, np.ndarray]:
-    """C (in, in) float64 of every adapted text matrix, over all places of the prompts up to their ends."""
+    """C (in, in) float64 of every adapted text matrix, over the places of the prompts that it is applied to."""
     tail = tails.build_tail(bundle, "text", {})
-    hidden, last = TextEncoder(bundle, 1).hidden(prompts)
-    is_read = torch.arange(hidden.shape[1])[None, :] <= torch.from_numpy(last)[:, None]
-    found: dict[str, np.ndarray] = {}
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = defaultdict(int)
 
     def watch(matrix: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def seen(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            rows = inputs[0][:, : is_read.shape[1]][is_read[:, : inputs[0].shape[1]]].double()
-            found[matrix] = (rows.T @ rows / len(rows)).numpy()
+            rows = inputs[0].flatten(0, -2).double()
+            sums[matrix] = sums.get(matrix, torch.zeros(())) + rows.T @ rows
+            counts[matrix] += len(rows)
 
         return seen
 
     for matrix in bundle.matrices("text"):
         tails.linear(tail, matrix).register_forward_pre_hook(watch(matrix))
-    tail(torch.from_numpy(hidden), torch.from_numpy(last))
-    return found
+    hidden, last = TextEncoder(bundle, 1).hidden(prompts)
+    # one at a time: together, prompts share their common beginning, and shorter ones are padded
+    for states, end in zip(torch.from_numpy(hidden), torch.from_numpy(last), strict=True):
+        tail(states[None, : end + 1], end[None])
+    return {matrix: (total / counts[matrix]).numpy() for matrix, total in sums.items()}
 
 
 def banded(values: np.ndarray) -> np.ndarray:
