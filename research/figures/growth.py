@@ -38,7 +38,11 @@ def grown(rows: Mapping[str, Sequence[Mapping[str, float]]]) -> Plot:
                 values = [row[name] / unit for row in there]
                 axes.plot([row["count"] for row in there], values, "-o", color=colours.first, markersize=4)
                 axes.set_ylim(0, ROOM * max(values))
-                axes.set_xscale("linear" if kind == "tasks" else "log")
+                if kind != "tasks":
+                    counts = [int(row["count"]) for row in there]
+                    axes.set_xscale("log")
+                    axes.set_xticks(counts, [f"{count:,}" for count in counts])
+                    axes.minorticks_off()
                 axes.set_title(says, fontsize=10)
                 axes.set_xlabel(counted)
                 axes.tick_params(labelbottom=True)
