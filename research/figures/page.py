@@ -13,7 +13,7 @@ from pathlib import Path
 from edge_nusa.device.report import page as report
 from edge_nusa.errors import InputError
 from edge_nusa.files.durable import ASKED_FILE_MODE, ASKED_FOLDER_MODE, explained, make_folder, replace_file
-from edge_nusa.research.figures import drawing, plots
+from edge_nusa.research.figures import drawing, kept, plots
 from edge_nusa.research.figures.results import results_csv, results_json, results_md
 from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.figures.summary import METRICS, Summary, group_of, summarised
@@ -115,7 +115,7 @@ def plots_of(runs: Sequence[Run], suite: Suite, shots: int, steps: int) -> dict[
     summaries = ranked(summarised(inside))
     by_learner = {s.group.learner: [run for run in inside if group_of(run) == s.group] for s in summaries}
     lines = plots.over_tasks(by_learner) if suite == "mtil" else plots.joint_over_steps(by_learner)
-    found = {"kept": plots.learned_and_kept(summaries), "lines": lines, "matrices": plots.heat_maps(by_learner)}
+    found = {"kept": kept.learned_and_kept(summaries), "lines": lines, "matrices": plots.heat_maps(by_learner)}
     return {name: plot for name, plot in found.items() if plot is not None}
 
 

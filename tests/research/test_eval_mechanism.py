@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from edge_nusa.errors import InputError
-from edge_nusa.research.figures import documents, growth, mechanism, plots
+from edge_nusa.research.figures import documents, growth, kept, mechanism, plots
 from edge_nusa.research.figures.drawing import PAPER
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import summarised
@@ -73,7 +73,7 @@ def test_every_learner_that_is_reported_has_a_title_that_fits() -> None:
 
 
 def test_what_was_kept_is_drawn_in_words_best_last_above_and_beside_the_untouched_model() -> None:
-    plot = plots.learned_and_kept(summarised([made(), made("text-lora", last=60.0)]))
+    plot = kept.learned_and_kept(summarised([made(), made("text-lora", last=60.0)]))
     assert plot is not None
     panels = drawn(plot).axes
     assert [axes.get_title() for axes in panels] == [
@@ -84,7 +84,7 @@ def test_what_was_kept_is_drawn_in_words_best_last_above_and_beside_the_untouche
 
 
 def test_an_axis_of_accuracies_spans_at_least_twenty_points() -> None:
-    plot = plots.learned_and_kept(summarised([made(seed=seed, last=80 + 0.1 * seed) for seed in range(3)]))
+    plot = kept.learned_and_kept(summarised([made(seed=seed, last=80 + 0.1 * seed) for seed in range(3)]))
     assert plot is not None
     for axes in drawn(plot).axes:
         low, high = axes.get_xlim()
@@ -92,10 +92,10 @@ def test_an_axis_of_accuracies_spans_at_least_twenty_points() -> None:
 
 
 def test_runs_without_a_figure_leave_its_panel_out() -> None:
-    plot = plots.learned_and_kept(summarised([replace(made(), retention=(None, None, None))]))
+    plot = kept.learned_and_kept(summarised([replace(made(), retention=(None, None, None))]))
     assert plot is not None and len(drawn(plot).axes) == 2
     lost = replace(made(), accuracy=((None, None), (None, None), (None, None)))
-    assert plots.learned_and_kept(summarised([lost])) is None
+    assert kept.learned_and_kept(summarised([lost])) is None
 
 
 def test_rates_are_points_of_means_over_runs_smallest_rate_first() -> None:
