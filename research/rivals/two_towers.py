@@ -25,6 +25,7 @@ from edge_nusa.export.lite.source import lite_source
 from edge_nusa.export.source import Source, preprocessing, shapes
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.shapes import VitShape
 from edge_nusa.research.rivals import embedding_map, vit_weights
 
 SIZE, PATCH, WIDTH = 112, 14, 384
@@ -46,6 +47,8 @@ PREPROCESSING: dict[str, Any] = {
 """ImageNet's numbers, which the package itself uses."""
 TOLERANCE = 1e-4
 """Largest difference of a class token (of numbers around 2) from the published graph's."""
+NOUNS = 200
+"""No learner that is compared on it asks the vocabulary."""
 
 
 def image_tower(theirs: vit_weights.Arrays, size: int) -> Any:
@@ -115,6 +118,7 @@ def source(tower: Any, projection: np.ndarray) -> Source:
     model.load_state_dict({**words, **seen})
     usual = {name: value for name, value in VISION.items() if name != "norm_kwargs"}
     image, text, vocab_size = shapes(model.eval(), {"vision_cfg": usual, "text_cfg": lite.TEXT})
+    assert isinstance(image, VitShape), "the configuration is open_clip's own ViT but for the epsilon of its norms"
     return replace(
         texts,
         name="two-towers",
@@ -147,7 +151,7 @@ def main() -> None:
     projection, cosines = embedding_map.best_map(rows, goals, folders)
     said = ", ".join(f"{share:g}: {value:.4f}" for share, value in cosines.items())
     print(f"{len(found)} pictures; ridge: cosine on folders held out: {said}", flush=True)
-    settings = writer.ExportSettings(out=arguments.out, tail_blocks=4, text_blocks=None, overwrite=True)
+    settings = writer.ExportSettings(out=arguments.out, tail_blocks=4, text_blocks=None, nouns=NOUNS, overwrite=True)
     writer.export_bundle(source(tower, projection), settings, lambda part, done, total: None)
     print(f"the bundle is in {arguments.out}")
 
