@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from edge_nusa.errors import InputError
+from edge_nusa.errors import InputError, RefusedError
 from edge_nusa.research.rivals import embedding_map, vit_weights
 
 WIDTH, HEADS, BLOCKS, PATCH, SIDE = 24, 3, 2, 4, 5
@@ -98,6 +98,20 @@ def test_the_folded_weights_make_open_clips_vit_what_dinov2_is(theirs: dict[str,
     pixels = torch.randn(3, 3, PATCH * SIDE, PATCH * SIDE, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(visual(pixels), class_tokens(theirs, pixels), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.export
+def test_another_graph_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from edge_nusa.research.rivals import two_towers
+
+    found = {224: 0.5e-4, two_towers.SIZE: 1e-4}
+    monkeypatch.setattr(two_towers, "image_tower", lambda theirs, size: None)
+    monkeypatch.setattr(two_towers, "difference", lambda tower, graph, size: found[size])
+    two_towers.check({}, None)
+    assert "224 pixels: a class token is at most 5.0e-05 from the graph's" in capsys.readouterr().out
+    found[two_towers.SIZE] = 1.1e-4
+    with pytest.raises(RefusedError, match=r"at 112 pixels expected class tokens at most 0.0001 from the graph's, "):
+        two_towers.check({}, None)
 
 
 def test_layer_scale_multiplies_the_rows_and_the_bias_of_what_comes_before_it(theirs: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,90 @@
+"""How much of what an image tower's matrices hear lies in the directions that null-space learning trains.
+
+python -m edge_nusa.research.rivals.heard --bundle BUNDLE --data DIR --set NAME --cache CACHE
+
+An update in the null space leaves a picture alone only as far as the picture's hidden states have nothing there. Beside
+it stands the even share, that of directions drawn at random. Letters: B rows, E width, r trained rank.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_nusa.device.learning import tails
+from edge_nusa.model import null_space
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.parameters import PROJECTIONS
+from edge_nusa.research.data.datasets import find_sets, limit_test
+from edge_nusa.research.data.views import Viewer
+
+MOST = 40
+"""Pictures that are looked at."""
+
+
+def share(weight: np.ndarray, rows: np.ndarray, rank: int) -> float:
+    """Of the energy of rows (B, E), the part in the r smallest right singular directions of a matrix (out, E)."""
+    basis = null_space.split(weight, rank).right_basis
+    return float(np.square(rows @ basis).sum() / np.square(rows, dtype=np.float64).sum())
+
+
+def heard(tail: torch.nn.Module, matrices: list[str], tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """The rows (B, E) that come into each matrix from tokens (P, N, E)."""
+    found: dict[str, np.ndarray] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+            found[name] = given[0].flatten(0, -2).numpy()
+
+        return hook
+
+    hooks = [tails.linear(tail, name).register_forward_pre_hook(keep(name)) for name in matrices]
+    with torch.no_grad():
+        tail(torch.from_numpy(tokens.astype(np.float32)))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def shares(bundle: Bundle, tokens: np.ndarray) -> dict[str, list[tuple[float, float]]]:
+    """Of each projection, over the blocks of the image tail: the share in the trained directions, and the even one."""
+    method, matrices = bundle.manifest.method, list(bundle.matrices("image"))
+    rows = heard(tails.build_tail(bundle, "image", {}), matrices, tokens)
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for name in matrices:
+        weight = bundle.matrix(name)
+        values = np.linalg.svd(weight, compute_uv=False)
+        rank = null_space.trained_rank(values, method.energy_threshold, method.max_rank["image"])
+        if rank:
+            found[name.rpartition(".")[2]].append((share(weight, rows[name], rank), rank / weight.shape[1]))
+    return found
+
+
+def main() -> None:
+    """A line a projection."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--set", required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    bundle = Bundle.open(arguments.bundle)
+    (dataset,) = find_sets(arguments.data, [arguments.set])
+    pictures = limit_test(dataset, MOST, 0)
+    viewer = Viewer(bundle, arguments.cache, 1, bundle.manifest.image.tail_blocks)
+    view = viewer.view(dataset, pictures, lambda name, done, total: None)
+    assert view.tokens is not None, "the viewer keeps tokens, since blocks can learn"
+    found = shares(bundle, view.tokens[view.place[view.readable(pictures)]])
+    for projection in PROJECTIONS:
+        part, even = np.mean(found[projection], axis=0)
+        print(f"{projection}: {100 * part:.1f} % of what it hears, {100 * even:.1f} % in random directions")
+
+
+if __name__ == "__main__":
+    main()
