@@ -1,8 +1,8 @@
-"""How much of what an image tower's matrices hear lies in the directions that null-space learning trains.
+"""How much of what a tower's matrices hear lies in the directions that null-space learning trains.
 
 python -m edge_nusa.research.rivals.heard --bundle BUNDLE --data DIR --set NAME --cache CACHE
 
-An update in the null space leaves a picture alone only as far as the picture's hidden states have nothing there. Beside
+An update in the null space leaves a picture or a name alone only as far as its hidden states have nothing there. Beside
 it stands the even share, that of directions drawn at random. Letters: B rows, E width, r trained rank.
 """
 
@@ -19,7 +19,7 @@ import torch
 from edge_nusa.device.learning import tails
 from edge_nusa.model import null_space
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.model.parameters import PROJECTIONS
+from edge_nusa.model.parameters import PROJECTIONS, Tower
 from edge_nusa.research.data.datasets import find_sets, limit_test
 from edge_nusa.research.data.views import Viewer
 
@@ -33,40 +33,43 @@ def share(weight: np.ndarray, rows: np.ndarray, rank: int) -> float:
     return float(np.square(rows @ basis).sum() / np.square(rows, dtype=np.float64).sum())
 
 
-def heard(tail: torch.nn.Module, matrices: list[str], tokens: np.ndarray) -> dict[str, np.ndarray]:
-    """The rows (B, E) that come into each matrix from tokens (P, N, E)."""
+def heard(tail: torch.nn.Module, matrices: list[str], given: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
+    """The rows (B, E) that come into each matrix from what is given to the tail."""
     found: dict[str, np.ndarray] = {}
 
     def keep(name: str) -> Any:
-        def hook(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-            found[name] = given[0].flatten(0, -2).numpy()
+        def hook(module: torch.nn.Module, come: tuple[torch.Tensor, ...]) -> None:
+            found[name] = come[0].flatten(0, -2).numpy()
 
         return hook
 
     hooks = [tails.linear(tail, name).register_forward_pre_hook(keep(name)) for name in matrices]
     with torch.no_grad():
-        tail(torch.from_numpy(tokens.astype(np.float32)))
+        tail(*map(torch.from_numpy, given))
     for hook in hooks:
         hook.remove()
     return found
 
 
-def shares(bundle: Bundle, tokens: np.ndarray) -> dict[str, list[tuple[float, float]]]:
-    """Of each projection, over the blocks of the image tail: the share in the trained directions, and the even one."""
-    method, matrices = bundle.manifest.method, list(bundle.matrices("image"))
-    rows = heard(tails.build_tail(bundle, "image", {}), matrices, tokens)
+def shares(bundle: Bundle, tower: Tower, given: tuple[np.ndarray, ...]) -> dict[str, list[tuple[float, float]]]:
+    """Of each projection, over the blocks of a tower's tail: the share in the trained directions, and the even one.
+
+    given: tokens (P, N, E) float32 of the image tower; hidden (T, N, E) float32 and last (T,) int64 of the text tower.
+    """
+    method, matrices = bundle.manifest.method, list(bundle.matrices(tower))
+    rows = heard(tails.build_tail(bundle, tower, {}), matrices, given)
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for name in matrices:
         weight = bundle.matrix(name)
         values = np.linalg.svd(weight, compute_uv=False)
-        rank = null_space.trained_rank(values, method.energy_threshold, method.max_rank["image"])
+        rank = null_space.trained_rank(values, method.energy_threshold, method.max_rank[tower])
         if rank:
             found[name.rpartition(".")[2]].append((share(weight, rows[name], rank), rank / weight.shape[1]))
     return found
 
 
 def main() -> None:
-    """A line a projection."""
+    """A line a projection of each tower."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
@@ -80,10 +83,13 @@ def main() -> None:
     viewer = Viewer(bundle, arguments.cache, 1, bundle.manifest.image.tail_blocks)
     view = viewer.view(dataset, pictures, lambda name, done, total: None)
     assert view.tokens is not None, "the viewer keeps tokens, since blocks can learn"
-    found = shares(bundle, view.tokens[view.place[view.readable(pictures)]])
-    for projection in PROJECTIONS:
-        part, even = np.mean(found[projection], axis=0)
-        print(f"{projection}: {100 * part:.1f} % of what it hears, {100 * even:.1f} % in random directions")
+    tokens = view.tokens[view.place[view.readable(pictures)]].astype(np.float32)
+    given: dict[Tower, tuple[np.ndarray, ...]] = {"image": (tokens,), "text": view.hidden[0]}
+    for tower, inputs in given.items():
+        found = shares(bundle, tower, inputs)
+        for projection in PROJECTIONS:
+            part, even = 100 * np.mean(found[projection], axis=0)
+            print(f"{tower} {projection}: {part:.1f} % of what it hears, {even:.1f} % in random directions")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def test_what_a_block_hears_is_its_normed_tokens_and_each_matrix_has_its_trained
     bundle = Bundle.open(MICRO)
     shape = bundle.manifest.vit
     tokens = np.random.default_rng(0).normal(size=(2, shape.tokens, shape.width)).astype(np.float32)
-    found = heard.shares(bundle, tokens)
+    found = heard.shares(bundle, "image", (tokens,))
     assert sorted(found) == ["k", "o", "q", "v"]
     assert all(len(rows) == shape.tail_blocks for rows in found.values())
     name = f"image.{shape.layers - shape.tail_blocks}.q"
@@ -41,3 +41,12 @@ def test_what_a_block_hears_is_its_normed_tokens_and_each_matrix_has_its_trained
     wanted = heard.share(weight, rows.reshape(-1, shape.width), rank)
     part, even = found["q"][0]
     assert part == pytest.approx(wanted, rel=1e-3) and even == rank / shape.width
+
+
+def test_a_text_tower_is_heard_through_its_own_tail_and_ranks() -> None:
+    bundle = Bundle.open(MICRO)
+    shape, method = bundle.manifest.text, bundle.manifest.method
+    hidden = np.random.default_rng(0).normal(size=(3, 5, shape.width)).astype(np.float32)
+    found = heard.shares(bundle, "text", (hidden, np.array([4, 2, 3])))
+    assert all(len(rows) == shape.tail_blocks for rows in found.values())
+    assert {even for rows in found.values() for _, even in rows} == {method.max_rank["text"] / shape.width}
