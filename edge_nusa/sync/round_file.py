@@ -26,7 +26,7 @@ from edge_nusa.knowledge.stored import read_labels
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.packed import UpdateShapes
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 LARGEST_LINE_BYTES = 8 << 20
 """Of the first line, which so bounds the labels and devices that it names; ten thousand labels have about one
 million."""

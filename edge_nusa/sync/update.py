@@ -25,7 +25,7 @@ from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.packed import Precision, UpdateShapes
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PAYLOAD_TYPE = "application/vnd.edge-nusa.update+json"
 MOST_LABELS = 2000
 LARGEST_STATEMENT_BYTES = 1 << 20
