@@ -117,8 +117,10 @@ def test_the_same_seed_draws_the_same_pictures(bundle: Bundle, tasks: Material) 
 
 @pytest.fixture
 def _every_text_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What training does to a text is looked at, whether it adds something or not."""
+    """What training does to a text is looked at, of however few pictures, and whether it adds something or not."""
     monkeypatch.setattr("edge_nusa.device.learning.text_trial.TextTrial.adds", True)
+    monkeypatch.setattr("edge_nusa.device.learning.lesson.FEWEST_TO_HOLD_BACK", 2)
+    monkeypatch.setattr("edge_nusa.device.learning.lesson.HELD_BACK_SHARE", 2)
 
 
 def text_accuracy(learner: Default, tasks: Material, name: str) -> float:
@@ -160,6 +162,7 @@ def test_nouns_stay_where_they_were_when_they_are_asked_to(bundle: Bundle, tasks
     assert kept[DEVICE.staying] > kept[0.0] + 0.05
 
 
+@pytest.mark.usefixtures("_every_text_is_kept")
 def test_a_core_of_a_larger_rank_takes_a_smaller_rate_and_none_a_larger_one(
     bundle: Bundle, tasks: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:

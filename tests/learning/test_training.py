@@ -172,11 +172,7 @@ def test_a_killed_learn_leaves_neither_its_training_process_nor_what_it_was_give
     process = subprocess.Popen(
         words, env=environment({"TMPDIR": str(temporary)}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    trainer = until(
-        lambda: next(
-            (pid for pid in children_of(process.pid) if "libtorch_cpu" in Path(f"/proc/{pid}/maps").read_text()), None
-        )
-    )
+    trainer = until(lambda: next((pid for pid in children_of(process.pid) if "libtorch_cpu" in maps_of(pid)), None))
     until(lambda: not list(temporary.glob("*/*.npy")))
     assert list(temporary.iterdir()), "the folder itself is the command's"
     process.kill()
@@ -193,6 +189,13 @@ def test_a_killed_learn_leaves_neither_its_training_process_nor_what_it_was_give
 def children_of(pid: int) -> list[int]:
     """The processes that it started."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def maps_of(pid: int) -> str:
+    """The files that a process has mapped; nothing of one that has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/maps").read_text()
+    return ""
 
 
 def until(found: Callable[[], Any]) -> Any:

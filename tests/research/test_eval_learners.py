@@ -242,8 +242,10 @@ def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:
 
 @pytest.fixture
 def _every_text_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three steps add nothing, and it is the training that is looked at."""
+    """Three steps on few pictures add nothing, and it is the training that is looked at."""
     monkeypatch.setattr("edge_nusa.device.learning.text_trial.TextTrial.adds", True)
+    monkeypatch.setattr("edge_nusa.device.learning.lesson.FEWEST_TO_HOLD_BACK", 2)
+    monkeypatch.setattr("edge_nusa.device.learning.lesson.HELD_BACK_SHARE", 2)
 
 
 @pytest.mark.kernels
@@ -302,6 +304,7 @@ def own_anchors(scene: Scene, view: View) -> np.ndarray:
     return text.anchors(text.tail({}), view.labels, None)
 
 
+@pytest.mark.usefixtures("_every_text_is_kept")
 def test_no_label_is_drawn_as_a_wrong_answer_to_itself(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     hidden = TextEncoder.hidden

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MICRO, command, environment, run_cli
+from conftest import MICRO, command, current_of, environment, run_cli
 
 from edge_nusa.device.asking.predict import Prediction, Predictor, Ranked
 from edge_nusa.device.demo.pictures import DemoPictures
@@ -89,7 +89,7 @@ def test_each_picture_is_answered_once_in_order_with_its_generation(taught: Path
     assert [line["labels"] for line in sink.lines] == [
         answer.to_json()["labels"] for answer in asked if isinstance(answer, Prediction)
     ]
-    assert {line["generation"] for line in sink.lines} == {1}
+    assert {line["generation"] for line in sink.lines} == {int(current_of(taught).name)}
     assert {line["kept"] for line in sink.lines} == {None}
 
 
@@ -170,7 +170,7 @@ def test_it_waits_for_the_first_lesson_and_takes_up_what_is_learned(taught: Path
     finally:
         process.terminate()
         process.communicate()
-    assert {line["generation"] for line in lines_of(out)} == {1}
+    assert {line["generation"] for line in lines_of(out)} == {int(current_of(taught).name)}
 
 
 def test_without_anything_learned_once_says_what_to_do(camera: Path, tmp_path: Path) -> None:
