@@ -147,10 +147,7 @@ def teach_text(
     now = _with_cores(lesson, prompts, as_kept(trained.cores))
 
     def adapted(known: Knowledge) -> Knowledge:
-        made = replace(known, cores=now.cores, frozen_anchors=now.frozen_anchors, adapted_anchors=now.adapted_anchors)
-        if "solved" in known.__dict__:  # the fit is of the head alone
-            made.__dict__["solved"] = known.solved
-        return made
+        return replace(known, cores=now.cores, frozen_anchors=now.frozen_anchors, adapted_anchors=now.adapted_anchors)
 
     return Taught(adapted(taught.part), adapted(taught.whole), trained)
 

@@ -80,6 +80,13 @@ def test_one_in_five_pictures_of_a_label_is_held_back_from_the_text_by_the_seed(
     assert len({replace(one, seed=seed).held_back.tobytes() for seed in range(9)}) > 1
 
 
+def test_each_of_three_labels_has_its_own_pictures_held_back() -> None:
+    one = lesson(counts=(5, 5))
+    classes = np.repeat([0, 1, 2], 5)
+    seen = replace(one.seen, classes=classes, held_out=np.zeros(15, bool))
+    assert [replace(one, seen=seen).held_back[classes == label].sum() for label in range(3)] == [1, 1, 1]
+
+
 def test_what_the_judge_holds_out_is_held_back_and_no_more_of_that_label() -> None:
     one = lesson(held=[2], counts=(12, 5))
     assert np.flatnonzero(one.held_back[:12]).tolist() == [2] and one.held_back[12:].sum() == 1
