@@ -27,9 +27,9 @@ UNKNOWN = labels.UNKNOWN
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1d2329;--soft:#59636e;--line:#d5dbe1;--page:#fff;--panel:#f5f7f9;
---before:#9aa5b1;--after:#1f6fb2}
+--before:#9aa5b1;--after:#1f6fb2;--third:#b4611a}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#9aa5b1;--line:#39424c;--page:#14181c;--panel:#1d2329;
---before:#6b7683;--after:#5aa9e6}}
+--before:#6b7683;--after:#5aa9e6;--third:#e09a55}}
 *{box-sizing:border-box}
 body{margin:0 auto;padding:1.2rem 1rem 3rem;max-width:46rem;
 background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}

@@ -18,8 +18,8 @@ MOST_BARS = 40
 LONGEST_LABEL = 22
 """Characters; longer labels end in an ellipsis."""
 INCHES_WIDE = 4.4
-COLOURS = {"--ink": "#010201", "--line": "#010202", "--before": "#010203", "--after": "#010204"}
-_INK, _LINE, _BEFORE, _AFTER = COLOURS.values()
+COLOURS = {"--ink": "#010201", "--line": "#010202", "--before": "#010203", "--after": "#010204", "--third": "#010205"}
+_INK, _LINE, _BEFORE, _AFTER, _ = COLOURS.values()
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,

@@ -146,7 +146,9 @@ class Default:
             np.concatenate([np.flatnonzero(is_learned), np.flatnonzero(~is_learned)])
         )  # learned labels come first
         # a closed set: what is asked shows one of the offered labels, so "something else" is left out
-        rows = found.probabilities / np.maximum(found.probabilities.sum(axis=1, keepdims=True), 1e-12)
+        rows = found.probabilities
+        if learned:
+            rows = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-12)
         return Answer(rows[:, order], found.novelty)
 
     def arrays(self) -> Arrays:
