@@ -18,11 +18,12 @@ from edge_nusa.research.rivals import turning
 
 
 def test_anchors_as_they_are_give_the_products_answers_and_others_only_change_the_text(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(1)
+    monkeypatch.setattr("edge_nusa.device.learning.text_trial.TextTrial.adds", True)
     bundle = Bundle.open(MICRO)
-    scene = material(bundle, tmp_path, SETS)
+    scene = material(bundle, tmp_path, SETS, shots=6)
     learner = CATALOGUE["default"].make(bundle, Options(steps=2))
     assert isinstance(learner, Default)
     sets = [turning.Set(view, scene.shots[name], scene.tests[name]) for name, view in scene.views.items()]
