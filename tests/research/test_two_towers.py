@@ -83,7 +83,6 @@ def class_tokens(theirs: dict[str, np.ndarray], pixels: torch.Tensor) -> torch.T
 
 
 @pytest.mark.export
-@pytest.mark.export
 def test_the_folded_weights_make_open_clips_vit_what_dinov2_is(theirs: dict[str, np.ndarray]) -> None:
     pytest.importorskip("open_clip", reason="open_clip is the workstation's")
     from open_clip.model import CLIP
@@ -104,7 +103,6 @@ def test_the_folded_weights_make_open_clips_vit_what_dinov2_is(theirs: dict[str,
         torch.testing.assert_close(visual(pixels), class_tokens(theirs, pixels), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.export
 @pytest.mark.export
 def test_another_graph_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from edge_nusa.research.rivals import two_towers
