@@ -35,6 +35,7 @@ EQUIVALENT = Path(__file__).with_name("mutants_equivalent.tsv")
 """Lines of module, the function or `-`, the change, the reason; tabs between them."""
 MODULES = {
     "answer": ("edge_nusa.device.asking.answer", ["test_decisions_answer"]),
+    "known": ("edge_nusa.device.asking.known", ["test_decisions_answer"]),
     "fusion": ("edge_nusa.knowledge.fusion", ["test_decisions_fusion", "test_fusion"]),
     "lesson": ("edge_nusa.device.learning.lesson", ["test_lesson", "test_decisions_text"]),
     "text_trial": ("edge_nusa.device.learning.text_trial", ["test_decisions_text"]),
@@ -55,6 +56,7 @@ MODULES = {
 """Name on the command line -> the module, and the test files that hold its decisions, the fastest first."""
 USUAL = (
     "answer",
+    "known",
     "fusion",
     "lesson",
     "text_trial",
