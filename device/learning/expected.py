@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_nusa.device.asking.answer import Answerer, PictureFeatures
-from edge_nusa.device.learning.gaussian_replay import SMALLEST_VARIANCE, projected, recalled_projection
+from edge_nusa.device.learning.gaussian_replay import projected, recalled_projection
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model.bundle import Bundle
@@ -27,6 +27,9 @@ WIDER = 1.5
 """Chosen on four sets (docs/evidence.md, the judge)."""
 MOST_DRAWN, FEWEST_DRAWN, ALL_DRAWN = 100, 20, 10_000
 """Pictures drawn of a label at most and at least, and of all together where that leaves more."""
+ROUNDED = 1e-4
+"""Added to the scatter, which forgetting labels leaves rounded to whole numbers, so that it has a square root; a
+hundredth of the least variance of the fit."""
 LEAST_LEFT = 0.05
 """1 - w h is at least this."""
 
@@ -66,7 +69,7 @@ def expected(bundle: Bundle, knowledge: Knowledge) -> dict[int, float]:
 def _drawn(knowledge: Knowledge, count: int) -> _Drawn:
     solved, head = knowledge.solved, knowledge.head
     means, covariance, freedom = head.moments()
-    covariance[np.diag_indices_from(covariance)] += SMALLEST_VARIANCE
+    covariance[np.diag_indices_from(covariance)] += ROUNDED
     scatter = np.linalg.cholesky(covariance)
     residuals = np.random.default_rng(0).standard_normal((count, len(scatter))) @ scatter.T
     share = float(np.square(heads.times_lower(scatter.T, solved.whitening)).sum())

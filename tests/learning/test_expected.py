@@ -13,7 +13,7 @@ from test_judge import task
 from edge_nusa.device.learning import expected as expectations
 from edge_nusa.device.learning.expected import expected
 from edge_nusa.device.learning.gaussian_replay import projected
-from edge_nusa.knowledge.head import Head
+from edge_nusa.knowledge.head import Head, features
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import PAPER
 
@@ -71,6 +71,18 @@ def test_one_label_alone_one_picture_and_a_recipe_without_head_tell_nothing() ->
     assert expected(BUNDLE, known(rows[:6], goals[:6], 1)) == {}
     assert expected(BUNDLE, replace(known(rows, goals, 3), recipe=PAPER)) == {}
     assert expected(BUNDLE, replace(known(rows[:0], goals[:0], 0))) == {}
+
+
+def test_labels_are_told_after_others_were_forgotten_too() -> None:
+    generator, goals = np.random.default_rng(0), np.repeat(np.arange(6), 4)
+    rows = features(generator.standard_normal((24, 400)).astype(np.float32) + 2 * np.eye(400, dtype=np.float32)[goals])
+    names = [f"label {i}" for i in range(6)]
+    axes = np.repeat(unit((1, 0, 0, 0)), 6, axis=0)
+    one = replace(knowledge(names, axes), head=Head.empty(401).added(rows, goals, 6))
+    for name in names[:4]:
+        one = one.without(name)
+    assert sorted(expected(BUNDLE, one)) == [0, 1]
+    assert expectations.ROUNDED == 1e-4
 
 
 def test_equal_sums_are_told_equally() -> None:
