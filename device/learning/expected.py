@@ -47,11 +47,15 @@ class _Drawn:
 @one_blas_thread
 def expected(bundle: Bundle, knowledge: Knowledge) -> dict[int, float]:
     """Percent of new pictures that are expected to be answered with each label, of the columns with two pictures and
-    more; empty where fewer than two labels are known, or there is no head."""
+    more; empty where fewer than two labels are known, where there is no head, and for sums that no pictures have, as a
+    fleet's may be."""
     counts = knowledge.head.counts
     if not knowledge.recipe.has_head or (counts > 0).sum() < 2:
         return {}
-    drawn = _drawn(knowledge, max(FEWEST_DRAWN, min(MOST_DRAWN, ALL_DRAWN // len(counts))))
+    try:
+        drawn = _drawn(knowledge, max(FEWEST_DRAWN, min(MOST_DRAWN, ALL_DRAWN // len(counts))))
+    except np.linalg.LinAlgError:
+        return {}
     none = knowledge.frozen_anchors[:0]
     answerer = Answerer(knowledge, bundle.manifest.logit_scale, none, none)
     projection = recalled_projection(bundle)

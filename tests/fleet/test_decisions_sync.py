@@ -183,7 +183,7 @@ def test_a_round_older_than_the_states_is_not_taken_but_by_force(device: Device,
 def test_a_refused_round_is_remembered_not_fetched_again_and_taken_by_force(device: Device) -> None:
     sha256 = device.offer(1, "cat")
     device.kept = judge.Retention(79.0, 1.0, None)
-    with pytest.raises(RefusedError, match="21.0 % of the vocabulary changed its meaning"):
+    with pytest.raises(RefusedError, match="21.0 of 100 common words would no longer mean"):
         device.pull()
     assert device.remembered()[sha256]["kind"] == "refused" and device.remembered()[sha256]["round"] == 1
     with pytest.raises(

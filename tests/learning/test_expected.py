@@ -85,6 +85,16 @@ def test_labels_are_told_after_others_were_forgotten_too() -> None:
     assert expectations.ROUNDED == 1e-4
 
 
+def test_sums_that_no_pictures_have_tell_nothing() -> None:
+    rows, goals = task(8, [6, 6], 1.0)
+    one = known(rows, goals, 2)
+    gram = one.head.gram.copy()
+    gram[3, 3] = one.head.sums[3].sum() ** 2 // 12 - 12 * 2**20 // 200  # a variance of - 0.005: the fit bears it
+    bent = replace(one, head=Head(gram, one.head.sums, one.head.counts))
+    assert np.isfinite(bent.solved.means).all()
+    assert expected(BUNDLE, bent) == {}
+
+
 def test_equal_sums_are_told_equally() -> None:
     rows, goals = task(2, [8, 8], 0.4)
     again = np.arange(16)[::-1]
