@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_nusa.device.asking.answer import Answerer, PictureFeatures
-from edge_nusa.device.learning.gaussian_replay import projected, recalled_projection
+from edge_nusa.device.learning.gaussian_replay import SMALLEST_VARIANCE, projected, recalled_projection
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model.bundle import Bundle
@@ -27,9 +27,6 @@ WIDER = 1.5
 """Chosen on four sets (docs/evidence.md, the judge)."""
 MOST_DRAWN, FEWEST_DRAWN, ALL_DRAWN = 100, 20, 10_000
 """Pictures drawn of a label at most and at least, and of all together where that leaves more."""
-ROUNDED = 1e-4
-"""Added to the scatter, which forgetting labels leaves rounded to whole numbers, so that it has a square root; a
-hundredth of the least variance of the fit."""
 LEAST_LEFT = 0.05
 """1 - w h is at least this."""
 
@@ -47,15 +44,11 @@ class _Drawn:
 @one_blas_thread
 def expected(bundle: Bundle, knowledge: Knowledge) -> dict[int, float]:
     """Percent of new pictures that are expected to be answered with each label, of the columns with two pictures and
-    more; empty where fewer than two labels are known, where there is no head, and for sums that no pictures have, as a
-    fleet's may be."""
+    more; empty where fewer than two labels are known, or there is no head."""
     counts = knowledge.head.counts
     if not knowledge.recipe.has_head or (counts > 0).sum() < 2:
         return {}
-    try:
-        drawn = _drawn(knowledge, max(FEWEST_DRAWN, min(MOST_DRAWN, ALL_DRAWN // len(counts))))
-    except np.linalg.LinAlgError:
-        return {}
+    drawn = _drawn(knowledge, max(FEWEST_DRAWN, min(MOST_DRAWN, ALL_DRAWN // len(counts))))
     none = knowledge.frozen_anchors[:0]
     answerer = Answerer(knowledge, bundle.manifest.logit_scale, none, none)
     projection = recalled_projection(bundle)
@@ -73,12 +66,22 @@ def expected(bundle: Bundle, knowledge: Knowledge) -> dict[int, float]:
 def _drawn(knowledge: Knowledge, count: int) -> _Drawn:
     solved, head = knowledge.solved, knowledge.head
     means, covariance, freedom = head.moments()
-    covariance[np.diag_indices_from(covariance)] += ROUNDED
-    scatter = np.linalg.cholesky(covariance)
+    scatter = _root(covariance)
     residuals = np.random.default_rng(0).standard_normal((count, len(scatter))) @ scatter.T
     share = float(np.square(heads.times_lower(scatter.T, solved.whitening)).sum())
     pictures = freedom + int((head.counts > 0).sum())
     return _Drawn(means, residuals, heads.times_lower(residuals, solved.whitening), share * freedom / pictures)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """A square root (F, F) of the covariance: Cholesky's, or, where forgetting labels rounded it below 0 somewhere,
+    the symmetric one of what is above."""
+    raised = covariance + SMALLEST_VARIANCE * np.eye(len(covariance))
+    try:
+        return np.linalg.cholesky(raised)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(raised)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
 def _left_out(knowledge: Knowledge, drawn: _Drawn, column: int) -> tuple[np.ndarray, np.ndarray]:

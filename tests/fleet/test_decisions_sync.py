@@ -188,7 +188,7 @@ def test_a_refused_round_is_remembered_not_fetched_again_and_taken_by_force(devi
     assert device.remembered()[sha256]["kind"] == "refused" and device.remembered()[sha256]["round"] == 1
     with pytest.raises(
         RefusedError,
-        match=r"round 1 was refused here before \(refused: 21.0 % .*\); the state is unchanged: wait "
+        match=r"round 1 was refused here before \(refused: 21.0 of 100 .*\); the state is unchanged: wait "
         r"for the next round, or use --force",
     ):
         device.pull()

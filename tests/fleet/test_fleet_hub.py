@@ -287,7 +287,7 @@ def test_a_round_that_the_judge_refuses_is_remembered_reported_and_not_taken_aga
     assert other.workplace.state.current() == before
     from edge_nusa.device.fleet.status import status
 
-    assert "vocabulary" in status(other.workplace).refused_here["1"]
+    assert "common words" in status(other.workplace).refused_here["1"]
     other.push()
     hub.merge(MergeSettings())
     row = next(row for row in hub.status().devices if row.device == other.key)
