@@ -266,7 +266,7 @@ def learned_in(group: Path, *words: str | Path) -> subprocess.CompletedProcess[s
         f"import os, sys; open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid())); os.execv(sys.executable, "
         "[sys.executable, *sys.argv[1:]])"
     )
-    learn = command("learn", *words, "--quiet", "--format", "json")[1:]
+    learn = command("learn", *words, "--again", "--quiet", "--format", "json")[1:]
     return subprocess.run(
         [sys.executable, "-c", enter, *learn], env=environment(), capture_output=True, text=True, timeout=600
     )
