@@ -25,7 +25,7 @@ FIRST, SECOND = "text-only", "text-lora"
 
 @dataclass(frozen=True)
 class Point:
-    """Means over the runs of one learner at one rate, percent."""
+    """Medians over the runs of one learner at one rate, percent."""
 
     rate: float
     last: float
@@ -39,7 +39,7 @@ def points_of(runs: Mapping[float, Sequence[Run]]) -> list[Point]:
     for rate in sorted(runs):
         figures = [figures_of(run) for run in runs[rate]]
         last, kept, never = (
-            float(np.mean([each[name] or 0.0 for each in figures])) for name in ("last", "transfer", "retention")
+            float(np.median([each[name] or 0.0 for each in figures])) for name in ("last", "transfer", "retention")
         )
         found.append(Point(rate, last, kept, never))
     return found

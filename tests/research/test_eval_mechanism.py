@@ -98,8 +98,8 @@ def test_runs_without_a_figure_leave_its_panel_out() -> None:
     assert kept.learned_and_kept(summarised([lost])) is None
 
 
-def test_rates_are_points_of_means_over_runs_smallest_rate_first() -> None:
-    found = mechanism.points_of({0.1: [made(last=60.0)], 0.01: [made(last=80.0), made(last=70.0)]})
+def test_rates_are_points_of_medians_over_runs_smallest_rate_first() -> None:
+    found = mechanism.points_of({0.1: [made(last=60.0)], 0.01: [made(last=80.0), made(last=75.0), made(last=0.0)]})
     assert [(point.rate, point.last) for point in found] == [(0.01, 77.5), (0.1, 70.0)]
     assert (found[0].transfer, found[0].retention) == (46.0, 58.0)
     figure = drawn(mechanism.kept_at_equal_last({"text-only": found, "text-lora": found[:1]}, 50.0, 60.0))
