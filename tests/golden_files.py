@@ -76,7 +76,7 @@ def known() -> Knowledge:
     rows = np.arange(5 * count).reshape(5, count) % 7
     anchors = np.array([[1, 0, 0, 0], [0, 0, 1, 0]], np.float32)
     cores = {name: core + np.arange(core.size).reshape(core.shape) / 8 for name, core in empty.cores.items()}
-    labels = (Label("30 km/h", 3, None, 1.5), Label("Paris, France", 2, "a map of {}.", 0.0))
+    labels = (Label("30 km/h", 3), Label("Paris, France", 2, "a map of {}."))
     return replace(
         empty,
         labels=labels,

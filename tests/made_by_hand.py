@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge.head import UNIT, Head, Solved, features
+from edge_nusa.knowledge.fit import UNIT, Solved
+from edge_nusa.knowledge.head import Head, features
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import DEVICE
 
@@ -40,22 +41,30 @@ def clusters(seed: int, counts: Sequence[int], distance: float = 2.0, taps: int 
     return features((means[goals] + generator.standard_normal((len(goals), taps))).astype(np.float32)), goals
 
 
-def labels(*names: str, novelty: float = 0.0, images: int = 5) -> tuple[Label, ...]:
+def labels(*names: str, images: int = 5) -> tuple[Label, ...]:
     """Labels of these names."""
-    return tuple(Label(name, images, None, novelty) for name in names)
+    return tuple(Label(name, images) for name in names)
 
 
-def plain_solved(means: np.ndarray, counts: Sequence[int], variance: float = 1.0, spread: float = 1.0) -> Solved:
+def plain_solved(
+    means: np.ndarray, counts: Sequence[int], variance: float = 1.0, spread: float = 1.0, own: Sequence[float] = ()
+) -> Solved:
     """A fit in which P is the identity: scores are m'z - m'm / 2, distances are Euclidean. means (L, F) in features'
-    own units; spread: the squared distance that is expected of a picture."""
+    own units; spread: the squared distance that is expected of a picture; own (L,): mean squared distance of each
+    label's pictures from its centre where that of all labels is 1 (all 1 where none are given)."""
+    sizes = np.array(counts, np.int64)
     return Solved(
         whitening=np.eye(means.shape[1]),
         means=means.astype(np.float64),
-        counts=np.array(counts, np.int64),
+        counts=sizes,
         shrinkage=0.5,
         variance=variance,
         downdate=0.0,
         spread=spread,
+        centres=means.astype(np.float32),
+        scatter=np.array(own or [1.0] * len(sizes)) * (np.maximum(sizes - 1, 0) + 3),
+        guess=0.0,
+        pooled=1.0,
     )
 
 
@@ -63,13 +72,10 @@ def knowledge(
     names: Sequence[str],
     frozen: np.ndarray,
     adapted: np.ndarray | None = None,
-    novelty: Sequence[float] | None = None,
     solved: Solved | None = None,
 ) -> Knowledge:
-    """Labels with their anchors (L, D), novelty (0 where none is given), and the fit `solved` as if the head had
-    given it."""
-    limits = novelty if novelty is not None else [0.0] * len(names)
-    known = tuple(Label(name, 5, None, limit) for name, limit in zip(names, limits, strict=True))
+    """Labels with their anchors (L, D), and the fit `solved` as if the head had given it."""
+    known = tuple(Label(name, 5) for name in names)
     size = solved.means.shape[1] if solved is not None else 3
     head = Head(np.zeros((size, size), np.int64), np.zeros((size, len(names)), np.int64), np.full(len(names), 5))
     made = Knowledge(

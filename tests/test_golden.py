@@ -95,7 +95,7 @@ def test_an_update_is_verified_and_read() -> None:
     found, wanted = update.decode(statement, golden("update/numbers"), small_shapes(), "numbers"), golden_files.change()
     assert {key: (one.label, one.pictures, one.sums.tolist()) for key, one in found.labels.items()} == {
         key: (
-            one.label.__class__(one.label.name, 0, one.label.template, one.label.novelty),
+            one.label.__class__(one.label.name, 0, one.label.template),
             one.pictures,
             one.sums.tolist(),
         )

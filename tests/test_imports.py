@@ -59,7 +59,7 @@ def test_predict_loads_nothing_of_the_workshop(taught: Path, pictures: DemoPictu
 
 
 def test_a_lesson_of_the_head_alone_loads_nothing_of_the_workshop(taught: Path, pictures: DemoPictures) -> None:
-    words = ("--images", pictures.taught["gravel"], "--label", "gravel", "--state", taught, "--head-only")
+    words = ("--images", pictures.taught["gravel"], "--label", "gravel", "--state", taught, "--head-only", "--again")
     loaded = loaded_after("learn", *words)
     assert {"edge_nusa", "onnxruntime", "numpy"} <= loaded
     assert not loaded & set(WORKSHOP)

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_nusa.device.asking import known
 from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge.fit import Solved
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.threads import one_blas_thread
 
@@ -82,15 +83,13 @@ class Answerer:
         self.anchors = np.concatenate([knowledge.frozen_anchors[chosen], other_frozen])
         self.adapted_anchors = np.concatenate([knowledge.adapted_anchors[chosen], other_adapted])
         self.solved = knowledge.solved.only(chosen) if knowledge.recipe.has_head and self.learned else None
-        self.widths = known.widths(np.array([knowledge.labels[i].novelty for i in chosen], np.float64))
-        counts = self.solved.counts if self.solved is not None else np.zeros(0, np.int64)
-        self.sharpness = fusion.maturity(counts) / geometric_mean(self.widths)
+        self.sharpness = sharpness(self.solved) if self.solved is not None else 1.0
 
     @one_blas_thread
     def __call__(self, pictures: PictureFeatures, left_out: tuple[Floats, Floats] | None = None) -> Answers:
         """Probabilities over learned labels, then others, in that order.
 
-        left_out: (head scores (B, L), novelty (B,)) by leave-one-out, for pictures that are in the head's sums.
+        left_out: what `Solved.left_out` gives, for pictures that are in the head's sums.
         """
         learned = self.learned
         if self.solved is None:
@@ -99,11 +98,10 @@ class Answerer:
         zero_shot = softmax(self.scale * pictures.frozen @ self.anchors.T)
         if left_out is None:
             whitened = self.solved.whitened(pictures.features)
-            scores, distance = self.solved.scores(whitened), self.solved.distances(whitened)
+            scores = self.solved.scores(whitened)
+            novelty = self.solved.novelty(pictures.features, whitened, scores)
         else:
-            scores, distance = left_out
-        expected = self.solved.expected(self.solved.counts - (left_out is not None))
-        novelty = known.novelty(distance, scores.argmax(axis=1), expected, self.widths)
+            scores, novelty = left_out
         shows = known.probability(novelty)
         is_open = (zero_shot.argmax(axis=1) < learned) | (shows >= 0.5)
         chosen = self.among_learned(pictures, scores)
@@ -119,9 +117,10 @@ class Answerer:
         return softmax(fusion.mixed(head_logits, text_logits, *fusion.best(self.knowledge.fusion)))
 
 
-def geometric_mean(widths: Floats) -> float:
-    """Of widths (L,) above 0; 1 of none."""
-    return float(np.exp(np.log(widths).mean())) if len(widths) else 1.0
+def sharpness(solved: Solved) -> float:
+    """What the head's scores among these labels are multiplied by: `fusion.maturity`, by the geometric mean of how
+    widely the labels lie."""
+    return fusion.maturity(solved.counts) / float(np.exp(np.log(solved.widths).mean()))
 
 
 def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:

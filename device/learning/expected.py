@@ -18,7 +18,7 @@ import numpy as np
 
 from edge_nusa.device.asking.answer import Answerer, PictureFeatures
 from edge_nusa.device.learning.gaussian_replay import SMALLEST_VARIANCE, projected, recalled_projection
-from edge_nusa.knowledge import head as heads
+from edge_nusa.knowledge.fit import NEVER, times_lower
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import one_blas_thread
@@ -68,9 +68,9 @@ def _drawn(knowledge: Knowledge, count: int) -> _Drawn:
     means, covariance, freedom = head.moments()
     scatter = _root(covariance)
     residuals = np.random.default_rng(0).standard_normal((count, len(scatter))) @ scatter.T
-    share = float(np.square(heads.times_lower(scatter.T, solved.whitening)).sum())
+    share = float(np.square(times_lower(scatter.T, solved.whitening)).sum())
     pictures = freedom + int((head.counts > 0).sum())
-    return _Drawn(means, residuals, heads.times_lower(residuals, solved.whitening), share * freedom / pictures)
+    return _Drawn(means, residuals, times_lower(residuals, solved.whitening), share * freedom / pictures)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
@@ -85,13 +85,14 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 
 def _left_out(knowledge: Knowledge, drawn: _Drawn, column: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (S, L) and distances (S,) of drawn pictures of a label, as `Solved.leave_one_out` gives them of real
-    ones."""
+    """Scores (S, L) and novelty (S,) of drawn pictures of a label, as `Solved.left_out` gives them of real ones; they
+    lie as widely as those of all labels."""
     solved = knowledge.solved
     count = int(solved.counts[column])
     gain = 1 / max(1 - solved.downdate * count / (count - 1) * drawn.leverage, LEAST_LEFT)
     between, along = solved.means @ solved.means[column], drawn.whitened @ solved.means.T
     scores = between + WIDER * gain * along - np.square(solved.means).sum(axis=1) / 2
     scores[:, column] -= gain * drawn.leverage / count
-    scores[:, solved.counts == 0] = heads.NEVER
-    return scores, np.square(drawn.whitened).sum(axis=1) * gain * (1 + 1 / count)
+    scores[:, solved.counts == 0] = NEVER
+    distances = np.square(drawn.whitened).sum(axis=1) * gain * (1 + 1 / count)
+    return scores, distances / float(solved.expected(np.array([count]))[0])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_nusa.knowledge import head as heads
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.knowledge.head import Head
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import one_blas_thread
@@ -81,5 +82,5 @@ def gaussian_replay(
     covariance *= 1 - shrinkage
     covariance[np.diag_indices(width)] += variance + SMALLEST_VARIANCE
     scatter = np.linalg.cholesky(covariance).astype(np.float32)
-    tokens = (feature_rows[:, :width] / heads.UNIT).astype(np.float32)
+    tokens = (feature_rows[:, :width] / UNIT).astype(np.float32)
     return GaussianReplay(tokens, means[old].astype(np.float32), scatter, projection)

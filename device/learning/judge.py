@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_nusa.device.learning.left_out import LeftOut
 from edge_nusa.errors import RefusedError
-from edge_nusa.knowledge.head import Solved
+from edge_nusa.knowledge.fit import Solved
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.threads import one_blas_thread
 

@@ -52,7 +52,7 @@ def judge(lesson: Lesson, taught: Taught, offered: tuple[np.ndarray, np.ndarray]
     if solved is not None and len(places):
         answerer = Answerer(lesson.before, logit_scale, others, others)
         before = LeftOut.of(answerer(features), goals, places, count)
-        left_out = solved.leave_one_out(solved.whitened(features.features), goals)
+        left_out = solved.left_out(features.features, goals)
         answers = Answerer(taught.whole, logit_scale, *offered)(features, left_out)
         after = LeftOut.of(answers, goals, places, count)
     apart = told_apart(solved, solved.whitened(lesson.seen.rows), lesson.goals) if solved is not None else {}

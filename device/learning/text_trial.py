@@ -79,7 +79,7 @@ def try_text(lesson: Lesson, without: Taught, adapted: Taught, logit_scale: floa
     asked = np.flatnonzero(lesson.held_back)
     goals, solved = lesson.goals[asked], without.whole.solved
     pictures = lesson.seen.features_of(asked)
-    left_out = solved.leave_one_out(solved.whitened(pictures.features), goals)
+    left_out = solved.left_out(pictures.features, goals)
 
     def answered(known: Knowledge) -> tuple[int, int]:
         none = known.frozen_anchors[:0]

@@ -4,7 +4,7 @@ pictures.
 Among learned labels the logits are a * w(n) * head scores + c * logit_scale * cos(picture, anchors), where w(n) = n /
 (n + MATURITY) grows with the pictures n that the labels are known by: means of few pictures err, and so every candidate
 (a, c) means the same at one picture and at a hundred (docs/evidence.md). Scores come divided by how widely the labels
-lie (`edge_nusa.device.asking.known.widths`), so that digits among photographs are told as surely as they can be.
+lie (`edge_nusa.knowledge.fit.Solved.widths`), so that digits among photographs are told as surely as they can be.
 Each taught picture, left out of the head, adds its negative log-likelihood under every candidate, as a whole number of
 2^-10 nats, to a grid of constant size, with the frozen anchors as text, which no picture has trained; the candidate of
 the least sum answers. Both are log-linear pools, as in training-free adaptation of CLIP by discriminant analysis (Wang

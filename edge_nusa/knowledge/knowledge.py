@@ -12,7 +12,8 @@ import numpy as np
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge import fusion as fusions
 from edge_nusa.knowledge import labels as label_names
-from edge_nusa.knowledge.head import Head, Solved
+from edge_nusa.knowledge.fit import Solved
+from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.knowledge.taught_files import TaughtFiles
 from edge_nusa.model.bundle import Bundle
@@ -25,14 +26,12 @@ LARGEST_NORM = 1e4
 
 @dataclass(frozen=True)
 class Label:
-    """One label: name, images it was taught with in all, the prompt template it was taught with (None: the
-    bundle's), and novelty: the squared distance of its own pictures from its mean by leave-one-out, as a multiple of
-    what the head expects of any label (0: too few to tell; `edge_nusa.device.asking.known`)."""
+    """One label: name, images it was taught with in all, and the prompt template it was taught with (None: the
+    bundle's)."""
 
     name: str
     images: int
     template: str | None = None
-    novelty: float = 0.0
 
     @cached_property
     def key(self) -> str:

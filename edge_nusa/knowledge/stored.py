@@ -122,7 +122,7 @@ def _check_has(files: Mapping[str, bytes], names: Sequence[str]) -> None:
 def read_labels(record: Record, most: int, has_images: bool = True) -> tuple[Label, ...]:
     """The labels of a state, a round, or (without images) an update, each once. Raises the record's error."""
     found = tuple(
-        Label(_read_name(one), one.integer("images") if has_images else 0, templates.read(one), one.number("novelty"))
+        Label(_read_name(one), one.integer("images") if has_images else 0, templates.read(one))
         for one in record.records("labels", most)
     )
     if len({label.key for label in found}) != len(found):

@@ -24,7 +24,7 @@ from edge_nusa.knowledge.knowledge import Knowledge, Label
 @dataclass(frozen=True)
 class LabelChange:
     """What one label gained: pictures (negative after an undo) and the sum of their features (F,) int64; the label's
-    name, template and novelty as the sender has them now."""
+    name and template as the sender has them now."""
 
     label: Label
     pictures: int
@@ -159,11 +159,9 @@ def forget(knowledge: Knowledge, keys: Iterable[str]) -> Knowledge:
 
 
 def _joined(known: Label, one: LabelChange) -> Label:
-    """One label taught twice: the name and template that came first, all pictures, the wider novelty."""
+    """One label taught twice: the name and template that came first, all pictures."""
     template = known.template if known.template is not None else one.label.template
-    return replace(
-        known, images=known.images + one.pictures, template=template, novelty=max(known.novelty, one.label.novelty)
-    )
+    return replace(known, images=known.images + one.pictures, template=template)
 
 
 def _is_left(name: str, count: int, sums: np.ndarray) -> bool:

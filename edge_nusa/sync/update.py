@@ -66,7 +66,7 @@ class Statement:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
-        labels = [{"name": label.name, "template": label.template, "novelty": label.novelty} for label in self.labels]
+        labels = [{"name": label.name, "template": label.template} for label in self.labels]
         record = {**asdict(self), "labels": labels, "format_version": FORMAT_VERSION}
         return canonical(record)
 
@@ -124,7 +124,7 @@ def encode(change: Change, place: Place, precision: Precision) -> tuple[Statemen
         "counts": np.array([row.pictures for row in rows], np.int64),
     }
     numbers = packed.pack(tensors)
-    labels = tuple(Label(row.label.name, 0, row.label.template, float(row.label.novelty)) for row in rows)
+    labels = tuple(Label(row.label.name, 0, row.label.template) for row in rows)
     return Statement(
         place=place,
         sha256=sha256_hex(numbers),

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edge_nusa.device.asking.answer import softmax
-from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners.learners import Answer, Arrays, Columns, Frozen, anchors_of

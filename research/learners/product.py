@@ -152,8 +152,7 @@ class Default:
         return Answer(rows[:, order], found.novelty)
 
     def arrays(self) -> Arrays:
-        """Cores, head, anchors, novelty limits and fusion."""
-        novelty = np.array([label.novelty for label in self.known.labels])
+        """Cores, head, anchors and fusion."""
         anchors = {
             "adapted": self.known.adapted_anchors.astype(np.float16),
             "frozen": self.known.frozen_anchors.astype(np.float16),
@@ -162,7 +161,6 @@ class Default:
             **self.text.arrays(),
             **stored.head_tensors(self.known.head),
             **anchors,
-            "novelty": novelty,
             "fusion": self.known.fusion,
         }
 
@@ -172,7 +170,7 @@ class Default:
         for view in learned:
             self.columns.add(view)
         names = [f"{view.name} {name}" for view in learned for name in view.labels]
-        labels = tuple(Label(name, 0, None, float(limit)) for name, limit in zip(names, arrays["novelty"], strict=True))
+        labels = tuple(Label(name, 0) for name in names)
         adapted = np.concatenate([self.text.adapted_anchors(view) for view in learned])
         sums = stored.head_from_tensors(arrays, arrays["sums"].shape[1], len(labels))
         known = replace(self.known, labels=labels, cores=self.text.known.cores, head=sums, fusion=arrays["fusion"])

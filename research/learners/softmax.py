@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_nusa.device.asking.answer import softmax
-from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners.learners import Answer, Arrays, Columns, Frozen

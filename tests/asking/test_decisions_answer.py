@@ -14,9 +14,6 @@ from edge_nusa.device.asking.answer import Answerer, Answers, PictureFeatures, c
 from edge_nusa.device.asking.answer import softmax as softmax_of_rows
 from edge_nusa.knowledge.recipes import PAPER
 
-SPREAD = 1.0
-"""What the head expects of a picture: with four pictures left of a label's five, (1 + 1/4) of it."""
-EXPECTED = 1.25
 MEANS = np.array([[1.0, 0, 0], [0, 2.0, 0]])
 FROZEN = unit((1, 0, 0), (0, 1, 0))
 ADAPTED = unit((1, 0.5, 0), (0, 1, 0.5))
@@ -27,38 +24,37 @@ SCORES = (4.0, 9.0)
 """The head's, for both labels: it prefers the second."""
 
 
-def answerer(novelty: tuple[float, float] = (1.0, 1.0), columns: list[int] | None = None) -> Answerer:
-    """Labels "a" and "b" whose own pictures lay so widely, known by a head of 3 features, beside the two others."""
-    solved = plain_solved(MEANS, [5, 5], spread=SPREAD)
-    known = knowledge(["a", "b"], FROZEN, ADAPTED, novelty, solved)
+def answerer(own: tuple[float, float] = (1.0, 1.0), columns: list[int] | None = None) -> Answerer:
+    """Labels "a" and "b" whose own pictures lie so widely, known by a head of 3 features, beside the two others."""
+    known = knowledge(["a", "b"], FROZEN, ADAPTED, plain_solved(MEANS, [5, 5], own=own))
     return Answerer(known, SCALE, OTHER, OTHER, None if columns is None else np.array(columns, np.int64))
 
 
-def shows(distance: float, own: float = 1.0) -> float:
-    """How probably a picture at this distance shows a taught label, written out."""
-    odds = (1.45 * EXPECTED * own**0.5 / distance) ** 9.0 if distance else np.inf
+def shows(novelty: float) -> float:
+    """How probably a picture of this novelty shows a taught label, written out."""
+    odds = (1.5 / novelty) ** 9.0 if novelty else np.inf
     return 1.0 if odds == np.inf else odds / (1 + odds)
 
 
 def asked(
-    direction: tuple[float, float, float], distance: float, one: Answerer | None = None
+    direction: tuple[float, float, float], novelty: float, one: Answerer | None = None
 ) -> tuple[Answers, np.ndarray, np.ndarray]:
-    """The answer to one picture that the head finds `distance` away; its zero-shot probabilities; those of head and
+    """The answer to one picture that the head finds so novel; its zero-shot probabilities; those of head and
     text among a and b."""
     embedding = unit(direction)
     views = PictureFeatures(embedding, embedding, np.zeros((1, 3), np.int64))
-    found = (one or answerer())(views, (np.array([SCORES]), np.array([distance])))
+    found = (one or answerer())(views, (np.array([SCORES]), np.array([novelty])))
     zero_shot = softmax(*(SCALE * np.concatenate([FROZEN, OTHER]) @ embedding[0]))
     # the first temperature and text weight: 0.12 and 0.5; five pictures a label: 5 / (5 + 8)
     mixed = softmax(*(0.12 * 5 / 13 * np.array(SCORES) + 0.5 * SCALE * ADAPTED @ embedding[0]))
     return found, zero_shot, mixed
 
 
-EDGE = 1.45 * EXPECTED
+EDGE = 1.5
 
 
 @pytest.mark.parametrize(
-    ("direction", "distance", "opens", "unknown"),
+    ("direction", "novelty", "opens", "unknown"),
     [
         (LIKE_A, 0.0, True, False),
         (LIKE_A, EDGE - 1e-9, True, False),
@@ -71,12 +67,12 @@ EDGE = 1.45 * EXPECTED
     ],
 )
 def test_the_gate_opens_for_what_zero_shot_calls_learned_or_what_is_known_and_only_strange_learned_answers_are_unknown(
-    direction: tuple[float, float, float], distance: float, opens: bool, unknown: bool
+    direction: tuple[float, float, float], novelty: float, opens: bool, unknown: bool
 ) -> None:
-    found, zero_shot, mixed = asked(direction, distance)
+    found, zero_shot, mixed = asked(direction, novelty)
     assert found.unknown.tolist() == [unknown]
-    assert found.novelty.tolist() == pytest.approx([distance / EXPECTED])
-    assert found.known.tolist() == pytest.approx([shows(distance)])
+    assert found.novelty.tolist() == [novelty]
+    assert found.known.tolist() == pytest.approx([shows(novelty)])
     assert (zero_shot.argmax() < 2) == (direction == LIKE_A), "the table's pictures are what it says"
     if not opens:
         np.testing.assert_allclose(found.probabilities[0], zero_shot, rtol=1e-6)
@@ -99,57 +95,21 @@ def test_a_learned_answer_holds_the_mass_that_zero_shot_gave_to_learned_labels()
 def test_one_label_alone_can_answer_that_it_is_something_else() -> None:
     one = Answerer(answerer().knowledge, SCALE, OTHER[:0], OTHER[:0], np.array([1]))
     views = PictureFeatures(unit(LIKE_A), unit(LIKE_A), np.zeros((1, 3), np.int64))
-    for distance, known in ((0.5, True), (3.0, False)):
-        found = one(views, (np.array([[9.0]]), np.array([distance])))
-        assert found.probabilities[0].tolist() == pytest.approx([shows(distance)])
+    for novelty, known in ((0.5, True), (2.0, False)):
+        found = one(views, (np.array([[9.0]]), np.array([novelty])))
+        assert found.probabilities[0].tolist() == pytest.approx([shows(novelty)])
         assert (found.probabilities[0, 0] > 0.5) == known != found.unknown[0]
-
-
-def test_what_is_known_is_told_by_the_width_of_the_nearest_label() -> None:
-    embedding = unit(LIKE_OTHER)
-    views = PictureFeatures(embedding, embedding, np.zeros((1, 3), np.int64))
-    for widths, opens in (((0.25, 4.0), True), ((4.0, 0.25), False)):
-        found = answerer(widths)(views, (np.array([SCORES]), np.array([2.0])))
-        assert (found.probabilities[0].argmax() < 2) == opens, "the head prefers the second label"
-        assert found.known[0] == pytest.approx(shows(2.0, widths[1]))
-
-
-def test_a_picture_that_is_not_left_out_is_expected_nearer_since_it_does_not_move_the_mean() -> None:
-    embedding = unit(LIKE_OTHER)
-    views = PictureFeatures(embedding, embedding, whole(np.array([[0.0, 2.0, 1.2]])))
-    assert answerer()(views).novelty[0] == pytest.approx(1.44 / (1.2 * SPREAD), rel=1e-3)  # 1 + 1/5
-
-
-@pytest.mark.parametrize(
-    ("distance", "nearest", "own", "novelty"),
-    [
-        (3.0, 0, (1.0, 1.0), 1.5),
-        (3.0, 1, (1.0, 1.0), 0.75),
-        (3.0, 0, (0.0, 1.0), 1.5),  # too few pictures told: as all labels
-        (3.0, 0, (0.49, 1.0), 1.5 / 0.7),
-        (3.0, 0, (0.01, 1.0), 1.5 / 0.5),  # at least a quarter
-        (3.0, 0, (99.0, 1.0), 1.5 / 2.0),  # at most four times
-        (3.0, 0, (1.0, 99.0), 1.5),
-    ],
-)
-def test_novelty_is_distance_by_what_is_expected_of_the_nearest_label(
-    distance: float, nearest: int, own: tuple[float, float], novelty: float
-) -> None:
-    found = knowing.novelty(
-        np.array([distance]), np.array([nearest]), np.array([2.0, 4.0]), knowing.widths(np.array(own))
-    )
-    assert found.tolist() == pytest.approx([novelty])
 
 
 @pytest.mark.parametrize(
     ("novelty", "probability"),
-    [(0.0, 1.0), (1.45, 0.5), (2.9, 1 / (1 + 2.0**9)), (0.725, 1 / (1 + 2.0**-9)), (1e9, 0.0)],
+    [(0.0, 1.0), (1.5, 0.5), (3.0, 1 / (1 + 2.0**9)), (0.75, 1 / (1 + 2.0**-9)), (np.inf, 0.0)],
 )
 def test_the_odds_of_a_taught_label_fall_with_the_ninth_power_of_novelty(novelty: float, probability: float) -> None:
     assert knowing.probability(np.array([novelty])).tolist() == pytest.approx([probability], abs=1e-12)
 
 
-def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distance_to_the_nearest_label() -> None:
+def test_without_leaving_out_the_head_scores_the_picture_and_says_how_novel_it_is_to_the_label_it_names() -> None:
     embedding = unit(LIKE_OTHER)
     views = PictureFeatures(embedding, embedding, whole(np.array([[1.0, 1.5, 0.5]])))
     found = answerer()(views)
@@ -163,7 +123,7 @@ def test_without_leaving_out_the_head_scores_the_picture_and_measures_the_distan
 def test_scores_of_labels_that_lie_narrowly_count_more_by_their_geometric_mean() -> None:
     embedding = unit(LIKE_A)
     views = PictureFeatures(embedding, embedding, np.zeros((1, 3), np.int64))
-    for widths, mean in (((0.25, 1.0), 0.25**0.25), ((4.0, 4.0), 2.0), ((0.0, 0.0), 1.0)):
+    for widths, mean in (((0.25, 1.0), 0.25**0.25), ((4.0, 4.0), 2.0), ((0.01, 99.0), 1.0)):
         expected = softmax(*(0.12 * 5 / 13 / mean * np.array(SCORES) + 0.5 * SCALE * ADAPTED @ embedding[0]))
         found = answerer(widths).among_learned(views, np.array([SCORES]))
         np.testing.assert_allclose(found[0], expected, rtol=1e-5)
@@ -192,7 +152,7 @@ def test_the_mixture_that_the_sums_like_best_is_the_one_that_answers() -> None:
 
 @pytest.mark.parametrize("why", ["a recipe without head", "no label"])
 def test_without_a_head_or_a_label_the_adapted_anchors_answer_alone_and_nothing_is_unknown(why: str) -> None:
-    known = knowledge(["a", "b"], FROZEN, ADAPTED, (1.0, 1.0))
+    known = knowledge(["a", "b"], FROZEN, ADAPTED, plain_solved(MEANS, [5, 5]))
     columns = None if why == "a recipe without head" else np.zeros(0, np.int64)
     other_adapted = unit((0, 0.3, 1), (0, 1, 1))
     one = Answerer(replace(known, recipe=PAPER) if columns is None else known, SCALE, OTHER, other_adapted, columns)

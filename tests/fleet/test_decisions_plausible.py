@@ -10,7 +10,7 @@ from small_fleets import FEATURES, pictures
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import plausible

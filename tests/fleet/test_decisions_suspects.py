@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub.suspects import Means

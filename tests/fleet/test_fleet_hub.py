@@ -416,7 +416,7 @@ def test_an_update_holds_no_path_host_name_or_picture(fleet: tuple[Hub, list[Mem
         "spare",
         "tasks",
     }
-    assert known["labels"] == [{"name": "three", "novelty": 0.0, "template": None}]
+    assert known["labels"] == [{"name": "three", "template": None}]
     for secret in (
         platform.node(),
         getpass.getuser(),

@@ -125,10 +125,10 @@ def test_a_statement_reads_the_same_for_ever() -> None:
         b'"size":%d' % statement.size, b'"size":0'
     )
     assert golden == (
-        b'{"forgets":[["old",1]],"format_version":2,"fusion":['
+        b'{"forgets":[["old",1]],"format_version":3,"fusion":['
         + b",".join([b"0"] * 56)
-        + b'],"gram_sha256":"-","labels":[{"name":"cat","novelty":0.0,"template":null},'
-        b'{"name":"Dog","novelty":0.0,"template":null}],"place":{"device":"' + b"d" * 64 + b'",'
+        + b'],"gram_sha256":"-","labels":[{"name":"cat","template":null},'
+        b'{"name":"Dog","template":null}],"place":{"device":"' + b"d" * 64 + b'",'
         b'"fleet":"'
         + FLEET.encode()
         + b'","identity":'
@@ -268,7 +268,7 @@ def test_a_header_that_announces_too_much_is_refused_unread(header: int) -> None
 @pytest.mark.parametrize(
     "entry",
     [
-        b'"format_version":3',
+        b'"format_version":4',
         b'"precision":5',
         b'"weights":null',
         b'"sequence":-1',
@@ -375,7 +375,7 @@ def line_of(data: bytes) -> tuple[dict[str, Any], bytes]:
         ("bytes", -1, "bytes: expected a whole number from 0"),
         ("sha256", "a", "sha256: expected a SHA-256"),
         ("recipe", "paper", "recipe: expected device, found 'paper'"),
-        ("format_version", 1, "expected format 2, found 1, made by an older edge-nusa"),
+        ("format_version", 1, "expected format 3, found 1, made by an older edge-nusa"),
         ("tasks", 1.0, "tasks: expected a whole number"),
         ("spare", None, "spare: expected a whole number"),
         ("fusion", [0] * 55, "fusion: expected a list of 56 entries"),
@@ -391,12 +391,11 @@ def line_of(data: bytes) -> tuple[dict[str, Any], bytes]:
             {"d": {"through": 1, "refused": {}, "forgot": {"a": {"sequence": 1}}}},
             "base: expected this field",
         ),
-        ("labels", [{"name": "a", "images": 1, "template": None, "novelty": "0"}], "novelty: expected a number from 0"),
-        ("labels", [{"name": "a", "images": -1, "template": None, "novelty": 0}], "images: expected a whole number"),
-        ("labels", [{"name": "\u200b", "images": 1, "template": None, "novelty": 0}], "name: expected a label"),
+        ("labels", [{"name": "a", "images": -1, "template": None}], "images: expected a whole number"),
+        ("labels", [{"name": "\u200b", "images": 1, "template": None}], "name: expected a label"),
         (
             "labels",
-            2 * [{"name": "a", "images": 1, "template": None, "novelty": 0}],
+            2 * [{"name": "a", "images": 1, "template": None}],
             "labels: expected each label once",
         ),
     ],
@@ -406,14 +405,6 @@ def test_a_round_with_a_wrong_field_is_refused_with_the_field_named(name: str, v
     assert round_file.decode(json.dumps(record).encode() + b"\n" + numbers, SHAPES, "here").number == 3
     with pytest.raises(DamagedError, match=f"^here: .*{words}.*; (pull it again|use the same edge-nusa)"):
         round_file.decode(json.dumps({**record, name: value}).encode() + b"\n" + numbers, SHAPES, "here")
-
-
-def test_a_novelty_that_is_no_number_is_refused_before_a_round_is_written_with_it() -> None:
-    known = taught(first().knowledge, "cat", pictures(1, 3))
-    data = round_file.encode(replace(first(), number=3, knowledge=known))
-    for number in (b"NaN", b"Infinity", b"1e999", b"-0.5"):
-        with pytest.raises(DamagedError, match="^here: .*; pull it again$"):
-            round_file.decode(data.replace(b'"novelty":0.0', b'"novelty":' + number), SHAPES, "here")
 
 
 @pytest.mark.parametrize(

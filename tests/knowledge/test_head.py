@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.knowledge.fit import BINARY_PLACES, NEVER, ONE_PICTURE_VARIANCE, UNIT, times_lower
 from edge_nusa.knowledge.head import (
-    BINARY_PLACES,
     LARGEST,
-    NEVER,
-    ONE_PICTURE_VARIANCE,
     SMALLEST_VARIANCE,
-    UNIT,
     Head,
     features,
     inverse_of_lower,
     oas,
-    times_lower,
 )
 from edge_nusa.knowledge.stored import head_from_tensors, head_tensors
 
@@ -361,3 +359,67 @@ def test_a_head_that_is_all_shrunk_expects_by_its_trace() -> None:
     left_out = np.trace(covariance) / solved.variance
     if solved.shrinkage == 1:
         assert solved.spread == pytest.approx((left_out + 3 * F * 0.36 / solved.variance) / 4)
+
+
+def spread_out(seed: int, per_label: int, wide: float) -> tuple[np.ndarray, np.ndarray]:
+    """Feature rows of three labels whose pictures scatter alike, but for the last, which scatters `wide` times so
+    far; and their columns."""
+    rng = np.random.default_rng(seed)
+    columns = np.repeat(np.arange(LABELS), per_label)
+    size = np.where(columns == LABELS - 1, wide, 1.0)[:, None]
+    taps = 3 * rng.normal(size=(LABELS, TAPS))[columns] + 0.5 * size * rng.normal(size=(len(columns), TAPS))
+    return features(taps.astype(np.float32)), columns
+
+
+def test_each_labels_scatter_is_that_of_its_pictures() -> None:
+    rows, columns = spread_out(0, 6, 2.0)
+    solved = head_of(rows, columns).solve()
+    for label in range(LABELS):
+        mine = rows[columns == label] / UNIT
+        expected = np.square(mine - mine.mean(axis=0)).sum()
+        assert solved.scatter[label] == pytest.approx(expected, rel=0.02, abs=0.05), "features have one length"
+        np.testing.assert_allclose(solved.centres[label], mine.mean(axis=0), atol=1e-6)
+
+
+def test_widths_are_the_square_root_of_own_by_pooled_mean_squares_within_bounds() -> None:
+    solved = replace(head_of(*spread_out(1, 6, 1.0)).solve(), guess=2.0, pooled=4.0, counts=np.array([6, 1, 6]))
+    own = np.array([(80.0 + 6.0) / 8, (0.0 + 6.0) / 3, (1e6 + 6) / 8])
+    found = replace(solved, scatter=np.array([80.0, 0.0, 1e6])).widths
+    assert found.tolist() == pytest.approx([np.sqrt(own[0] / 4), np.sqrt(own[1] / 4), 2.0])
+    assert replace(solved, scatter=np.zeros(3), guess=0.0).widths.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_novelty_is_the_geometric_mean_of_both_distances_by_what_is_expected() -> None:
+    rows, columns = spread_out(2, 6, 1.5)
+    solved = head_of(rows, columns).solve()
+    white = solved.whitened(rows)
+    scores = solved.scores(white)
+    nearest = scores.argmax(axis=1)
+    inside = np.square(white - solved.means[nearest]).sum(axis=1) / (7 / 6 * solved.spread * solved.widths[nearest])
+    own = (solved.scatter + 3 * F * 0.36) / (5 + 3)
+    plain = np.square(rows / UNIT - solved.centres[nearest]).sum(axis=1) / (7 / 6 * own[nearest])
+    np.testing.assert_allclose(solved.novelty(rows, white, scores), np.sqrt(inside * plain), rtol=1e-5)
+
+
+def test_left_out_a_picture_is_as_novel_as_if_it_had_not_been_taught() -> None:
+    rows, columns = spread_out(3, 8, 1.5)
+    whole = head_of(rows, columns).solve()
+    scores, novelty = whole.left_out(rows, columns)
+    np.testing.assert_array_equal(scores, whole.leave_one_out(whole.whitened(rows), columns)[0])
+    for picture in (0, 9, 20):
+        others = np.arange(len(rows)) != picture
+        label = columns[picture]
+        mine = rows[others & (columns == label)] / UNIT
+        centre = mine.mean(axis=0)
+        own = (np.square(mine - centre).sum() + 3 * F * 0.36) / (6 + 3)
+        plain = np.square(rows[picture] / UNIT - centre).sum() / (8 / 7 * own)
+        distance = whole.leave_one_out(whole.whitened(rows), columns)[1][picture]
+        inside = distance / (8 / 7 * whole.spread * whole.widths[label])
+        assert novelty[picture] == pytest.approx(np.sqrt(inside * plain), rel=0.02)
+
+
+def test_a_labels_only_picture_left_out_is_novel_without_end() -> None:
+    rows, columns = taught(4, 9)
+    lone = Head.empty(F).added(rows, np.where(np.arange(9) == 4, 3, columns), 4)
+    novelty = lone.solve().left_out(rows, np.where(np.arange(9) == 4, 3, columns))[1]
+    assert np.isinf(novelty).tolist() == (np.arange(9) == 4).tolist()

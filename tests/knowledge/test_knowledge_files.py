@@ -13,7 +13,7 @@ from edge_nusa.errors import DamagedError, OtherFormatError
 from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.knowledge import RoundMark
 
-LABEL = {"name": "a", "images": 1, "template": None, "novelty": 0}
+LABEL = {"name": "a", "images": 1, "template": None}
 
 
 def read(**changes: Any) -> knowledge.Knowledge:
@@ -33,8 +33,6 @@ def read(**changes: Any) -> knowledge.Knowledge:
         ("labels", [{**LABEL, "name": "a\u0000"}], "name: expected a label"),
         ("labels", [{**LABEL, "name": None}], "name: expected a text"),
         ("labels", [{**LABEL, "images": -1}], "images: expected a whole number from 0"),
-        ("labels", [{**LABEL, "novelty": -1e-9}], "novelty: expected a number from 0"),
-        ("labels", [{**LABEL, "novelty": True}], "novelty: expected a number from 0"),
         ("labels", [{**LABEL, "template": 5}], "template: expected a text"),
         ("labels", [LABEL, {**LABEL, "name": "A"}], "labels: expected each label once"),
         ("round", 4, "round: expected an object"),

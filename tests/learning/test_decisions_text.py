@@ -154,9 +154,8 @@ def test_each_picture_is_left_out_of_the_head_that_answers_it(monkeypatch: pytes
     one = lesson(held=[1, 7])
     without, adapted = lessons(one, APART)
     try_text(one, without, adapted, SCALE)
-    rows = without.whole.solved.whitened(one.seen.rows[[1, 7]])
-    expected = without.whole.solved.leave_one_out(rows, one.goals[[1, 7]])
-    for scores, distances in given:
+    expected = without.whole.solved.left_out(one.seen.rows[[1, 7]], one.goals[[1, 7]])
+    for scores, novelty in given:
         np.testing.assert_array_equal(scores, expected[0])
-        np.testing.assert_array_equal(distances, expected[1])
+        np.testing.assert_array_equal(novelty, expected[1])
     assert len(given) == 2

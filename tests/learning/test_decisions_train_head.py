@@ -1,12 +1,9 @@
-"""What one task does to the head: which pictures count where, how widely a label's own pictures lie, and whose
+"""What one task does to the head: which pictures count where and whose
 losses are added."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 from made_by_hand import clusters, taught
 
 from edge_nusa.device.learning import train_head as lesson
@@ -19,42 +16,15 @@ F = 7
 
 
 def learned(
-    counts: tuple[int, int], held: list[int] | None = None, novelty: float = 0.0, before: Head | None = None
+    counts: tuple[int, int], held: list[int] | None = None, before: Head | None = None
 ) -> tuple[Knowledge, Knowledge, np.ndarray, np.ndarray]:
     """Part and whole of a task of two labels with so many pictures, of which the rows `held` are held out; and its
     rows and columns."""
     rows, goals = clusters(1, counts)
     candidate = taught(NAMES, rows[:0], goals[:0])
-    candidate = replace(candidate, labels=tuple(replace(label, novelty=novelty) for label in candidate.labels))
     is_held = np.isin(np.arange(len(rows)), held or [])
     part, whole = lesson.with_head(candidate, before or Head.empty(F), rows, np.zeros((len(rows), 2)), goals, is_held)
     return part, whole, rows, goals
-
-
-def own_distances(whole: Knowledge, rows: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    return whole.solved.leave_one_out(whole.solved.whitened(rows), goals)[1]
-
-
-@pytest.mark.parametrize(
-    ("counts", "tells"),
-    [((4, 3), [True, False]), ((3, 4), [False, True]), ((5, 1), [True, False]), ((9, 12), [True, True])],
-)
-def test_a_label_of_four_pictures_says_how_widely_its_own_lie_and_one_of_three_says_nothing(
-    counts: tuple[int, int], tells: list[bool]
-) -> None:
-    _, whole, rows, goals = learned(counts)
-    assert [label.novelty > 0 for label in whole.labels] == tells
-    for column in np.flatnonzero(tells):
-        distances = own_distances(whole, rows, goals)[goals == column]
-        count = counts[column]
-        expected = (1 + 1 / (count - 1)) * whole.solved.spread
-        assert whole.labels[column].novelty == pytest.approx(distances.mean() / expected)
-
-
-def test_a_labels_width_is_the_widest_that_any_lesson_gave() -> None:
-    narrow = learned((6, 6))[1].labels[0].novelty
-    assert learned((6, 6), novelty=narrow / 2)[1].labels[0].novelty == narrow
-    assert learned((6, 6), novelty=2 * narrow)[1].labels[0].novelty == 2 * narrow
 
 
 def test_held_out_pictures_are_in_the_whole_head_alone() -> None:
@@ -83,7 +53,7 @@ def test_the_losses_of_all_pictures_each_left_out_are_added_to_the_running_sums(
     candidate = taught(NAMES, rows[:0], goals[:0])
     _, whole = lesson.with_head(candidate, Head.empty(F), rows, text, goals, np.arange(12) < 2)
     scores, _ = whole.solved.leave_one_out(whole.solved.whitened(rows), goals)
-    widths = np.sqrt([label.novelty for label in whole.labels])
+    widths = whole.solved.widths
     expected = fusion.losses(scores / widths[goals, None], text, goals, np.array([6, 6]))
     assert np.array_equal(whole.fusion - candidate.fusion, expected)
     assert np.array_equal(candidate.fusion, fusion.nothing_seen())

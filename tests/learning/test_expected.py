@@ -135,14 +135,14 @@ def test_scores_are_those_of_a_picture_left_out_with_one_leverage_for_all() -> N
     whitened = solved.whitened(rows) - means[goals]
     assert drawn.leverage == pytest.approx(float(np.square(whitened).sum(axis=1).mean()), rel=1e-3)
     assert drawn.residuals.shape == (3, TAPS + 1)
-    scores, distances = expectations._left_out(one, drawn, 0)
+    scores, novelty = expectations._left_out(one, drawn, 0)
     gain = 1 / (1 - solved.downdate * 5 / 4 * drawn.leverage)
     for picture, r in enumerate(drawn.whitened):
         moved = means[0] + 1.5 * gain * r
         assert scores[picture, 1] == pytest.approx(moved @ means[1] - means[1] @ means[1] / 2)
         own = moved @ means[0] - means[0] @ means[0] / 2 - gain * drawn.leverage / 5
         assert scores[picture, 0] == pytest.approx(own)
-        assert distances[picture] == pytest.approx(r @ r * gain * 1.2)
+        assert novelty[picture] == pytest.approx(r @ r * gain / solved.spread)
 
 
 def test_a_label_without_pictures_is_never_expected() -> None:
@@ -179,5 +179,5 @@ def test_a_fit_that_has_seen_nothing_but_the_picture_keeps_a_twentieth() -> None
     one = known(rows, goals, 2)
     assert one.solved.downdate > 0
     drawn = replace(expectations._drawn(one, 2), leverage=1e6)
-    scores, distances = expectations._left_out(one, drawn, 0)
-    assert distances == pytest.approx(np.square(drawn.whitened).sum(axis=1) * 20 * 1.05)
+    scores, novelty = expectations._left_out(one, drawn, 0)
+    assert novelty == pytest.approx(np.square(drawn.whitened).sum(axis=1) * 20 / one.solved.spread)

@@ -14,6 +14,7 @@ from eval_pictures import SETS, material
 from edge_nusa.device.learning.adamw import AdamW
 from edge_nusa.device.learning.gaussian_replay import GaussianReplay, gaussian_replay, projected
 from edge_nusa.knowledge import head as heads
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.recipes import DEVICE, Recipe
 from edge_nusa.model.bundle import Bundle
@@ -62,7 +63,7 @@ def test_draws_have_the_labels_mean_and_the_shrunk_scatter(bundle: Bundle) -> No
     centres = generator.normal(size=(3, width)) * 2
     classes = np.repeat(np.arange(3), count)
     tokens = centres[classes] + generator.normal(size=(3 * count, width)) @ mixing.T
-    rows = np.rint(np.concatenate([tokens, np.ones((3 * count, 1))], axis=1) * heads.UNIT).astype(np.int64)
+    rows = np.rint(np.concatenate([tokens, np.ones((3 * count, 1))], axis=1) * UNIT).astype(np.int64)
     before = Head.empty(width + 1).added(rows[classes < 2], classes[classes < 2], 2)
     found = gaussian_replay(
         bundle, before, np.array([1, 0]), rows[classes == 2], np.zeros(count, np.int64), EVERY[:count]

@@ -158,7 +158,7 @@ def test_what_was_taught_is_a_task_more_with_kept_cores_and_the_head_of_all_and_
     assert found.part.head.counts.tolist() == [7, 3]
     solved = found.whole.solved
     scores, _ = solved.leave_one_out(solved.whitened(one.seen.rows), one.goals)
-    widths = np.sqrt([label.novelty or 1.0 for label in found.whole.labels])
+    widths = solved.widths
     text = SCALE * one.seen.embedding @ AXES[:2].T
     added = fusion.losses(scores / widths[one.goals, None], text, one.goals, found.whole.head.counts)
     assert np.array_equal(found.whole.fusion, fusion.nothing_seen() + added)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_head import SEEDS, F, head_of, one_hot, taught
 
-from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.research.learners import ridge
 
 

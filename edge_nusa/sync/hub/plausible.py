@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.sync.change import Change
 from edge_nusa.threads import one_blas_thread

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from edge_nusa.knowledge.head import UNIT
+from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.sync.merging import Contribution
 
 LARGEST_RATIO = 3.0
