@@ -50,7 +50,10 @@ def evaluate(
         typer.Option(help="`given`, `I`, `II`, `random:N`, or a text file with one set a line.", show_default=False),
     ] = None,
     class_steps: Annotated[
-        str, typer.Option("--class-steps", help="For `cil`: into how many steps the classes of all sets are cut.")
+        str,
+        typer.Option(
+            "--class-steps", help="For `cil`: into how many steps the classes of all sets are cut, with commas."
+        ),
     ] = "10",
     never: Annotated[
         str,
