@@ -108,13 +108,14 @@ def test_predict_prints_what_the_contract_says(taught: Path, pictures: DemoPictu
     found = predictions(folder, "--state", taught)
     assert [entry["image"] for entry in found] == sorted(str(path) for path in folder.iterdir())
     for entry in found:
-        assert set(entry) == {"image", "labels", "unknown"}
-        assert isinstance(entry["unknown"], bool)
+        assert set(entry) == {"image", "best", "labels", "known", "unknown"}
+        assert isinstance(entry["unknown"], bool) and entry["unknown"] == (entry["known"] < 0.5)
+        assert entry["best"] == (None if entry["unknown"] else entry["labels"][0]["label"])
         assert all(set(row) == {"label", "probability"} for row in entry["labels"])
         assert sorted(row["label"] for row in entry["labels"]) == sorted(THREE)
         probabilities = [row["probability"] for row in entry["labels"]]
         assert probabilities == sorted(probabilities, reverse=True)
-        assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+        assert sum(probabilities) == pytest.approx(entry["known"], abs=1e-5), "the rest is something else"
     assert bytes_of(taught) == before
 
 

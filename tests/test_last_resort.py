@@ -273,14 +273,19 @@ def test_a_full_temporary_folder_is_told_as_such(
     )
     if done.returncode in (1, 99) and "mount" in done.stderr or "unshare" in done.stderr:
         pytest.skip(f"may not mount here: {done.stderr}")
-    line = one_line(done, 5)
+    line = one_line(done, 7)
+    assert line.startswith("edge-nusa: the learn is kept as generation ")
     assert "temporary folder" in line and "TMPDIR chooses another" in line
     assert "free some disk space there" in line
 
 
 def test_a_training_process_that_cannot_write_its_answer_says_so(taught: Path, pictures: DemoPictures) -> None:
-    """Its own files are bounded below the size of the cores, as a full disk would."""
-    first = "import resource, signal\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
+    """Its own files are bounded below the size of the cores, as a full disk would, once the head's lesson stands."""
+    first = (
+        "import resource\nfrom edge_nusa.device.learning import two_commits\ntrain = two_commits.train_apart\n"
+        "def bounded(*given):\n    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n    return train(*given)\n"
+        "two_commits.train_apart = bounded"
+    )
     words = (
         "learn",
         "--images",
@@ -293,8 +298,8 @@ def test_a_training_process_that_cannot_write_its_answer_says_so(taught: Path, p
         "3",
         "--again",
     )
-    line = one_line(run_patched(first, *words), 5)
-    assert "temporary folder" in line
+    line = one_line(run_patched(first, *words), 7)
+    assert "the learn is kept as generation" in line and "temporary folder" in line
 
 
 def test_folders_that_are_missing_or_shut_are_told_as_input(taught: Path, tmp_path: Path) -> None:

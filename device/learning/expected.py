@@ -63,6 +63,7 @@ def expected(bundle: Bundle, knowledge: Knowledge) -> dict[int, float]:
     return found
 
 
+@one_blas_thread
 def _drawn(knowledge: Knowledge, count: int) -> _Drawn:
     solved, head = knowledge.solved, knowledge.head
     means, covariance, freedom = head.moments()
@@ -73,6 +74,7 @@ def _drawn(knowledge: Knowledge, count: int) -> _Drawn:
     return _Drawn(means, residuals, times_lower(residuals, solved.whitening), share * freedom / pictures)
 
 
+@one_blas_thread
 def _root(covariance: np.ndarray) -> np.ndarray:
     """A square root (F, F) of the covariance: Cholesky's, or, where forgetting labels rounded it below 0 somewhere,
     the symmetric one of what is above."""
@@ -84,6 +86,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
+@one_blas_thread
 def _left_out(knowledge: Knowledge, drawn: _Drawn, column: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores (S, L) and novelty (S,) of drawn pictures of a label, as `Solved.left_out` gives them of real ones; they
     lie as widely as those of all labels."""

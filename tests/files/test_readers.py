@@ -258,6 +258,8 @@ ALLOWED = {
     "research/protocol/sequence.py": "its own half-done run",
     "research/figures/runs.py": "its own settings beside the runs",
     "research/sabotage.py": "its own trials",
+    "research/figures/documents.py": "a researcher's own figures",
+    "research/rivals/cost.py": "the output of a command that it started",
     "research/rivals/int8.py": "a researcher's own data folder",
     "research/rivals/learn.py": "the output of a command that it started",
     "research/rivals/models.py": "its own figures beside the bundles",

