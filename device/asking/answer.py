@@ -4,8 +4,8 @@ Letters: B images, L learned labels, U offered labels never learned, D embedding
 Zero-shot: softmax(logit_scale * cos(picture, frozen anchors)) over all offered labels.
 Gate: open where the zero-shot argmax is a learned label (RAIL, arXiv 2406.18868), or where the picture more probably
 than not shows a taught label (`edge_nusa.device.asking.known`); only then do head and adapted anchors answer, so that
-pictures of other things keep the untouched model's answer. What a learned label answers, it answers as probably as the
-picture shows a taught label at all; the rest is "something else".
+pictures of other things keep the untouched model's answer. Learned labels answer as probably as the picture shows a
+taught label at all; the rest is for labels offered beside them, or "something else".
 """
 
 from __future__ import annotations
@@ -105,7 +105,13 @@ class Answerer:
         shows = known.probability(novelty)
         is_open = (zero_shot.argmax(axis=1) < learned) | (shows >= 0.5)
         chosen = self.among_learned(pictures, scores)
-        probabilities = np.where(is_open[:, None], combined(chosen, zero_shot, learned) * shows[:, None], zero_shot)
+        is_known = shows >= 0.5
+        answered = combined(chosen, zero_shot, learned, np.where(is_known, shows, 0.0))
+        if answered.shape[1] == learned:
+            answered = answered * shows[:, None]
+        else:  # what a known picture is not, others may be
+            answered = np.where(is_known[:, None], answered, answered * shows[:, None])
+        probabilities = np.where(is_open[:, None], answered, zero_shot)
         return Answers(probabilities, shows, novelty, learned)
 
     @one_blas_thread
@@ -123,15 +129,15 @@ def sharpness(solved: Solved) -> float:
     return fusion.maturity(solved.counts) / float(np.exp(np.log(solved.widths).mean()))
 
 
-def combined(chosen: Floats, zero_shot: Floats, learned: int) -> Floats:
-    """(B, L + U): the learned labels share their zero-shot mass as `chosen` says, but never less than lets the best
-    win."""
+def combined(chosen: Floats, zero_shot: Floats, learned: int, least: Floats) -> Floats:
+    """(B, L + U): the learned labels share their zero-shot mass as `chosen` says, but never less than `least` (B,), nor
+    than lets the best win."""
     others = zero_shot[:, learned:]
     if others.shape[1] == 0:
         return chosen
     best_other = others.max(axis=1) / np.maximum(others.sum(axis=1), 1e-12)
     needed = best_other / (best_other + chosen.max(axis=1)) + 1e-6
-    mass = np.maximum(zero_shot[:, :learned].sum(axis=1), needed)[:, None]
+    mass = np.maximum(np.maximum(zero_shot[:, :learned].sum(axis=1), least), needed)[:, None]
     return np.concatenate(
         [mass * chosen, (1 - mass) * others / np.maximum(others.sum(axis=1, keepdims=True), 1e-12)], axis=1
     )

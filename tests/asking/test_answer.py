@@ -82,6 +82,6 @@ def test_the_chosen_learned_label_always_wins_over_the_others() -> None:
         learned, others = generator.integers(1, 6, 2)
         chosen = generator.dirichlet(np.ones(learned), 4)
         zero_shot = generator.dirichlet(np.ones(learned + others) * 0.3, 4)
-        row = combined(chosen, zero_shot, int(learned))
+        row = combined(chosen, zero_shot, int(learned), generator.random(4))
         np.testing.assert_allclose(row.sum(axis=1), 1)
         assert (row.argmax(axis=1) == chosen.argmax(axis=1)).all()

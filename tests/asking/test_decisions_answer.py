@@ -56,11 +56,11 @@ EDGE = 1.5
 @pytest.mark.parametrize(
     ("direction", "novelty", "opens", "unknown"),
     [
-        (LIKE_A, 0.0, True, False),
+        (LIKE_A, 0.7, True, False),
         (LIKE_A, EDGE - 1e-9, True, False),
         (LIKE_A, EDGE + 1e-9, True, True),
         (LIKE_A, 50.0, True, True),
-        (LIKE_OTHER, 0.0, True, False),
+        (LIKE_OTHER, 0.7, True, False),
         (LIKE_OTHER, EDGE - 1e-9, True, False),
         (LIKE_OTHER, EDGE + 1e-9, False, False),
         (LIKE_OTHER, 50.0, False, False),
@@ -77,7 +77,13 @@ def test_the_gate_opens_for_what_zero_shot_calls_learned_or_what_is_known_and_on
     if not opens:
         np.testing.assert_allclose(found.probabilities[0], zero_shot, rtol=1e-6)
         return
-    assert found.probabilities[0].sum() == pytest.approx(found.known[0]), "the rest is something else"
+    sums = [found.probabilities[0].sum(), found.probabilities[0, :2].sum()]
+    if unknown:
+        assert sums[0] == pytest.approx(found.known[0]), "the rest is something else"
+    else:
+        best_other = zero_shot[2:].max() / zero_shot[2:].sum()
+        needed = best_other / (best_other + mixed.max())
+        assert sums == pytest.approx([1.0, max(zero_shot[:2].sum(), found.known[0], needed)], abs=1e-5)
     np.testing.assert_allclose(found.probabilities[0, :2] / found.probabilities[0, :2].sum(), mixed, rtol=1e-5)
     assert found.probabilities[0].argmax() == mixed.argmax()
     np.testing.assert_allclose(
@@ -85,11 +91,12 @@ def test_the_gate_opens_for_what_zero_shot_calls_learned_or_what_is_known_and_on
     )
 
 
-def test_a_learned_answer_holds_the_mass_that_zero_shot_gave_to_learned_labels() -> None:
-    found, zero_shot, _ = asked(LIKE_A, 0.0)
-    assert (
-        found.probabilities[0, :2].sum() == pytest.approx(zero_shot[:2].sum(), rel=1e-6) and zero_shot[:2].sum() > 0.9
-    )
+@pytest.mark.parametrize("novelty", [0.0, 1.2, 1.5, 1.6])
+def test_a_learned_answer_holds_what_zero_shot_gave_to_learned_labels_or_what_is_known(novelty: float) -> None:
+    found, zero_shot, _ = asked(LIKE_A, novelty)
+    held, known = zero_shot[:2].sum(), found.known[0]
+    expected = max(held, known) if novelty <= 1.5 else held * known
+    assert found.probabilities[0, :2].sum() == pytest.approx(expected, rel=1e-6) and held > 0.9
 
 
 def test_one_label_alone_can_answer_that_it_is_something_else() -> None:
@@ -186,16 +193,26 @@ def test_learned_labels_share_their_mass_as_the_head_says_and_never_less_than_le
     chosen: list[float], zero_shot: list[float], expected: list[float]
 ) -> None:
     np.testing.assert_allclose(
-        combined(np.array([chosen]), np.array([zero_shot]), len(chosen))[0], expected, rtol=1e-8, atol=1e-20
+        combined(np.array([chosen]), np.array([zero_shot]), len(chosen), np.zeros(1))[0],
+        expected,
+        rtol=1e-8,
+        atol=1e-20,
     )
+
+
+def test_learned_labels_hold_at_least_what_is_known() -> None:
+    row = combined(np.array([[0.75, 0.25]]), np.array([[0.1, 0.1, 0.6, 0.2]]), 2, np.array([0.9]))[0]
+    np.testing.assert_allclose(row, [0.675, 0.225, 0.075, 0.025])
 
 
 def test_each_picture_is_mixed_by_itself() -> None:
     chosen, zero_shot = np.array([[0.75, 0.25], [0.1, 0.9]]), np.array([[0.5, 0.3, 0.1, 0.1], [0.05, 0.05, 0.2, 0.7]])
-    both = combined(chosen, zero_shot, 2)
+    both = combined(chosen, zero_shot, 2, np.array([0.0, 0.9]))
     for row in (0, 1):
         np.testing.assert_allclose(
-            both[row], combined(chosen[row : row + 1], zero_shot[row : row + 1], 2)[0], rtol=1e-12
+            both[row],
+            combined(chosen[row : row + 1], zero_shot[row : row + 1], 2, np.array([0.9 * row]))[0],
+            rtol=1e-12,
         )
 
 
