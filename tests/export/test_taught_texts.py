@@ -139,7 +139,8 @@ def test_labels_are_learned_and_answered(exported: Exported, pictures: DemoPictu
         taught = answer_of(
             "learn", "--images", pictures.taught[label], "--label", label, "--force", "--steps", "20", *common
         )
-        assert taught["training"]["kept_step"] > 0
+    # the second label can be told apart from the first, so that its text is trained
+    assert taught["text"] in ("kept", "dropped") and taught["training"]["kept_step"] > 0
     done = run_cli("predict", pictures.asked["gravel"], *common)
     assert (done.returncode, done.stderr) == (0, "")
     first = json.loads(done.stdout.splitlines()[0])
