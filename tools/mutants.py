@@ -36,6 +36,7 @@ EQUIVALENT = Path(__file__).with_name("mutants_equivalent.tsv")
 MODULES = {
     "answer": ("edge_nusa.device.asking.answer", ["test_decisions_answer"]),
     "known": ("edge_nusa.device.asking.known", ["test_decisions_answer"]),
+    "fit": ("edge_nusa.knowledge.fit", ["test_head", "test_decisions_answer"]),
     "fusion": ("edge_nusa.knowledge.fusion", ["test_decisions_fusion", "test_fusion"]),
     "lesson": ("edge_nusa.device.learning.lesson", ["test_lesson", "test_decisions_text"]),
     "text_trial": ("edge_nusa.device.learning.text_trial", ["test_decisions_text"]),

@@ -47,8 +47,6 @@ class Answers:
     @property
     def unknown(self) -> Floats:
         """(B,) bool: a learned label is the most probable of the labels, but more probably it is none of them."""
-        if not self.learned:
-            return np.zeros(len(self.probabilities), bool)
         return np.asarray((self.probabilities.argmax(axis=1) < self.learned) & (self.known < 0.5))
 
 

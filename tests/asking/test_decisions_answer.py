@@ -57,11 +57,11 @@ EDGE = 1.5
     ("direction", "novelty", "opens", "unknown"),
     [
         (LIKE_A, 0.7, True, False),
-        (LIKE_A, EDGE - 1e-9, True, False),
+        (LIKE_A, EDGE, True, False),
         (LIKE_A, EDGE + 1e-9, True, True),
         (LIKE_A, 50.0, True, True),
         (LIKE_OTHER, 0.7, True, False),
-        (LIKE_OTHER, EDGE - 1e-9, True, False),
+        (LIKE_OTHER, EDGE, True, False),
         (LIKE_OTHER, EDGE + 1e-9, False, False),
         (LIKE_OTHER, 50.0, False, False),
     ],
@@ -97,6 +97,15 @@ def test_a_learned_answer_holds_what_zero_shot_gave_to_learned_labels_or_what_is
     held, known = zero_shot[:2].sum(), found.known[0]
     expected = max(held, known) if novelty <= 1.5 else held * known
     assert found.probabilities[0, :2].sum() == pytest.approx(expected, rel=1e-6) and held > 0.9
+
+
+def test_as_many_pictures_as_labels_are_answered_as_each_alone() -> None:
+    embedding = unit(LIKE_A, LIKE_OTHER)
+    views = PictureFeatures(embedding, embedding, np.zeros((2, 3), np.int64))
+    both = answerer()(views, (np.array([SCORES, SCORES]), np.array([0.7, 1.2]))).probabilities
+    for row, (direction, novelty) in enumerate(((LIKE_A, 0.7), (LIKE_OTHER, 1.2))):
+        np.testing.assert_allclose(both[row], asked(direction, novelty)[0].probabilities[0], rtol=1e-6)
+    assert both.sum(axis=1).tolist() == pytest.approx([1.0, 1.0])
 
 
 def test_one_label_alone_can_answer_that_it_is_something_else() -> None:
