@@ -101,15 +101,13 @@ class Answerer:
         else:
             scores, novelty = left_out
         shows = known.probability(novelty)
-        is_open = (zero_shot.argmax(axis=1) < learned) | (shows >= 0.5)
-        chosen = self.among_learned(pictures, scores)
         is_known = shows >= 0.5
+        is_open = (zero_shot.argmax(axis=1) < learned) | is_known
+        chosen = self.among_learned(pictures, scores)
         answered = combined(chosen, zero_shot, learned, np.where(is_known, shows, 0.0))
-        if answered.shape[1] == learned:
-            answered = answered * shows[:, None]
-        else:  # what a known picture is not, others may be
-            answered = np.where(is_known[:, None], answered, answered * shows[:, None])
-        probabilities = np.where(is_open[:, None], answered, zero_shot)
+        has_others = zero_shot.shape[1] > learned  # what a known picture is not, they may be
+        share = np.where(is_known & has_others, 1.0, shows)
+        probabilities = np.where(is_open[:, None], answered * share[:, None], zero_shot)
         return Answers(probabilities, shows, novelty, learned)
 
     @one_blas_thread

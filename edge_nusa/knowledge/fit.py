@@ -76,9 +76,10 @@ class Solved:
         scores = rows @ self.means.T - np.square(self.means).sum(axis=1) / 2
         return np.where(self.counts > 0, scores, NEVER)
 
-    def distances(self, rows: np.ndarray) -> np.ndarray:
-        """(B,) float64 squared Mahalanobis distance to the nearest label mean. rows (B, F) `whitened`."""
-        return np.maximum(np.square(rows).sum(axis=1) - 2 * self.scores(rows).max(axis=1), 0.0)
+    def distances(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """(B,) float64 squared Mahalanobis distance to the nearest label mean. rows (B, F) `whitened`; scores (B, L)
+        theirs."""
+        return np.maximum(np.square(rows).sum(axis=1) - 2 * scores.max(axis=1), 0.0)
 
     def expected(self, counts: np.ndarray) -> np.ndarray:
         """(L,) float64: expected squared distance of a new picture of a label from the mean of the `counts` (L,)
@@ -101,8 +102,7 @@ class Solved:
         pictures alone. feature_rows (B, F) int64; rows (B, F) `whitened`; scores (B, L).
         """
         nearest = scores.argmax(axis=1)
-        inside = np.maximum(np.square(rows).sum(axis=1) - 2 * scores.max(axis=1), 0.0)
-        inside /= (self.expected(self.counts) * self.widths)[nearest]
+        inside = self.distances(rows, scores) / (self.expected(self.counts) * self.widths)[nearest]
         plain = np.square(feature_rows / UNIT - self.centres[nearest]).sum(axis=1)
         own = mean_square(self.scatter, self.counts, self.guess) * (1 + 1 / np.maximum(self.counts, 1))
         return np.asarray(np.sqrt(inside * plain / own[nearest]))

@@ -102,7 +102,9 @@ def test_the_scores_are_those_of_linear_discriminant_analysis(seed: int, images:
     np.testing.assert_allclose(solved.scores(solved.whitened(rows)), expected, rtol=1e-6, atol=1e-6)
     away = (rows / UNIT)[:, None] - means[None]
     distances = np.einsum("blf,fg,blg->bl", away, inner, away).min(axis=1)
-    np.testing.assert_allclose(solved.distances(solved.whitened(rows)), distances, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        solved.distances(solved.whitened(rows), solved.scores(solved.whitened(rows))), distances, rtol=1e-6, atol=1e-6
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -151,7 +153,7 @@ def test_leave_one_out_knows_less_than_the_fit() -> None:
         for table in (np.where(np.eye(LABELS)[columns] > 0, NEVER, t) for t in (scores, solved.scores(white)))
     ]
     assert (scores[own] - others[0] < solved.scores(white)[own] - others[1]).mean() > 0.9
-    assert (distances >= solved.distances(white)).all()
+    assert (distances >= solved.distances(white, solved.scores(white))).all()
 
 
 def test_taught_labels_are_told_apart() -> None:
@@ -206,7 +208,9 @@ def test_one_label_with_hardly_an_image_can_be_solved(images: int) -> None:
     white = solved.whitened(rows[:images])
     assert solved.variance >= SMALLEST_VARIANCE
     assert np.isfinite(solved.scores(white)).all()
-    assert (solved.distances(white) <= solved.leave_one_out(white, np.zeros(images, int))[1] + 1e-6).all()
+    assert (
+        solved.distances(white, solved.scores(white)) <= solved.leave_one_out(white, np.zeros(images, int))[1] + 1e-6
+    ).all()
 
 
 def test_features_are_fixed_point_of_unit_mean_square_with_a_bias() -> None:
@@ -267,8 +271,9 @@ def test_asking_in_float32_is_asking_but_for_a_millionth(seed: int, images: int)
     assert asking.whitening.nbytes == exact.whitening.nbytes // 2
     whole, half = exact.whitened(rows), asking.whitened(rows)
     assert half.dtype == np.float64
-    for name in ("scores", "distances"):
-        wanted, found = getattr(exact, name)(whole), getattr(asking, name)(half)
+    scores = exact.scores(whole), asking.scores(half)
+    distances = exact.distances(whole, scores[0]), asking.distances(half, scores[1])
+    for wanted, found in (scores, distances):
         assert np.abs(found - wanted).max() <= 1e-6 * np.abs(wanted).max()
 
 
@@ -353,12 +358,12 @@ def test_new_pictures_lie_as_far_as_expected() -> None:
 
 
 def test_a_head_that_is_all_shrunk_expects_by_its_trace() -> None:
-    rows = features(np.array([[1.0] * TAPS, [1.1] * TAPS]))
-    solved = Head.empty(F).added(rows, np.zeros(2, np.int64), 1).solve()
-    means, covariance, _ = Head.empty(F).added(rows, np.zeros(2, np.int64), 1).moments()
+    rows = features(np.random.default_rng(0).normal(size=(2, TAPS)).astype(np.float32))
+    head = Head.empty(F).added(rows, np.zeros(2, np.int64), 1)
+    solved, (_, covariance, _) = head.solve(), head.moments()
+    assert solved.shrinkage == 1
     left_out = np.trace(covariance) / solved.variance
-    if solved.shrinkage == 1:
-        assert solved.spread == pytest.approx((left_out + 3 * F * 0.36 / solved.variance) / 4)
+    assert solved.spread == pytest.approx((left_out + 3 * F * 0.36 / solved.variance) / 4)
 
 
 def spread_out(seed: int, per_label: int, wide: float) -> tuple[np.ndarray, np.ndarray]:
