@@ -247,6 +247,12 @@ def test_a_file_system_without_locks_is_no_damage(number: int, taught: Path) -> 
     assert "this file system cannot do it: choose a folder on a local disk" in line
 
 
+def gravel_again(taught: Path, pictures: DemoPictures) -> tuple[str | Path, ...]:
+    """The words that teach a label of the state once more, in few steps."""
+    words = ("learn", "--images", pictures.taught["gravel"], "--label", "gravel", "--state", taught)
+    return (*words, "--steps", "3", "--again")
+
+
 @pytest.mark.skipif(
     not IS_ROOT or shutil.which("unshare") is None, reason="needs root and unshare to mount a full folder"
 )
@@ -256,18 +262,7 @@ def test_a_full_temporary_folder_is_told_as_such(
 ) -> None:
     (tmp_path / "tiny").mkdir()
     mount = f'mount -t tmpfs -o size={size} tmpfs {tmp_path / "tiny"} || exit 99; TMPDIR={tmp_path / "tiny"} exec "$@"'
-    words = command(
-        "learn",
-        "--images",
-        pictures.taught["gravel"],
-        "--label",
-        "gravel",
-        "--state",
-        taught,
-        "--steps",
-        "3",
-        "--again",
-    )
+    words = command(*gravel_again(taught, pictures))
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", mount, "bash", *words], env=environment(), capture_output=True, text=True
     )
@@ -286,18 +281,7 @@ def test_a_training_process_that_cannot_write_its_answer_says_so(taught: Path, p
         "def bounded(*given):\n    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n    return train(*given)\n"
         "two_commits.train_apart = bounded"
     )
-    words = (
-        "learn",
-        "--images",
-        pictures.taught["gravel"],
-        "--label",
-        "gravel",
-        "--state",
-        taught,
-        "--steps",
-        "3",
-        "--again",
-    )
+    words = gravel_again(taught, pictures)
     line = one_line(run_patched(first, *words), 7)
     assert "the learn is kept as generation" in line and "temporary folder" in line
 
