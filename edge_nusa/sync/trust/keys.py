@@ -73,6 +73,22 @@ def load_key(path: Path) -> CryptoSigner:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 
+    data = read_private(path)
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise TrustError(
+            f"{path}: expected a key in PEM form, found {len(data)} bytes that are none; restore it from your backup"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TrustError(
+            f"{path}: expected an ed25519 key, found {type(key).__name__}; use the key that edge-nusa made"
+        )
+    return CryptoSigner(key)
+
+
+def read_private(path: Path) -> bytes:
+    """The bytes of a key's file. Raises TrustError where it is missing or open to others."""
     try:
         data, mode = durable.read_at_most(path, LARGEST_KEY_BYTES), os.stat(path).st_mode
     except FileNotFoundError as error:
@@ -86,17 +102,7 @@ def load_key(path: Path) -> CryptoSigner:
             f"{path}: expected a key that only its user can read (mode 0600), found {stat.S_IMODE(mode):04o}; chmod "
             "600 it"
         )
-    try:
-        key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise TrustError(
-            f"{path}: expected a key in PEM form, found {len(data)} bytes that are none; restore it from your backup"
-        ) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise TrustError(
-            f"{path}: expected an ed25519 key, found {type(key).__name__}; use the key that edge-nusa made"
-        )
-    return CryptoSigner(key)
+    return data
 
 
 def public_bytes(key: SSlibKey) -> bytes:
