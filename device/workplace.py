@@ -114,7 +114,7 @@ class Workplace(Opened):
         with self.state.writer():
             _, knowledge = self.known()
             name = knowledge.names[knowledge.column(label)]
-            kept = replace(knowledge.without(name), report={})
+            kept = replace(knowledge.without(name).with_lesson(), report={})
             return self.state.commit(to_files(kept), "forget").number, name
 
     def undo(self) -> int:

@@ -36,7 +36,7 @@ from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import RootKeys
-from edge_nusa.sync.round_file import Forgot, Received, Round
+from edge_nusa.sync.round_file import Forgot, Received, Refusal, Round
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.trust.repository import Expiry
 from edge_nusa.sync.update import Place
@@ -103,14 +103,23 @@ def change() -> Change:
 def place(device: str) -> Place:
     """Where the update belongs."""
     return Place(
-        fleet=FLEET, identity=BASIS, device=device, sequence=7, round=RoundMark(3, "a" * 64), refused_rounds=("e" * 64,)
+        fleet=FLEET,
+        identity=BASIS,
+        device=device,
+        sequence=7,
+        before="b" * 64,
+        round=RoundMark(3, "a" * 64),
+        lessons=("0123456789abcdef", "f" * 16),
+        refused_rounds=("e" * 64,),
     )
 
 
 def a_round() -> Round:
     """A round of two labels with something in every field."""
     found = taught(taught(first().knowledge, "AC/DC", pictures(1, 5), 0.0625), "日本", pictures(2, 2), 0.125)
-    received = {"d" * 64: Received(7, {3: "for the test"}, {"cup": Forgot(4, 1)})}
+    received = {
+        "d" * 64: Received(7, "b" * 64, {"c" * 16: Refusal(3, "for the test", "refused", 2)}, {"cup": Forgot(4, 1)})
+    }
     return replace(first(), number=4, knowledge=found, forgotten={"cup": 2}, withdrawn={"plate": 3}, received=received)
 
 

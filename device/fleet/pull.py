@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from edge_nusa.device.fleet import round_judge
+from edge_nusa.device.fleet import other_lives, round_judge
+from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
-from edge_nusa.device.fleet.push import unsent
 from edge_nusa.device.fleet.remembered import remember, remembered
 from edge_nusa.device.fleet.store import asked
 from edge_nusa.device.learning.judge import Retention
@@ -68,6 +68,9 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None)
         )
         found = trusted.newest_round(asked(fleet.rounds_place), fleet.root, fleet.folder / "metadata", bounds)
         mark = RoundMark(found.number, found.sha256)
+        if found.data is not None:
+            fleet.keep_base(found.data)
+            _hear_of_others(opened, fleet, mark)
         with opened.state.writer():
             _, before = load(opened.bundle, opened.state, DEVICE)
             if mark == before.round:
@@ -79,7 +82,6 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None)
                     f"{opened.state.folder}: expected the state to stay while round {mark.number} was looked up, "
                     "found it changed; run it again"
                 )
-            fleet.keep_base(found.data)
             report = _taken(opened, fleet, before, mark, is_forced)
         with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
             remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report.generation}")
@@ -87,6 +89,15 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None)
         with suppress(EdgeNusaError):  # what is damaged beside it is told by whoever needs it
             fleet.prune({_mark_of(generation) for generation in opened.state.history()})
         return report
+
+
+def _hear_of_others(opened: Opened, fleet: Fleet, mark: RoundMark) -> None:
+    """Where a round holds updates that another life of this device sent, take notice of them first, so that none of
+    their lessons counts twice here."""
+    now = fleet.base(mark)
+    if other_lives.is_news(fleet, now):
+        _, knowledge = load(opened.bundle, opened.state, DEVICE)
+        other_lives.adopt(opened, fleet, asked(fleet.store_place), knowledge, fleet.base(knowledge.round))
 
 
 def _known(opened: Opened, fleet: Fleet, is_forced: bool) -> frozenset[str]:
@@ -145,6 +156,7 @@ def _taken(opened: Opened, fleet: Fleet, before: Knowledge, mark: RoundMark, is_
 def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
     """The round with what this device gained and the round lacks; without anchors."""
     base = fleet.base(before.round)
+    fleet.drop_forks(now)
     gained = unsent(before, base, fleet.pending(base), fleet.device)
     steps = fleet.pending(now)
     if not gained.is_empty:
@@ -156,7 +168,14 @@ def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
     own = {key for key, _ in before.forgotten}  # what the fleet took back since, unless it was taught anew after that
     gone = {key for key, number in now.forgotten.items() if number > before.round.number} - own
     places = {column: found.columns[key] for key, column in before.columns.items() if key in {*found.columns} - gone}
-    return replace(found, round=now.knowledge.round, forgotten=forgotten, files=before.files.moved(places))
+    done = fleet.lessons_in(now)
+    return replace(
+        found,
+        round=now.knowledge.round,
+        forgotten=forgotten,
+        lessons=tuple(id for id in before.lessons if id not in done),
+        files=before.files.moved(places),
+    )
 
 
 def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: Retention) -> None:

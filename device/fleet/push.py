@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edge_nusa import kept
+from edge_nusa.device.fleet import sent as sents
+from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
+from edge_nusa.device.fleet.other_lives import adopt
 from edge_nusa.device.fleet.remembered import remembered
 from edge_nusa.device.fleet.store import asked
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import ResourceError
-from edge_nusa.knowledge.knowledge import Knowledge, RoundMark
+from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import load
-from edge_nusa.sync import change, merging, update
-from edge_nusa.sync.change import Change
-from edge_nusa.sync.hub import inbox
-from edge_nusa.sync.merging import Step
+from edge_nusa.sync import chain, parcel, update
 from edge_nusa.sync.packed import Precision
-from edge_nusa.sync.round_file import Received, Round
+from edge_nusa.sync.round_file import Round
 
 PRECISION: Precision = "float16"
 
@@ -28,7 +27,8 @@ PRECISION: Precision = "float16"
 @dataclass(frozen=True, kw_only=True)
 class Pushed:
     """What a push did. update: the number of the one that it made, None where nothing was gained; sent: those that it
-    put into the store; bytes, labels, pictures: of the one made; forgets: keys of labels that it takes back."""
+    put into the store; bytes, labels, pictures: of the one made; forgets: keys of labels that it takes back; others:
+    numbers of updates that another life of this device (a restored card, a clone) has sent, found this time."""
 
     update: int | None
     sent: list[int]
@@ -36,6 +36,7 @@ class Pushed:
     labels: list[str]
     pictures: int
     forgets: list[str]
+    others: list[int] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """What `sync push --format json` prints."""
@@ -52,47 +53,44 @@ def push(opened: Opened, precision: Precision = PRECISION, most_bytes: int | Non
     with fleet.locked():
         _, knowledge = load(opened.bundle, opened.state, DEVICE)
         base = fleet.base(knowledge.round)
+        store = asked(fleet.store_place)
+        fleet.drop_forks(base)
+        adopted = adopt(opened, fleet, store, knowledge, base)
         gained = unsent(knowledge, base, fleet.pending(base), fleet.device)
         made = (
             None
             if gained.is_empty
-            else fleet.keep_sent(*update.encode(gained, _place(fleet, knowledge.round), precision))
+            else fleet.keep_sent(*update.encode(gained, _place(fleet, knowledge, base), precision))
         )
-        received = base.received.get(fleet.device, Received())
-        waiting = [one for one in fleet.sent() if one.statement.place.sequence > received.through]
+        waiting = [one.parcel for one in fleet.waiting(base) if one.parcel is not None]
         _check_size(sum(len(one.envelope) + len(one.numbers) for one in waiting), most_bytes)
-        store = asked(fleet.store_place)
         for one in waiting:
-            inbox.send(store, one.envelope, one.statement, one.numbers)
-            kept.part(f"update {one.statement.place.sequence} is sent")
+            parcel.send(store, one)
+            kept.part(f"update {one.cover.sequence} is sent")
         return Pushed(
-            update=made.statement.place.sequence if made else None,
-            sent=[one.statement.place.sequence for one in waiting],
-            bytes=len(made.envelope) + len(made.numbers) if made else 0,
+            update=made.cover.sequence if made else None,
+            sent=[one.cover.sequence for one in waiting],
+            bytes=len(made.envelope) + len(made.sealed or b"") if made else 0,
             labels=[label.name for label in made.statement.labels] if made else [],
             pictures=gained.pictures,
             forgets=sorted(gained.forgotten_keys),
+            others=adopted,
         )
 
 
-def unsent(knowledge: Knowledge, base: Round, pending: Sequence[Step], device: str) -> Change:
-    """What the knowledge has beyond its base and the device's pending steps. Raises UsageError for a recipe that
-    cannot be merged."""
-    change.check_shared(knowledge)
-    before = merging.rebased(base, pending, device)
-    return change.difference(knowledge, before, {pair for step in pending for pair in step.change.forgets})
-
-
-def _place(fleet: Fleet, mark: RoundMark) -> update.Place:
-    last = fleet.sent()[-1:]
-    sequence = last[0].statement.place.sequence + 1 if last else 1
+def _place(fleet: Fleet, knowledge: Knowledge, base: Round) -> update.Place:
+    sent = fleet.sent()
+    number, before = chain.tip(sents.links(sent), fleet.received(base))
+    earlier = {id for one in sent for id in one.statement.place.lessons}
     refused = tuple(sorted(sha256 for sha256, entry in remembered(fleet).items() if entry["kind"] == "refused"))
     return update.Place(
         fleet=fleet.fleet,
         identity=fleet.shapes.identity,
         device=fleet.device,
-        sequence=sequence,
-        round=mark,
+        sequence=number + 1,
+        before=before,
+        round=knowledge.round,
+        lessons=tuple(id for id in knowledge.lessons if id not in earlier),
         refused_rounds=refused,
     )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
-from edge_nusa.device.fleet.push import unsent
 from edge_nusa.device.fleet.remembered import remembered
 from edge_nusa.device.opened import Opened
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import load
-from edge_nusa.sync.round_file import Received
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +39,18 @@ def status(opened: Opened) -> FleetStatus:
     fleet = Fleet(opened)
     _, knowledge = load(opened.bundle, opened.state, DEVICE)
     base = fleet.base(knowledge.round)
-    received = base.received.get(fleet.device, Received())
     gained = unsent(knowledge, base, fleet.pending(base), fleet.device)
-    numbers = [one.statement.place.sequence for one in fleet.sent()]
     refused = [entry for entry in remembered(fleet).values() if entry["kind"] == "refused"]
     return FleetStatus(
         fleet=fleet.fleet,
         device=fleet.device,
         store=fleet.store_place,
         round=knowledge.round.number,
-        waiting=[number for number in numbers if number > received.through],
+        waiting=[one.cover.sequence for one in fleet.waiting(base)],
         unsent_pictures=gained.pictures,
         unsent=not gained.is_empty,
-        refused_by_hub={str(number): why for number, why in received.refused.items()},
+        refused_by_hub={
+            str(one.number): one.reason for one in fleet.received(base).refused.values() if one.kind == "refused"
+        },
         refused_here={str(entry["round"]): entry["reason"] for entry in refused},
     )

@@ -127,7 +127,7 @@ Train = Callable[[TaskData], Trained]
 def teach(bundle: Bundle, lesson: Lesson, prompts: Prompts) -> Taught:
     """The knowledge after the lesson with the cores as they are: all there is to a lesson but the training of its
     text."""
-    candidate = _with_cores(lesson, prompts, lesson.before.cores)
+    candidate = _with_cores(lesson, prompts, lesson.before.cores).with_lesson()
     if not lesson.recipe.has_head:
         return Taught(candidate, candidate, None)
     seen = lesson.seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from edge_nusa.model.parameters import Tower
 
 LARGEST_NORM = 1e4
 """A core or merged matrix with a larger Frobenius norm is refused as damaged."""
+LESSON_DIGITS, MOST_LESSONS = 16, 2000
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Knowledge:
     (out, in) float32; fusion (8, 7) int64: running sums of `edge_nusa.knowledge.fusion`.
 
     round: what `edge-nusa sync` compares with; forgotten: (label key, `tasks` then) of labels taken back since that
-    round; files: the picture files that were taught here, which no update and no round holds.
+    round; lessons: random ids of what was taught or taken back here and is not in that round, oldest first, by which a
+    copy of this state knows what was sent already; files: the picture files that were taught here, which no update and
+    no round holds.
     """
 
     recipe: Recipe
@@ -68,6 +72,7 @@ class Knowledge:
     report: Mapping[str, Any] = field(default_factory=dict)
     round: RoundMark = field(default_factory=RoundMark)
     forgotten: tuple[tuple[str, int], ...] = ()
+    lessons: tuple[str, ...] = ()
     files: TaughtFiles = field(default_factory=TaughtFiles)
 
     @cached_property
@@ -94,6 +99,10 @@ class Knowledge:
         raise InputError(
             f"the label {label_names.quoted(label_names.normalise(name))} was never taught; known: {known}"
         )
+
+    def with_lesson(self) -> Knowledge:
+        """The same with the id of one more lesson; only the newest MOST_LESSONS are told apart."""
+        return replace(self, lessons=(*self.lessons, secrets.token_hex(LESSON_DIGITS // 2))[-MOST_LESSONS:])
 
     def merged(self, bundle: Bundle, towers: tuple[Tower, ...] = ("image", "text")) -> dict[str, np.ndarray]:
         """W_now (out, in) float32 of every matrix of `towers` that differs from W_0; formed on copies, checked

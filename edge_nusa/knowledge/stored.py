@@ -2,7 +2,7 @@
 
 | file | what |
 |---|---|
-| labels.json | format version, recipe, how many tasks, and of each label its name, images and template |
+| labels.json | format version, recipe, how many tasks, labels (name, images, template), lessons that the fleet lacks |
 | anchors.safetensors | frozen (L, D) and adapted (L, D) float16 unit-norm anchors |
 | core.safetensors | rule `pool`: C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) |
 | head.safetensors | `head_tensors`, and fusion (8, 7) int64: the sums of `knowledge.fusion` |
@@ -27,13 +27,22 @@ from edge_nusa.knowledge import fusion as fusions
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge import taught_files, templates
 from edge_nusa.knowledge.head import Head
-from edge_nusa.knowledge.knowledge import LARGEST_NORM, Knowledge, Label, RoundMark, feature_count, nothing
+from edge_nusa.knowledge.knowledge import (
+    LARGEST_NORM,
+    LESSON_DIGITS,
+    MOST_LESSONS,
+    Knowledge,
+    Label,
+    RoundMark,
+    feature_count,
+    nothing,
+)
 from edge_nusa.knowledge.recipes import RECIPES, Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.generation import other_format
 from edge_nusa.state.reader import StateReader
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 FILES = (
     "labels.json",
     "anchors.safetensors",
@@ -59,6 +68,7 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
         "labels": [asdict(label) for label in knowledge.labels],
         "round": asdict(knowledge.round),
         "forgotten": knowledge.forgotten,
+        "lessons": knowledge.lessons,
     }
     return {
         "labels.json": canonical(labels),
@@ -109,6 +119,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         report=read_report(files["report.json"]),
         round=read_mark(content),
         forgotten=content.pairs("forgotten", MOST_LABELS, -LARGEST_NUMBER) if "forgotten" in content else (),
+        lessons=read_lessons(content),
         files=taught_files.decoded(files[taught_files.NAME], len(found)),
     )
 
@@ -144,6 +155,14 @@ def read_mark(record: Record) -> RoundMark:
         return RoundMark()
     mark = record.record("round")
     return RoundMark(mark.integer("number"), mark.sha256("sha256"))
+
+
+def read_lessons(record: Record) -> tuple[str, ...]:
+    """The ids of lessons that a state or an update names. Raises the record's error."""
+    found = record.texts("lessons", MOST_LESSONS, LESSON_DIGITS)
+    if not all(len(one) == LESSON_DIGITS and not set(one) - set("0123456789abcdef") for one in found):
+        raise record.origin.refused("lessons", f"ids of {LESSON_DIGITS} hexadecimal digits", list(found))
+    return found
 
 
 def read_report(data: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head, mean_part
 from edge_nusa.knowledge.knowledge import Knowledge, Label
+
+if TYPE_CHECKING:
+    from edge_nusa.sync.packed import UpdateShapes
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,12 @@ class Change:
     def forgotten_keys(self) -> set[str]:
         """The keys of the labels that it takes back."""
         return {key for key, _ in self.forgets}
+
+
+def nothing_changed(shapes: UpdateShapes) -> Change:
+    """The change of a bundle's knowledge that changes nothing."""
+    cores = {name: np.zeros((rank, rank)) for name, rank in shapes.ranks.items()}
+    return Change(cores=cores, gram=np.zeros((shapes.features, shapes.features), np.int64))
 
 
 def without_anchors(knowledge: Knowledge) -> Knowledge:

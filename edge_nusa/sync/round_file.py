@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -26,10 +27,11 @@ from edge_nusa.knowledge.stored import read_labels
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.packed import UpdateShapes
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 LARGEST_LINE_BYTES = 8 << 20
 """Of the first line, which so bounds the labels and devices that it names; ten thousand labels have about one
 million."""
+SHORT = 16
 _SAME = "use the same edge-nusa on hub and devices"
 
 
@@ -41,19 +43,45 @@ class Forgot:
     base: int
 
 
+RefusalKind = Literal["refused", "fork", "known"]
+REFUSAL_KINDS: tuple[RefusalKind, ...] = get_args(RefusalKind)
+MOST_REFUSALS, LONGEST_REASON = 20, 200
+"""Of one device in a round, and of one in characters."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An update that is not in the round as it came. number: its place in the device's chain; kind: "refused" with its
+    reason, "fork": another update of this device stands at that place, so its content has to be sent again, or
+    "known": its lessons are in the round by another update; round: the one that said so first."""
+
+    number: int
+    reason: str
+    kind: RefusalKind
+    round: int
+
+
 @dataclass(frozen=True)
 class Received:
-    """What the hub has of one device: every update up to `through` is in the round, but for those refused, with the
-    reason;
-    forgot: label key -> the device's own forgetting of it, until that device has seen the round that did it."""
+    """What the hub has of one device: its chain of updates up to number `through`, whose envelope has the SHA-256
+    `last`, but for those refused, by the start of their envelope's SHA-256 (`short`); forgot: label key -> the device's
+    own forgetting of it, until that device has seen the round that did it."""
 
     through: int = 0
-    refused: Mapping[int, str] = field(default_factory=dict)
+    last: str = ""
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
     forgot: Mapping[str, Forgot] = field(default_factory=dict)
 
-    def holds(self, sequence: int) -> bool:
-        """Whether that update's content is in the round."""
-        return sequence <= self.through and sequence not in self.refused
+    def with_refused(self, more: Mapping[str, Refusal]) -> Received:
+        """The newest MOST_REFUSALS of them, each with a reason of at most LONGEST_REASON characters."""
+        known = {**self.refused, **{key: replace(one, reason=one.reason[:LONGEST_REASON]) for key, one in more.items()}}
+        newest = sorted(known.items(), key=lambda item: (item[1].round, item[1].number, item[0]))[-MOST_REFUSALS:]
+        return replace(self, refused=dict(newest))
+
+
+def short(sha256: str) -> str:
+    """The start of an envelope's SHA-256, by which stores and rounds name it."""
+    return sha256[:SHORT]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,15 +210,21 @@ def _knowledge(record: Record, numbers: bytes, shapes: UpdateShapes, mark: Round
 
 
 def _received(record: Record) -> Received:
-    refused = record.record("refused")
-    for number in refused.fields:
-        if not (number.isascii() and number.isdecimal() and number == str(int(number[:20]))):
-            raise record.origin.refused("refused", "the numbers of updates", number)
+    odd = [key for key in record.mapping("refused") if len(key) != SHORT or set(key) - set("0123456789abcdef")]
+    if odd:
+        raise record.origin.refused("refused", "the hashes of updates", odd[0])
     return Received(
         record.integer("through"),
-        {int(number): refused.text(number) for number in refused.fields},
+        record.sha256("last"),
+        {key: _refusal(one) for key, one in record.named("refused", MOST_REFUSALS).items()},
         {
             key: Forgot(own.integer("sequence"), own.integer("base"))
             for key, own in record.named("forgot", LARGEST_LINE_BYTES).items()
         },
     )
+
+
+def _refusal(record: Record) -> Refusal:
+    kind = record.choice("kind", REFUSAL_KINDS)
+    reason = record.text("reason", LONGEST_REASON)
+    return Refusal(record.integer("number"), reason, cast(RefusalKind, kind), record.integer("round"))

@@ -1,8 +1,8 @@
-"""An update: what one device gained since its last one, as packed numbers and a statement that says all else and is
-signed.
+"""An update: what one device gained since its last one, as packed numbers and a statement that says all else.
 
-The statement is canonical JSON; the numbers are named by their SHA-256 in it, so one signature binds both. It holds
-label names, counts and settings, and no picture, path, host name or time. Fields are those of `Statement`.
+The statement is canonical JSON; the numbers are named by their SHA-256 in it. It holds label names, counts and
+settings, and no picture, path, host name or time. Fields are those of `Statement`; how both are signed and sealed is
+`edge_nusa.sync.parcel`.
 """
 
 from __future__ import annotations
@@ -20,31 +20,35 @@ from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import Label, RoundMark
-from edge_nusa.knowledge.stored import read_labels, read_mark
+from edge_nusa.knowledge.stored import read_labels, read_lessons, read_mark
 from edge_nusa.sync import gram_form, packed
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.packed import Precision, UpdateShapes
 
-FORMAT_VERSION = 3
-PAYLOAD_TYPE = "application/vnd.edge-nusa.update+json"
+FORMAT_VERSION = 4
 MOST_LABELS = 2000
 LARGEST_STATEMENT_BYTES = 1 << 20
 MOST = 2**40 - 1
 """Of any number: what a hub adds up of thousands of devices still fits."""
 LONGEST_NAME = 100
 """Characters of a fleet, a device, a round, which are hashes."""
+MOST_SEQUENCE = 10**8 - 1
+"""Updates of a device: their numbers have eight digits in the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where an update belongs: the fleet, the bundle, the device's key, its number from 1 up, the round it is based
-    on, and the rounds that this device refused."""
+    """Where an update belongs: the fleet, the bundle, the device's key, its number from 1 up in the device's chain, the
+    SHA-256 of the envelope before it there ("" of the first), the round it is based on, the lessons that it holds
+    (`Knowledge.lessons`), and the rounds that this device refused."""
 
     fleet: str
     identity: Identity
     device: str
     sequence: int
+    before: str = ""
     round: RoundMark
+    lessons: tuple[str, ...] = ()
     refused_rounds: tuple[str, ...] = ()
 
 
@@ -102,8 +106,10 @@ def _place(record: Record) -> Place:
         fleet=record.text("fleet", LONGEST_NAME),
         identity=Identity.from_record(record.record("identity")),
         device=record.text("device", LONGEST_NAME),
-        sequence=record.integer("sequence", 1, MOST),
+        sequence=record.integer("sequence", 1, MOST_SEQUENCE),
+        before=record.sha256("before"),
         round=read_mark(record),
+        lessons=read_lessons(record),
         refused_rounds=record.texts("refused_rounds", MOST_LABELS, LONGEST_NAME),
     )
 

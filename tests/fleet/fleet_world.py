@@ -75,12 +75,12 @@ class Member:
     def teach(self, lessons: Mapping[str, np.ndarray], seed: int, core_size: float = 0.02) -> None:
         """Labels with their features (B, F) int64, committed as a generation."""
         with self.workplace.state.writer():
-            knowledge = after_lessons(self.knows, lessons, seed, core_size)
+            knowledge = after_lessons(self.knows, lessons, seed, core_size).with_lesson()
             self.workplace.state.commit(to_files(knowledge), "learn")
 
     def forget(self, name: str) -> None:
         with self.workplace.state.writer():
-            self.workplace.state.commit(to_files(self.knows.without(name)), "forget")
+            self.workplace.state.commit(to_files(self.knows.without(name).with_lesson()), "forget")
 
     def undo(self) -> None:
         with self.workplace.state.writer():

@@ -25,13 +25,17 @@ from edge_nusa.sync import gram_form, packed, round_file, update
 from edge_nusa.sync.change import Change, difference
 from edge_nusa.sync.hub import plausible
 from edge_nusa.sync.packed import Precision
-from edge_nusa.sync.round_file import Forgot, Received
+from edge_nusa.sync.round_file import Forgot, Received, Refusal
 from edge_nusa.sync.update import Place, Statement
 
 SHAPES = small_shapes()
 PLACE = Place(
     fleet=FLEET, identity=BASIS, device="d" * 64, sequence=7, round=RoundMark(3, "a" * 64), refused_rounds=("e" * 64,)
 )
+
+
+NONE: dict[str, Any] = {"through": 1, "last": "", "refused": {}, "forgot": {}}
+WHY: dict[str, Any] = {"number": 1, "reason": "", "kind": "refused", "round": 1}
 
 
 def gained(seed: int = 1, count: int = 5) -> Change:
@@ -125,15 +129,15 @@ def test_a_statement_reads_the_same_for_ever() -> None:
         b'"size":%d' % statement.size, b'"size":0'
     )
     assert golden == (
-        b'{"forgets":[["old",1]],"format_version":3,"fusion":['
+        b'{"forgets":[["old",1]],"format_version":4,"fusion":['
         + b",".join([b"0"] * 56)
         + b'],"gram_sha256":"-","labels":[{"name":"cat","template":null},'
-        b'{"name":"Dog","template":null}],"place":{"device":"' + b"d" * 64 + b'",'
+        b'{"name":"Dog","template":null}],"place":{"before":"","device":"' + b"d" * 64 + b'",'
         b'"fleet":"'
         + FLEET.encode()
         + b'","identity":'
         + bundle
-        + b',"refused_rounds":["'
+        + b',"lessons":[],"refused_rounds":["'
         + b"e" * 64
         + b'"],"round":{"number":3,"sha256":"'
         + b"a" * 64
@@ -166,7 +170,9 @@ def test_no_flipped_bit_or_cut_of_a_round_is_accepted() -> None:
 
 def test_a_round_comes_back_exactly() -> None:
     knowledge = taught(taught(first().knowledge, "cat", pictures(1, 3), 0.1), "dog", pictures(2, 4), 0.1)
-    received = {"a" * 64: Received(5, {3: "for the test"}, {"cup": Forgot(4, 1)})}
+    received = {
+        "a" * 64: Received(5, "b" * 64, {"c" * 16: Refusal(3, "for the test", "refused", 2)}, {"cup": Forgot(4, 1)})
+    }
     one = replace(first(), number=4, knowledge=knowledge, forgotten={"cup": 2}, received=received)
     found = round_file.decode(round_file.encode(one), SHAPES, "here")
     assert facts(found.knowledge) == facts(knowledge)
@@ -268,7 +274,7 @@ def test_a_header_that_announces_too_much_is_refused_unread(header: int) -> None
 @pytest.mark.parametrize(
     "entry",
     [
-        b'"format_version":4',
+        b'"format_version":5',
         b'"precision":5',
         b'"weights":null',
         b'"sequence":-1',
@@ -375,20 +381,28 @@ def line_of(data: bytes) -> tuple[dict[str, Any], bytes]:
         ("bytes", -1, "bytes: expected a whole number from 0"),
         ("sha256", "a", "sha256: expected a SHA-256"),
         ("recipe", "paper", "recipe: expected device, found 'paper'"),
-        ("format_version", 1, "expected format 3, found 1, made by an older edge-nusa"),
+        ("format_version", 1, "expected format 4, found 1, made by an older edge-nusa"),
         ("tasks", 1.0, "tasks: expected a whole number"),
         ("spare", None, "spare: expected a whole number"),
         ("fusion", [0] * 55, "fusion: expected a list of 56 entries"),
         ("fusion", [0] * 55 + [-1], r"fusion\[55\]: expected a whole number from 0"),
         ("forgotten", {"cup": -1}, "forgotten: cup: expected a whole number from 0"),
         ("withdrawn", {"cup": "1"}, "withdrawn: cup: expected a whole number from 0"),
-        ("received", {"d": {"through": -1, "refused": {}, "forgot": {}}}, "through: expected a whole number from 0"),
-        ("received", {"d": {"through": 1, "refused": {"01": ""}, "forgot": {}}}, "expected the numbers of updates"),
-        ("received", {"d": {"through": 1, "refused": {"-1": ""}, "forgot": {}}}, "expected the numbers of updates"),
-        ("received", {"d": {"through": 1, "refused": {"1": 5}, "forgot": {}}}, "refused: 1: expected a text"),
+        ("received", {"d": {**NONE, "through": -1}}, "through: expected a whole number from 0"),
+        ("received", {"d": {**NONE, "last": "x"}}, "last: expected a SHA-256"),
+        ("received", {"d": {**NONE, "refused": {"01": {}}}}, "refused: expected the hashes of updates, found '01'"),
+        ("received", {"d": {**NONE, "refused": {"F" * 16: {}}}}, "refused: expected the hashes of updates"),
+        ("received", {"d": {**NONE, "refused": {"f" * 16: {**WHY, "number": "1"}}}}, "number: expected a whole number"),
+        ("received", {"d": {**NONE, "refused": {"f" * 16: {**WHY, "kind": "odd"}}}}, "kind: expected one of refused"),
         (
             "received",
-            {"d": {"through": 1, "refused": {}, "forgot": {"a": {"sequence": 1}}}},
+            {"d": {**NONE, "refused": {"f" * 16: {**WHY, "reason": "x" * 201}}}},
+            "reason: expected a text of",
+        ),
+        ("received", {"d": {**NONE, "refused": {f"{i:016x}": WHY for i in range(21)}}}, "refused: expected at most 20"),
+        (
+            "received",
+            {"d": {**NONE, "forgot": {"a": {"sequence": 1}}}},
             "base: expected this field",
         ),
         ("labels", [{"name": "a", "images": -1, "template": None}], "images: expected a whole number"),

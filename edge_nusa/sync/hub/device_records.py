@@ -1,7 +1,7 @@
 """What a hub knows of each device besides its round: when it was last heard of, and what it gave.
 
-devices.json: by device "round" (that it was based on), "seen" (UTC), "refused_rounds", and "given" (label key ->
-pictures).
+devices.json: by device "round" (that it was based on), "seen" (UTC), "refused_rounds", "given" (label key -> pictures),
+"settled" (hashes of the newest updates that were decided on) and "lessons" (ids of the newest that were taken).
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ from typing import Any
 
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
-from edge_nusa.sync.hub.inbox import Mail
+from edge_nusa.sync.hub.inbox import MOST_SETTLED, Known, Mail
 
 LARGEST_BYTES = 256 << 20
+MOST_LESSONS_KNOWN = 4096
 Records = dict[str, dict[str, Any]]
+NOTHING: dict[str, Any] = {
+    "round": 0,
+    "seen": "",
+    "refused_rounds": [],
+    "given": {},
+    "settled": [],
+    "lessons": [],
+}
 
 
 def decode(data: bytes, where: str) -> Records:
@@ -28,23 +37,35 @@ def decode(data: bytes, where: str) -> Records:
             "seen": entry.text("seen"),
             "refused_rounds": list(entry.texts("refused_rounds")),
             "given": entry.integers("given", most_entries=LARGEST_BYTES),
+            "settled": list(entry.texts("settled", MOST_SETTLED)),
+            "lessons": list(entry.texts("lessons", MOST_LESSONS_KNOWN)),
         }
         for device in record.fields
         for entry in [record.record(device)]
     }
 
 
+def known(records: Records, device: str) -> Known:
+    """What the inbox needs of them."""
+    entry = records.get(device, {})
+    return Known(frozenset(entry.get("settled", ())), frozenset(entry.get("lessons", ())))
+
+
 def encode(records: Records, mails: Sequence[Mail], given: Mapping[str, Mapping[str, int]]) -> bytes:
     """The file after a merge. given: label key -> pictures, of each device."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for mail in mails:
-        if mail.accepted:
-            place = mail.accepted[-1].statement.place
+        if mail.settled:
+            entry = records.get(mail.device, NOTHING)
+            if mail.accepted:
+                place = mail.accepted[-1].statement.place
+                heard = {"round": place.round.number, "seen": now, "refused_rounds": list(place.refused_rounds)}
+                entry = {**entry, **heard, "given": given[mail.device]}
+            lessons = [id for one in mail.accepted for id in one.statement.place.lessons]
             entry = {
-                "round": place.round.number,
-                "seen": now,
-                "refused_rounds": list(place.refused_rounds),
-                "given": given[mail.device],
+                **entry,
+                "settled": [*entry["settled"], *mail.settled][-MOST_SETTLED:],
+                "lessons": [*entry["lessons"], *lessons][-MOST_LESSONS_KNOWN:],
             }
             records = {**records, mail.device: entry}
     return json.dumps(records, sort_keys=True).encode()

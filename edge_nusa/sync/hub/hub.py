@@ -22,7 +22,7 @@ from edge_nusa.sync import merging, round_file
 from edge_nusa.sync.hub import device_records, inbox
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import read_settings
-from edge_nusa.sync.hub.inbox import Accepted, Mail, UpdateLimits
+from edge_nusa.sync.hub.inbox import Judge, Mail, UpdateLimits
 from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.suspects import Means
 from edge_nusa.sync.merging import Contribution, Step
@@ -32,7 +32,7 @@ from edge_nusa.sync.rules import Mean, Rule, RuleName, Trimmed
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import Store, copy_new
-from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust import keys, sealing_keys
 from edge_nusa.sync.trust.repository import Repository
 
 FILES = ("round.bin", "devices.json")
@@ -72,6 +72,7 @@ class Hub:
         self.store: Store = open_store(self.settings.store)
         self.state = State(folder / "state", self.shapes.identity)
         self.enrolled = Enrolled(folder / "devices")
+        self.keys = sealing_keys.load_keys(folder / "keys")
 
     def current(self) -> tuple[Round, dict[str, Any]]:
         """The newest merged round and the device records beside it."""
@@ -92,14 +93,16 @@ class Hub:
         with self.state.writer():
             before, records = self.current()
             devices = [device.key for device in self.enrolled.all() if not device.is_revoked]
-            mails = [inbox.collect(self.store, key, before, self.shapes, settings.limits) for key in devices]
+            judge = Judge(before, self.shapes, settings.limits, self.keys)
+            mails = [inbox.collect(self.store, key, device_records.known(records, key.keyid), judge) for key in devices]
             given = {
-                mail.device: self._check_given(mail, records.get(mail.device, {}).get("given", {})) for mail in mails
+                mail.device: self._check_given(mail, records.get(mail.device, {}).get("given", {}), before.number + 1)
+                for mail in mails
             }
-            self._check_suspects(mails, settings.bad(len(devices)))
+            self._check_suspects(mails, settings.bad(len(devices)), judge)
             made = None
             if any(mail.accepted or mail.refused for mail in mails):
-                made = self._merged(before, mails, settings, len(devices))
+                made = self._merged(judge, mails, settings, len(devices))
                 self.state.commit(
                     {FILES[0]: round_file.encode(made), FILES[1]: device_records.encode(records, mails, given)}, "merge"
                 )
@@ -149,37 +152,36 @@ class Hub:
             )
         return snapshot[1][FILES[0]]
 
-    def _check_given(self, mail: Mail, given: Mapping[str, int]) -> dict[str, int]:
+    def _check_given(self, mail: Mail, given: Mapping[str, int], round_number: int) -> dict[str, int]:
         """Refuse updates that take back more pictures of a label than the device gave; returns what it has given
         with the others."""
-        total, kept = dict(given), list[Accepted]()
-        for one in mail.accepted:
+        total = dict(given)
+        for one in list(mail.accepted):
             after = dict(total)
             for key, pictures in one.pictures.items():
                 after[key] = after.get(key, 0) + pictures
             short = sorted(key for key, pictures in after.items() if pictures < 0 and key in one.pictures)
             if short:
-                mail.refused[one.statement.place.sequence] = (
-                    f"it takes back more pictures of {label_names.quoted(short[0])} than the device gave"
-                )
+                reason = f"it takes back more pictures of {label_names.quoted(short[0])} than the device gave"
+                mail.refuse(one, reason, round_number)
             else:
-                total, kept = after, [*kept, one]
-        mail.accepted = kept
+                total = after
         return total
 
-    def _check_suspects(self, mails: list[Mail], bad: int) -> None:
+    def _check_suspects(self, mails: list[Mail], bad: int, judge: Judge) -> None:
         """Under `trimmed`, refuse this round's updates of devices whose pictures are unlike the others'."""
         if not bad:
             return
         means = Means(bad)
-        for one in _Contributions(self, mails):
+        for one in _Contributions(self, mails, judge):
             means.add(one)
         for device, reason in means.suspects().items():
             mail = next(mail for mail in mails if mail.device == device)
-            mail.refused |= {one.statement.place.sequence: reason for one in mail.accepted}
-            mail.accepted = []
+            for accepted in list(mail.accepted):
+                mail.refuse(accepted, reason, judge.now.number + 1)
 
-    def _merged(self, before: Round, mails: list[Mail], settings: MergeSettings, devices: int) -> Round:
+    def _merged(self, judge: Judge, mails: list[Mail], settings: MergeSettings, devices: int) -> Round:
+        before = judge.now
         told = [
             (mail.device, one.statement.place.round.number, [key for key, _ in one.statement.forgets])
             for mail in mails
@@ -187,12 +189,12 @@ class Hub:
         ]
         forgets = merging.wanted_forgets(before, told, settings.bad(devices) + 1)
         rule: Rule = Mean() if settings.rule == "mean" else Trimmed(settings.bad(devices), self.folder)
-        made = merging.merged(before, _Contributions(self, mails), rule, forgets)
+        made = merging.merged(before, _Contributions(self, mails, judge), rule, forgets)
         received = dict(made.received)
         for mail in mails:
             if mail.accepted or mail.refused:
                 old = received.get(mail.device, Received())
-                received[mail.device] = replace(old, through=mail.through, refused={**old.refused, **mail.refused})
+                received[mail.device] = replace(old, through=mail.through, last=mail.last).with_refused(mail.refused)
         made = replace(made, received=received)
         if made.knowledge.labels:
             try:
@@ -208,8 +210,8 @@ class Hub:
 class _Contributions(Iterable[Contribution]):
     """What devices bring that were not refused, read one device at a time each time they are passed over."""
 
-    def __init__(self, hub: Hub, mails: list[Mail]) -> None:
-        self.hub, self.mails = hub, mails
+    def __init__(self, hub: Hub, mails: list[Mail], judge: Judge) -> None:
+        self.hub, self.mails, self.judge = hub, mails, judge
 
     def __iter__(self) -> Iterator[Contribution]:
         for mail in self.mails:
@@ -217,7 +219,7 @@ class _Contributions(Iterable[Contribution]):
                 Step(
                     one.statement.place.sequence,
                     one.statement.place.round.number,
-                    inbox.read(self.hub.store, one, self.hub.shapes),
+                    inbox.read(self.hub.store, one, self.judge),
                 )
                 for one in mail.accepted
             ]

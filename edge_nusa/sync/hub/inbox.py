@@ -1,33 +1,45 @@
 """What devices put into the store for the hub: found, verified in the order of least trust, and read one at a time.
 
-    updates/DEVICE/NNNNNNNN-HASH.json      a DSSE envelope over the statement; HASH: the start of its own SHA-256
-    updates/DEVICE/SHA256.numbers          the packed numbers that the statement names
+    updates/DEVICE/NNNNNNNN-HASH.json      a signed envelope (`edge_nusa.sync.parcel`); HASH: the start of its SHA-256
+    updates/DEVICE/SHA256.numbers          the sealed numbers that it names
 
-A device's updates are taken in the order of their numbers without a gap. What does not verify never counts against the
-device, since anyone may have put it there; what verifies but must not be merged is refused for good, with the reason.
+A device's updates are a chain, taken link by link without a gap. Where two of them follow the same one, as a restored
+card or a clone makes them, the one of the smaller hash is taken and the other refused as a fork, which its device sends
+again by itself. What does not verify never counts against the device, since anyone may have put it there; what verifies
+but must not be merged is refused for good, with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, StoreError, TrustError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import mismatch
-from edge_nusa.sync import update
+from edge_nusa.sync import parcel, update
 from edge_nusa.sync.hub import plausible
 from edge_nusa.sync.packed import UpdateShapes
-from edge_nusa.sync.round_file import Received, Round
-from edge_nusa.sync.stores.store import Store, put
-from edge_nusa.sync.trust import keys
+from edge_nusa.sync.parcel import Cover
+from edge_nusa.sync.round_file import MOST_REFUSALS, SHORT, Received, Refusal, RefusalKind, Round, short
+from edge_nusa.sync.stores.store import Store
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.update import Statement
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import CryptoSigner, SSlibKey
+    from securesystemslib.signer import SSlibKey
 
     from edge_nusa.sync.change import Change
+
+MOST_CANDIDATES = 8
+"""Envelopes under one number that are looked into."""
+MOST_NOTES = 20
+"""Of a device in a merge's report."""
+MOST_SETTLED = 4096
+"""Numbers of a device back from its newest, of which the hub knows every envelope that it decided on."""
+FORK = "another update of this device stands at its place; it is sent again by itself"
+KNOWN = "its lessons are in the fleet already, by another update of this device"
 
 
 @dataclass(frozen=True)
@@ -40,64 +52,108 @@ class UpdateLimits:
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A verified update that can be merged: its statement, where its numbers are, and label key -> pictures gained."""
+class Known:
+    """What the hub remembers of one device. settled: the `short` hashes of updates that were taken or refused; lessons:
+    ids of those taken."""
 
+    settled: Collection[str] = frozenset()
+    lessons: Collection[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What an update is measured by, and the hub's keys that open it."""
+
+    now: Round
+    shapes: UpdateShapes
+    limits: UpdateLimits
+    keys: Sequence[SealingKey]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A verified update that can be merged: its cover, the SHA-256 of its envelope, its statement, and label key ->
+    pictures gained."""
+
+    cover: Cover
+    sha256: str
     statement: Statement
-    numbers_key: str
     pictures: Mapping[str, int]
 
 
 @dataclass(kw_only=True)
 class Mail:
-    """What came from one device. accepted: oldest first; refused: number -> reason, for good; notes: what was passed
-    over this time, in words; through: the last number that was taken or refused."""
+    """What came from one device. accepted: oldest first; refused: by the update's `short` hash, for good; notes: what
+    was passed over this time, in words; through, last: number and SHA-256 of the last update that was taken or
+    refused."""
 
     device: str
     accepted: list[Accepted] = field(default_factory=list)
-    refused: dict[int, str] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     through: int = 0
+    last: str = ""
+
+    def refuse(self, one: Accepted, reason: str, round_number: int) -> None:
+        """Take back that an update was accepted. round_number: of the round that will say so."""
+        self.accepted = [other for other in self.accepted if other is not one]
+        self.refused[short(one.sha256)] = Refusal(one.cover.sequence, reason, "refused", round_number)
+
+    @property
+    def settled(self) -> list[str]:
+        """The `short` hashes of what was decided this time."""
+        return [*(short(one.sha256) for one in self.accepted), *self.refused]
 
 
-def send(store: Store, envelope: bytes, statement: Statement, numbers: bytes) -> None:
-    """Put an update, its envelope last; an object of its name and size counts as done, since names are made of
-    hashes."""
-    device = statement.place.device
-    name = f"{statement.place.sequence:08d}-{sha256_hex(envelope)[:16]}.json"
-    for key, data in ((f"{statement.sha256}.numbers", numbers), (name, envelope)):
-        if store.head(f"updates/{device}/{key}") != len(data):
-            put(store, f"updates/{device}/{key}", data)
+@dataclass(frozen=True)
+class _Found:
+    """A verified envelope."""
+
+    cover: Cover
+    sha256: str
 
 
-def seal(statement: Statement, signer: CryptoSigner) -> bytes:
-    """The signed envelope of a statement."""
-    return keys.sealed(statement.to_bytes(), update.PAYLOAD_TYPE, signer)
+class _WaitError(EdgeNusaError):
+    """An update that cannot be judged yet."""
 
 
-def collect(store: Store, device: SSlibKey, now: Round, shapes: UpdateShapes, limits: UpdateLimits) -> Mail:
+def collect(store: Store, device: SSlibKey, known: Known, judge: Judge) -> Mail:
     """Everything new of one device. Raises StoreError where the store does not answer."""
-    earlier = now.received.get(device.keyid, Received())
-    mail = Mail(device=device.keyid, through=earlier.through)
+    earlier = judge.now.received.get(device.keyid, Received())
+    mail = Mail(device=device.keyid, through=earlier.through, last=earlier.last)
+    reader = _Reader(store, device, known, judge, mail)
     listed = sorted(_numbered(store.list(f"updates/{device.keyid}"), mail))
-    while candidates := [key for sequence, key in listed if sequence == mail.through + 1]:
-        if not _take(store, candidates, device, _Judge(now, shapes, limits), mail):
-            break
-    later = [sequence for sequence, _ in listed if sequence > mail.through + 1]
-    if later and not candidates:
+    unsettled = [(number, key) for number, key in listed if _short_of(key) not in known.settled]
+    while reader.take([key for number, key in unsettled if number == mail.through + 1]):
+        pass
+    decided = {*known.settled, *mail.settled}
+    reader.refuse_late(
+        [
+            key
+            for number, key in unsettled
+            if mail.through - MOST_SETTLED < number <= mail.through and _short_of(key) not in decided
+        ]
+    )
+    numbers = [number for number, _ in unsettled]
+    later = [number for number in numbers if number > mail.through + 1]
+    if later and mail.through + 1 not in numbers:
         mail.notes.append(f"update {mail.through + 1} is not there yet, {len(later)} later ones wait for it")
+    mail.notes = _few(list(dict.fromkeys(mail.notes)))
     return mail
 
 
-def read(store: Store, one: Accepted, shapes: UpdateShapes) -> Change:
-    """The change of an accepted update, fetched again and verified again. Raises StoreError or DamagedError."""
-    numbers = store.get(one.numbers_key, one.statement.size)
-    if sha256_hex(numbers) != one.statement.sha256:
+def read(store: Store, one: Accepted, judge: Judge) -> Change:
+    """The change of an accepted update, fetched again and verified again. Raises StoreError, TrustError or
+    DamagedError."""
+    key = parcel.numbers_key(one.cover)
+    sealed = store.get(key, one.cover.size)
+    if sha256_hex(sealed) != one.cover.sha256:
         raise StoreError(
-            f"{one.numbers_key}: expected the bytes that the device signed, found {len(numbers)} others; the store or "
-            "its transport changed them"
+            f"{key}: expected the bytes that the device signed, found {len(sealed)} others; the store or its transport "
+            "changed them"
         )
-    return update.decode(one.statement, numbers, shapes, one.numbers_key)
+    numbers = parcel.opened_numbers(one.cover, sealed, judge.keys, key)
+    return update.decode(one.statement, numbers, judge.shapes, key)
 
 
 def _numbered(listed: Iterable[str], mail: Mail) -> Iterator[tuple[int, str]]:
@@ -110,75 +166,123 @@ def _numbered(listed: Iterable[str], mail: Mail) -> Iterator[tuple[int, str]]:
             mail.notes.append(f"{key}: not an update, passed over")
 
 
+def _few(notes: list[str]) -> list[str]:
+    """At most MOST_NOTES of them, the last of which says how many more there were."""
+    if len(notes) <= MOST_NOTES:
+        return notes
+    return [*notes[: MOST_NOTES - 1], f"and {len(notes) - MOST_NOTES + 1} more"]
+
+
+def _short_of(key: str) -> str:
+    """The hash in an envelope's name; what the name only claims is checked when it is read."""
+    return key.rsplit("-", 1)[1].removesuffix(".json")[:SHORT]
+
+
 @dataclass(frozen=True)
-class _Judge:
-    """What a verified update is measured by."""
+class _Reader:
+    """Takes the updates of one device into its mail."""
 
-    now: Round
-    shapes: UpdateShapes
-    limits: UpdateLimits
+    store: Store
+    device: SSlibKey
+    known: Known
+    judge: Judge
+    mail: Mail
 
-
-def _take(store: Store, candidates: list[str], device: SSlibKey, judge: _Judge, mail: Mail) -> bool:
-    """Take or refuse the device's next update; False where it must wait."""
-    verified: dict[bytes, Statement] = {}
-    for key in candidates:
+    def take(self, candidates: Sequence[str]) -> bool:
+        """Take or refuse the device's next update; False where there is none or it must wait."""
+        mail = self.mail
+        found = self._verified(candidates)
+        fitting = sorted((one for one in found if one.cover.before == mail.last), key=lambda one: one.sha256)
+        for one in found:
+            if one not in fitting[:1]:
+                self._refuse(one, FORK, "fork")
+        if not fitting:
+            return False
+        chosen = fitting[0]
         try:
-            statement = _statement(store, key, device)
-            verified[statement.to_bytes()] = statement
-        except (TrustError, StoreError, DamagedError) as error:
-            mail.notes.append(str(error))
-    if not verified:
-        return False
-    sequence = mail.through + 1
-    try:
-        if len(verified) > 1:
-            raise DamagedError("the device signed two different updates of this number")
-        mail.accepted.append(_judged(store, next(iter(verified.values())), device.keyid, sequence, judge))
-    except StoreError as error:
-        mail.notes.append(f"update {sequence}: {error}")
-        return False
-    except EdgeNusaError as error:
-        mail.refused[sequence] = str(error)
-    mail.through = sequence
-    return True
+            mail.accepted.append(self._judged(chosen))
+        except (StoreError, _WaitError) as error:
+            mail.notes.append(f"update {chosen.cover.sequence}: {error}")
+            return False
+        except _KnownError as error:
+            self._refuse(chosen, str(error), "known")
+        except EdgeNusaError as error:
+            self._refuse(chosen, str(error), "refused")
+        mail.through, mail.last = chosen.cover.sequence, chosen.sha256
+        return True
+
+    def refuse_late(self, keys: Sequence[str]) -> None:
+        """Name as forks what stands at places that are taken; the rest another time where they are many."""
+        for one in self._verified(keys[:MOST_REFUSALS]):
+            self._refuse(one, FORK, "fork")
+
+    def _refuse(self, one: _Found, reason: str, kind: RefusalKind) -> None:
+        number = one.cover.sequence
+        self.mail.refused[short(one.sha256)] = Refusal(number, reason, kind, self.judge.now.number + 1)
+
+    def _verified(self, keys: Sequence[str]) -> list[_Found]:
+        """Those that the device signed, each once; of the others a note."""
+        found: dict[str, _Found] = {}
+        for key in keys[:MOST_CANDIDATES]:
+            try:
+                envelope = self.store.get(key, parcel.LARGEST_ENVELOPE_BYTES)
+                sha256 = sha256_hex(envelope)
+                cover = parcel.opened_cover(envelope, self.device, key)
+            except (TrustError, StoreError, DamagedError) as error:
+                self.mail.notes.append(str(error))
+                continue
+            if parcel.envelope_key(cover, sha256) != key:
+                self.mail.notes.append(f"{key}: an old update under a new name, passed over")
+            elif short(sha256) not in self.known.settled:
+                found[sha256] = _Found(cover, sha256)
+        return list(found.values())
+
+    def _judged(self, one: _Found) -> Accepted:
+        """The update if it may be merged. Raises DamagedError with the reason if it never may, StoreError if it is not
+        whole yet."""
+        limits, where = self.judge.limits, f"update {one.cover.sequence}"
+        if one.cover.size > limits.size:
+            raise DamagedError(f"its numbers have {one.cover.size} bytes, the bound is {limits.size}")
+        statement = parcel.opened_statement(one.cover, self.judge.keys, where)
+        reason = misplaced(statement.place, self.device.keyid, self.judge.now)
+        if not reason and len(statement.forgets) > limits.forgets:
+            reason = f"it takes back {len(statement.forgets)} labels at once, the bound is {limits.forgets}"
+        if reason:
+            raise DamagedError(reason)
+        self._check_new(statement.place)
+        accepted = Accepted(one.cover, one.sha256, statement, {})
+        change = read(self.store, accepted, self.judge)
+        plausible.check(change)
+        plausible.check_cores(change, self.judge.shapes.largest_cores)
+        pictures = {key: label.pictures for key, label in change.labels.items()}
+        total = sum(abs(count) for count in pictures.values()) + abs(change.spare)
+        if total > limits.pictures:
+            raise DamagedError(f"it is of {total} pictures, the bound is {limits.pictures}")
+        return replace(accepted, pictures=pictures)
+
+    def _check_new(self, place: update.Place) -> None:
+        """Raises _WaitError for one based on a round that is yet to come here, _KnownError for one whose every lesson
+        was taken by another update."""
+        now = self.judge.now.number
+        if place.round.number > now:
+            raise _WaitError(
+                f"it is based on round {place.round.number}, and the newest that this hub knows is {now}; it waits"
+            )
+        earlier = {*self.known.lessons, *(id for one in self.mail.accepted for id in one.statement.place.lessons)}
+        if place.lessons and earlier.issuperset(place.lessons):
+            raise _KnownError(KNOWN)
 
 
-def _judged(store: Store, statement: Statement, device: str, sequence: int, judge: _Judge) -> Accepted:
-    """The update if it may be merged. Raises DamagedError with the reason if it never may, StoreError if it is not
-    whole yet."""
-    reason = misplaced(statement.place, sequence, device, judge.now)
-    if not reason and statement.size > judge.limits.size:
-        reason = f"its numbers have {statement.size} bytes, the bound is {judge.limits.size}"
-    if not reason and len(statement.forgets) > judge.limits.forgets:
-        reason = f"it takes back {len(statement.forgets)} labels at once, the bound is {judge.limits.forgets}"
-    if reason:
-        raise DamagedError(reason)
-    accepted = Accepted(statement, f"updates/{device}/{statement.sha256}.numbers", {})
-    change = read(store, accepted, judge.shapes)
-    plausible.check(change)
-    plausible.check_cores(change, judge.shapes.largest_cores)
-    pictures = {key: label.pictures for key, label in change.labels.items()}
-    total = sum(abs(count) for count in pictures.values()) + abs(change.spare)
-    if total > judge.limits.pictures:
-        raise DamagedError(f"it is of {total} pictures, the bound is {judge.limits.pictures}")
-    return replace(accepted, pictures=pictures)
+class _KnownError(EdgeNusaError):
+    """An update that says again what was taken already."""
 
 
-def _statement(store: Store, key: str, device: SSlibKey) -> Statement:
-    data = store.get(key, 2 * update.LARGEST_STATEMENT_BYTES)
-    _, payload = keys.opened(data, update.PAYLOAD_TYPE, {device.keyid: device}, key)
-    return Statement.from_bytes(payload, key)
-
-
-def misplaced(place: update.Place, sequence: int, device: str, now: Round) -> str:
+def misplaced(place: update.Place, device: str, now: Round) -> str:
     """Why a verified update does not belong here; empty where it does."""
     if place.fleet != now.fleet:
         return "it is of another fleet"
     if place.identity != now.identity:
         return f"it was learned with another bundle: {mismatch(now.identity, place.identity)}"
-    if (place.device, place.sequence) != (device, sequence):
-        return f"it says that it is update {place.sequence} of {place.device[:16]}: an old one under a new name"
-    if place.round.number > now.number:
-        return f"it is based on round {place.round.number}, and the newest is {now.number}"
+    if place.device != device:
+        return f"it says that it is of the device {place.device[:16]}"
     return ""

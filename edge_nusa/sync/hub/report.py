@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from edge_nusa.sync.hub import spelling
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.inbox import Mail
 from edge_nusa.sync.hub.spelling import Spelling
-from edge_nusa.sync.round_file import Received, Round
+from edge_nusa.sync.round_file import Received, Refusal, Round
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ class Published:
         return asdict(self)
 
 
+LIVES = (
+    "{forks} of its updates stand beside its chain, as where a card was restored from a backup or cloned; the device "
+    "sends what they hold again by itself"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeviceStatus:
     """Where one device stands. updates: the last number taken or refused; round: that its newest update is based on;
@@ -125,8 +132,9 @@ def of_labels(before: Round, made: Round, mails: list[Mail]) -> MergedLabels:
 
 def of_mail(mail: Mail) -> DeviceMerge:
     """What came from one device this time."""
-    refused = {str(number): why for number, why in mail.refused.items()}
-    return DeviceMerge(mail.device, len(mail.accepted), refused, mail.notes)
+    forks = sum(one.kind == "fork" for one in mail.refused.values())
+    notes = [*mail.notes, *([LIVES.format(forks=forks)] if forks else [])]
+    return DeviceMerge(mail.device, len(mail.accepted), reasons(mail.refused), notes)
 
 
 def of_device(device: Device, received: Received, seen: dict[str, Any]) -> DeviceStatus:
@@ -138,6 +146,11 @@ def of_device(device: Device, received: Received, seen: dict[str, Any]) -> Devic
         updates=received.through,
         round=seen.get("round"),
         seen=seen.get("seen"),
-        refused={str(number): why for number, why in received.refused.items()},
+        refused=reasons(received.refused),
         refused_rounds=seen.get("refused_rounds", []),
     )
+
+
+def reasons(refused: Mapping[str, Refusal]) -> dict[str, str]:
+    """number -> reason of what was refused for good; what its device sends again by itself is not among them."""
+    return {str(one.number): one.reason for one in refused.values() if one.kind == "refused"}

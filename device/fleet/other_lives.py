@@ -1,0 +1,133 @@
+"""Updates that another life of this device sent: the one that a card was restored from a backup of, or a clone.
+
+They are found by their names in the store, under this device's own key, and opened, since updates are sealed to their
+own device too. Which of this state's lessons they hold is told by the lessons' ids; what they hold beside those comes
+back with the next round. So nothing is sent twice, and nothing is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from edge_nusa.device.fleet import sent as sents
+from edge_nusa.device.fleet.gained import gained_until, unsent
+from edge_nusa.device.fleet.membership import Fleet
+from edge_nusa.device.opened import Opened
+from edge_nusa.errors import DamagedError, StoreError, TrustError
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.sync import chain, parcel, update
+from edge_nusa.sync.chain import Link
+from edge_nusa.sync.change import Change, nothing_changed
+from edge_nusa.sync.parcel import Cover
+from edge_nusa.sync.round_file import Round, short
+from edge_nusa.sync.stores.store import Store
+
+MOST_LOOKED_AT = 64
+"""Envelopes of other lives that are fetched at a time; the rest another time."""
+
+
+def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base: Round) -> list[int]:
+    """Take notice of what other lives of this device sent beyond `base`; the numbers of those updates.
+
+    Call it with the fleet's lock held. Raises StoreError where the store does not answer.
+    """
+    own = fleet.sent()
+    received = fleet.received(base)
+    stored = dict(_listed(store, fleet.device))
+    known = {short(one.sha256) for one in own}
+    unknown = [key for name, key in stored.items() if name not in known and _number(key) > received.through]
+    covers = dict(_verified(fleet, store, unknown[:MOST_LOOKED_AT]))
+    links = [Link(cover.sequence, sha256, cover.before) for sha256, (cover, _) in covers.items()]
+    adopted = []
+    for link in chain.connected(links, {received.last, *(one.sha256 for one in own)}):
+        if short(link.sha256) in received.refused:
+            continue
+        cover, envelope = covers[link.sha256]
+        _adopt_one(_Finder(opened, fleet, store, knowledge, base), cover, envelope)
+        adopted.append(cover.sequence)
+    every = fleet.sent()
+    others = {one.sha256 for one in every if one.sealed is None}
+    fleet.drop(chain.unsent_beside(sents.links(every), others, stored.keys()))
+    return adopted
+
+
+def _listed(store: Store, device: str) -> Iterator[tuple[str, str]]:
+    """(`short` hash, key) of every update of the device in the store, in the order of their numbers."""
+    for key in sorted(store.list(f"updates/{device}")):
+        number, _, rest = key.rsplit("/", 1)[1].partition("-")
+        if len(number) == 8 and number.isascii() and number.isdecimal() and rest.endswith(".json"):
+            yield rest.removesuffix(".json"), key
+
+
+def _number(key: str) -> int:
+    return int(key.rsplit("/", 1)[1][:8])
+
+
+def _verified(fleet: Fleet, store: Store, keys: Collection[str]) -> Iterator[tuple[str, tuple[Cover, bytes]]]:
+    """SHA-256 -> cover and envelope of those that this device's key signed; others are nobody's."""
+    for key in keys:
+        try:
+            envelope = store.get(key, parcel.LARGEST_ENVELOPE_BYTES)
+            cover = parcel.opened_cover(envelope, fleet.signer.public_key, key)
+        except (TrustError, DamagedError):
+            continue
+        if cover.fleet == fleet.fleet and parcel.envelope_key(cover, sha256_hex(envelope)) == key:
+            yield sha256_hex(envelope), (cover, envelope)
+
+
+class _Finder:
+    """What of other lives' updates this state has."""
+
+    def __init__(self, opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base: Round) -> None:
+        self.opened, self.fleet, self.store, self.knowledge, self.base = opened, fleet, store, knowledge, base
+
+    def part(self, cover: Cover, place: update.Place, whole: update.Statement) -> Change:
+        """What this state's knowledge holds of an update: nothing, all of it, or the lessons from before the backup."""
+        assigned = {id for one in self.fleet.sent() for id in one.statement.place.lessons}
+        mine = [id for id in self.knowledge.lessons if id not in assigned]
+        common = [id for id in mine if id in set(place.lessons)]
+        if not common:
+            return nothing_changed(self.fleet.shapes)
+        if set(common) == set(place.lessons):
+            return self._whole(cover, whole)
+        if common == mine[: len(common)]:
+            then = gained_until(self.opened, self.knowledge, common[-1])
+            if then is not None:
+                return unsent(then, self.base, self.fleet.pending(self.base), self.fleet.device)
+        return nothing_changed(self.fleet.shapes)
+
+    def _whole(self, cover: Cover, statement: update.Statement) -> Change:
+        key = parcel.numbers_key(cover)
+        sealed = self.store.get(key, cover.size)
+        try:
+            numbers = parcel.opened_numbers(cover, sealed, [self.fleet.sealing], key)
+            return update.decode(statement, numbers, self.fleet.shapes, key)
+        except DamagedError as error:
+            raise StoreError(f"{error}") from error
+
+
+def _adopt_one(finder: _Finder, cover: Cover, envelope: bytes) -> None:
+    fleet = finder.fleet
+    where = f"update {cover.sequence}"
+    try:
+        whole = parcel.opened_statement(cover, [fleet.sealing], where)
+        place, part = whole.place, finder.part(cover, whole.place, whole)
+    except TrustError:
+        # sealed to an earlier key of this device: what it holds is not to be had, and comes with the next round
+        place = update.Place(
+            fleet=cover.fleet,
+            identity=fleet.shapes.identity,
+            device=cover.device,
+            sequence=cover.sequence,
+            before=cover.before,
+            round=finder.knowledge.round,
+        )
+        part = nothing_changed(fleet.shapes)
+    statement, numbers = update.encode(part, place, "float32")
+    fleet.keep_of_other(statement, numbers, cover, envelope)
+
+
+def is_news(fleet: Fleet, now: Round) -> bool:
+    """Whether a round holds updates of this device that this state has never heard of."""
+    return not chain.is_known(sents.links(fleet.sent()), fleet.received(now))

@@ -1,0 +1,143 @@
+"""What this device sent and some round it may go back to lacks: STATE/sync/sent/NNNNNNNN-HASH/, an update each.
+
+envelope.json           as it lies in the store, signed and sealed; HASH: the start of its SHA-256
+statement-SHA256.json   what this state has of it, in the clear, and numbers, the packed numbers of that
+sealed                  the sealed numbers, of an update that this life of the device made; another life's has none
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_nusa.errors import DamagedError
+from edge_nusa.files import durable
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.sync import parcel, update
+from edge_nusa.sync.chain import Link
+from edge_nusa.sync.parcel import Cover, Parcel
+from edge_nusa.sync.round_file import short
+from edge_nusa.sync.update import Statement
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
+NAME = "sent"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """statement, numbers: what this state has of the update; cover, envelope: as signed; sealed: the sealed numbers,
+    None where another life of this device sent it."""
+
+    statement: Statement
+    numbers: bytes
+    cover: Cover
+    envelope: bytes
+    sealed: bytes | None
+
+    @cached_property
+    def sha256(self) -> str:
+        """What the update is known by."""
+        return sha256_hex(self.envelope)
+
+    @property
+    def link(self) -> Link:
+        """Its place in the device's chain."""
+        return Link(self.cover.sequence, self.sha256, self.cover.before)
+
+    @property
+    def parcel(self) -> Parcel | None:
+        """What is put into the store; None where another life of this device did that."""
+        return None if self.sealed is None else Parcel(self.cover, self.envelope, self.sealed)
+
+
+def links(sent: Sequence[Sent]) -> list[Link]:
+    """Their places in the chain."""
+    return [one.link for one in sent]
+
+
+class SentFolder:
+    """The folder; key: the device's own, by which all was signed."""
+
+    def __init__(self, folder: Path, key: SSlibKey) -> None:
+        self.folder, self.key = folder, key
+
+    def all(self) -> list[Sent]:
+        """Every update, in the order of their numbers. Raises DamagedError, TrustError."""
+        found = []
+        for path in self.paths():
+            try:
+                found.append(self._read(path))
+            except DamagedError:
+                if path.is_dir():
+                    raise
+                # a push or pull beside this one has just removed it, since it is needed no more
+        return found
+
+    def keep(self, statement: Statement, numbers: bytes, cover: Cover, envelope: bytes, sealed: bytes | None) -> Sent:
+        """Keep an update before it is sent, so that a cut never makes two of one."""
+        made = Sent(statement, numbers, cover, envelope, sealed)
+        files = {"envelope.json": envelope, _statement_name(statement): statement.to_bytes(), "numbers": numbers}
+        if sealed is not None:
+            files["sealed"] = sealed
+        with durable.explained(f"write {self.folder}"):
+            durable.make_folder(self.folder)
+            temporary = self.folder / durable.temporary_name()
+            durable.write_folder(temporary, files)
+            os.rename(temporary, self.path(made))
+            durable.sync_folder(self.folder)
+        return made
+
+    def path(self, one: Sent) -> Path:
+        """Where an update lies."""
+        return self.folder / f"{one.cover.sequence:08d}-{short(one.sha256)}"
+
+    def paths(self) -> list[Path]:
+        """The folders of updates, in the order of their numbers."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if path.name[:8].isdecimal() and path.name[8:9] == "-")
+
+    def _read(self, folder: Path) -> Sent:
+        envelope = read_file(folder / "envelope.json", parcel.LARGEST_ENVELOPE_BYTES + 1)
+        if short(sha256_hex(envelope)) != folder.name[9:]:
+            raise DamagedError(f"{folder}: expected the envelope of that hash, found another; restore the folder")
+        cover = parcel.opened_cover(envelope, self.key, str(folder))
+        statement = self._statement(folder)
+        numbers = read_file(folder / "numbers", statement.size + 1)
+        sealed = folder / "sealed"
+        return Sent(statement, numbers, cover, envelope, self._sealed(sealed, cover) if sealed.exists() else None)
+
+    def _statement(self, folder: Path) -> Statement:
+        names = sorted(folder.glob("statement-*.json"))
+        path = names[0] if names else folder / "statement.json"
+        data = read_file(path, update.LARGEST_STATEMENT_BYTES + 1)
+        found = Statement.from_bytes(data, str(path))
+        if path.name != _statement_name(found):
+            raise DamagedError(f"{path}: expected the statement of that SHA-256, found another; restore the folder")
+        return found
+
+    def _sealed(self, path: Path, cover: Cover) -> bytes:
+        data = read_file(path, cover.size + 1)
+        if sha256_hex(data) != cover.sha256:
+            raise DamagedError(f"{path}: expected the numbers that were signed, found others; restore the folder")
+        return data
+
+
+def _statement_name(statement: Statement) -> str:
+    return f"statement-{sha256_hex(statement.to_bytes())}.json"
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """A file of a device's part in a fleet. Raises DamagedError where it is missing, what the disk says otherwise."""
+    try:
+        return durable.read_at_most(path, limit)
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: expected a file, found none; restore it, or pull again") from error
+    except OSError as error:
+        raise durable.storage_error(error, f"read {path}") from error
