@@ -3,8 +3,9 @@ lack.
 
 STATE/sync/settings.json  fleet and store         STATE/sync/root.json    the fleet's first root, given by hand
 STATE/sync/key.pem        this device's key        STATE/sync/device.pub   its public half, for `hub enroll`
+STATE/sync/sealing.key    opens what is sealed to this device
 STATE/sync/bases/         rounds that kept generations are based on, by SHA-256
-STATE/sync/sent/NNNNNNNN/ own updates that some of these rounds lack: envelope.json and numbers
+STATE/sync/sent/          own updates that some of these rounds lack (`edge_nusa.device.fleet.sent`)
 STATE/sync/metadata/      the newest TUF metadata seen
 STATE/sync/rounds.json    rounds refused or undone here, with the reason
 """
@@ -22,37 +23,34 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from edge_nusa import kept
+from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet import settings
+from edge_nusa.device.fleet.sent import Sent, SentFolder
 from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, InputError, ResourceError, TrustError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import RoundMark
-from edge_nusa.sync import round_file, update
-from edge_nusa.sync.hub import inbox
+from edge_nusa.sync import chain, parcel, round_file, update
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
-from edge_nusa.sync.round_file import Round
+from edge_nusa.sync.parcel import Cover
+from edge_nusa.sync.round_file import Received, Round, short
 from edge_nusa.sync.stores.open import open_store
-from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust import keys, sealing_keys
 from edge_nusa.sync.trust.roots import read_root
+from edge_nusa.sync.trust.sealing_keys import SealingKey, SealingPublic
 from edge_nusa.sync.update import Statement
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
 LARGEST_ROUND_BYTES = 1 << 30
+@dataclass
+class SHIM:
+    sealing: SealingPublic
 LARGEST_SETTINGS_BYTES = 1 << 16
-
-
-@dataclass(frozen=True)
-class Sent:
-    """An update that was sent, or is about to be: its statement, its envelope, its packed numbers."""
-
-    statement: Statement
-    envelope: bytes
-    numbers: bytes
 
 
 class Fleet:
@@ -79,10 +77,20 @@ class Fleet:
         return signer
 
     @cached_property
+    def sealing(self) -> SealingKey:
+        """What opens what is sealed to this device. Raises TrustError."""
+        return sealing_keys.load_key(self.folder / "sealing.key")
+
+    @cached_property
+    def terms(self) -> SHIM:
+        """The hub's sealing key and how much the fleet shares, by the newest root that this device has verified."""
+        return SHIM(sealing_keys.SealingPublic((self.folder / "hub.pub").read_bytes()))
+
+    @cached_property
     def root(self) -> bytes:
         """The fleet's first root, checked to be the one that the fleet is named after. Raises DamagedError."""
         path = self.folder / "root.json"
-        data = _read(path, 1 << 20)
+        data = sents.read_file(path, 1 << 20)
         if fleet_name(data) != self.fleet:
             raise DamagedError(
                 f"{path}: expected the root of the fleet {self.fleet}, found another; run `edge-nusa sync init` again"
@@ -103,7 +111,7 @@ class Fleet:
                 ) from error
         try:
             durable.remove_leftovers(self.folder)
-            durable.remove_leftovers(self.folder / "sent")
+            durable.remove_leftovers(self.folder / sents.NAME)
             durable.remove_leftovers(self.folder / "bases")
             yield
         finally:
@@ -114,7 +122,7 @@ class Fleet:
         if mark.number == 0:
             return round_file.nothing(self.fleet, self.shapes)
         path = self._base_path(mark.sha256)
-        data = _read(path, LARGEST_ROUND_BYTES)
+        data = sents.read_file(path, LARGEST_ROUND_BYTES)
         if sha256_hex(data) != mark.sha256:
             raise DamagedError(
                 f"{path}: expected the round with that SHA-256, found another; restore the file, or `edge-nusa undo` "
@@ -129,60 +137,87 @@ class Fleet:
             durable.make_folder(path.parent)
             durable.replace_file(path, data)
 
+    @cached_property
+    def _sent(self) -> SentFolder:
+        return SentFolder(self.folder / sents.NAME, self.signer.public_key)
+
     def sent(self) -> list[Sent]:
         """What was sent and is still needed, oldest first, verified by this device's own key. Raises DamagedError,
         TrustError."""
-        return [self._read_sent(path) for path in self._sent_paths()]
+        return self._sent.all()
+
+    def received(self, now: Round) -> Received:
+        """What a round says of this device."""
+        return now.received.get(self.device, Received())
 
     def pending(self, now: Round) -> list[Step]:
-        """The steps that a round does not hold, oldest first."""
-        received = now.received.get(self.device, round_file.Received())
+        """The steps that a round does not hold, oldest first; a fork is none, as its content is to be sent again."""
+        sent, received = self.sent(), self.received(now)
+        links = sents.links(sent)
+        gone = chain.held(links, received) | chain.forks(links, received)
         return [
             Step(
                 one.statement.place.sequence,
                 one.statement.place.round.number,
                 update.decode(one.statement, one.numbers, self.shapes, "sent"),
             )
-            for one in self.sent()
-            if not received.holds(one.statement.place.sequence)
+            for one in sent
+            if one.sha256 not in gone
         ]
 
+    def waiting(self, now: Round) -> list[Sent]:
+        """Updates of this life of the device that a round neither holds nor refuses, oldest first."""
+        sent, received = self.sent(), self.received(now)
+        links = sents.links(sent)
+        gone = chain.held(links, received) | chain.forks(links, received)
+        return [
+            one
+            for one in sent
+            if one.sealed is not None and one.sha256 not in gone and short(one.sha256) not in received.refused
+        ]
+
+    def lessons_in(self, now: Round) -> set[str]:
+        """Ids of the lessons that are in a round by this device's updates."""
+        sent = self.sent()
+        held = chain.held(sents.links(sent), self.received(now))
+        return {id for one in sent if one.sha256 in held for id in one.statement.place.lessons}
+
     def keep_sent(self, statement: Statement, numbers: bytes) -> Sent:
-        """Sign an update and keep it before it is sent, so that a cut never makes two of one."""
-        envelope = inbox.seal(statement, self.signer)
-        folder = self.folder / "sent"
-        with durable.explained(f"write {folder}"):
-            durable.make_folder(folder)
-            temporary = folder / durable.temporary_name()
-            durable.write_folder(temporary, {"envelope.json": envelope, "numbers": numbers})
-            os.rename(temporary, folder / f"{statement.place.sequence:08d}")
-            durable.sync_folder(folder)
-        return Sent(statement, envelope, numbers)
+        """Seal and sign an update, and keep it before it is sent, so that a cut never makes two of one."""
+        made = parcel.parcel(statement, numbers, self.signer, (self.terms.sealing, self.sealing.public))
+        return self._sent.keep(statement, numbers, made.cover, made.envelope, made.numbers)
+
+    def keep_of_other(self, statement: Statement, numbers: bytes, cover: Cover, envelope: bytes) -> None:
+        """Keep what this state has of an update that another life of the device sent."""
+        self._sent.keep(statement, numbers, cover, envelope, None)
+
+    def drop(self, some: Collection[str]) -> None:
+        """Forget that these updates (SHA-256) were made: what they hold is then to be sent again."""
+        with durable.explained(f"write {self._sent.folder}"):
+            for one in reversed(self.sent()):
+                if one.sha256 in some:
+                    durable.discard(self._sent.path(one))
+
+    def drop_forks(self, now: Round) -> None:
+        """Forget the updates that a round has passed by."""
+        self.drop(chain.forks(sents.links(self.sent()), self.received(now)))
 
     def prune(self, marks: Collection[RoundMark]) -> None:
         """Remove, as far as the disk allows, rounds that no kept generation is based on (`marks`), and own updates
-        that all of those that are hold; the newest update stays, as it says how far they are numbered. What is
-        damaged is left alone."""
+        that all of those that are hold; the newest update stays, as it says how far they are numbered. What is damaged
+        is left alone."""
         needed = {mark.sha256 for mark in marks}
         with suppress(OSError, DamagedError, TrustError):
             rounds = [self.base(mark) for mark in set(marks)]
             for path in (self.folder / "bases").glob("*.round"):
                 if path.stem not in needed:
                     os.unlink(path)
-            for path in self._sent_paths()[:-1]:
-                if all(one.received.get(self.device, round_file.Received()).holds(int(path.name)) for one in rounds):
-                    durable.discard(path)
-
-    def _read_sent(self, folder: Path) -> Sent:
-        envelope = _read(folder / "envelope.json", 2 * update.LARGEST_STATEMENT_BYTES)
-        key = self.signer.public_key
-        _, payload = keys.opened(envelope, update.PAYLOAD_TYPE, {key.keyid: key}, str(folder))
-        statement = Statement.from_bytes(payload, str(folder))
-        return Sent(statement, envelope, _read(folder / "numbers", statement.size + 1))
-
-    def _sent_paths(self) -> list[Path]:
-        folder = self.folder / "sent"
-        return sorted(path for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+            sent = self.sent()
+            in_each = [chain.held(sents.links(sent), self.received(one)) for one in rounds]
+            newest = max((one.cover.sequence for one in sent), default=0)
+            for one in sent:
+                if one.cover.sequence < newest and all(one.sha256 in held for held in in_each):
+                    durable.discard(self._sent.path(one))
 
     def _base_path(self, sha256: str) -> Path:
         return self.folder / "bases" / f"{sha256}.round"
@@ -217,13 +252,17 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
     folder = workplace.state.folder / "sync"
     if (folder / settings.NAME).exists():
         raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
-    root = _read(root_path, 1 << 20)
+    root = sents.read_file(root_path, 1 << 20)
     if read_root(root, str(root_path)).signed.version != 1:
         raise InputError(
             f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's "
             "folder"
         )
     store, rounds = _absolute(store), _absolute(rounds) if rounds else None
+    (folder).mkdir(exist_ok=True, parents=True)
+    (folder / "hub.pub").write_bytes(sealing_keys.load_keys(root_path.parent / "keys")[0].public.data)
+    if not (folder / "sealing.key").exists():
+        sealing_keys.new_key(folder / "sealing.key")
     signer = keys.load_key(folder / "key.pem") if (folder / "key.pem").exists() else keys.new_key(folder / "key.pem")
     made = Settings(fleet_name(root), signer.public_key.keyid, store, rounds)
     with durable.explained(f"write {folder}"):
@@ -237,12 +276,3 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
 def _absolute(place: str) -> str:
     open_store(place)
     return place if "://" in place else str(Path(place).absolute())
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        return durable.read_at_most(path, limit)
-    except FileNotFoundError as error:
-        raise DamagedError(f"{path}: expected a file, found none; restore it, or pull again") from error
-    except OSError as error:
-        raise durable.storage_error(error, f"read {path}") from error
