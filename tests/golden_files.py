@@ -3,6 +3,8 @@ writes them anew."""
 
 from __future__ import annotations
 
+import base64
+import json
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -30,15 +32,15 @@ from edge_nusa.research.figures.summary import summarised
 from edge_nusa.state import generation
 from edge_nusa.state.generation import Generation
 from edge_nusa.state.state import State
-from edge_nusa.sync import round_file, update
+from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.change import Change, difference
 from edge_nusa.sync.hub import folder as hub_folder
-from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import RootKeys
 from edge_nusa.sync.round_file import Forgot, Received, Refusal, Round
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.trust.repository import Expiry
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.update import Place
 
 FOLDER = Path(__file__).parent / "golden"
@@ -143,14 +145,22 @@ def state_files() -> dict[str, bytes]:
 
 
 def update_files(folder: Path) -> dict[str, bytes]:
-    """An update signed by a new key, which is not kept."""
+    """An update signed by a new key, which is not kept, and sealed to one that is."""
     signer = keys.new_key(folder / "key.pem")
     statement, numbers = update.encode(change(), place(signer.public_key.keyid), "float16")
+    made = parcel.parcel(statement, numbers, signer, [sealing_key().public])
     return {
-        "update/envelope.json": inbox.seal(statement, signer),
+        "update/envelope.json": made.envelope,
+        "update/sealed": made.numbers,
+        "update/statement.json": statement.to_bytes(),
         "update/numbers": numbers,
         "update/device.pub": keys.public_bytes(signer.public_key),
     }
+
+
+def sealing_key() -> SealingKey:
+    """The key that golden files are sealed to; it lies here in the open."""
+    return SealingKey(base64.b64decode(json.loads((FOLDER / "sealed" / "sealing.key").read_bytes())["secret"]))
 
 
 def fleet_files(folder: Path) -> dict[str, bytes]:
@@ -199,7 +209,7 @@ if __name__ == "__main__":
     import shutil
 
     for path in FOLDER.iterdir():
-        if path.is_dir():
+        if path.is_dir() and path.name != "sealed":
             shutil.rmtree(path)
     with tempfile.TemporaryDirectory() as made_in:
         for name, data in contents(Path(made_in)).items():

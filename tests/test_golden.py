@@ -30,7 +30,7 @@ from edge_nusa.model import manifest
 from edge_nusa.research.data.datasets import find_sets
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.state import State
-from edge_nusa.sync import round_file, update
+from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.trust import keys
@@ -89,10 +89,14 @@ def test_a_state_is_written_the_same(anew: Mapping[str, bytes]) -> None:
 
 def test_an_update_is_verified_and_read() -> None:
     key = keys.public_key(golden("update/device.pub"), "device.pub")
-    _, payload = keys.opened(golden("update/envelope.json"), update.PAYLOAD_TYPE, {key.keyid: key}, "envelope.json")
-    statement = update.Statement.from_bytes(payload, "envelope.json")
+    opens = [golden_files.sealing_key()]
+    cover = parcel.opened_cover(golden("update/envelope.json"), key, "envelope.json")
+    statement = parcel.opened_statement(cover, opens, "envelope.json")
     assert statement.place == golden_files.place(key.keyid)
-    found, wanted = update.decode(statement, golden("update/numbers"), small_shapes(), "numbers"), golden_files.change()
+    assert statement.to_bytes() == golden("update/statement.json")
+    numbers = parcel.opened_numbers(cover, golden("update/sealed"), opens, "sealed")
+    assert numbers == golden("update/numbers")
+    found, wanted = update.decode(statement, numbers, small_shapes(), "numbers"), golden_files.change()
     assert {key: (one.label, one.pictures, one.sums.tolist()) for key, one in found.labels.items()} == {
         key: (
             one.label.__class__(one.label.name, 0, one.label.template),
@@ -116,14 +120,13 @@ def test_an_update_is_verified_and_read() -> None:
 def test_an_update_is_written_the_same_but_for_key_signature_and_packing(anew: Mapping[str, bytes]) -> None:
     assert zlib.decompress(anew["update/numbers"]) == zlib.decompress(golden("update/numbers"))
     statements = []
-    for files in (anew, {name: golden(name) for name in ("update/device.pub", "update/envelope.json")}):
+    for files in (anew, {name: golden(name) for name in ("update/device.pub", "update/statement.json")}):
         key = keys.public_key(files["update/device.pub"], "device.pub")
-        record = json.loads(
-            keys.opened(files["update/envelope.json"], update.PAYLOAD_TYPE, {key.keyid: key}, "envelope.json")[1]
-        )
+        record = json.loads(files["update/statement.json"])
         assert record["place"].pop("device") == key.keyid
         statements.append({name: value for name, value in record.items() if name not in ("sha256", "size")})
-        assert set(json.loads(files["update/envelope.json"])) == {"payload", "payloadType", "signatures"}
+    for envelope in (anew["update/envelope.json"], golden("update/envelope.json")):
+        assert set(json.loads(envelope)) == {"payload", "payloadType", "signatures"}
     assert statements[0] == statements[1]
 
 

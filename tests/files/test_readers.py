@@ -35,7 +35,7 @@ from edge_nusa.model import manifest
 from edge_nusa.research.data import datasets
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.generation import Generation, Pointer, load_generation
-from edge_nusa.sync import round_file, update
+from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.hub import device_records
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
@@ -48,9 +48,19 @@ GENERATION = STATE / "generations" / "000001"
 DEVICE = next((FOLDER / "hub" / "devices").iterdir())
 KEY = keys.public_key((FOLDER / "update" / "device.pub").read_bytes(), "device.pub")
 ENVELOPE = (FOLDER / "update" / "envelope.json").read_bytes()
-STATEMENT = keys.opened(ENVELOPE, update.PAYLOAD_TYPE, {KEY.keyid: KEY}, "envelope.json")[1]
+COVER = keys.opened(ENVELOPE, parcel.PAYLOAD_TYPE, {KEY.keyid: KEY}, "envelope.json")[1]
+STATEMENT = (FOLDER / "update" / "statement.json").read_bytes()
 ROUND = (FOLDER / "current.round").read_bytes()
-DEVICES = {"d" * 64: {"round": 3, "seen": "2026-11-26T08:00:00Z", "refused_rounds": ["e" * 64], "given": {"cup": 3}}}
+DEVICES = {
+    "d" * 64: {
+        "round": 3,
+        "seen": "2026-11-26T08:00:00Z",
+        "refused_rounds": ["e" * 64],
+        "given": {"cup": 3},
+        "settled": ["f" * 16],
+        "lessons": ["0" * 16],
+    }
+}
 WICKED: list[Any] = [
     None,
     True,
@@ -160,7 +170,8 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         of_generation(lambda g: workplace._history_row(g, True), "labels.json"),
     ),
     "statement": (STATEMENT, lambda d: update.Statement.from_bytes(d, "here")),
-    "envelope": (ENVELOPE, lambda d: keys.opened(d, update.PAYLOAD_TYPE, {KEY.keyid: KEY}, "here")),
+    "cover": (COVER, lambda d: parcel.Cover.from_bytes(d, "here")),
+    "envelope": (ENVELOPE, lambda d: parcel.opened_cover(d, KEY, "here")),
     "public key": ((FOLDER / "update/device.pub").read_bytes(), lambda d: keys.public_key(d, "here")),
     "round": (LINE, lambda d: round_file.encode(round_file.decode(d + b"\n" + NUMBERS, small_shapes(), "here"))),
     "hub": (

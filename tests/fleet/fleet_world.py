@@ -69,6 +69,11 @@ class Member:
         self.key = made.device
 
     @property
+    def part(self) -> Path:
+        """The device's own folder of the fleet."""
+        return self.workplace.state.folder / "sync"
+
+    @property
     def knows(self) -> Knowledge:
         return load(self.workplace.bundle, self.workplace.state, DEVICE)[1]
 

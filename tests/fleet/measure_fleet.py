@@ -34,9 +34,8 @@ from edge_nusa.knowledge.stored import load
 from edge_nusa.memory import peak_bytes
 from edge_nusa.model import sessions
 from edge_nusa.state.state import State
-from edge_nusa.sync import packed, round_file, update
+from edge_nusa.sync import packed, parcel, round_file, update
 from edge_nusa.sync.change import Change, LabelChange
-from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.packed import UpdateShapes
@@ -168,7 +167,7 @@ def filled(folder: Path, devices: int) -> Hub:
         if number == 0:
             statement, numbers = update.encode(replace(change, labels=labels), place, "float16")
         statement = replace(statement, place=place, labels=(Label(f"label {number // 5}", 0),))
-        inbox.send(hub.store, inbox.seal(statement, signer), statement, numbers)
+        parcel.send(hub.store, parcel.parcel(statement, numbers, signer, [hub.keys[0].public]))
     return hub
 
 
