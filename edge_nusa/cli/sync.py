@@ -126,10 +126,17 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
 
 
 def _pushed(done: Pushed) -> str:
+    others = (
+        f"\nanother copy of this state (a restored card, a clone) has sent update {_words(done.others)}: what is in it "
+        "comes with the next round"
+        if done.others
+        else ""
+    )
     if done.update is None:
-        return "nothing new to push" + (f"; put again what may be missing: {_words(done.sent)}" if done.sent else "")
+        again = f"; put again what may be missing: {_words(done.sent)}" if done.sent else ""
+        return f"nothing new to push{again}{others}"
     gained = ", ".join([*map(in_list, done.labels), *(f"{in_list(key)} forgotten" for key in done.forgets)])
-    return f"pushed update {done.update}: {gained}; {done.pictures} pictures, {done.bytes} bytes"
+    return f"pushed update {done.update}: {gained}; {done.pictures} pictures, {done.bytes} bytes{others}"
 
 
 def _pulled(done: Pulled) -> str:
