@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
 LARGEST_ROUND_BYTES = 1 << 30
-@dataclass
-class SHIM:
-    sealing: SealingPublic
 LARGEST_SETTINGS_BYTES = 1 << 16
 
 
@@ -80,11 +77,6 @@ class Fleet:
     def sealing(self) -> SealingKey:
         """What opens what is sealed to this device. Raises TrustError."""
         return sealing_keys.load_key(self.folder / "sealing.key")
-
-    @cached_property
-    def terms(self) -> SHIM:
-        """The hub's sealing key and how much the fleet shares, by the newest root that this device has verified."""
-        return SHIM(sealing_keys.SealingPublic((self.folder / "hub.pub").read_bytes()))
 
     @cached_property
     def root(self) -> bytes:
@@ -259,10 +251,6 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
             "folder"
         )
     store, rounds = _absolute(store), _absolute(rounds) if rounds else None
-    (folder).mkdir(exist_ok=True, parents=True)
-    (folder / "hub.pub").write_bytes(sealing_keys.load_keys(root_path.parent / "keys")[0].public.data)
-    if not (folder / "sealing.key").exists():
-        sealing_keys.new_key(folder / "sealing.key")
     signer = keys.load_key(folder / "key.pem") if (folder / "key.pem").exists() else keys.new_key(folder / "key.pem")
     made = Settings(fleet_name(root), signer.public_key.keyid, store, rounds)
     with durable.explained(f"write {folder}"):

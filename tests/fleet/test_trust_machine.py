@@ -1,4 +1,4 @@
-"""One invariant, and a machine that tries to break it: every lesson that a device accepted is at any time in exactly one
+"""One invariant, and a machine that tries to break it: every lesson that a device accepted is at any time in one
 place; counted once in the newest round, waiting on its device, which says so, or refused or taken back with a reason
 that its user is shown.
 
@@ -36,7 +36,7 @@ from edge_nusa.errors import EdgeNusaError, RefusedError, StoreError, TrustError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.state.state import State
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.hub import MergeSettings
 from edge_nusa.sync.stores.folder import FolderStore
 
 OWN, SHARED = 5, 4

@@ -63,8 +63,6 @@ def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry
         opened.create()
     root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
     root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder))
-    from edge_nusa.sync.trust import sealing_keys
-    sealing_keys.new_named_key(folder / "keys")
     settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.identity, expiry)
     Repository(opened, folder, expiry).publish_root(root)
     with durable.explained(f"write {folder}"):
