@@ -3,8 +3,6 @@ writes them anew."""
 
 from __future__ import annotations
 
-import base64
-import json
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -17,6 +15,7 @@ from hollow_bundles import hollow_manifest
 from small_fleets import BASIS, FLEET, first, pictures, taught
 
 from edge_nusa.device.fleet import membership as fleet
+from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.remembered import remember
 from edge_nusa.device.watching.ledger import Ledger, Stamp
 from edge_nusa.device.workplace import Workplace
@@ -38,7 +37,7 @@ from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import RootKeys
 from edge_nusa.sync.round_file import Forgot, Received, Refusal, Round
-from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust import device_keys, keys, sealing, sealing_keys
 from edge_nusa.sync.trust.repository import Expiry
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.update import Place
@@ -154,20 +153,29 @@ def update_files(folder: Path) -> dict[str, bytes]:
         "update/sealed": made.numbers,
         "update/statement.json": statement.to_bytes(),
         "update/numbers": numbers,
-        "update/device.pub": keys.public_bytes(signer.public_key),
+        "update/device.pub": device_keys.public_of(signer, SealingKey.generate().public).encoded(),
+    }
+
+
+def sealed_files() -> dict[str, bytes]:
+    """A sealing key, and what is sealed to it and to another."""
+    key, other = sealing_key(), SealingKey(bytes([1]) * 96)
+    return {
+        "sealed/sealing.key": sealing_keys.encoded(key),
+        "sealed/two.sealed": sealing.sealed(b"what was sealed\n", [key.public, other.public], b"golden"),
     }
 
 
 def sealing_key() -> SealingKey:
     """The key that golden files are sealed to; it lies here in the open."""
-    return SealingKey(base64.b64decode(json.loads((FOLDER / "sealed" / "sealing.key").read_bytes())["secret"]))
+    return SealingKey(bytes(range(96)))
 
 
 def fleet_files(folder: Path) -> dict[str, bytes]:
     """A hub's folder and a member's, with keys that are not kept; `PLACE` stands for their store."""
     hub_folder.create(folder / "hub", str(folder / "store"), real_bundle(), RootKeys(folder / "roots"), Expiry())
     workplace = Workplace(real_bundle(), State(folder / "member", real_bundle().manifest.identity), threads=1)
-    made = fleet.join(workplace, str(folder / "store"), folder / "hub" / "root.json")
+    made = join(workplace, str(folder / "store"), folder / "hub" / "root.json")
     remember(fleet.Fleet(workplace), "c" * 64, "refused", 5, "for the test")
     device = Enrolled(folder / "hub" / "devices").add(Path(made.public_key).read_bytes(), "kitchen", "device.pub")
     found = {
@@ -197,6 +205,7 @@ def contents(folder: Path) -> Mapping[str, bytes]:
         "bundle/manifest.json": manifest.encode(hollow_manifest()),
         **state_files(),
         **update_files(folder / "update"),
+        **sealed_files(),
         "current.round": round_file.encode(a_round()),
         **fleet_files(folder),
         "ledger.sqlite": ledger_file(folder),
@@ -209,7 +218,7 @@ if __name__ == "__main__":
     import shutil
 
     for path in FOLDER.iterdir():
-        if path.is_dir() and path.name != "sealed":
+        if path.is_dir():
             shutil.rmtree(path)
     with tempfile.TemporaryDirectory() as made_in:
         for name, data in contents(Path(made_in)).items():

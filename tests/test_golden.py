@@ -33,7 +33,7 @@ from edge_nusa.state.state import State
 from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
-from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust import device_keys
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_a_state_is_written_the_same(anew: Mapping[str, bytes]) -> None:
 
 
 def test_an_update_is_verified_and_read() -> None:
-    key = keys.public_key(golden("update/device.pub"), "device.pub")
+    key = device_keys.decode(golden("update/device.pub"), "device.pub").key
     opens = [golden_files.sealing_key()]
     cover = parcel.opened_cover(golden("update/envelope.json"), key, "envelope.json")
     statement = parcel.opened_statement(cover, opens, "envelope.json")
@@ -121,7 +121,7 @@ def test_an_update_is_written_the_same_but_for_key_signature_and_packing(anew: M
     assert zlib.decompress(anew["update/numbers"]) == zlib.decompress(golden("update/numbers"))
     statements = []
     for files in (anew, {name: golden(name) for name in ("update/device.pub", "update/statement.json")}):
-        key = keys.public_key(files["update/device.pub"], "device.pub")
+        key = device_keys.decode(files["update/device.pub"], "device.pub").key
         record = json.loads(files["update/statement.json"])
         assert record["place"].pop("device") == key.keyid
         statements.append({name: value for name, value in record.items() if name not in ("sha256", "size")})

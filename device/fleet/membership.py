@@ -2,8 +2,8 @@
 lack.
 
 STATE/sync/settings.json  fleet and store         STATE/sync/root.json    the fleet's first root, given by hand
-STATE/sync/key.pem        this device's key        STATE/sync/device.pub   its public half, for `hub enroll`
-STATE/sync/sealing.key    opens what is sealed to this device
+STATE/sync/key.pem        signs what it sends      STATE/sync/sealing.key  opens what is sealed to it
+STATE/sync/device.pub     the public halves of both, for `hub enroll`
 STATE/sync/bases/         rounds that kept generations are based on, by SHA-256
 STATE/sync/sent/          own updates that some of these rounds lack (`edge_nusa.device.fleet.sent`)
 STATE/sync/metadata/      the newest TUF metadata seen
@@ -15,20 +15,17 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from edge_nusa import kept
 from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet import settings
 from edge_nusa.device.fleet.sent import Sent, SentFolder
-from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.device.opened import Opened
-from edge_nusa.errors import DamagedError, InputError, ResourceError, TrustError
+from edge_nusa.errors import DamagedError, ResourceError, TrustError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import RoundMark
@@ -37,10 +34,9 @@ from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.parcel import Cover
 from edge_nusa.sync.round_file import Received, Round, short
-from edge_nusa.sync.stores.open import open_store
-from edge_nusa.sync.trust import keys, sealing_keys
-from edge_nusa.sync.trust.roots import read_root
-from edge_nusa.sync.trust.sealing_keys import SealingKey, SealingPublic
+from edge_nusa.sync.trust import keys, sealing_keys, trusted
+from edge_nusa.sync.trust.roots import Terms, fleet_terms
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.update import Statement
 
 if TYPE_CHECKING:
@@ -60,6 +56,7 @@ class Fleet:
         self.shapes = UpdateShapes(workplace.bundle)
         found = settings.read(self.folder)
         self.fleet, self.device, self.store_place = found.fleet, found.device, found.store
+        self._sealing_name = found.sealing
         self.rounds_place = found.rounds or found.store
 
     @cached_property
@@ -75,14 +72,32 @@ class Fleet:
 
     @cached_property
     def sealing(self) -> SealingKey:
-        """What opens what is sealed to this device. Raises TrustError."""
-        return sealing_keys.load_key(self.folder / "sealing.key")
+        """The key that opens what is sealed to this device. Raises TrustError where it is not the one that it joined
+        with."""
+        found = sealing_keys.load_key(self.folder / "sealing.key")
+        if found.public.name != self._sealing_name:
+            raise TrustError(
+                f"{self.folder / 'sealing.key'}: expected the key {self._sealing_name[:16]}..., found another; restore "
+                "it, or join with a new --state"
+            )
+        return found
+
+    @property
+    def terms(self) -> Terms:
+        """What the fleet shares and whom updates are sealed to, by the newest root that this device has followed.
+        Raises TrustError."""
+        return fleet_terms(trusted.newest_root(self.root, self.metadata))
+
+    @property
+    def metadata(self) -> Path:
+        """The folder of the newest TUF metadata seen."""
+        return self.folder / "metadata"
 
     @cached_property
     def root(self) -> bytes:
         """The fleet's first root, checked to be the one that the fleet is named after. Raises DamagedError."""
         path = self.folder / "root.json"
-        data = sents.read_file(path, 1 << 20)
+        data = read(path, 1 << 20)
         if fleet_name(data) != self.fleet:
             raise DamagedError(
                 f"{path}: expected the root of the fleet {self.fleet}, found another; run `edge-nusa sync init` again"
@@ -218,49 +233,3 @@ class Fleet:
 def fleet_name(root: bytes) -> str:
     """What a fleet is called: the start of the SHA-256 of its first root."""
     return sha256_hex(root)[:32]
-
-
-@dataclass(frozen=True)
-class Joined:
-    """A new member: its name, the file of its public key, the fleet's name."""
-
-    device: str
-    public_key: str
-    fleet: str
-
-    def to_json(self) -> dict[str, Any]:
-        """What `sync init --format json` prints."""
-        return asdict(self)
-
-
-def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = None) -> Joined:
-    """Make this state a member of a fleet: its key, and what it trusts.
-
-    rounds: the hub's mirror to pull from, instead of the store.
-
-    Raises InputError where it is one already, TrustError for a root that is none.
-    """
-    keys.require_packages()
-    folder = workplace.state.folder / "sync"
-    if (folder / settings.NAME).exists():
-        raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
-    root = sents.read_file(root_path, 1 << 20)
-    if read_root(root, str(root_path)).signed.version != 1:
-        raise InputError(
-            f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's "
-            "folder"
-        )
-    store, rounds = _absolute(store), _absolute(rounds) if rounds else None
-    signer = keys.load_key(folder / "key.pem") if (folder / "key.pem").exists() else keys.new_key(folder / "key.pem")
-    made = Settings(fleet_name(root), signer.public_key.keyid, store, rounds)
-    with durable.explained(f"write {folder}"):
-        durable.replace_file(folder / "device.pub", keys.public_bytes(signer.public_key))
-        durable.replace_file(folder / "root.json", root)
-        durable.replace_file(folder / settings.NAME, made.encoded())
-    kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
-    return Joined(made.device, str(folder / "device.pub"), made.fleet)
-
-
-def _absolute(place: str) -> str:
-    open_store(place)
-    return place if "://" in place else str(Path(place).absolute())

@@ -66,7 +66,7 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None)
         bounds = trusted.Bounds(
             fleet.shapes.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(opened, fleet, is_forced)
         )
-        found = trusted.newest_round(asked(fleet.rounds_place), fleet.root, fleet.folder / "metadata", bounds)
+        found = trusted.newest_round(asked(fleet.rounds_place), fleet.root, fleet.metadata, bounds, fleet.sealing)
         mark = RoundMark(found.number, found.sha256)
         if found.data is not None:
             fleet.keep_base(found.data)
@@ -85,7 +85,7 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None)
             report = _taken(opened, fleet, before, mark, is_forced)
         with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
             remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report.generation}")
-        download.discard(fleet.folder / "metadata" / trusted.PARTS)
+        download.discard(fleet.metadata / trusted.PARTS)
         with suppress(EdgeNusaError):  # what is damaged beside it is told by whoever needs it
             fleet.prune({_mark_of(generation) for generation in opened.state.history()})
         return report

@@ -12,26 +12,26 @@ from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 
 NAME = "settings.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LARGEST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Settings:
-    """fleet: its name; device: the name of this device's key; store: where it pushes; rounds: the hub's mirror that it
-    pulls from, None for the store."""
+    """fleet: its name; device: the name of this device's key; sealing: that of the key which rounds are sealed to;
+    store: where it pushes; rounds: the hub's mirror that it pulls from, None for the store."""
 
     fleet: str
     device: str
+    sealing: str
     store: str
     rounds: str | None = None
 
     def encoded(self) -> bytes:
         """The file's content."""
-        fields = {"fleet": self.fleet, "device": self.device, "store": self.store, "format_version": FORMAT_VERSION}
-        return (
-            json.dumps({**fields, **({"rounds": self.rounds} if self.rounds else {})}, sort_keys=True).encode() + b"\n"
-        )
+        fields = {"fleet": self.fleet, "device": self.device, "sealing": self.sealing, "store": self.store}
+        rounds = {"rounds": self.rounds} if self.rounds else {}
+        return json.dumps({**fields, **rounds, "format_version": FORMAT_VERSION}, sort_keys=True).encode() + b"\n"
 
 
 def read(folder: Path) -> Settings:
@@ -48,6 +48,7 @@ def read(folder: Path) -> Settings:
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error
     record = parse(data, Origin(str(path), "run `edge-nusa sync init` again"), LARGEST_BYTES)
-    record.version(FORMAT_VERSION, "use the edge-nusa that wrote it")
+    record.version(FORMAT_VERSION, "use the edge-nusa that wrote it, or join with a new --state")
     rounds = record.text_or_none("rounds") if "rounds" in record else None
-    return Settings(record.text("fleet"), record.text("device"), record.text("store"), rounds or None)
+    fields = {name: record.text(name) for name in ("fleet", "device", "sealing", "store")}
+    return Settings(**fields, rounds=rounds or None)

@@ -41,6 +41,14 @@ def _open(hub: Path | None, bundle: Path | None) -> Hub:
     return Hub(_folder(hub), Bundle.open(bundle or embedded_bundle()))
 
 
+class SharingChoice(StrEnum):
+    """`--sharing`: what of a label's sums leaves a device."""
+
+    EXACT = "exact"
+    GROUPS = "groups"
+    MEANS = "means"
+
+
 def init(
     store: Annotated[str, typer.Argument(help="The fleet's store: a folder that devices reach.")],
     bundle: BundleOption = None,
@@ -56,6 +64,13 @@ def init(
     root_count: Annotated[int, typer.Option("--root-count", min=1, max=20, help="How many root keys.")] = 2,
     threshold: Annotated[int, typer.Option(min=1, max=20, help="How many root keys must sign a change of keys.")] = 1,
     days: Annotated[int, typer.Option(min=1, max=3650, help="For how many days a publication is believed.")] = 30,
+    sharing: Annotated[
+        SharingChoice,
+        typer.Option(
+            help="What of a label's sums leaves a device, for good: `exact` all, `groups` of groups of pictures, "
+            "`means` their means."
+        ),
+    ] = SharingChoice.GROUPS,
     format: FormatOption = None,
 ) -> None:
     """Make a hub and its keys, and begin a fleet in a store."""
@@ -65,9 +80,8 @@ def init(
 
     folder = _folder(hub)
     keys = hub_folder.RootKeys(root_keys or folder / "root-keys", root_count, threshold)
-    settings = hub_folder.create(
-        folder, store, Bundle.open(bundle or embedded_bundle()), keys, Expiry(days, max(days, 365))
-    )
+    found, expiry = Bundle.open(bundle or embedded_bundle()), Expiry(days, max(days, 365))
+    settings = hub_folder.create(folder, store, found, keys, expiry, sharing.value)
     root = str(folder / "root.json")
     words = f"the fleet {settings.fleet[:16]} begins; give {root} to every device, and put {keys.folder} away, offline"
     made = {"fleet": settings.fleet, "hub": str(folder), "root": root, "root_keys": str(keys.folder)}

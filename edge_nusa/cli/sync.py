@@ -37,11 +37,11 @@ def init(
     state: StateOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Make this device a member of a fleet: make its key, and trust the fleet's root."""
-    from edge_nusa.device.fleet import membership as fleet
+    """Make this device a member of a fleet: make its keys, and trust the fleet's root."""
+    from edge_nusa.device.fleet.joining import join
     from edge_nusa.device.workplace import Workplace
 
-    made = fleet.join(Workplace.open(bundle, state), store, root, rounds)
+    made = join(Workplace.open(bundle, state), store, root, rounds)
     who = f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}"
     words = f"{who}; bring {made.public_key} to the hub: edge-nusa hub enroll device.pub"
     output.show(made, words, format)

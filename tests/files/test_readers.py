@@ -39,14 +39,14 @@ from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.hub import device_records
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
-from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust import device_keys, keys
 from edge_nusa.sync.trust.repository import Repository
 
 EXAMPLES = int(os.environ.get("EDGE_NUSA_FUZZ", "200"))
 STATE = FOLDER / "state"
 GENERATION = STATE / "generations" / "000001"
 DEVICE = next((FOLDER / "hub" / "devices").iterdir())
-KEY = keys.public_key((FOLDER / "update" / "device.pub").read_bytes(), "device.pub")
+KEY = device_keys.decode((FOLDER / "update" / "device.pub").read_bytes(), "device.pub").key
 ENVELOPE = (FOLDER / "update" / "envelope.json").read_bytes()
 COVER = keys.opened(ENVELOPE, parcel.PAYLOAD_TYPE, {KEY.keyid: KEY}, "envelope.json")[1]
 STATEMENT = (FOLDER / "update" / "statement.json").read_bytes()
@@ -172,7 +172,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "statement": (STATEMENT, lambda d: update.Statement.from_bytes(d, "here")),
     "cover": (COVER, lambda d: parcel.Cover.from_bytes(d, "here")),
     "envelope": (ENVELOPE, lambda d: parcel.opened_cover(d, KEY, "here")),
-    "public key": ((FOLDER / "update/device.pub").read_bytes(), lambda d: keys.public_key(d, "here")),
+    "public key": ((FOLDER / "update/device.pub").read_bytes(), lambda d: device_keys.decode(d, "here")),
     "round": (LINE, lambda d: round_file.encode(round_file.decode(d + b"\n" + NUMBERS, small_shapes(), "here"))),
     "hub": (
         (FOLDER / "hub/settings.json").read_bytes(),

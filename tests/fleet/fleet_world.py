@@ -16,7 +16,7 @@ import numpy as np
 from conftest import MICRO
 
 from edge_nusa.device.asking.answer import Answerer, PictureFeatures
-from edge_nusa.device.fleet import membership as fleets
+from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.pull import Pulled, pull
 from edge_nusa.device.fleet.push import Pushed, push
 from edge_nusa.device.workplace import Workplace
@@ -64,7 +64,7 @@ class Member:
     def __init__(self, folder: Path, hub: Hub, name: str) -> None:
         self.name = name
         self.workplace = Workplace(bundle(), State(folder / name, bundle().manifest.identity), threads=1)
-        made = fleets.join(self.workplace, hub.settings.store, hub.folder / "root.json")
+        made = join(self.workplace, hub.settings.store, hub.folder / "root.json")
         hub.enrolled.add(Path(made.public_key).read_bytes(), name, name)
         self.key = made.device
 

@@ -40,7 +40,8 @@ from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.rules import RuleName
-from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust import device_keys, keys
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.update import Place
 
 
@@ -154,7 +155,7 @@ def filled(folder: Path, devices: int) -> Hub:
     for number in range(devices):
         signer = keys.new_named_key(folder / "devices", "device")
         hub.enrolled._write(
-            Device(signer.public_key, f"device {number}")
+            Device(device_keys.public_of(signer, SealingKey.generate().public), f"device {number}")
         )  # `add` looks at all the others first, each time
         place = Place(
             fleet=hub.settings.fleet,

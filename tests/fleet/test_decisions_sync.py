@@ -37,6 +37,7 @@ from edge_nusa.sync import round_file
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received
 from edge_nusa.sync.trust import trusted
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, Published
 
 pytest.importorskip("tuf")
@@ -62,22 +63,24 @@ class Device:
         part = folder / "state" / "sync"
         part.mkdir(parents=True)
         (part / "root.json").write_bytes(root)
-        from edge_nusa.sync.trust import keys
+        from edge_nusa.sync.trust import keys, sealing_keys
 
-        signer = keys.new_key(part / "key.pem")
+        signer, sealing = keys.new_key(part / "key.pem"), sealing_keys.new_key(part / "sealing.key")
         (folder / "store").mkdir()
         settings = {
             "fleet": fleets.fleet_name(root),
             "store": str(folder / "store"),
             "device": signer.public_key.keyid,
-            "format_version": 1,
+            "sealing": sealing.public.name,
+            "format_version": 2,
         }
         (part / "settings.json").write_text(json.dumps(settings))
         self.key, self.part, self.store = signer.public_key.keyid, part, folder / "store"
         monkeypatch.setattr(trusted, "newest_round", self.newest)
         monkeypatch.setattr(round_judge, "with_anchors", lambda bundle, known, threads: (anchored(known), self.kept))
 
-    def newest(self, store: Any, root: bytes, cache: Path, bounds: Bounds) -> Published:
+    def newest(self, store: Any, root: bytes, cache: Path, bounds: Bounds, key: SealingKey) -> Published:
+        assert key.public.name == fleets.Fleet(self.workplace).sealing.public.name
         self.bounds.append(bounds)
         assert self.offered is not None
         return replace(self.offered, data=None) if self.offered.sha256 in bounds.known else self.offered

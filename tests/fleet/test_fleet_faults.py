@@ -30,6 +30,7 @@ from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.sync import packed
 from edge_nusa.sync.hub.hub import MergeSettings
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, newest_round
 
 pytestmark = pytest.mark.slow
@@ -84,6 +85,11 @@ class World:
         self.hub.publish()
         self.b.teach({"plate": rows(2, 4)}, 2)
 
+    @property
+    def sealing(self) -> SealingKey:
+        """What b opens rounds with."""
+        return fleets.Fleet(self.b.workplace).sealing
+
     def before(self, command: str) -> None:
         """What must have happened before a command is tried."""
         if command in ("merge", "publish"):
@@ -113,7 +119,11 @@ class World:
             assert sorted(self.hub.current()[0].knowledge.head.counts.tolist()) in ([3], [3, 4])
         else:
             published = newest_round(
-                self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26)
+                self.hub.store,
+                (self.hub.folder / "root.json").read_bytes(),
+                self.folder / "look",
+                Bounds(1 << 26),
+                self.sealing,
             )
             assert published.number in (1, 2)
 
@@ -126,7 +136,11 @@ class World:
         assert dict(zip(knowledge.names, knowledge.head.counts.tolist(), strict=True)) == expected
         self.hub.publish()
         published = newest_round(
-            self.hub.store, (self.hub.folder / "root.json").read_bytes(), self.folder / "look", Bounds(1 << 26)
+            self.hub.store,
+            (self.hub.folder / "root.json").read_bytes(),
+            self.folder / "look",
+            Bounds(1 << 26),
+            self.sealing,
         )
         assert published.number == self.hub.current()[0].number
 

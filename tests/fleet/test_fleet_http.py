@@ -3,6 +3,7 @@ forgotten by the next sync."""
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -18,8 +19,8 @@ from store_servers import KEYS
 from test_fleet_stores import rows
 from wicked_server import Answer, Handler, Wicked, wicked
 
-from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.device.fleet import store as fleet_store
+from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.pull import pull
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import RefusedError, StoreError, TrustError
@@ -55,6 +56,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wicked, P
     folder = tmp_path_factory.mktemp("served")
     hub = new_hub(folder)
     a = Member(folder, hub, "a")
+    Member(folder, hub, "enrolled")
     a.teach({"cup": rows(1, 3)}, 1)
     a.push()
     hub.merge(MergeSettings())
@@ -78,12 +80,16 @@ def place(
     served[0].fault = lambda handler, answer: False
 
 
-def device(served: tuple[Wicked, Path, Path], place: str, name: str) -> Workplace:
-    """A device of the fleet whose store is at this place."""
+def device(served: tuple[Wicked, Path, Path], place: str, name: str, is_new: bool = False) -> Workplace:
+    """A device of the fleet whose store is at this place; the one that was enrolled before the publication, or new."""
     workplace = Workplace(
         bundle(), State(served[2] / "devices" / name.replace("/", "-"), bundle().manifest.identity), threads=1
     )
-    fleets.join(workplace, place, served[1])
+    own = workplace.state.folder / "sync"
+    own.mkdir(parents=True)
+    for key in () if is_new else ("key.pem", "sealing.key"):
+        shutil.copy(served[2] / "enrolled" / "sync" / key, own)
+    join(workplace, place, served[1])
     return workplace
 
 
@@ -134,7 +140,7 @@ def test_a_push_to_a_server_that_does_wrong_ends_in_time_and_the_next_one_works(
     served: tuple[Wicked, Path, Path], place: str, fault: Callable[[Handler, Answer], None], tmp_path: Path
 ) -> None:
     hub_side = Member.__new__(Member)
-    hub_side.workplace = device(served, place, f"push {fault.__name__}")
+    hub_side.workplace = device(served, place, f"push {fault.__name__}", is_new=True)
     hub_side.teach({"plate": rows(2, 4)}, 2)
     learned = bytes_of(hub_side.workplace.state.folder / "generations")
     served[0].fault = doing(fault, "put")
@@ -241,9 +247,10 @@ def test_a_download_that_was_cut_goes_on_where_it_was_and_its_hash_is_checked(
     served[0].fault = lambda handler, answer: False
     served[0].asked.clear()
     assert pull(workplace).labels == ["cup"]
-    ranges = [asked for about, asked in served[0].asked if about == "rounds"]
+    names, wrap, *ranges = [asked for about, asked in served[0].asked if about == "rounds"]
+    assert names == "bytes=12-59" and wrap in {f"bytes={60 + 1168 * place}-{1227 + 1168 * place}" for place in range(3)}
     assert [int((asked or "").split("=")[1].split("-")[0]) for asked in ranges] == list(
-        range(150_000, next((served[2] / "store" / "rounds").iterdir()).stat().st_size, 50_000)
+        range(150_000, next((served[2] / "store" / "rounds").glob("*.current.round")).stat().st_size, 50_000)
     )
     assert list(parts.iterdir()) == []
 
@@ -254,7 +261,7 @@ def test_parts_that_were_lost_in_a_power_cut_are_fetched_again(
     served: tuple[Wicked, Path, Path], place: str, kept: bytes
 ) -> None:
     workplace = device(served, place, f"lost {len(kept)}")
-    sha256 = next((served[2] / "store" / "rounds").iterdir()).name.split(".")[0]
+    sha256 = next((served[2] / "store" / "rounds").glob("*.current.round")).name.split(".")[0]
     parts = workplace.state.folder / "sync" / "metadata" / "parts"
     parts.mkdir(parents=True)
     (parts / f"{sha256}.part").write_bytes(kept)

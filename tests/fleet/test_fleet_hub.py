@@ -362,12 +362,12 @@ def test_a_hub_wants_the_fleets_bundle_and_a_device_joins_once(fleet: tuple[Hub,
         match="this hub belongs to another bundle: expected micro fp16 .*, found micro int8 .*the fleet.s --bundle",
     ):
         Hub(hub.folder, other)
-    from edge_nusa.device.fleet import membership as fleets
+    from edge_nusa.device.fleet.joining import join
 
     with pytest.raises(InputError, match="expected a state of no fleet, found one"):
-        fleets.join(member.workplace, str(tmp_path / "store"), hub.folder / "root.json")
+        join(member.workplace, str(tmp_path / "store"), hub.folder / "root.json")
     with pytest.raises(
-        EdgeNusaError, match="expected .*, found .*; give the public key that `edge-nusa sync init` wrote"
+        EdgeNusaError, match="expected .*, found .*; give the device.pub that `edge-nusa sync init` wrote"
     ):
         hub.enrolled.add(b"-----BEGIN", "x", "device.pub")
 

@@ -10,18 +10,18 @@ from edge_nusa.device.fleet import settings
 from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.errors import DamagedError, InputError
 
-OWN = Settings("f00", "d00", "/mnt/store")
-MIRRORED = Settings("f00", "d00", "/mnt/store", "https://hub.example/mirror")
+OWN = Settings("f00", "d00", "5ea1", "/mnt/store")
+MIRRORED = Settings("f00", "d00", "5ea1", "/mnt/store", "https://hub.example/mirror")
 
 
 @pytest.mark.parametrize(
     ("made", "content"),
     [
-        (OWN, b'{"device": "d00", "fleet": "f00", "format_version": 1, "store": "/mnt/store"}\n'),
+        (OWN, b'{"device": "d00", "fleet": "f00", "format_version": 2, "sealing": "5ea1", "store": "/mnt/store"}\n'),
         (
             MIRRORED,
-            b'{"device": "d00", "fleet": "f00", "format_version": 1, "rounds": "https://hub.example/mirror", '
-            b'"store": "/mnt/store"}\n',
+            b'{"device": "d00", "fleet": "f00", "format_version": 2, "rounds": "https://hub.example/mirror", '
+            b'"sealing": "5ea1", "store": "/mnt/store"}\n',
         ),
     ],
 )
@@ -40,10 +40,13 @@ def test_a_state_of_no_fleet_is_told_how_to_join_one(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (
-            b'{"format_version": 2}',
-            "expected format 1, found 2, made by a newer edge-nusa; use the edge-nusa that wrote it",
+            b'{"format_version": 1}',
+            "expected format 2, found 1, made by an older edge-nusa; .* that wrote it, or join with a new --state",
         ),
-        (b'{"format_version": 1, "fleet": "f00"}', "device: expected this field, found none; run .*sync init"),
+        (
+            b'{"format_version": 2, "fleet": "f00", "device": "d00"}',
+            "sealing: expected this field, found none; run .*sync init",
+        ),
         (b"[]", "expected a JSON object, found"),
         (b" " * (settings.LARGEST_BYTES + 1), "settings.json"),
     ],

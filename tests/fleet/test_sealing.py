@@ -53,7 +53,7 @@ def test_a_golden_key_is_read_and_written_the_same(tmp_path: Path) -> None:
     path.chmod(0o600)
     key = sealing_keys.load_key(path)
     assert key.secret == bytes(range(96))
-    assert sealing_keys._file(key) == path.read_bytes()
+    assert sealing_keys.encoded(key) == path.read_bytes()
     assert key.public.name == "d99e4496af749b54ee4a2d270c805745"
 
 

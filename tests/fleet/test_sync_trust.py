@@ -18,8 +18,10 @@ from edge_nusa.errors import EdgeNusaError, StoreError, TrustError
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.folder import RootKeys
 from edge_nusa.sync.stores.folder import FolderStore
-from edge_nusa.sync.trust import keys, roots
+from edge_nusa.sync.trust import keys, roots, sealing_keys
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
+from edge_nusa.sync.trust.roots import Terms
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, Published, newest_round
 
 LIMIT = 10_000
@@ -32,12 +34,14 @@ class World:
         self.folder, self.hub, self.cache = folder, folder / "hub", folder / "cache"
         self.store = FolderStore(folder / "store")
         self.store.create()
+        self.key = SealingKey.generate()
         signers = [keys.new_named_key(folder / "roots", "root") for _ in range(count)]
-        self.root = roots.new_root(signers, threshold, new_online_keys(self.hub))
+        terms = Terms(sealing_keys.new_named_key(self.hub / "keys").public, "groups")
+        self.root = roots.new_root(signers, threshold, new_online_keys(self.hub), terms)
         self.repository = Repository(self.store, self.hub)
         self.repository.publish_root(self.root)
         settings = {
-            "format_version": 2,
+            "format_version": 3,
             "fleet": "f",
             "store": str(folder / "store"),
             "identity": asdict(identity()),
@@ -46,10 +50,10 @@ class World:
         (self.hub / "settings.json").write_text(json.dumps(settings))
 
     def publish(self, number: int) -> None:
-        self.repository.publish(number, f"round {number}".encode() * 10)
+        self.repository.publish(number, plain(number), [self.key.public])
 
     def pull(self) -> Published:
-        return newest_round(self.store, self.root, self.cache, Bounds(LIMIT))
+        return newest_round(self.store, self.root, self.cache, Bounds(LIMIT), self.key)
 
     def files(self, pattern: str) -> list[Path]:
         return sorted(
@@ -67,10 +71,13 @@ def world(tmp_path: Path) -> World:
     return made
 
 
-def round_file(world: World) -> Path:
-    return next(
-        path for path in (world.folder / "store" / "rounds").iterdir() if path.read_bytes().startswith(b"round 2")
-    )
+def plain(number: int) -> bytes:
+    return f"round {number}".encode() * 10
+
+
+def round_file(world: World, suffix: str = "current.round") -> Path:
+    """An object of the newest round."""
+    return max((world.folder / "store" / "rounds").glob(f"*.{suffix}"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def arbitrary_installation(world: World) -> None:
@@ -134,11 +141,12 @@ def key_below_threshold(world: World) -> None:
     """One of three root keys is stolen, two must sign: its thief signs a root with keys of their own."""
     stolen = keys.load_keys(world.folder / "roots", "root")[:1]
     mine = new_online_keys(world.folder / "thief")
-    forged = roots.rotated_root(_one_is_enough(world.repository.root()), stolen, stolen, 1, mine)
+    sealing = sealing_keys.new_named_key(world.folder / "thief" / "keys").public
+    forged = roots.rotated_root(_one_is_enough(world.repository.root()), stolen, stolen, 1, mine, sealing)
     (world.folder / "store" / "metadata" / "2.root.json").write_bytes(forged)
     thief = Repository(FolderStore(world.folder / "store"), world.folder / "thief")
     (world.folder / "thief" / "current-root.json").write_bytes(forged)
-    thief.publish(66, b"malware")
+    thief.publish(66, b"malware", [world.key.public])
 
 
 def _one_is_enough(root: Metadata[Root]) -> Metadata[Root]:
@@ -232,7 +240,7 @@ def test_after_a_fast_forward_with_a_stolen_key_a_rotation_brings_devices_back(w
     (world.folder / "thief" / "versions.json").write_text(
         json.dumps({"timestamp": 900_000, "snapshot": 900_000, "targets": 900_000})
     )
-    thief.publish(666, b"a round by a thief")
+    thief.publish(666, b"a round by a thief", [world.key.public])
     assert world.pull().number == 666  # who holds all online keys is the hub
     for path in world.files("metadata/900001.*"):
         path.unlink()
@@ -249,7 +257,7 @@ def test_three_rotations_of_all_keys_are_followed_by_a_device_that_was_away(worl
         old = new
         world.publish(turn + 2)
     assert world.pull().number == 4
-    fresh = newest_round(world.store, world.root, world.folder / "another cache", Bounds(LIMIT))
+    fresh = newest_round(world.store, world.root, world.folder / "another cache", Bounds(LIMIT), world.key)
     assert fresh.number == 4
 
 
@@ -289,8 +297,9 @@ def test_a_device_whose_copies_of_metadata_are_damaged_fetches_them_again(world:
 
 
 def test_keys_are_for_their_user_alone_and_never_overwritten(world: World) -> None:
-    paths = [*(world.hub / "keys").iterdir(), *(world.folder / "roots").iterdir()]
-    assert len(paths) == 6
+    sealing = next((world.hub / "keys").glob("*.key"))
+    paths = [*(world.hub / "keys").glob("*.pem"), *(world.folder / "roots").iterdir(), sealing]
+    assert len(paths) == len(list((world.hub / "keys").iterdir())) + 3 == 7
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
     paths[0].chmod(0o644)
     with pytest.raises(
@@ -311,7 +320,7 @@ def test_no_flipped_bit_or_cut_of_a_key_or_a_root_is_accepted(world: World) -> N
             assert roots.read_root(copy, "root.json").signed.to_dict() == json.loads(right)["signed"]
         except TrustError:
             continue
-    path = next((world.hub / "keys").iterdir())
+    path = next((world.hub / "keys").glob("*.pem"))
     name, data = keys.load_key(path).public_key.keyid, path.read_bytes()
     for copy in damaged(data):
         path.write_bytes(copy)

@@ -1,4 +1,5 @@
-"""The hub's list of devices: a file for each public key that may send updates; revoked ones stay on it as such."""
+"""The hub's list of devices: a file for each whose updates are taken and to whom rounds are sealed; revoked ones stay
+on it as such."""
 
 from __future__ import annotations
 
@@ -12,23 +13,36 @@ from edge_nusa.errors import InputError
 from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
-from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust import device_keys
+from edge_nusa.sync.trust.device_keys import DevicePublic
+from edge_nusa.sync.trust.sealing_keys import SealingPublic
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-LARGEST_ENTRY_BYTES = 8192
+FORMAT_VERSION = 2
+LARGEST_ENTRY_BYTES = 16384
 LONGEST_NAME = 60
 _NEXT_STEP = "remove the file and enrol the device again"
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device: its public key, what the hub's user calls it, and whether it was revoked."""
+    """A device: its public keys, what the hub's user calls it, and whether it was revoked."""
 
-    key: SSlibKey
+    public: DevicePublic
     name: str
     is_revoked: bool = False
+
+    @property
+    def key(self) -> SSlibKey:
+        """The one that it signs with; its name is the device's name in the fleet."""
+        return self.public.key
+
+    @property
+    def sealing(self) -> SealingPublic:
+        """The one that rounds are sealed to."""
+        return self.public.sealing
 
 
 class Enrolled:
@@ -44,23 +58,21 @@ class Enrolled:
         return [self._read(path) for path in sorted(self.folder.glob("*.json"))]
 
     def add(self, public: bytes, name: str, where: str) -> Device:
-        """Enrol a key. Raises InputError for a bad file or name, or a key that is there already (also a revoked
+        """Enrol a device.pub. Raises InputError for a bad file or name, or a key that is there already (also a revoked
         one)."""
-        key = keys.public_key(public, where)
+        found = device_keys.decode(public, where)
         if not name.isprintable() or len(name) > LONGEST_NAME:
             raise InputError(
                 f"--name: expected at most {LONGEST_NAME} printable characters, found {name[:LONGEST_NAME]!r}; choose "
                 "another"
             )
-        taken = next(
-            (device for device in self.all() if device.key.keyid == key.keyid or (name and device.name == name)), None
-        )
+        taken = next((one for one in self.all() if _meet(one.public, found) or (name and one.name == name)), None)
         if taken is not None:
             state = "revoked: make a new key on the device" if taken.is_revoked else "enrolled already"
             raise InputError(
                 f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {taken.name!r}, {state}"
             )
-        return self._write(Device(key, name))
+        return self._write(Device(found, name))
 
     def revoke(self, wanted: str) -> Device:
         """Take no more updates of the device with this name or start of its key's name. Raises InputError."""
@@ -73,7 +85,12 @@ class Enrolled:
         return self._write(replace(found[0], is_revoked=True))
 
     def _write(self, device: Device) -> Device:
-        record = {"key": keys.public_record(device.key), "name": device.name, "revoked": device.is_revoked}
+        record = {
+            "format_version": FORMAT_VERSION,
+            "device": device.public.record(),
+            "name": device.name,
+            "revoked": device.is_revoked,
+        }
         with durable.explained(f"write {self.folder}"):
             durable.make_folder(self.folder)
             durable.replace_file(
@@ -88,7 +105,13 @@ class Enrolled:
         except OSError as error:
             raise durable.storage_error(error, f"read {path}") from error
         record = parse(data, Origin(str(path), _NEXT_STEP), LARGEST_ENTRY_BYTES)
-        key = keys.key_of(record.record("key"))
-        if path.stem != key.keyid:
-            raise record.origin.refused("key", f"the key {path.stem[:16]}...", key.keyid)
-        return Device(key, record.text("name", LONGEST_NAME), record.flag("revoked"))
+        record.version(FORMAT_VERSION)
+        public = device_keys.decode_record(record.record("device"))
+        if path.stem != public.key.keyid:
+            raise record.origin.refused("device", f"the key {path.stem[:16]}...", public.key.keyid)
+        return Device(public, record.text("name", LONGEST_NAME), record.flag("revoked"))
+
+
+def _meet(one: DevicePublic, other: DevicePublic) -> bool:
+    """Two devices never share a key: who takes another's sealing key for its own hides which of them reads."""
+    return one.key.keyid == other.key.keyid or one.sealing == other.sealing

@@ -1,7 +1,8 @@
 """A hub's own folder: made once with its keys and the fleet's root, read at every command.
 
     HUB/settings.json   fleet, store, identity          HUB/devices/   `edge_nusa.sync.hub.enrolled`
-    HUB/root.json       to be given to every device     HUB/keys/      keys of the online roles (0600)
+    HUB/root.json       to be given to every device     HUB/keys/      keys of the online roles, and those that
+                                                                      updates were sealed to (0600)
     HUB/state/          generations, each a round and what the hub knows of the devices (`edge_nusa.state.state`)
 
 Root keys belong on a medium that is not here most of the time.
@@ -23,10 +24,11 @@ from edge_nusa.files.json_record import Origin
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
-from edge_nusa.sync.trust import keys, roots
+from edge_nusa.sync.trust import keys, roots, sealing_keys
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
+from edge_nusa.sync.trust.roots import Sharing, Terms
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 LARGEST_SETTINGS_BYTES, MOST_DAYS = 1 << 16, 36_500
 DAYS = tuple(one.name for one in fields(Expiry))
 SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
@@ -51,7 +53,9 @@ class HubSettings:
     expiry: Expiry = Expiry()
 
 
-def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry: Expiry) -> HubSettings:
+def create(
+    folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry: Expiry, sharing: Sharing = "groups"
+) -> HubSettings:
     """Make a hub, its keys and root.json, and put the root into the store. Raises InputError where there is a hub
     already."""
     keys.require_packages()
@@ -62,7 +66,8 @@ def create(folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry
         store = str(Path(store).absolute())
         opened.create()
     root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
-    root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder))
+    terms = Terms(sealing_keys.new_named_key(folder / "keys").public, sharing)
+    root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder), terms)
     settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.identity, expiry)
     Repository(opened, folder, expiry).publish_root(root)
     with durable.explained(f"write {folder}"):
@@ -97,7 +102,8 @@ def read_settings(folder: Path) -> HubSettings:
 
 
 def rotate(folder: Path, old_keys: Path, new: RootKeys | None) -> dict[str, int]:
-    """New online keys, and new root keys where `new` is given, by a new root that the old root keys in `old_keys` sign.
+    """New online and sealing keys, and new root keys where `new` is given, by a new root that the old root keys in
+    `old_keys` sign; what was sealed to the old sealing keys can still be opened, as they stay.
 
     Returns {"root": its version}; publish afterwards. Raises TrustError where too few of the root keys are there.
     """
@@ -114,6 +120,7 @@ def rotate(folder: Path, old_keys: Path, new: RootKeys | None) -> dict[str, int]
             )
         else:
             fresh, threshold = [keys.new_named_key(new.folder, "root") for _ in range(new.count)], new.threshold
-        data = roots.rotated_root(current, old, fresh, threshold, new_online_keys(folder))
+        sealing = sealing_keys.new_named_key(folder / "keys").public
+        data = roots.rotated_root(current, old, fresh, threshold, new_online_keys(folder), sealing)
         repository.publish_root(data)
     return {"root": current.signed.version + 1}

@@ -114,11 +114,12 @@ class Hub:
             )
 
     def publish(self, mirror: str | None = None) -> Published:
-        """Publish the newest round, or sign it anew; copy all that is published to `mirror`. Raises InputError
-        before the first merge."""
+        """Publish the newest round to the enrolled devices, or sign it anew; copy all that is published to `mirror`.
+        Raises InputError before the first merge."""
         found, data = self.current()[0], self._round_bytes()
+        devices = [device.sealing for device in self.enrolled.all() if not device.is_revoked]
         with durable.explained(f"publish round {found.number} from {self.folder}"):
-            version = Repository(self.store, self.folder, self.settings.expiry).publish(found.number, data)
+            version = Repository(self.store, self.folder, self.settings.expiry).publish(found.number, data, devices)
         kept.part(f"round {found.number} is published")
         if mirror is not None:
             target = open_store(mirror)

@@ -5,7 +5,7 @@
     metadata/N.snapshot.json   names the version of targets
     metadata/N.timestamp.json  names the version of snapshot; a client takes the newest N
     (`edge_nusa.sync.trust.trusted`)
-    rounds/SHA256.current.round the round itself
+    rounds/                    the round itself, sealed (`edge_nusa.sync.trust.sealed_rounds`)
 
 A publication becomes visible with its timestamp, which is written last; killed before that, it is as if it had not
 begun.
@@ -16,6 +16,7 @@ numbers.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,15 +28,14 @@ from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.stores.store import Store, put
-from edge_nusa.sync.trust import keys, roots
+from edge_nusa.sync.trust import keys, roots, sealed_rounds, sealing_keys
+from edge_nusa.sync.trust.sealing_keys import SealingKey, SealingPublic
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
     from tuf.api.metadata import Metadata, Root
 
 ONLINE_ROLES = ("targets", "snapshot", "timestamp")
-TARGET = "rounds/current.round"
-"""The target that targets metadata names; in the store its name starts with its SHA-256."""
 VERSIONS_NAME, CURRENT_ROOT_NAME = "versions.json", "current-root.json"
 LARGEST_ROOT_BYTES = 512_000
 FARTHEST = 1_000_000
@@ -79,16 +79,18 @@ class Repository:
         kept.part(f"root {version} is in the store")
         durable.replace_file(self.folder / CURRENT_ROOT_NAME, data)
 
-    def publish(self, number: int, data: bytes) -> int:
-        """Publishes a round, or signs the same one anew; returns the version of the timestamp.
+    def publish(self, number: int, data: bytes, devices: Sequence[SealingPublic]) -> int:
+        """Publishes a round, sealed to the hub itself and to these devices, or signs the same one anew; returns the
+        version of the timestamp.
 
         Raises StoreError, TrustError (a key), ResourceError (the hub's disk).
         """
-        from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Targets, Timestamp
+        from tuf.api.metadata import MetaFile, Snapshot, Targets, Timestamp
 
-        target = TargetFile.from_data(TARGET, data, ["sha256"])
-        put(self.store, target.get_prefixed_paths()[0], data)
-        target.unrecognized_fields["custom"] = {"round": number}
+        announced, objects = sealed_rounds.sealed_round(number, data, self.sealing_keys()[0], devices)
+        for key, content in objects.items():
+            put(self.store, key, content)
+        target = sealed_rounds.target_of(announced)
         targets = self._put("targets", Targets(expires=_after(self.expiry.targets_days), targets={target.path: target}))
         snapshot = Snapshot(expires=_after(self.expiry.timestamp_days), meta={"targets.json": MetaFile(targets)})
         timestamp = Timestamp(
@@ -124,6 +126,18 @@ class Repository:
             f"{self.folder / 'keys'}: expected the key of {role} that the fleet's root names, found none; restore it, "
             "or run `edge-nusa hub rotate`"
         )
+
+    def sealing_keys(self) -> list[SealingKey]:
+        """This hub's keys for opening, first the one that the newest root names, by which it also seals. Raises
+        TrustError where that one is not there."""
+        named, folder = roots.fleet_terms(self.root()).sealing, self.folder / "keys"
+        found = sorted(sealing_keys.load_keys(folder), key=lambda key: key.public != named)
+        if found[0].public != named:
+            raise TrustError(
+                f"{folder}: expected the sealing key {named.name[:16]} that the fleet's root names, found {len(found)} "
+                "others; restore it, or run `edge-nusa hub rotate`"
+            )
+        return found
 
     def _free_version(self, role: str) -> int:
         """One more than this hub signed and the store has. What is far beyond was not signed here, and no device

@@ -1,21 +1,56 @@
-"""Root metadata of a fleet: made, checked, and followed by the next one; its keys are used offline."""
+"""Root metadata of a fleet: made, checked, and followed by the next one; its keys are used offline.
+
+Beside what TUF wants of it, it says under x-edge-nusa what every device must know before it sends anything:
+{"sealing": the hub's sealing key (base64), "sharing": exact, groups or means}.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edge_nusa.errors import InputError, TrustError
+from edge_nusa.files.json_record import Origin, Record
+from edge_nusa.sync.trust import sealing_keys
+from edge_nusa.sync.trust.sealing_keys import SealingPublic
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
     from tuf.api.metadata import Metadata, Root
 
 ROOT_DAYS = 3650
+TERMS = "x-edge-nusa"
+Sharing = Literal["exact", "groups", "means"]
+SHARINGS: tuple[Sharing, ...] = get_args(Sharing)
 
 
-def new_root(root_signers: Sequence[CryptoSigner], threshold: int, online: Mapping[str, CryptoSigner]) -> bytes:
+@dataclass(frozen=True)
+class Terms:
+    """What a fleet's root says to its devices. sealing: the key that updates are sealed to; sharing: what of the sums
+    leaves a device (`exact`: the sums themselves, `groups`: sums of groups of pictures, `means`: means of labels)."""
+
+    sealing: SealingPublic
+    sharing: Sharing
+
+    def to_json(self) -> dict[str, str]:
+        """What stands in the root."""
+        return {"sealing": self.sealing.text, "sharing": self.sharing}
+
+
+def fleet_terms(root: Metadata[Root]) -> Terms:
+    """The terms of a root. Raises TrustError for a root without them."""
+    origin = Origin("root.json", "it is of a fleet that another edge-nusa began: begin a fleet anew", TrustError)
+    record = Record(root.signed.unrecognized_fields, origin).record(TERMS)
+    record.only(("sealing", "sharing"))
+    sharing = next(one for one in SHARINGS if one == record.choice("sharing", SHARINGS))
+    return Terms(sealing_keys.public_of(record, "sealing"), sharing)
+
+
+def new_root(
+    root_signers: Sequence[CryptoSigner], threshold: int, online: Mapping[str, CryptoSigner], terms: Terms
+) -> bytes:
     """The first root metadata: `threshold` of the root keys, and one key for each online role. Raises InputError."""
     from tuf.api.metadata import Metadata, Root
 
@@ -27,6 +62,7 @@ def new_root(root_signers: Sequence[CryptoSigner], threshold: int, online: Mappi
         version=1,
         expires=datetime.now(UTC).replace(microsecond=0) + timedelta(days=ROOT_DAYS),
         consistent_snapshot=True,
+        unrecognized_fields={TERMS: terms.to_json()},
     )
     for signer in root_signers:
         root.add_key(signer.public_key, "root")
@@ -65,8 +101,10 @@ def rotated_root(
     new_signers: Sequence[CryptoSigner],
     threshold: int,
     online: Mapping[str, CryptoSigner],
+    sealing: SealingPublic,
 ) -> bytes:
-    """The root after `current`, with these root keys and online keys alone, signed by the old and the new root keys.
+    """The root after `current`, with these root keys and online keys alone and this sealing key, signed by the old and
+    the new root keys; what the fleet shares stays.
 
     Raises TrustError where the old keys are fewer than the current root's threshold.
     """
@@ -79,10 +117,9 @@ def rotated_root(
             f"expected at least {allowed.threshold} of the fleet's root keys, found {len(have)}; bring the media that "
             "hold them"
         )
-    fresh = Metadata.from_bytes(new_root(new_signers, threshold, online)).signed
-    root = Root(
-        current.signed.version + 1, expires=fresh.expires, keys=fresh.keys, roles=fresh.roles, consistent_snapshot=True
-    )
+    terms = Terms(sealing, fleet_terms(current).sharing)
+    root = Metadata[Root].from_bytes(new_root(new_signers, threshold, online, terms)).signed
+    root.version = current.signed.version + 1
     metadata = Metadata(root)
     for signer in {**have, **{signer.public_key.keyid: signer for signer in new_signers}}.values():
         metadata.sign(signer, append=True)

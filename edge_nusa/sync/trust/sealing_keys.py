@@ -131,7 +131,7 @@ def new_key(path: Path) -> SealingKey:
         durable.make_folder(path.parent)
         if path.exists():
             raise InputError(f"{path}: expected no key yet, found one; it is never overwritten: move it away first")
-        durable.replace_file(path, _file(made))
+        durable.replace_file(path, encoded(made))
     return made
 
 
@@ -140,7 +140,7 @@ def new_named_key(folder: Path) -> SealingKey:
     made = SealingKey.generate()
     with durable.explained(f"write a key into {folder}"):
         durable.make_folder(folder)
-        durable.replace_file(folder / f"sealing-{made.public.name[:16]}.key", _file(made))
+        durable.replace_file(folder / f"sealing-{made.public.name[:16]}.key", encoded(made))
     return made
 
 
@@ -168,6 +168,7 @@ def load_keys(folder: Path) -> list[SealingKey]:
     return found
 
 
-def _file(key: SealingKey) -> bytes:
+def encoded(key: SealingKey) -> bytes:
+    """A key's file; nothing else may ever hold these bytes."""
     content = {"format_version": FORMAT_VERSION, "suite": SUITE, "secret": base64.b64encode(key.secret).decode()}
     return json.dumps(content, sort_keys=True, indent=1).encode() + b"\n"

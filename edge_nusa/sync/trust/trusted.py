@@ -3,34 +3,38 @@ verbs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_nusa.errors import ResourceError, StoreError, TrustError
 from edge_nusa.files import durable
-from edge_nusa.sync.stores import download
 from edge_nusa.sync.stores.store import MissingObjectError, Store
-from edge_nusa.sync.trust import repository
+from edge_nusa.sync.trust import repository, roots, sealed_rounds
+from edge_nusa.sync.trust.sealed_rounds import Announced
+from edge_nusa.sync.trust.sealing import TAG_BYTES
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import TargetFile
-    from tuf.ngclient import FetcherInterface, Updater
+    from tuf.api.metadata import Metadata, Root
+    from tuf.ngclient import FetcherInterface
 
 BASE = "store:///"
 """What stands before a key in the addresses that python-tuf forms; nothing is ever looked up by it."""
 LARGEST_METADATA_BYTES = 512_000
 MOST_CANDIDATES = 8
+ROOT_HISTORY = "root_history"
+"""Where python-tuf keeps the roots that it followed."""
 PARTS = "parts"
 """The folder in a device's folder of metadata for what came of a round so far."""
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A round as it was vouched for: number, SHA-256 in hex, the file's bytes, or None where it was known."""
+    """A round as it was vouched for: its number, the SHA-256 in hex of the plain round, and that round's bytes, or None
+    where it was known."""
 
     number: int
     sha256: str
@@ -40,28 +44,34 @@ class Published:
 @dataclass(frozen=True)
 class Bounds:
     """possible: no round of this bundle is larger, in bytes; asked: what the user allows, None for anything possible;
-    known: the SHA-256 in hex of rounds that are not fetched."""
+    known: the SHA-256 in hex of plain rounds that are not fetched."""
 
     possible: int
     asked: int | None = None
     known: frozenset[str] = frozenset()
 
 
-def newest_round(store: Store, root: bytes, cache: Path, bounds: Bounds) -> Published:
-    """Follow roots, timestamp, snapshot and targets, and fetch the round that they name.
+def newest_round(store: Store, root: bytes, cache: Path, bounds: Bounds, key: SealingKey) -> Published:
+    """Follow roots, timestamp, snapshot and targets, and fetch and open the round that they name.
 
     root: the first root metadata that this device was given; cache: a folder of this device's for the newest metadata
     seen, which makes going back impossible, and for parts of rounds. What someone put above the newest true timestamp
-    is passed over, up to MOST_CANDIDATES of them. Raises TrustError, StoreError where the store does not answer,
-    ResourceError for a larger round than was asked for.
+    is passed over, up to MOST_CANDIDATES of them. key: this device's. Raises TrustError, also for a round that is not
+    sealed to it, StoreError where the store does not answer, ResourceError for a larger round than was asked for.
     """
-    found = [key for _, key in reversed(repository.versions(store, "timestamp"))]
+    found = [name for _, name in reversed(repository.versions(store, "timestamp"))]
     if not found:
         raise MissingObjectError("expected a published round in the store, found none; merge and publish on the hub")
     forged: list[ForgedError] = []
-    for key in found[:MOST_CANDIDATES]:
+    for timestamp in found[:MOST_CANDIDATES]:
         try:
-            return _followed(store, root, cache, bounds, key)
+            announced = _followed(store, root, cache, timestamp)
+            if announced.sha256 in bounds.known:
+                return Published(announced.number, announced.sha256, None)
+            _check_size(announced.number, announced.size - TAG_BYTES, bounds)
+            with _forged_or_cut():
+                data = sealed_rounds.fetched(store, announced, (key,), cache / PARTS)
+            return Published(announced.number, announced.sha256, data)
         except ForgedError as error:
             forged.append(error)
     raise forged[0]
@@ -71,8 +81,20 @@ class ForgedError(TrustError):
     """Metadata that the fleet's root does not vouch for."""
 
 
-def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_key: str) -> Published:
-    from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
+def newest_root(root: bytes, cache: Path) -> Metadata[Root]:
+    """The newest root that this device has followed from its first one; asks no store. Raises TrustError."""
+    found = roots.read_root(root, "root.json")
+    while True:
+        path = cache / ROOT_HISTORY / f"{found.signed.version + 1}.root.json"
+        try:
+            data = durable.read_at_most(path, LARGEST_METADATA_BYTES)
+            found = roots.successor(found, data, str(path))
+        except (OSError, TrustError):  # none, or damaged: the next pull fetches it again
+            return found
+
+
+def _followed(store: Store, root: bytes, cache: Path, timestamp_key: str) -> Announced:
+    """What the fleet says of its newest round, by this timestamp."""
     from tuf.ngclient import Updater, UpdaterConfig
 
     fetcher = _fetcher(store, timestamp_key)
@@ -82,21 +104,22 @@ def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_
         snapshot_max_length=LARGEST_METADATA_BYTES,
         targets_max_length=LARGEST_METADATA_BYTES,
     )
+    with _forged_or_cut(), durable.explained(f"keep metadata in {cache}"):
+        durable.make_folder(cache)
+        updater = Updater(
+            str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root
+        )
+        updater.refresh()
+        return sealed_rounds.announced_by(updater.get_targetinfo(sealed_rounds.TARGET))
+
+
+@contextmanager
+def _forged_or_cut() -> Iterator[None]:
+    """Turns what python-tuf raises into our errors."""
+    from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
+
     try:
-        with durable.explained(f"keep metadata in {cache}"):
-            durable.make_folder(cache)
-            updater = Updater(
-                str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root
-            )
-            updater.refresh()
-            number, info = _current(updater)
-            sha256 = info.hashes["sha256"]
-            if sha256 in bounds.known:
-                return Published(number, sha256, None)
-            _check_size(number, info.length, bounds)
-            wanted = download.Wanted(f"rounds/{sha256}.{repository.TARGET.rpartition('/')[2]}", sha256, info.length)
-            data = download.fetch(store, wanted, cache / PARTS)
-            info.verify_length_and_hashes(data)
+        yield
     except ExpiredMetadataError as error:
         rule = "expected a hub that publishes now and then, and a right clock"
         raise TrustError(
@@ -110,7 +133,6 @@ def _followed(store: Store, root: bytes, cache: Path, bounds: Bounds, timestamp_
     except DownloadError as error:
         cause = error.__cause__ if isinstance(error.__cause__, StoreError) else error
         raise StoreError(f"pull: expected the store to give the fleet's round, found: {cause}") from error
-    return Published(number, sha256, data)
 
 
 def _check_size(number: int, size: int, bounds: Bounds) -> None:
@@ -121,17 +143,6 @@ def _check_size(number: int, size: int, bounds: Bounds) -> None:
     if bounds.asked is not None and size > bounds.asked:
         rule = f"expected at most {bounds.asked} bytes (--max-bytes), found {size}"
         raise ResourceError(f"round {number}: {rule}; allow more, or wait for a cheaper connection")
-
-
-def _current(updater: Updater) -> tuple[int, TargetFile]:
-    """The round that targets name, and its number as the hub signed it."""
-    info = updater.get_targetinfo(repository.TARGET)
-    number = info.custom.get("round") if info is not None and isinstance(info.custom, dict) else None
-    if info is None or type(number) is not int or not _SHA256.fullmatch(info.hashes.get("sha256", "")):
-        raise TrustError(
-            f"expected targets that name {repository.TARGET} with its number, found none; publish again on the hub"
-        )
-    return number, info
 
 
 def _fetcher(store: Store, timestamp_key: str) -> FetcherInterface:

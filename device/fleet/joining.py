@@ -1,0 +1,82 @@
+"""Joining a fleet: this device's keys, and whom it trusts, are written into its own folder of the fleet
+(`edge_nusa.device.fleet.membership`)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_nusa import kept
+from edge_nusa.device.fleet import settings
+from edge_nusa.device.fleet.membership import fleet_name
+from edge_nusa.device.fleet.sent import read_file
+from edge_nusa.device.fleet.settings import Settings
+from edge_nusa.device.opened import Opened
+from edge_nusa.errors import InputError
+from edge_nusa.files import durable
+from edge_nusa.sync.stores.open import open_store
+from edge_nusa.sync.trust import device_keys, keys, roots, sealing_keys
+from edge_nusa.sync.trust.sealing_keys import SealingKey
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
+LARGEST_ROOT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A new member: its name, the file of its public key, the fleet's name."""
+
+    device: str
+    public_key: str
+    fleet: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `sync init --format json` prints."""
+        return asdict(self)
+
+
+def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = None) -> Joined:
+    """Make this state a member of a fleet: its key, and what it trusts.
+
+    rounds: the hub's mirror to pull from, instead of the store.
+
+    Raises InputError where it is one already, TrustError for a root that is none.
+    """
+    keys.require_packages()
+    folder = workplace.state.folder / "sync"
+    if (folder / settings.NAME).exists():
+        raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
+    root = read_file(root_path, LARGEST_ROOT_BYTES)
+    found = roots.read_root(root, str(root_path))
+    if found.signed.version != 1:
+        raise InputError(
+            f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's "
+            "folder"
+        )
+    roots.fleet_terms(found)
+    store, rounds = _absolute(store), _absolute(rounds) if rounds else None
+    signer, sealing = _own_keys(folder)
+    made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds)
+    with durable.explained(f"write {folder}"):
+        durable.replace_file(folder / "device.pub", device_keys.public_of(signer, sealing.public).encoded())
+        durable.replace_file(folder / "root.json", root)
+        durable.replace_file(folder / settings.NAME, made.encoded())
+    kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
+    return Joined(made.device, str(folder / "device.pub"), made.fleet)
+
+
+def _own_keys(folder: Path) -> tuple[CryptoSigner, SealingKey]:
+    """The keys that sign and open, made where they are not there: a join that was cut goes on with those it made."""
+    signing, sealing = folder / "key.pem", folder / "sealing.key"
+    return (
+        keys.load_key(signing) if signing.exists() else keys.new_key(signing),
+        sealing_keys.load_key(sealing) if sealing.exists() else sealing_keys.new_key(sealing),
+    )
+
+
+def _absolute(place: str) -> str:
+    open_store(place)
+    return place if "://" in place else str(Path(place).absolute())
