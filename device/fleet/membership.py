@@ -97,7 +97,7 @@ class Fleet:
     def root(self) -> bytes:
         """The fleet's first root, checked to be the one that the fleet is named after. Raises DamagedError."""
         path = self.folder / "root.json"
-        data = read(path, 1 << 20)
+        data = sents.read_file(path, 1 << 20)
         if fleet_name(data) != self.fleet:
             raise DamagedError(
                 f"{path}: expected the root of the fleet {self.fleet}, found another; run `edge-nusa sync init` again"
