@@ -37,6 +37,8 @@ from edge_nusa.sync import round_file
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received
 from edge_nusa.sync.trust import trusted
+from edge_nusa.sync.trust.roots import Terms
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, Published
 
@@ -77,6 +79,7 @@ class Device:
         (part / "settings.json").write_text(json.dumps(settings))
         self.key, self.part, self.store = signer.public_key.keyid, part, folder / "store"
         monkeypatch.setattr(trusted, "newest_round", self.newest)
+        monkeypatch.setattr(fleets.Fleet, "terms", Terms(SealingKey.generate().public, "groups"))
         monkeypatch.setattr(round_judge, "with_anchors", lambda bundle, known, threads: (anchored(known), self.kept))
 
     def newest(self, store: Any, root: bytes, cache: Path, bounds: Bounds, key: SealingKey) -> Published:
@@ -130,6 +133,11 @@ class Device:
 
     def remembered(self) -> dict[str, Any]:
         return remembered(fleets.Fleet(self.workplace))
+
+
+def sent_hash(device: Device, number: int) -> str:
+    """The SHA-256 of one of the device's own updates."""
+    return next(one.sha256 for one in fleets.Fleet(device.workplace).sent() if one.cover.sequence == number)
 
 
 def rows(bundle: Bundle, seed: int, count: int = 3) -> np.ndarray:
@@ -312,7 +320,7 @@ def test_a_round_is_as_large_as_possible_and_as_allowed_and_no_larger(
 
 def test_programs_get_what_a_push_and_a_pull_did_and_no_word_of_a_judge_that_was_not_asked(device: Device) -> None:
     device.teach("cup")
-    made = {"update": 1, "sent": [1], "labels": ["cup"], "pictures": 3, "forgets": []}
+    made = {"update": 1, "sent": [1], "labels": ["cup"], "pictures": 3, "forgets": [], "others": []}
     found = device.push().to_json()
     assert found.pop("bytes") > 0 and found == made
     device.offer(3, "cat")
@@ -345,7 +353,7 @@ def test_updates_are_numbered_from_one_up_and_only_what_the_hub_lacks_is_sent_ag
     assert (second.update, second.sent, second.labels, second.pictures) == (2, [1, 2], ["hat"], 2)
     standing = status(device.workplace)
     assert (standing.waiting, standing.unsent_pictures, standing.unsent) == ([1, 2], 0, False)
-    device.offer(1, "cup", received={device.key: Received(through=1)})
+    device.offer(1, "cup", received={device.key: Received(1, sent_hash(device, 1))})
     device.pull(is_forced=True)
     assert device.push().sent == [2]
     assert status(device.workplace).waiting == [2]
@@ -397,7 +405,7 @@ def test_the_files_that_were_taught_here_stay_with_their_labels_over_a_pull_and_
     device.taught_file(77, "cat")
     device.push()
     written = b"".join(path.read_bytes() for path in device.store.rglob("*") if path.is_file())
-    numbers = zlib.decompress(next(device.store.rglob("*.numbers")).read_bytes())
+    numbers = zlib.decompress(fleets.Fleet(device.workplace).sent()[0].numbers)
     for form in (str(2**63 + 12345).encode(), (2**63 + 12345).to_bytes(8, "little"), b"digests"):
         assert form not in written + numbers
     device.offer(2, "cat", "owl")
