@@ -21,6 +21,7 @@ from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.trust import keys, roots, sealing_keys
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 from edge_nusa.sync.trust.roots import Terms
+from edge_nusa.sync.trust.sealing import NotForThisKeyError
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, Published, newest_round
 
@@ -34,7 +35,7 @@ class World:
         self.folder, self.hub, self.cache = folder, folder / "hub", folder / "cache"
         self.store = FolderStore(folder / "store")
         self.store.create()
-        self.key = SealingKey.generate()
+        self.key = SealingKey(bytes([9]) * 96)
         signers = [keys.new_named_key(folder / "roots", "root") for _ in range(count)]
         terms = Terms(sealing_keys.new_named_key(self.hub / "keys").public, "groups")
         self.root = roots.new_root(signers, threshold, new_online_keys(self.hub), terms)
@@ -92,6 +93,32 @@ def endless_round(world: World) -> None:
 
 def endless_timestamp(world: World) -> None:
     world.files("metadata/*.timestamp.json")[-1].write_bytes(b"{" * 10_000_000)
+
+
+def changed_wraps(world: World) -> None:
+    path = round_file(world, "current.keys")
+    data = path.read_bytes()
+    path.write_bytes(data[:-1000] + bytes(1000))
+
+
+def changed_names(world: World) -> None:
+    path = round_file(world, "current.keys")
+    path.write_bytes(bytes(44) + path.read_bytes()[44:])
+
+
+def cut_keys(world: World) -> None:
+    path = round_file(world, "current.keys")
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def keys_of_another_round(world: World) -> None:
+    old = min((world.folder / "store" / "rounds").glob("*.current.keys"), key=lambda path: path.stat().st_mtime_ns)
+    shutil.copy(old, round_file(world, "current.keys"))
+
+
+def content_of_another_round(world: World) -> None:
+    old = min((world.folder / "store" / "rounds").glob("*.current.round"), key=lambda path: path.stat().st_mtime_ns)
+    shutil.copy(old, round_file(world))
 
 
 def extraneous_target(world: World) -> None:
@@ -157,6 +184,11 @@ def _one_is_enough(root: Metadata[Root]) -> Metadata[Root]:
 ATTACKS = [
     arbitrary_installation,
     endless_round,
+    changed_wraps,
+    changed_names,
+    cut_keys,
+    keys_of_another_round,
+    content_of_another_round,
     endless_timestamp,
     extraneous_target,
     wrong_round_number,
@@ -176,8 +208,11 @@ def test_a_device_takes_nothing_from_a_store_under_attack_and_goes_on_when_it_is
     world.publish(2)
     shutil.copytree(world.folder / "store", world.folder / "sound")
     attack(world)
-    with pytest.raises((TrustError, StoreError), match="not what the fleet's root vouches for|expected .* found"):
+    with pytest.raises(
+        (TrustError, StoreError), match="not what the fleet's root vouches for|expected .* found"
+    ) as found:
         world.pull()
+    assert not isinstance(found.value, NotForThisKeyError)
     shutil.rmtree(world.folder / "store")
     shutil.copytree(world.folder / "sound", world.folder / "store")
     assert world.pull().number == 2

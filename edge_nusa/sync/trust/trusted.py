@@ -3,7 +3,7 @@ verbs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +68,20 @@ def newest_round(store: Store, root: bytes, cache: Path, bounds: Bounds, key: Se
             announced = _followed(store, root, cache, timestamp)
             if announced.sha256 in bounds.known:
                 return Published(announced.number, announced.sha256, None)
-            _check_size(announced.number, announced.size - TAG_BYTES, bounds)
-            with _forged_or_cut():
-                data = sealed_rounds.fetched(store, announced, (key,), cache / PARTS)
-            return Published(announced.number, announced.sha256, data)
+            return opened_round(store, announced, (key,), cache / PARTS, bounds)
         except ForgedError as error:
             forged.append(error)
     raise forged[0]
+
+
+def opened_round(
+    store: Store, announced: Announced, keys: Sequence[SealingKey], parts: Path, bounds: Bounds
+) -> Published:
+    """A round as it was announced, fetched within the bounds and opened. Raises as `newest_round` does."""
+    _check_size(announced.number, announced.size - TAG_BYTES, bounds)
+    with _forged_or_cut():
+        data = sealed_rounds.fetched(store, announced, keys, parts)
+    return Published(announced.number, announced.sha256, data)
 
 
 class ForgedError(TrustError):
