@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_nusa.errors import EdgeNusaError, InputError
-from edge_nusa.files import os_errors
+from edge_nusa.files import opening, os_errors
 
 TEMPORARY_PREFIX = ".tmp-"
 FOLDER_MODE = 0o700
@@ -23,7 +23,6 @@ ASKED_FOLDER_MODE, ASKED_FILE_MODE = 0o777, 0o666
 """Of what a user asked for by `--out`: the system takes away what the umask says. State and keys are this user's
 alone."""
 
-_READ_BYTES = 1 << 20
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}
 
 
@@ -74,16 +73,18 @@ def make_folder(folder: Path, mode: int = FOLDER_MODE) -> None:
 
 
 def read_at_most(path: Path, limit: int) -> bytes:
-    """The first `limit` bytes of a file; ask for one more than expected to see that a file is too long."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        parts = []
-        while limit > 0 and (part := os.read(descriptor, min(limit, _READ_BYTES))):
-            parts.append(part)
-            limit -= len(part)
-        return b"".join(parts)
-    finally:
-        os.close(descriptor)
+    """The first `limit` bytes of a file of ours; ask for one more than expected to see that a file is too long.
+
+    Raises OSError, also for what is no regular file (`opening.opened`).
+    """
+    with opening.opened(path) as descriptor:
+        return opening.read(descriptor, limit)
+
+
+def read_named(path: Path, limit: int) -> bytes:
+    """The same of a file that a person named, whose name may be a link."""
+    with opening.opened_named(path) as descriptor:
+        return opening.read(descriptor, limit)
 
 
 def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:

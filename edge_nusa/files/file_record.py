@@ -7,6 +7,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_nusa.files import opening
+
 
 @dataclass(frozen=True)
 class FileRecord:
@@ -22,6 +24,6 @@ def sha256_hex(data: bytes) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 in lower-case hex of a file, which is never in memory as a whole."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 in lower-case hex of a file that a person named, which is never in memory as a whole."""
+    with opening.opened_named(path) as descriptor:
+        return opening.sha256_of(descriptor)

@@ -19,6 +19,14 @@ NO_THREAD = ("can't start new thread", "pthread_create failed", "ThreadPoolBuild
 """Words by which Python, onnxruntime and tokenizers say that the system gives no more threads."""
 
 
+class OtherKindError(OSError):
+    """A name is not of a regular file; found: what it is of, such as "a FIFO"."""
+
+    def __init__(self, found: str, path: object) -> None:
+        super().__init__(errno.EINVAL, found, path)
+        self.found = found
+
+
 class Meaning(NamedTuple):
     """The error to raise, and what to do next."""
 
@@ -67,6 +75,10 @@ def meaning(number: int | None) -> Meaning:
 
 def explain(error: OSError, doing: str) -> EdgeNusaError:
     """The error of ours that says what the system refused while `doing`, and what to do next."""
+    if isinstance(error, OtherKindError):
+        return InputError(
+            f"{doing}: expected a regular file, found {error.found}; put the file itself in its place, or name another"
+        )
     kind, advice = meaning(error.errno)
     where = f" at {_shown(error.filename)}" if error.filename is not None else ""
     return kind(
