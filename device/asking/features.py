@@ -18,19 +18,23 @@ from PIL import Image
 from edge_nusa.device.asking.answer import PictureFeatures
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.files import durable
+from edge_nusa.files.opening import FileBytes, Node
 from edge_nusa.knowledge import head
 from edge_nusa.memory import used_bytes
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.manifest import Manifest
 from edge_nusa.model.preprocessing import pixels
+from edge_nusa.pictures.picture_file import read_file
 from edge_nusa.pictures.pictures import MAX_PIXELS, Quarantined, decode, printable
 
 Progress = Callable[[int, int], None]
-Prepared = np.ndarray | Quarantined
-"""The pixels (3, H, W) float32 of a picture, or why it is set aside."""
-Screen = Callable[[int, Path, Image.Image], str | None]
-"""(index, path, picture) -> why it is set aside, or None (`edge_nusa.device.learning.screen`)."""
+Source = Path | FileBytes
+"""A picture by the name of its file, or read already."""
+Prepared = tuple[np.ndarray, Node] | Quarantined
+"""The pixels (3, H, W) float32 of a picture and the file that they are of, or why it is set aside."""
+Screen = Callable[[int, FileBytes, Image.Image], str | None]
+"""(index, file, picture) -> why it is set aside, or None (`edge_nusa.device.learning.screen`)."""
 OVERSAMPLING = 2
 """A large JPEG is decoded at a fraction that still has so many times the pixels of a side that the model reads."""
 LARGEST_CHUNK, CHUNK_BYTES = 16, 80 << 20
@@ -45,7 +49,7 @@ class Features:
     """What phase one leaves of B pictures: frozen embedding (B, D) float32 unit norm, taps (B, taps) float32, tokens
     at the cut (B, N, E) float16, memory-mapped from a temporary file by `extract`, in memory by `extracted` (None
     where no tail needs them or no picture was readable), and the index of each among the paths given; spool: the
-    open file behind the tokens."""
+    open file behind the tokens; nodes: the files that were opened, of each kept picture."""
 
     embedding: np.ndarray
     taps: np.ndarray
@@ -53,6 +57,7 @@ class Features:
     kept: list[int]
     quarantined: list[Quarantined]
     spool: IO[bytes] | None = None
+    nodes: Sequence[Node] = ()
 
 
 class Trunk(NamedTuple):
@@ -108,7 +113,7 @@ def pictures_at_once(manifest: Manifest, largest: int = LARGEST_CHUNK) -> int:
 
 def extract(
     trunk: Trunk,
-    paths: Sequence[Path],
+    paths: Sequence[Source],
     bounds: ChunkLimits,
     with_tokens: bool,
     progress: Progress,
@@ -141,12 +146,13 @@ def extract(
         kept=kept,
         quarantined=[one for chunk in chunks for one in chunk.quarantined],
         spool=spool,
+        nodes=[node for chunk in chunks for node in chunk.nodes],
     )
 
 
 def extracted(
     trunk: Trunk,
-    paths: Sequence[Path],
+    paths: Sequence[Source],
     bounds: ChunkLimits,
     with_tokens: bool,
     progress: Progress,
@@ -160,18 +166,19 @@ def extracted(
     decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * max(spec.height, spec.width))
 
     def prepared(index: int) -> Prepared:
-        image = _load(index, paths[index], decoding, screen)
-        return image if isinstance(image, Quarantined) else pixels(image, spec)
+        found = _load(index, paths[index], decoding, screen)
+        return found if isinstance(found, Quarantined) else (pixels(found[0], spec), found[1])
 
     nothing = [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]
     with closing(_ahead(prepared, len(paths), bounds.chunk)) as coming:
         for start in range(0, len(paths), bounds.chunk):
-            batch, kept, quarantined = [], [], []
+            batch, nodes, kept, quarantined = [], [], [], []
             for index, one in zip(range(start, min(start + bounds.chunk, len(paths))), coming, strict=False):
                 if isinstance(one, Quarantined):
                     quarantined.append(one)
                 else:
-                    batch.append(one)
+                    batch.append(one[0])
+                    nodes.append(one[1])
                     kept.append(index)
                 progress(index + 1, len(paths))
             outputs = trunk.session.run(None, {"pixels": np.stack(batch)}) if batch else nothing
@@ -183,6 +190,7 @@ def extracted(
                 tokens=outputs[2].astype(np.float16) if with_tokens and batch else None,
                 kept=kept,
                 quarantined=quarantined,
+                nodes=nodes,
             )
 
 
@@ -228,14 +236,18 @@ def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Gener
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _load(index: int, path: Path, bounds: DecodeBounds, screen: Screen | None) -> Image.Image | Quarantined:
-    """The decoded picture, or why it is set aside."""
+def _load(
+    index: int, source: Source, bounds: DecodeBounds, screen: Screen | None
+) -> tuple[Image.Image, Node] | Quarantined:
+    """The decoded picture and the file that it is of, or why it is set aside."""
+    path = source.path if isinstance(source, FileBytes) else source
     try:
-        image = decode(path, bounds.max_pixels, bounds.least_side)
-        reason = screen(index, path, image) if screen is not None else None
+        file = source if isinstance(source, FileBytes) else read_file(source)
+        image = decode(file, bounds.max_pixels, bounds.least_side)
+        reason = screen(index, file, image) if screen is not None else None
     except (InputError, OSError) as error:
         reason = str(error).removeprefix(f"{printable(path)}: ")
-    return image if reason is None else Quarantined(printable(path), reason)
+    return (image, file.node) if reason is None else Quarantined(printable(path), reason)
 
 
 def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:

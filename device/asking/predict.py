@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from edge_nusa.device.asking.answer import Answerer
-from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, picture_features
+from edge_nusa.device.asking.features import Features, Source, Trunk, extracted, image_tail, limits, picture_features
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
+from edge_nusa.files.opening import FileBytes, Node
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge
@@ -38,13 +38,14 @@ class Prediction:
     """The answer to one picture. image: its name as it was asked; best: the label that answers, None for none of them;
     labels: most probable first, what is missing to 1 is "something else"; known: how probably the picture shows any
     taught label, 0 to 1 (None under a recipe without a head, which cannot tell); unknown: a taught label is the most
-    probable one, but more probably it is none."""
+    probable one, but more probably it is none; node: the file that was opened (None: not known)."""
 
     image: str
     best: str | None
     labels: tuple[Ranked, ...]
     known: float | None
     unknown: bool
+    node: Node | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A line of `predict --format json` (docs/programs.md)."""
@@ -85,13 +86,14 @@ class Predictor:
         self.trunk = sessions.open_session(opened.bundle, "image_trunk", opened.threads)
         self._limits = limits(opened.bundle, opened.max_memory_bytes)
 
-    def __call__(self, paths: Sequence[Path], top: int | None = None) -> Iterator[Prediction | Quarantined]:
+    def __call__(self, sources: Sequence[Source], top: int | None = None) -> Iterator[Prediction | Quarantined]:
         """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
         done = 0
         trunk = Trunk(self.trunk, self.opened.bundle)
-        with closing(extracted(trunk, paths, self._limits, self._tail is not None, lambda done, total: None)) as chunks:
+        coming = extracted(trunk, sources, self._limits, self._tail is not None, lambda done, total: None)
+        with closing(coming) as chunks:
             for features in chunks:
-                predictions = iter(self.answers(features, [str(paths[i]) for i in features.kept], top))
+                predictions = iter(self.answers(features, [_name(sources[i]) for i in features.kept], top))
                 quarantined, kept = iter(features.quarantined), set(features.kept)
                 chunk = range(done, done + len(features.kept) + len(features.quarantined))
                 for index in chunk:
@@ -104,14 +106,21 @@ class Predictor:
             return []
         answers = self._answerer(picture_features(features, self._tail))
         predictions = []
-        rows = zip(images, answers.probabilities, answers.known.tolist(), answers.unknown.tolist(), strict=True)
-        for image, row, known, unknown in rows:
+        nodes: Sequence[Node | None] = features.nodes or [None for _ in images]
+        rows = zip(images, nodes, answers.probabilities, answers.known.tolist(), answers.unknown.tolist(), strict=True)
+        for image, node, row, known, unknown in rows:
             order = row.argsort()[::-1][:top]
             labels = tuple(Ranked(self.names[i], round(float(row[i]), 6)) for i in order)
             shown = None if np.isnan(known) else round(known, 6)
             best = None if unknown else self.names[int(row.argmax())]
-            predictions.append(Prediction(image=image, best=best, labels=labels, known=shown, unknown=unknown))
+            predictions.append(
+                Prediction(image=image, best=best, labels=labels, known=shown, unknown=unknown, node=node)
+            )
         return predictions
+
+
+def _name(source: Source) -> str:
+    return str(source.path if isinstance(source, FileBytes) else source)
 
 
 def make_answerer(opened: Opened, knowledge: Knowledge, others: Sequence[str]) -> Answerer:

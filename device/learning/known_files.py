@@ -14,6 +14,7 @@ from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.labels import listed, quoted
 from edge_nusa.knowledge.taught_files import TaughtFiles, digest_of
+from edge_nusa.pictures.picture_file import picture_sha256
 from edge_nusa.pictures.pictures import Quarantined, printable
 
 
@@ -68,8 +69,8 @@ def fresh(task: Task, before: Knowledge, is_again: bool) -> FreshTask:
 def _digest(task: Task, index: int) -> int:
     """0 of a file that cannot be read, which looking at it will say."""
     try:
-        return digest_of(task.paths[index])
-    except OSError:
+        return digest_of(picture_sha256(task.paths[index]))
+    except InputError:
         return 0
 
 

@@ -144,7 +144,7 @@ def looked(opened: Opened, asked: FreshTask, before: Knowledge, settings: LearnS
 
     `lesson.before` knows the files already, so that whatever is made of it does.
     """
-    screen = Screen(asked.task.classes)
+    screen = Screen(asked.task.classes, asked.digests)
     features = look(opened, asked, screen, settings.recipe, progress)
     narrow = asked.narrowed(features.kept)
     after, columns = joined(before, narrow)

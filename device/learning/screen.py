@@ -8,12 +8,12 @@ are found on small thumbnails, before the model is asked (measured on fourteen r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from edge_nusa.files.file_record import file_sha256
+from edge_nusa.files.opening import FileBytes
+from edge_nusa.knowledge.taught_files import digest_of
 from edge_nusa.threads import one_blas_thread
 
 SIDE = 64
@@ -32,22 +32,23 @@ a covered lens with noise of 4 levels gives at most 10, each of 13,357 real pict
 
 
 class Screen:
-    """Looks at one picture after another. classes: which label each index is of, (B,) int64; counted: the indices of
-    those that were let through, and of near copies of them."""
+    """Looks at one picture after another. classes: which label each index is of, (B,) int64; digests (B,) uint64: what
+    its file was when it was looked up among those that were taught, 0 where it could not be read; counted: the indices
+    of those that were let through, and of near copies of them."""
 
-    def __init__(self, classes: np.ndarray) -> None:
-        self._classes = classes
+    def __init__(self, classes: np.ndarray, digests: np.ndarray) -> None:
+        self._classes, self._looked_up = classes, digests
         self._digests: set[str] = set()
         self._thumbnails: dict[int, list[np.ndarray]] = {}
         self.counted: list[int] = []
 
-    def __call__(self, index: int, path: Path, image: Image.Image) -> str | None:
-        """Why the picture at `path`, decoded as `image`, is set aside; None where it is not. Raises OSError where
-        the file is gone."""
-        digest = file_sha256(path)
-        if digest in self._digests:
+    def __call__(self, index: int, file: FileBytes, image: Image.Image) -> str | None:
+        """Why the picture of `file`, decoded as `image`, is set aside; None where it is not."""
+        if digest_of(file.sha256) != self._looked_up[index]:
+            return "its file changed while it was looked at; teach it again when nothing writes to it"
+        if file.sha256 in self._digests:
             return "the same file was given before in this call; it counts once"
-        self._digests.add(digest)
+        self._digests.add(file.sha256)
         if span(image) < LEAST_SPAN:
             return "it shows one colour alone (black, white or blank): nothing can be learned from it"
         grey = image.convert("L")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files import durable
+from edge_nusa.files.opening import Node
 
 WAIT_SECONDS = 5.0
 MOST_ROWS = 20_000
@@ -28,9 +29,9 @@ class Stamp(NamedTuple):
     changed_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
+    def of(cls, node: Node) -> Stamp:
         """The stamp of a file. A time that SQLite's 64 bits do not hold (from the year 2262) is taken modulo 2**64."""
-        return cls(status.st_size, (status.st_mtime_ns + 2**63) % 2**64 - 2**63)
+        return cls(node.bytes, (node.changed_ns + 2**63) % 2**64 - 2**63)
 
 
 LEFT_OUT = Stamp(-1, 0)

@@ -15,9 +15,9 @@ from pathlib import Path
 from edge_nusa.device.asking.predict import Prediction
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
-from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.opening import FileBytes
 from edge_nusa.pictures.names import SUFFIXES
-from edge_nusa.pictures.pictures import MAX_BYTES, printable
+from edge_nusa.pictures.pictures import printable
 
 _KEPT_NAME = re.compile(rf"[0-9a-f]{{16}}({'|'.join(map(re.escape, sorted(SUFFIXES)))})")
 
@@ -46,25 +46,23 @@ class UncertainFolder:
         """Whether a prediction is worth a person's look."""
         return prediction.unknown or prediction.labels[0].probability < self.settings.below
 
-    def keep(self, picture: Path) -> str | None:
-        """Copy the picture in and return its name there; None where it is too large, or went away meanwhile.
+    def keep(self, picture: FileBytes) -> str | None:
+        """Write the picture in and return its name there; None where it is too large.
 
         Raises ResourceError where the disk refuses.
         """
-        try:
-            data = durable.read_at_most(picture, MAX_BYTES + 1)
-        except OSError:
-            return None
-        suffix = picture.suffix.lower()
+        suffix = picture.path.suffix.lower()
         if suffix not in SUFFIXES:
-            raise InputError(f"{printable(picture)}: expected a picture's name, found {printable(suffix)!r}; rename it")
-        if len(data) > min(MAX_BYTES, self.settings.most_bytes):
+            raise InputError(
+                f"{printable(picture.path)}: expected a picture's name, found {printable(suffix)!r}; rename it"
+            )
+        if len(picture.data) > self.settings.most_bytes:
             return None
-        name = sha256_hex(data)[:16] + suffix
+        name = picture.sha256[:16] + suffix
         with durable.explained(f"keep an uncertain picture in {self.settings.folder}"):
             if not (self.settings.folder / name).exists():
-                self._make_room(len(data))
-                durable.replace_file(self.settings.folder / name, data)
+                self._make_room(len(picture.data))
+                durable.replace_file(self.settings.folder / name, picture.data)
         return name
 
     def _make_room(self, size: int) -> None:

@@ -2,23 +2,22 @@
 they are.
 
 A file is complete when two looks found the same stamp. One that is written anew as often as the folder is looked at
-would wait for ever, so after CHANGES changes it is copied: a copy counts where the file did not change meanwhile and
-decodes whole.
+would wait for ever, so after CHANGES changes it is read as it is: that counts where the file did not change meanwhile
+and decodes whole.
 """
 
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_nusa.device.watching.ledger import Stamp
-from edge_nusa.pictures.pictures import MAX_BYTES
+from edge_nusa.errors import InputError
+from edge_nusa.files.opening import FileBytes, Node, read
+from edge_nusa.pictures.picture_file import MAX_BYTES, opened_picture
 
 CHANGES = 2
 """A file that was seen to change so many times, at one look after the other, is taken as it is."""
@@ -28,7 +27,7 @@ LONGEST_WAIT = 8
 """Changes between two tries at most; the first tries come after 2, 4, 8 and 16 changes."""
 TAKEN_A_LOOK = 4
 SETTLE_SECONDS = 0.1
-"""A copied file must not change for so long after it was read: a file that is being written does."""
+"""Such a file must not change for so long after it was read: a file that is being written does."""
 MOST_TOLD = 1000
 
 
@@ -89,37 +88,17 @@ class Unsettled:
         return True
 
 
-@contextmanager
-def copied(path: Path) -> Iterator[tuple[Path, Stamp] | str]:
-    """(a copy that lives as long as the context, the stamp of what was copied); a reason where there is none.
+def at_rest(path: Path) -> FileBytes | None:
+    """A picture's file that does not change around its reading; None where it does, is none, or cannot be read.
 
     A file that was replaced while it was read counts, since what was opened is whole.
     """
-    data, stamp = _read_at_rest(path) or (None, None)
-    with ExitStack() as stack:
-        found: tuple[Path, Stamp] | str = "it changed while it was read"
-        if data is not None and stamp is not None:
-            try:
-                place = stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-nusa-"))
-                copy = Path(place) / f"picture{path.suffix}"
-                copy.write_bytes(data)
-                found = copy, stamp
-            except OSError as error:
-                found = f"the temporary folder takes no copy: {error.strerror}; free it or set TMPDIR"
-        yield found
-
-
-def _read_at_rest(path: Path) -> tuple[bytes, Stamp] | None:
-    """A regular file's bytes with its stamp, None where it changed around the reading, is too large or cannot be
-    read."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode) or not 1 <= before.st_size <= MAX_BYTES:
-                return None
-            data = file.read(MAX_BYTES + 1)
+        with opened_picture(path) as descriptor:
+            before = Node.of(os.fstat(descriptor))
+            data = read(descriptor, MAX_BYTES)
             time.sleep(SETTLE_SECONDS)
-            after = Stamp.of(os.fstat(file.fileno()))
-    except OSError:
+            after = Node.of(os.fstat(descriptor))
+    except (OSError, ValueError, InputError):
         return None
-    return (data, after) if after == Stamp.of(before) and len(data) == after.bytes else None
+    return FileBytes(path, data, after) if after.is_like(before) and len(data) == after.bytes else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,10 +21,13 @@ from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.line import Answered, SetAside, Sink
 from edge_nusa.device.watching.uncertain import UncertainFolder
 from edge_nusa.device.watching.unknown_endings import UnknownEndings
-from edge_nusa.device.watching.unsettled import CHANGES_TOLD, Unsettled, copied
+from edge_nusa.device.watching.unsettled import CHANGES_TOLD, Unsettled, at_rest
 from edge_nusa.errors import InputError
+from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.opening import FileBytes, Node, remove
 from edge_nusa.pictures.names import NAME_FAULTS
+from edge_nusa.pictures.picture_file import read_again
 from edge_nusa.pictures.pictures import MOST_ENTRIES, Quarantined, newest_pictures, printable
 from edge_nusa.state.generation import Generation
 
@@ -143,54 +146,62 @@ class Watch:
             part = {path: ready[path] for path in names[start : start + PICTURES_A_ROUND]}
             answered = self._round(list(part))
             self._remember(part)
-            self._delete({path: part[path] for path in answered})
+            self._delete(answered)
 
     def _take(self, paths: list[Path], changes_told: int = CHANGES_TOLD) -> None:
-        """Answer pictures that change at every look from a copy of each, and say of which none could be had."""
+        """Answer pictures that change at every look as each is at one reading, and say of which none could be had."""
         for path in paths:
             if not self._is_able():
                 return
-            with copied(path) as found:
-                fault = found if isinstance(found, str) else self._answer_copy(path, *found)
+            file = at_rest(path)
+            fault = "it changed while it was read" if file is None else self._answer_file(path, file)
             if fault is None:
                 self._unsettled.answered(path)
             elif self._unsettled.failed(path, changes_told):
                 self.sink.write(SetAside(printable(path), f"{_RESTLESS} ({fault}); {_RENAME}"))
 
-    def _answer_copy(self, path: Path, copy: Path, stamp: Stamp) -> str | None:
-        """Put a line out for `path` as `copy` shows it; returns why there is none."""
+    def _answer_file(self, path: Path, file: FileBytes) -> str | None:
+        """Put a line out for `path` as `file` shows it; returns why there is none."""
         assert self._predictor is not None
-        result = next(iter(self._predictor([copy], self.settings.top)))
+        result = next(iter(self._predictor([file], self.settings.top)))
         if isinstance(result, Quarantined):
             return result.reason
-        self._write(path, copy, result)
-        self._remember({path: stamp})
-        self._delete({path: stamp})
+        self._write(path, file, result)
+        self._remember({path: Stamp.of(file.node)})
+        self._delete({path: file.node})
         return None
 
-    def _round(self, paths: list[Path]) -> list[Path]:
-        """Put a line out for each of these; returns those that got an answer."""
+    def _round(self, paths: list[Path]) -> dict[Path, Node]:
+        """Put a line out for each of these; returns the files that were opened of those that got an answer."""
         assert self._predictor is not None
-        answered = []
+        answered = {}
         for path, result in zip(paths, self._predictor(paths, self.settings.top), strict=True):
             if isinstance(result, Quarantined):
                 self.sink.write(SetAside(result.image, result.reason))
                 continue
-            self._write(path, path, result)
-            answered.append(path)
+            assert result.node is not None
+            self._write(path, None, result)
+            answered[path] = result.node
         return answered
 
-    def _write(self, path: Path, source: Path, result: Prediction) -> None:
-        """The line of the picture `path`, of which `source` is the file that was answered."""
+    def _write(self, path: Path, file: FileBytes | None, result: Prediction) -> None:
+        """The line of the picture `path`; file: what was answered, where it was not read from there."""
         assert self._predictor is not None
-        kept = self.uncertain.keep(source) if self.uncertain and self.uncertain.is_unsure(result) else None
+        kept = self._kept(path, file, result) if self.uncertain and self.uncertain.is_unsure(result) else None
         self.sink.write(Answered(replace(result, image=printable(path)), self._predictor.generation, kept))
 
-    def _delete(self, answered: dict[Path, Stamp]) -> None:
-        """Remove these where that is asked for, but no new picture that has taken the name of one."""
-        for path, stamp in answered.items() if self.settings.deletes else ():
-            if stamp_of(path) == stamp:
-                path.unlink(missing_ok=True)
+    def _kept(self, path: Path, file: FileBytes | None, result: Prediction) -> str | None:
+        """The name of the copy among the uncertain; None where there is none, such as of a file that was changed or
+        replaced since it was answered."""
+        assert self.uncertain is not None and result.node is not None
+        same = file or read_again(path, result.node)
+        return None if same is None else self.uncertain.keep(same)
+
+    def _delete(self, answered: Mapping[Path, Node]) -> None:
+        """Remove these where that is asked for, but no other picture that has taken the name of one."""
+        for path, node in answered.items() if self.settings.deletes else ():
+            with durable.explained(f"delete {printable(path)}"):
+                remove(path, node)
 
     def _remember(self, files: dict[Path, Stamp]) -> None:
         if files:
@@ -218,9 +229,9 @@ def default_ledger(opened: Opened, folder: Path) -> Path:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """The file's stamp; None where it is gone or cannot be looked at."""
+    """The file's stamp, by which a look sees whether it rests; None where it is gone or cannot be looked at. What is
+    answered and deleted is decided by the file that is opened."""
     try:
-        status = os.stat(path)
+        return Stamp.of(Node.of(os.stat(path)))
     except OSError:
         return None
-    return Stamp.of(status)

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files import tensor_file
-from edge_nusa.files.file_record import file_sha256
 
 NAME = "taught.safetensors"
 """The file of a generation that holds them."""
@@ -25,9 +23,9 @@ MOST_FILES = 50_000
 _EXPECTED: tensor_file.Expected = {"digests": ("uint64", (-1,)), "columns": ("int32", (-1,))}
 
 
-def digest_of(path: Path) -> int:
-    """The first 8 bytes of the file's SHA-256. Raises OSError where it cannot be read."""
-    return int(file_sha256(path)[:16], 16)
+def digest_of(sha256: str) -> int:
+    """The first 8 bytes of a file's SHA-256, which is given in hex."""
+    return int(sha256[:16], 16)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""What a name says: which files of a folder are taken for pictures, and which folders never hold a person's pictures.
+"""What a name says: which files of a folder are taken for pictures, and which folders never hold a person's pictures;
+and how a name is shown.
 
-A name only decides what is looked at; the content decides what it is (`picture_content`).
+A name only decides what is looked at; the content decides what it is (`content`).
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 SUFFIXES = frozenset(
@@ -94,3 +96,19 @@ def is_bin(name: str) -> bool:
     thumbnails."""
     name = name.lower()
     return name in _BINS or name.startswith(".trash-")
+
+
+def printable(name: str | Path) -> str:
+    """The name on one line: undecodable bytes as \\xNN; controls, ANSI escapes and invisible characters escaped."""
+    return "".join(character if character.isprintable() else _escaped(character) for character in os.fspath(name))
+
+
+def os_reason(error: Exception) -> str:
+    """The operating system's own word for a failure, on one line."""
+    return printable(getattr(error, "strerror", None) or str(error))[:100]
+
+
+def _escaped(character: str) -> str:
+    """`character` as its Python escape; a byte that os.fsdecode hid in a surrogate as that byte."""
+    is_byte = 0xDC80 <= ord(character) <= 0xDCFF
+    return f"\\x{ord(character) - 0xDC00:02x}" if is_byte else character.encode("unicode_escape").decode("ascii")

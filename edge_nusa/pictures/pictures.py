@@ -1,11 +1,13 @@
 """Finding pictures in a folder and decoding each one safely: whatever cannot be used is named, never crashed on.
 
-Listing reads names and kinds only; `decode` alone opens a file, and checks it again, since it may change in between.
+Listing reads names and kinds only; a file is opened by `picture_file`, and checked again, since it may change in
+between.
 """
 
 from __future__ import annotations
 
 import heapq
+import io
 import os
 import stat
 import warnings
@@ -13,21 +15,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image
 
 from edge_nusa.errors import InputError
+from edge_nusa.files import opening
+from edge_nusa.files.opening import Below, FileBytes
 from edge_nusa.pictures.decoding import DECODE_FAULTS, Bounds, decode_reason, upright
 from edge_nusa.pictures.names import BIN, is_bin, name_fault
+from edge_nusa.pictures.names import os_reason as _os_reason
+from edge_nusa.pictures.names import printable as printable
+from edge_nusa.pictures.picture_file import LEAVES, read_file
 
-MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 50_000_000
 MOST_ENTRIES = 100_000
 """Entries of one folder that is taught or asked; a watched one may have more (`newest_pictures`)."""
 MOST_LOOKED_AT = 1_000_000
 """Entries of a watched folder that one look reads."""
-LEAVES = "a link that leaves the folder; copy the pictures themselves in its place: cp -rL"
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,6 @@ class Quarantined:
 
     image: str
     reason: str
-
-
-def printable(name: str | Path) -> str:
-    """The name on one line: undecodable bytes as \\xNN; controls, ANSI escapes and invisible characters escaped."""
-    return "".join(character if character.isprintable() else _escaped(character) for character in os.fspath(name))
 
 
 def find_pictures(root: Path, limit: int = MOST_ENTRIES) -> tuple[list[Path], list[Quarantined]]:
@@ -53,13 +52,14 @@ def find_pictures(root: Path, limit: int = MOST_ENTRIES) -> tuple[list[Path], li
     """
     mode = _mode(root)
     if not stat.S_ISDIR(mode):
-        return _sorted([(root, _kind_fault(mode))])
+        fault = _kind_fault(mode)
+        return ([root], []) if fault is None else ([], [Quarantined(printable(root), fault)])
     found: list[tuple[Path, str | None]] = []
     for seen, entry in enumerate(_walk(root), 1):
         if seen > limit:
             raise InputError(f"{printable(root)}: expected at most {limit} entries, found more; name a smaller folder")
         found += [] if entry is None else [entry]
-    return _sorted(found)
+    return _sorted(found, root)
 
 
 def newest_pictures(
@@ -79,10 +79,10 @@ def newest_pictures(
     is_all = len(found) <= most
     if not is_all:
         found = heapq.nlargest(most, chain(found, shown), key=lambda entry: (entry[1] is None, _changed_ns(entry[0])))
-    return *_sorted(found), is_all and next(entries, root) is root
+    return *_sorted(found, root), is_all and next(entries, root) is root
 
 
-def decode(path: Path, max_pixels: int = MAX_PIXELS, least_side: int | None = None) -> Image.Image:
+def decode(picture: Path | FileBytes, max_pixels: int = MAX_PIXELS, least_side: int | None = None) -> Image.Image:
     """The first frame of a picture as (H, W) RGB of 8 bits, turned upright by its EXIF orientation, fully loaded.
 
     What it is, its content says and not its name. 16-bit grey is scaled by 255 / 65535; transparency is dropped as
@@ -91,20 +91,15 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, least_side: int | None = No
     1/2, 1/4 or 1/8 of its size (its own transform gives them for less work and memory) as long as both sides keep so
     many pixels. max_pixels bounds the memory: about 10 bytes each. Raises InputError, one line, for everything else.
     """
+    file = picture if isinstance(picture, FileBytes) else read_file(picture)
     try:
-        with _opened(path) as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return upright(file, Bounds(max_pixels, least_side))
+            return upright(io.BytesIO(file.data), Bounds(max_pixels, least_side))
     except InputError as error:
-        raise InputError(f"{printable(path)}: {error}") from error
+        raise InputError(f"{printable(file.path)}: {error}") from error
     except DECODE_FAULTS as error:
-        raise InputError(f"{printable(path)}: {printable(decode_reason(error) or _system_reason(error))}") from error
-
-
-def _escaped(character: str) -> str:
-    """`character` as its Python escape; a byte that os.fsdecode hid in a surrogate as that byte."""
-    is_byte = 0xDC80 <= ord(character) <= 0xDCFF
-    return f"\\x{ord(character) - 0xDC00:02x}" if is_byte else character.encode("unicode_escape").decode("ascii")
+        raise InputError(f"{printable(file.path)}: {printable(decode_reason(error) or _os_reason(error))}") from error
 
 
 def _mode(root: Path) -> int:
@@ -123,10 +118,10 @@ def _mode(root: Path) -> int:
     return mode
 
 
-def _sorted(found: list[tuple[Path, str | None]]) -> tuple[list[Path], list[Quarantined]]:
-    """Pictures, and what was left out, each in the order of their paths' bytes."""
+def _sorted(found: list[tuple[Path, str | None]], root: Path) -> tuple[list[Path], list[Quarantined]]:
+    """Pictures below the folder `root`, and what was left out, each in the order of their paths' bytes."""
     found.sort(key=lambda entry: os.fsencode(entry[0]))
-    pictures = [path for path, reason in found if reason is None]
+    pictures: list[Path] = [Below.of(path, root) for path, reason in found if reason is None]
     return pictures, [Quarantined(printable(path), reason) for path, reason in found if reason is not None]
 
 
@@ -187,38 +182,5 @@ def _link_fault(path: str, real_root: str) -> str | None:
 
 def _kind_fault(mode: int) -> str | None:
     """None for a regular file's mode, else what it is."""
-    if stat.S_ISREG(mode):
-        return None
-    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"))
-    return f"expected a regular file, found {next((kind for test, kind in kinds if test(mode)), 'a device')}"
-
-
-def _opened(path: Path) -> BinaryIO:
-    """`path` open for reading, a regular file of 1 to MAX_BYTES bytes. O_NONBLOCK: opening a FIFO must not wait.
-
-    Raises InputError, without its name, for another kind or size, OSError or ValueError where it cannot be opened.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        fault = _kind_fault(status.st_mode)
-        if fault is None and not 1 <= status.st_size <= MAX_BYTES:
-            fault = f"expected 1 to {MAX_BYTES} bytes, found {status.st_size}; replace or scale down the picture"
-        if fault is not None:
-            raise InputError(fault)
-        return os.fdopen(descriptor, "rb")
-    except InputError:
-        os.close(descriptor)
-        raise
-
-
-def _os_reason(error: Exception) -> str:
-    """The operating system's own word for a failure, on one line."""
-    return printable(getattr(error, "strerror", None) or str(error))[:100]
-
-
-def _system_reason(error: Exception) -> str:
-    """One line that says why the system gave no such file, and what to do."""
-    if isinstance(error, FileNotFoundError):
-        return "expected a picture, found no such file (removed since it was listed?); list the folder again"
-    return f"expected a readable picture, found {_os_reason(error)}; check the file and its permissions"
+    found = opening.kind_of(mode)
+    return None if found is None else f"expected a regular file, found {found}"

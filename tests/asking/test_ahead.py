@@ -13,9 +13,12 @@ from conftest import MICRO
 
 from edge_nusa.device.asking.features import Prepared, Trunk, _ahead, extract, extracted, limits
 from edge_nusa.device.board.measure import write_pictures
+from edge_nusa.files.opening import Node
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.pictures.pictures import Quarantined
+
+NODE = Node(1, 2, 3, 4, 5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 40])
@@ -29,11 +32,11 @@ def test_each_comes_in_order_and_at_most_so_many_wait(count: int, ahead: int) ->
         begun.append(index)
         time.sleep(0.001)
         running.release()
-        return Quarantined(str(index), "") if index % 3 == 1 else np.array([index])
+        return Quarantined(str(index), "") if index % 3 == 1 else (np.array([index]), NODE)
 
     for index, array in enumerate(_ahead(prepared, count, ahead)):
         assert isinstance(array, Quarantined) == (index % 3 == 1)
-        assert (int(array.image) if isinstance(array, Quarantined) else array[0]) == index
+        assert (int(array.image) if isinstance(array, Quarantined) else array[0][0]) == index
         assert max(begun) <= index + ahead
     assert begun == list(range(count))
 
@@ -42,7 +45,7 @@ def test_a_failure_comes_where_it_belongs_and_ends_the_thread() -> None:
     def prepared(index: int) -> Prepared:
         if index == 3:
             raise RuntimeError("a fault of our own")
-        return np.array([index])
+        return np.array([index]), NODE
 
     before = threading.active_count()
     seen: list[Prepared] = []

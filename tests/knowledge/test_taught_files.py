@@ -12,6 +12,7 @@ from made_by_hand import knowledge, unit
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files import tensor_file
+from edge_nusa.files.file_record import file_sha256
 from edge_nusa.knowledge import taught_files
 from edge_nusa.knowledge.taught_files import MOST_FILES, TaughtFiles, decoded, digest_of
 
@@ -26,7 +27,7 @@ def pairs(found: TaughtFiles) -> list[tuple[int, int]]:
 
 def test_a_digest_is_the_first_eight_bytes_of_the_files_sha256(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
-    assert digest_of(tmp_path / "empty") == 0xE3B0C44298FC1C14
+    assert digest_of(file_sha256(tmp_path / "empty")) == 0xE3B0C44298FC1C14
 
 
 def test_a_file_is_remembered_once_by_its_newest_label_and_oldest_come_first() -> None:

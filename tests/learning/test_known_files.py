@@ -20,6 +20,7 @@ from edge_nusa.device.learning.task import Task, folder_per_label
 from edge_nusa.device.learning.task_data import Trained
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import InputError
+from edge_nusa.files.file_record import file_sha256
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.taught_files import TaughtFiles, digest_of
@@ -41,7 +42,7 @@ def task_of(folder: Path, **counts: int) -> Task:
 def knowing(task: Task, indices: list[int], columns: list[int]) -> Knowledge:
     """Knows the labels "cup" and "hat", and these files of the task."""
     known = knowledge(["cup", "hat"], unit((1, 0, 0), (0, 1, 0)))
-    digests = np.array([digest_of(task.paths[i]) for i in indices], np.uint64)
+    digests = np.array([digest_of(file_sha256(task.paths[i])) for i in indices], np.uint64)
     known.__dict__["files"] = TaughtFiles(digests, np.array(columns))
     return known
 
@@ -55,7 +56,7 @@ def test_files_that_were_taught_are_left_out_with_the_label_they_were_taught_as(
         ("cup1", "taught before as 'cup'; --again teaches it once more"),
         ("hat0", "taught before as 'cup'; --again teaches it once more"),
     ]
-    assert asked.digests.tolist() == [digest_of(path) for path in asked.task.paths]
+    assert asked.digests.tolist() == [digest_of(file_sha256(path)) for path in asked.task.paths]
 
 
 def test_again_leaves_none_out(tmp_path: Path) -> None:

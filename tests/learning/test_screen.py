@@ -19,6 +19,8 @@ from edge_nusa.device.learning.screen import (
     span,
     thumbnail,
 )
+from edge_nusa.knowledge.taught_files import digest_of
+from edge_nusa.pictures.picture_file import read_file
 
 
 def scene(seed: int, size: int = 128) -> Image.Image:
@@ -38,12 +40,24 @@ def again(image: Image.Image, quality: int) -> Image.Image:
 
 
 def screened(tmp_path: Path, images: list[Image.Image], classes: list[int]) -> list[str | None]:
-    screen, found = Screen(np.array(classes)), []
     for index, image in enumerate(images):
-        path = tmp_path / f"{index}.png"
-        image.save(path)
-        found.append(screen(index, path, image))
-    return found
+        image.save(tmp_path / f"{index}.png")
+    files = [read_file(tmp_path / f"{index}.png") for index in range(len(images))]
+    screen = Screen(np.array(classes), np.array([digest_of(file.sha256) for file in files], np.uint64))
+    return [screen(index, file, image) for index, (file, image) in enumerate(zip(files, images, strict=True))]
+
+
+def test_a_file_that_is_another_than_the_one_that_was_looked_up_is_set_aside(tmp_path: Path) -> None:
+    scene(0).save(tmp_path / "a.png")
+    file = read_file(tmp_path / "a.png")
+    digest = np.array([digest_of(file.sha256)], np.uint64)
+    for other in (digest + np.uint64(1), digest * np.uint64(0)):
+        screen = Screen(np.zeros(1, np.int64), other)
+        assert screen(0, file, scene(0)) == (
+            "its file changed while it was looked at; teach it again when nothing writes to it"
+        )
+        assert screen.counted == []
+    assert Screen(np.zeros(1, np.int64), digest)(0, file, scene(0)) is None
 
 
 def test_different_pictures_all_count(tmp_path: Path) -> None:

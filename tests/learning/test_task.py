@@ -14,7 +14,7 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.learning.task import LINK, folder_per_label, one_label
 from edge_nusa.errors import InputError
 from edge_nusa.pictures.names import BIN
-from edge_nusa.pictures.pictures import LEAVES
+from edge_nusa.pictures.picture_file import LEAVES
 
 
 def tree(root: Path, *pictures: str) -> Path:

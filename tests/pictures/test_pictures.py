@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edge_nusa.errors import InputError
-from edge_nusa.pictures.pictures import MAX_BYTES, decode
+from edge_nusa.pictures.picture_file import MAX_BYTES
+from edge_nusa.pictures.pictures import decode
 
 SECONDS = 5.0
 GREY = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)

@@ -24,6 +24,7 @@ from edge_nusa.device.watching.watch import Watch, WatchSettings
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files.json_lines import JsonLines
+from edge_nusa.pictures.picture_file import read_file
 
 PATIENCE_SECONDS = 120
 
@@ -268,12 +269,12 @@ def test_uncertain_pictures_are_kept_once_and_the_oldest_goes(tmp_path: Path, ca
     (folder / "mine.txt").write_text("stays")
     kept = UncertainFolder(UncertainSettings(folder, most_files=3))
     first, *others = sorted(camera.iterdir())
-    name = kept.keep(first)
+    name = kept.keep(read_file(first))
     assert name is not None
     os.utime(folder / name, ns=(0, 0))
-    assert kept.keep(first) == name
+    assert kept.keep(read_file(first)) == name
     for path in others:
-        kept.keep(path)
+        kept.keep(read_file(path))
     left = sorted(path.name for path in folder.iterdir())
     assert len(left) == 3 + 1
     assert "mine.txt" in left
@@ -285,10 +286,10 @@ def test_the_uncertain_folder_never_holds_more_bytes_than_allowed(tmp_path: Path
     bound = sizes[-1] + sizes[0]
     kept = UncertainFolder(UncertainSettings(tmp_path / "unsure", most_bytes=bound))
     for path in sorted(camera.iterdir()):
-        assert kept.keep(path)
+        assert kept.keep(read_file(path))
         assert sum(entry.stat().st_size for entry in (tmp_path / "unsure").iterdir()) <= bound
     tiny = UncertainFolder(UncertainSettings(tmp_path / "tiny", most_bytes=10))
-    assert tiny.keep(next(camera.iterdir())) is None
+    assert tiny.keep(read_file(next(camera.iterdir()))) is None
 
 
 def test_unsure_is_a_low_probability_or_an_unknown_picture(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ import os
 import shutil
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from conftest import run_cli
@@ -18,6 +16,7 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.watching import watch as watching
 from edge_nusa.device.watching.ledger import Ledger, Stamp
 from edge_nusa.device.watching.unknown_endings import UnknownEndings
+from edge_nusa.files.opening import Node
 from edge_nusa.pictures.names import RAW, WRONG_NAME
 from edge_nusa.pictures.pictures import Quarantined
 
@@ -101,13 +100,12 @@ def test_more_files_than_a_look_takes_do_not_end_a_watch(
 
 @pytest.mark.parametrize("changed_ns", [YEAR_2400_NS, -(10**9), 2**63, 2**63 - 1, -(2**63), 2**65])
 def test_any_time_of_change_is_remembered(changed_ns: int, tmp_path: Path) -> None:
-    status: Any = SimpleNamespace(st_size=1, st_mtime_ns=changed_ns)
-    later: Any = SimpleNamespace(st_size=1, st_mtime_ns=changed_ns + 1)
+    node, later = (Node(0, 0, 1, at, 0) for at in (changed_ns, changed_ns + 1))
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    ledger.add({A: Stamp.of(status)})
+    ledger.add({A: Stamp.of(node)})
     ledger.close()
     again = Ledger(tmp_path / "ledger.sqlite")
-    assert again.has(A, Stamp.of(status))
+    assert again.has(A, Stamp.of(node))
     assert not again.has(A, Stamp.of(later))
 
 
