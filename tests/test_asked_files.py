@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from processes import run_shell
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import InputError
-from edge_nusa.files import durable
+from edge_nusa.files import durable, opening
 from edge_nusa.files.json_lines import JsonLines
 
 
@@ -82,7 +83,7 @@ def test_a_page_is_written_through_a_link_and_straight_into_what_is_no_file(taug
 def test_a_folder_that_is_missing_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="page: expected its folder to be there, found none; make it with `mkdir -p`"):
         durable.write_asked(tmp_path / "no" / "page", b"")
-    with pytest.raises(InputError, match="expected the system to do it, found Is a directory"):
+    with pytest.raises(InputError, match="expected a regular file, found a folder; name another"):
         durable.write_asked(tmp_path, b"")
 
 
@@ -91,3 +92,51 @@ def test_a_line_and_its_sync_make_the_same_file(tmp_path: Path) -> None:
         JsonLines(tmp_path / "a").sync()
         JsonLines(tmp_path / "b").write({})
     assert mode(tmp_path / "a") == mode(tmp_path / "b") == 0o640
+
+
+def test_a_pipe_is_written_into_where_someone_reads_it_and_is_never_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="pipe: expected someone to read from it, found nobody; start its reader"):
+        durable.write_asked(pipe, b"page")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    durable.write_asked(pipe, b"page")
+    assert os.read(reader, 10) == b"page"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_socket_or_a_disk_is_never_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    socket.socket(socket.AF_UNIX).bind("socket")
+    with pytest.raises(InputError, match="expected a regular file, found a socket; name another"):
+        durable.write_asked(Path("socket"), b"page")
+    (tmp_path / "disk").touch()
+    monkeypatch.setattr(opening, "mode_of", lambda path: stat.S_IFBLK | 0o600)
+    monkeypatch.setattr(os, "open", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(InputError, match="expected a regular file, found a device; name another"):
+        durable.write_asked(tmp_path / "disk", b"page")
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a device", "a folder"])
+def test_lines_are_added_to_a_regular_file_alone(kind: str, tmp_path: Path) -> None:
+    path = Path(os.devnull) if kind == "a device" else tmp_path / "out"
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    with pytest.raises(InputError, match=f"expected a regular file, found {kind}; name another"):
+        JsonLines(path)
+    lines = JsonLines(tmp_path / "lines")
+    lines.path = path
+    for act in (lines.sync, lambda: lines.write({})):
+        with pytest.raises(InputError, match=f"expected a regular file, found {kind}; name another"):
+            act()
+
+
+def test_lines_are_added_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"{}\ncut")
+    (tmp_path / "link").symlink_to("real")
+    JsonLines(tmp_path / "link").write({})
+    assert (tmp_path / "real").read_bytes() == b"{}\n{}\n"
+    assert (tmp_path / "link").is_symlink()

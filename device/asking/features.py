@@ -4,37 +4,27 @@ and from there to the features that an answer needs."""
 from __future__ import annotations
 
 import tempfile
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from edge_nusa.device.asking.ahead import DecodeBounds, Prepared, Screen, Source, ahead_of, load
 from edge_nusa.device.asking.answer import PictureFeatures
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.files import durable
-from edge_nusa.files.opening import FileBytes, Node
+from edge_nusa.files.node import Node
 from edge_nusa.knowledge import head
 from edge_nusa.memory import used_bytes
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.manifest import Manifest
 from edge_nusa.model.preprocessing import pixels
-from edge_nusa.pictures.picture_file import read_file
-from edge_nusa.pictures.pictures import MAX_PIXELS, Quarantined, decode, printable
+from edge_nusa.pictures.pictures import MAX_PIXELS, Quarantined
 
 Progress = Callable[[int, int], None]
-Source = Path | FileBytes
-"""A picture by the name of its file, or read already."""
-Prepared = tuple[np.ndarray, Node] | Quarantined
-"""The pixels (3, H, W) float32 of a picture and the file that they are of, or why it is set aside."""
-Screen = Callable[[int, FileBytes, Image.Image], str | None]
-"""(index, file, picture) -> why it is set aside, or None (`edge_nusa.device.learning.screen`)."""
 OVERSAMPLING = 2
 """A large JPEG is decoded at a fraction that still has so many times the pixels of a side that the model reads."""
 LARGEST_CHUNK, CHUNK_BYTES = 16, 80 << 20
@@ -72,14 +62,6 @@ class ChunkLimits(NamedTuple):
 
     chunk: int
     max_pixels: int
-
-
-class DecodeBounds(NamedTuple):
-    """How large a decoded picture may be in pixels, and how many a side it must keep where a JPEG is decoded at a
-    fraction."""
-
-    max_pixels: int
-    least_side: int
 
 
 def limits(bundle: Bundle, budget_bytes: int | None, largest: int = LARGEST_CHUNK) -> ChunkLimits:
@@ -166,11 +148,11 @@ def extracted(
     decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * max(spec.height, spec.width))
 
     def prepared(index: int) -> Prepared:
-        found = _load(index, paths[index], decoding, screen)
+        found = load(index, paths[index], decoding, screen)
         return found if isinstance(found, Quarantined) else (pixels(found[0], spec), found[1])
 
     nothing = [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]
-    with closing(_ahead(prepared, len(paths), bounds.chunk)) as coming:
+    with closing(ahead_of(prepared, len(paths), bounds.chunk)) as coming:
         for start in range(0, len(paths), bounds.chunk):
             batch, nodes, kept, quarantined = [], [], [], []
             for index, one in zip(range(start, min(start + bounds.chunk, len(paths))), coming, strict=False):
@@ -212,42 +194,6 @@ def picture_features(features: Features, tail: Any, rows: np.ndarray | None = No
         ]
         adapted = np.concatenate(parts)
     return PictureFeatures(features.embedding[chosen], adapted, head.features(features.taps[chosen]))
-
-
-def _ahead(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Generator[Prepared, None, None]:
-    """`prepared` of 0 to count - 1 in this order, made by one other thread up to `ahead` before they are asked for.
-
-    Decoding lets go of Python's lock, so it runs beside the trunk. One thread and no more: `decode` must not run twice
-    at once.
-    """
-    if count <= 1:
-        yield from map(prepared, range(count))
-        return
-    with ThreadPoolExecutor(1, "edge-nusa-decode") as pool:
-        waiting: deque[Future[Prepared]] = deque()
-        try:
-            for index in range(count):
-                waiting.append(pool.submit(prepared, index))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _load(
-    index: int, source: Source, bounds: DecodeBounds, screen: Screen | None
-) -> tuple[Image.Image, Node] | Quarantined:
-    """The decoded picture and the file that it is of, or why it is set aside."""
-    path = source.path if isinstance(source, FileBytes) else source
-    try:
-        file = source if isinstance(source, FileBytes) else read_file(source)
-        image = decode(file, bounds.max_pixels, bounds.least_side)
-        reason = screen(index, file, image) if screen is not None else None
-    except (InputError, OSError) as error:
-        reason = str(error).removeprefix(f"{printable(path)}: ")
-    return (image, file.node) if reason is None else Quarantined(printable(path), reason)
 
 
 def _mapped(spool: Any, count: int, bundle: Bundle) -> np.ndarray | None:

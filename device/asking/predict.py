@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edge_nusa.device.asking.ahead import Source
 from edge_nusa.device.asking.answer import Answerer
-from edge_nusa.device.asking.features import Features, Source, Trunk, extracted, image_tail, limits, picture_features
+from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, picture_features
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
-from edge_nusa.files.opening import FileBytes, Node
+from edge_nusa.files.node import FileBytes, Node
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge

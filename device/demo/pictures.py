@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_nusa.errors import MissingPackageError
+from edge_nusa.pictures.pictures import decode
 
 TEXTURES = {"brick wall": "brick.png", "lawn grass": "grass.png", "gravel": "gravel.png"}
 """Label -> scikit-image's photograph of 512 x 512 pixels (CC0, see its data/README.txt)."""
@@ -124,10 +125,7 @@ def _write_others(
 
 
 def _read(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    return np.asarray(decode(path))
 
 
 def _save(pixels: np.ndarray, path: Path) -> Path:

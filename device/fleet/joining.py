@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from edge_nusa import kept
 from edge_nusa.device.fleet import settings
 from edge_nusa.device.fleet.membership import fleet_name
-from edge_nusa.device.fleet.sent import read_file
 from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
@@ -49,7 +48,8 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
     folder = workplace.state.folder / "sync"
     if (folder / settings.NAME).exists():
         raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
-    root = read_file(root_path, LARGEST_ROOT_BYTES)
+    with durable.explained(f"read {root_path}"):
+        root = durable.read_named(root_path, LARGEST_ROOT_BYTES)
     found = roots.read_root(root, str(root_path))
     if found.signed.version != 1:
         raise InputError(

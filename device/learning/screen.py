@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from edge_nusa.files.opening import FileBytes
+from edge_nusa.files.node import FileBytes
 from edge_nusa.knowledge.taught_files import digest_of
 from edge_nusa.threads import one_blas_thread
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_nusa.errors import DamagedError, ResourceError
-from edge_nusa.files import durable
-from edge_nusa.files.opening import Node
+from edge_nusa.files import durable, opening
+from edge_nusa.files.node import Node
 
 WAIT_SECONDS = 5.0
 MOST_ROWS = 20_000
@@ -46,6 +46,8 @@ class Ledger:
         self.path = path
         with durable.explained(f"make the folder of {path}"):
             durable.make_folder(path.parent)
+        with durable.explained(f"open the ledger {path}"):
+            opening.check_name(path)
         with self._explained():
             self._rows = sqlite3.connect(path, timeout=WAIT_SECONDS)
             # the lock is taken with the first write and kept: two watches of one folder would answer everything twice

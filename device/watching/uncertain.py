@@ -15,7 +15,7 @@ from pathlib import Path
 from edge_nusa.device.asking.predict import Prediction
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
-from edge_nusa.files.opening import FileBytes
+from edge_nusa.files.node import FileBytes
 from edge_nusa.pictures.names import SUFFIXES
 from edge_nusa.pictures.pictures import printable
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from edge_nusa.device.watching.ledger import Stamp
 from edge_nusa.errors import InputError
-from edge_nusa.files.opening import FileBytes, Node, read
+from edge_nusa.files.node import FileBytes, Node
+from edge_nusa.files.opening import read
 from edge_nusa.pictures.picture_file import MAX_BYTES, opened_picture
 
 CHANGES = 2

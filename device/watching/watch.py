@@ -25,7 +25,8 @@ from edge_nusa.device.watching.unsettled import CHANGES_TOLD, Unsettled, at_rest
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.files.opening import FileBytes, Node, remove
+from edge_nusa.files.node import FileBytes, Node
+from edge_nusa.files.opening import remove
 from edge_nusa.pictures.names import NAME_FAULTS
 from edge_nusa.pictures.picture_file import read_again
 from edge_nusa.pictures.pictures import MOST_ENTRIES, Quarantined, newest_pictures, printable

@@ -97,9 +97,10 @@ def enroll(
 ) -> None:
     """Let a device take part."""
     from edge_nusa.errors import InputError
+    from edge_nusa.files.durable import read_named
 
     try:
-        data = public_key.read_bytes()[:8192]
+        data = read_named(public_key, 8192)
     except OSError as error:
         raise InputError(
             f"{public_key}: expected the device.pub of a device, found {error.strerror}; bring it from the device"

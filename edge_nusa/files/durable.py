@@ -9,12 +9,15 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_nusa.errors import EdgeNusaError, InputError
 from edge_nusa.files import opening, os_errors
+from edge_nusa.files.opening import Below
+from edge_nusa.files.os_errors import OtherKindError
 
 TEMPORARY_PREFIX = ".tmp-"
 FOLDER_MODE = 0o700
@@ -45,10 +48,10 @@ def temporary_name() -> str:
     return f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path | str, within: int | None = None) -> None:
     """Makes the names in `folder` durable; file systems that cannot sync a folder (some FUSE, exFAT) are left at
-    that."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    that. within: the descriptor of the folder that a relative name is below."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=within)
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -87,9 +90,24 @@ def read_named(path: Path, limit: int) -> bytes:
         return opening.read(descriptor, limit)
 
 
-def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
-    """Writes and syncs a new file, for this user only by itself. The name is durable once its folder is synced."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+def make_folders_below(path: Below, mode: int) -> None:
+    """Creates what is missing of the folders that hold `path`, each synced into its own; no link is followed."""
+    root = path.folder
+    assert root is not None
+    for folder in reversed(path.relative_to(root).parents[:-1]):
+        with opening.holder(Below.of(root / folder, root)) as (within, name):
+            try:
+                os.stat(name, dir_fd=within, follow_symlinks=False)
+            except FileNotFoundError:
+                with suppress(FileExistsError):
+                    os.mkdir(name, mode, dir_fd=within)
+                sync_folder(os.path.dirname(name) or ".", within)
+
+
+def write_file(path: Path | str, data: bytes, mode: int = FILE_MODE, within: int | None = None) -> None:
+    """Writes and syncs a new file, for this user only by itself. The name is durable once its folder is synced.
+    within: the descriptor of the folder that a relative name is below."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=within)
     try:
         _write_all(descriptor, data)
         os.fsync(descriptor)
@@ -98,12 +116,9 @@ def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
 
 
 def append_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
-    """Adds to the end of a file, which is made where it is not there; not synced."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode)
-    try:
+    """Adds to the end of a regular file, which is made where it is not there; not synced."""
+    with opening.opened_to_change(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode) as descriptor:
         _write_all(descriptor, data)
-    finally:
-        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -135,16 +150,17 @@ def replace_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
 
 
 def write_asked(path: Path, data: bytes) -> None:
-    """Writes the file that a user asked for: by the umask, through a link, and straight into what is no plain file
-    (`/dev/stdout`).
+    """Writes the file that a user asked for: by the umask, through a link, and straight into a pipe or a terminal
+    (`/dev/stdout`), which stays what it is.
 
-    Raises InputError where its folder is missing or may not be written, ResourceError or DamagedError where the disk
-    refuses.
+    Raises InputError where its folder is missing or may not be written, where it is a folder, a socket or a disk, or a
+    pipe that nobody reads, ResourceError or DamagedError where the disk refuses.
     """
     with explained(f"write {path}"):
         target = Path(os.path.realpath(path))
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
+        found = opening.mode_of(path)
+        if found is not None and not stat.S_ISREG(found):
+            _write_through(path, found, data)
             return
         if not target.parent.is_dir():
             raise InputError(
@@ -152,6 +168,27 @@ def write_asked(path: Path, data: bytes) -> None:
                 "another place"
             )
         replace_file(target, data, ASKED_FILE_MODE)
+
+
+def _write_through(path: Path, mode: int, data: bytes) -> None:
+    """Into a pipe that someone reads, or a device of characters; a disk's content is never written over."""
+    if not stat.S_ISFIFO(mode) and not stat.S_ISCHR(mode):
+        raise OtherKindError(opening.kind_of(mode) or "", path, InputError)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise InputError(
+            f"write {path}: expected someone to read from it, found nobody; start its reader first, or name a file"
+        ) from error
+    try:
+        if stat.S_IFMT(os.fstat(descriptor).st_mode) != stat.S_IFMT(mode):
+            raise OtherKindError("another file than a moment before", path, InputError)
+        os.set_blocking(descriptor, True)
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
 
 
 def discard(folder: Path) -> None:

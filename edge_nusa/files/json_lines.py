@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.files import durable
+from edge_nusa.files import durable, opening
 
 _BLOCK_BYTES = 1 << 16
 
@@ -35,25 +35,25 @@ class JsonLines:
 
     def sync(self) -> None:
         """What was written survives a power cut. Raises as `write`."""
-        with durable.explained(f"write {self.path}"):
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, durable.ASKED_FILE_MODE)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        flags = os.O_WRONLY | os.O_CREAT
+        with (
+            durable.explained(f"write {self.path}"),
+            opening.opened_to_change(self.path, flags, durable.ASKED_FILE_MODE) as descriptor,
+        ):
+            os.fsync(descriptor)
 
 
 def _cut_last_line(path: Path) -> None:
-    if not path.exists():
+    if opening.mode_of(path) is None:
         return
-    with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
+    with opening.opened_to_change(path, os.O_RDWR, 0) as descriptor:
+        end = os.lseek(descriptor, 0, os.SEEK_END)
         while end:
             start = max(0, end - _BLOCK_BYTES)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
+            os.lseek(descriptor, start, os.SEEK_SET)
+            newline = opening.read(descriptor, end - start).rfind(b"\n")
             if newline >= 0:
                 end = start + newline + 1
                 break
             end = start
-        file.truncate(end)
+        os.ftruncate(descriptor, end)

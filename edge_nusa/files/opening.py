@@ -18,11 +18,11 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
+from edge_nusa.files.node import Node
 from edge_nusa.files.os_errors import OtherKindError
 
 if sys.platform == "win32":
@@ -31,13 +31,15 @@ else:
     from pathlib import PosixPath as _OwnPath
 
 READ_BYTES = 1 << 20
-LINK = "a link"
-_HAS_DIR_FD = {os.open, os.stat, os.unlink} <= os.supports_dir_fd
+LINK, LINKED_FOLDER = "a link", "a link in the place of a folder"
+_HAS_DIR_FD = {os.open, os.stat, os.unlink, os.mkdir, os.link} <= os.supports_dir_fd and os.scandir in os.supports_fd
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _READS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 """Opening a pipe or a device must not wait, should one have taken the name since it was looked at."""
-_FOLDER = getattr(os, "O_PATH", 0) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_ON_THE_WAY = getattr(os, "O_PATH", 0)
+"""A folder that may be entered and not listed can be passed through."""
 
 
 class Below(_OwnPath):
@@ -54,40 +56,6 @@ class Below(_OwnPath):
         return made
 
 
-class Node(NamedTuple):
-    """A file itself, whatever it is called: its device, its number there, its size in bytes, when its content changed
-    last as programs say, and when anything of it did as the system says."""
-
-    device: int
-    number: int
-    bytes: int
-    changed_ns: int
-    touched_ns: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Node:
-        """The node of a file that was looked at."""
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-    def is_like(self, other: Node) -> bool:
-        """Whether both are one file with the same content; it may have been given a second name in between."""
-        return self[:4] == other[:4]
-
-
-@dataclass(frozen=True)
-class FileBytes:
-    """What was read of a file at one opening: all of it, and which file it was. path: the name that it had."""
-
-    path: Path
-    data: bytes = field(repr=False)
-    node: Node
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 in lower-case hex."""
-        return hashlib.sha256(self.data).hexdigest()
-
-
 def kind_of(mode: int) -> str | None:
     """None for a regular file's mode, else what it is, in words."""
     if stat.S_ISREG(mode):
@@ -96,13 +64,29 @@ def kind_of(mode: int) -> str | None:
     return next((kind for test, kind in kinds if test(mode)), "a device")
 
 
+def mode_of(path: Path) -> int | None:
+    """The mode of what a name is of, links followed; None where it is of nothing."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def check_name(path: Path, meant: type[EdgeNusaError] = InputError) -> None:
+    """For a library that opens by name: raises OtherKindError where the name is of something else than a regular file
+    or nothing."""
+    mode = mode_of(path)
+    if mode is not None:
+        _check_kind(mode, path, meant)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
     """The descriptor of a regular file, for reading; the module's docstring says which links are followed.
 
     Raises OtherKindError where it is something else, OSError or ValueError where it cannot be opened.
     """
-    with _holder(path) as (folder, name):
+    with holder(path) as (folder, name):
         looked = os.stat(name, dir_fd=folder, follow_symlinks=False)
         descriptor = _open(path, name, folder, _NO_LINK, looked)
     try:
@@ -114,11 +98,37 @@ def opened(path: Path) -> Iterator[int]:
 @contextmanager
 def opened_named(path: Path) -> Iterator[int]:
     """The same of a file that a person named, whose name may be a link. Raises what `opened` raises."""
-    descriptor = _open(path, os.fspath(path), None, 0, os.stat(path))
+    _check_kind(os.stat(path).st_mode, path, InputError)
+    descriptor = os.open(path, _READS | _AT_ONCE)
     try:
+        _check_kind(os.fstat(descriptor).st_mode, path, InputError)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def opened_to_change(path: Path, flags: int, mode: int) -> Iterator[int]:
+    """The descriptor of a regular file, to be written to with these flags of `os.open` and made with this mode where
+    they say so. Its name may be a link. Raises what `opened` raises."""
+    check_name(path)
+    descriptor = os.open(path, flags | _AT_ONCE | getattr(os, "O_CLOEXEC", 0), mode)
+    try:
+        _check_kind(os.fstat(descriptor).st_mode, path, InputError)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def listing(folder: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """What is in a folder; of one that is `Below` another, reached without following a link. Only the entries' names
+    and kinds mean anything, not their paths. Raises OSError."""
+    with holder(folder) as (within, name), ExitStack() as stack:
+        place: str | int = name
+        if within is not None:
+            place = stack.enter_context(_folder(name, within, _READS | _NO_LINK))
+        yield stack.enter_context(os.scandir(place))
 
 
 def read(descriptor: int, limit: int) -> bytes:
@@ -145,22 +155,22 @@ def remove(path: Path, node: Node) -> bool:
     Raises OSError where the folder does not let go of it.
     """
     try:
-        with _holder(path) as (folder, name):
+        with holder(path) as (folder, name):
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
                 status = os.stat(name, dir_fd=folder)
             if not Node.of(status).is_like(node):
                 return False
             os.unlink(name, dir_fd=folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, OtherKindError):
         return False
     return True
 
 
 @contextmanager
-def _holder(path: Path) -> Iterator[tuple[int | None, str]]:
-    """The descriptor of the folder that holds a file, and its name there; of a path that is not `Below` a folder, or
-    where the system has no such descriptors, None and the whole path."""
+def holder(path: Path) -> Iterator[tuple[int | None, str]]:
+    """The descriptor of the folder that holds a file, and its name there, for calls that take `dir_fd`; of a path that
+    is not `Below` a folder, or where the system has no such descriptors, None and the whole path."""
     root = path.folder if isinstance(path, Below) else None
     if root is None:
         yield None, os.fspath(path)
@@ -170,19 +180,24 @@ def _holder(path: Path) -> Iterator[tuple[int | None, str]]:
         raise OtherKindError("a path that leaves its folder", path)
     if not _HAS_DIR_FD:
         if Path(os.path.realpath(path.parent)) != Path(os.path.realpath(root), *folders):
-            raise OtherKindError(LINK, path)
+            raise OtherKindError(LINKED_FOLDER, path)
         yield None, os.fspath(path)
         return
     with ExitStack() as stack:
-        at = stack.enter_context(_folder(os.fspath(root), None, 0))
+        at = stack.enter_context(_folder(os.fspath(root), None, _ON_THE_WAY))
         for folder in folders:
-            at = stack.enter_context(_folder(folder, at, _NO_LINK))
+            at = stack.enter_context(_folder(folder, at, _ON_THE_WAY | _NO_LINK))
         yield at, name
 
 
 @contextmanager
 def _folder(name: str, within: int | None, flags: int) -> Iterator[int]:
-    descriptor = os.open(name, _FOLDER | flags, dir_fd=within)
+    try:
+        descriptor = os.open(name, flags | _FOLDER, dir_fd=within)
+    except NotADirectoryError:
+        if within is not None and stat.S_ISLNK(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode):
+            raise OtherKindError(LINKED_FOLDER, name) from None
+        raise
     try:
         yield descriptor
     finally:
@@ -204,7 +219,7 @@ def _open(path: Path, name: str, folder: int | None, flags: int, looked: os.stat
     return descriptor
 
 
-def _check_kind(mode: int, path: Path) -> None:
+def _check_kind(mode: int, path: Path, meant: type[EdgeNusaError] = DamagedError) -> None:
     found = kind_of(mode)
     if found is not None:
-        raise OtherKindError(found, path)
+        raise OtherKindError(found, path, meant)

@@ -20,11 +20,12 @@ NO_THREAD = ("can't start new thread", "pthread_create failed", "ThreadPoolBuild
 
 
 class OtherKindError(OSError):
-    """A name is not of a regular file; found: what it is of, such as "a FIFO"."""
+    """A name is not of a regular file; found: what it is of, such as "a FIFO"; meant: what that is, damage of ours or
+    a wrong name that a person gave."""
 
-    def __init__(self, found: str, path: object) -> None:
+    def __init__(self, found: str, path: object, meant: type[EdgeNusaError] = DamagedError) -> None:
         super().__init__(errno.EINVAL, found, path)
-        self.found = found
+        self.found, self.meant = found, meant
 
 
 class Meaning(NamedTuple):
@@ -76,9 +77,8 @@ def meaning(number: int | None) -> Meaning:
 def explain(error: OSError, doing: str) -> EdgeNusaError:
     """The error of ours that says what the system refused while `doing`, and what to do next."""
     if isinstance(error, OtherKindError):
-        return InputError(
-            f"{doing}: expected a regular file, found {error.found}; put the file itself in its place, or name another"
-        )
+        advice = "put the file itself in its place" if error.meant is DamagedError else "name another"
+        return error.meant(f"{doing}: expected a regular file, found {error.found}; {advice}")
     kind, advice = meaning(error.errno)
     where = f" at {_shown(error.filename)}" if error.filename is not None else ""
     return kind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Mapping
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_nusa.errors import DamagedError
+from edge_nusa.files import opening
 
 MAX_HEADER_BYTES = 1 << 20
 Expected = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -107,14 +109,14 @@ class WeightFile:
     def __init__(self, path: Path) -> None:
         from safetensors import SafetensorError, safe_open
 
-        with path.open("rb") as file:
-            first = file.read(8)
-            check_header_length(first, path.stat().st_size, path.name)
+        with opening.opened(path) as descriptor:
+            first, size = opening.read(descriptor, 8), os.fstat(descriptor).st_size
+            check_header_length(first, size, path.name)
             length = struct.unpack("<Q", first)[0]
             self._header: dict[str, Any] = {}
             try:
                 self._file = safe_open(path, framework="numpy")
-                self._header = json.loads(file.read(length))
+                self._header = json.loads(opening.read(descriptor, length))
             except (SafetensorError, ValueError, RecursionError) as error:
                 raise DamagedError(
                     f"{path.name}: expected a sound safetensors file, but {error}; restore the file or export it again"
@@ -148,7 +150,8 @@ class WeightFile:
 
     @cached_property
     def _mapped(self) -> np.ndarray:
-        return np.memmap(self._path, dtype=np.uint8, mode="c")
+        with opening.opened(self._path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
+            return np.memmap(file, dtype=np.uint8, mode="c")
 
     def _check_name(self, name: str) -> None:
         if name not in self._names:

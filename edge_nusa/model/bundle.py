@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from functools import cached_property
@@ -21,8 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
-from edge_nusa.files import tensor_file
-from edge_nusa.files.file_record import FileRecord, file_sha256, sha256_hex
+from edge_nusa.files import durable, opening, tensor_file
+from edge_nusa.files.file_record import FileRecord, sha256_hex
+from edge_nusa.files.os_errors import OtherKindError
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.null_space import Pool
 from edge_nusa.model.parameters import Tower, matrix_names, matrix_region
@@ -97,22 +99,7 @@ class Bundle:
         Raises what `open` raises for the manifest; `path` and what uses it raise DamagedError for the files.
         """
         path = folder / "manifest.json"
-        if path.is_symlink():
-            raise InputError(
-                f"{path}: expected a plain file inside the bundle, found a link; copy the bundle with `cp -rL`, which "
-                "copies what links point to"
-            )
-        if not path.is_file():
-            raise InputError(
-                f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL "
-                f"--out {folder}`"
-            )
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise DamagedError(
-                f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {path.stat().st_size}; copy the bundle "
-                "again"
-            )
-        manifest = manifests.decode(path.read_bytes(), str(path))
+        manifest = manifests.decode(_manifest_bytes(folder, path), str(path))
         needed = [*FILES, *(["image_tail.onnx"] if manifest.image.tail_blocks else [])]
         missing = sorted(set(needed) - set(manifest.files))
         if missing:
@@ -138,7 +125,7 @@ class Bundle:
 
     def read(self, name: str) -> bytes:
         """A small file's bytes, verified again as they are read."""
-        data = self.path(name).read_bytes()
+        data = durable.read_at_most(self.path(name), self.manifest.files[name].bytes + 1)
         if sha256_hex(data) != self.manifest.files[name].sha256:
             raise DamagedError(f"{self.folder / name}: its SHA-256 is not the manifest's; copy the bundle again")
         return data
@@ -194,19 +181,47 @@ class Bundle:
         return names, anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
 
 
+def _manifest_bytes(folder: Path, path: Path) -> bytes:
+    try:
+        with opening.opened(path) as descriptor:
+            size = os.fstat(descriptor).st_size
+            if size <= MAX_MANIFEST_BYTES:
+                return opening.read(descriptor, MAX_MANIFEST_BYTES)
+    except OtherKindError as error:
+        raise _not_plain(path, error) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL "
+            f"--out {folder}`"
+        ) from error
+    raise DamagedError(f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {size}; copy the bundle again")
+
+
+def _not_plain(path: Path, error: OtherKindError) -> EdgeNusaError:
+    """The error for a link, which a person made, or a folder or pipe, which was never exported."""
+    expected = f"{path}: expected a plain file inside the bundle, found {error.found}"
+    if error.found == opening.LINK:
+        return InputError(f"{expected}; copy the bundle with `cp -rL`, which copies what links point to")
+    return DamagedError(f"{expected}; copy the bundle again")
+
+
 def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     """Compare a file's size, then its SHA-256, with its record. Raises DamagedError naming the file."""
     path = folder / name
-    if path.is_symlink():
-        raise InputError(
-            f"{path}: expected a plain file inside the bundle, found a link; copy the bundle with `cp -rL`, which "
-            "copies what links point to"
-        )
-    if Path(name).name != name or not path.is_file():
-        raise DamagedError(f"{path}: expected a plain file inside the bundle, found none; copy the bundle again")
-    if path.stat().st_size != record.bytes:
-        raise DamagedError(f"{path}: expected {record.bytes} bytes, found {path.stat().st_size}; copy the bundle again")
-    found = file_sha256(path)
+    try:
+        if Path(name).name != name:
+            raise FileNotFoundError
+        with opening.opened(path) as descriptor:
+            size = os.fstat(descriptor).st_size
+            found = opening.sha256_of(descriptor) if size == record.bytes else ""
+    except OtherKindError as error:
+        raise _not_plain(path, error) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DamagedError(
+            f"{path}: expected a plain file inside the bundle, found none; copy the bundle again"
+        ) from error
+    if size != record.bytes:
+        raise DamagedError(f"{path}: expected {record.bytes} bytes, found {size}; copy the bundle again")
     if found != record.sha256:
         raise DamagedError(
             f"{path}: expected SHA-256 {record.sha256[:16]}..., found {found[:16]}...; copy the bundle again"

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from edge_nusa.errors import InputError
 from edge_nusa.files import opening
-from edge_nusa.files.opening import Below, FileBytes, Node
+from edge_nusa.files.node import FileBytes, Node
+from edge_nusa.files.opening import Below
 from edge_nusa.files.os_errors import OtherKindError
 from edge_nusa.pictures.names import os_reason, printable
 

@@ -20,7 +20,8 @@ from PIL import Image
 
 from edge_nusa.errors import InputError
 from edge_nusa.files import opening
-from edge_nusa.files.opening import Below, FileBytes
+from edge_nusa.files.node import FileBytes
+from edge_nusa.files.opening import Below
 from edge_nusa.pictures.decoding import DECODE_FAULTS, Bounds, decode_reason, upright
 from edge_nusa.pictures.names import BIN, is_bin, name_fault
 from edge_nusa.pictures.names import os_reason as _os_reason
@@ -142,33 +143,34 @@ def _walk(root: Path) -> Iterator[tuple[Path, str | None] | None]:
     while folders:
         folder = folders.pop()
         try:
-            with os.scandir(folder) as listing:
-                for entry in listing:
+            with opening.listing(folder) as entries:
+                for entry in entries:
+                    path = os.path.join(folder, entry.name)
                     if is_bin(entry.name):
-                        yield Path(entry.path), BIN
+                        yield Path(path), BIN
                     elif entry.name.startswith("."):
                         yield None
                     elif entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
+                        folders.append(Below.of(Path(path), root))
                         yield None
                     else:
-                        yield Path(entry.path), _entry_fault(entry, real_root)
+                        yield Path(path), _entry_fault(entry, path, real_root)
         except OSError as error:
             yield folder, f"expected a readable folder, found {_os_reason(error)}"
 
 
-def _entry_fault(entry: os.DirEntry[str], real_root: str) -> str | None:
+def _entry_fault(entry: os.DirEntry[str], path: str, real_root: str) -> str | None:
     """Why an entry that is no folder is left out, or None. Stats only links and special files."""
     try:
         if entry.is_symlink():
-            fault = _link_fault(entry.path, real_root)
+            fault = _link_fault(path, real_root)
         else:
             fault = (
                 None if entry.is_file(follow_symlinks=False) else _kind_fault(entry.stat(follow_symlinks=False).st_mode)
             )
     except OSError as error:
         fault = f"expected a regular file, found {_os_reason(error)}"
-    return fault or name_fault(Path(entry.path))
+    return fault or name_fault(Path(path))
 
 
 def _link_fault(path: str, real_root: str) -> str | None:

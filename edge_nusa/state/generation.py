@@ -19,6 +19,8 @@ from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.identity import Identity
 from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record, shown
+from edge_nusa.files.opening import Below
+from edge_nusa.files.os_errors import OtherKindError
 
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
@@ -190,8 +192,9 @@ def _canonical(record: Mapping[str, object]) -> bytes:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        return durable.read_at_most(path, limit)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        # from the state's folder on, which may be a link itself: STATE/generations/NUMBER/NAME
+        return durable.read_at_most(Below.of(path, path.parents[2]), limit)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, OtherKindError) as error:
         raise damaged(path, "a file", error.strerror or "nothing") from error
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error

@@ -11,6 +11,7 @@ from typing import TypeVar
 from edge_nusa.errors import DamagedError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity, mismatch
+from edge_nusa.files.os_errors import OtherKindError
 from edge_nusa.state.generation import (
     LARGEST_POINTER_BYTES,
     MANIFEST_NAME,
@@ -108,6 +109,8 @@ class StateReader:
             return durable.read_at_most(self._pointer_path, LARGEST_POINTER_BYTES + 1)
         except FileNotFoundError:
             return None
+        except OtherKindError as error:
+            raise damaged(self._pointer_path, "a file", error.found) from error
         except OSError as error:
             raise durable.storage_error(error, f"read {self._pointer_path}") from error
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from conftest import MICRO
 
-from edge_nusa.device.asking.features import Prepared, Trunk, _ahead, extract, extracted, limits
+from edge_nusa.device.asking.ahead import Prepared, ahead_of
+from edge_nusa.device.asking.features import Trunk, extract, extracted, limits
 from edge_nusa.device.board.measure import write_pictures
-from edge_nusa.files.opening import Node
+from edge_nusa.files.node import Node
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.pictures.pictures import Quarantined
@@ -34,7 +35,7 @@ def test_each_comes_in_order_and_at_most_so_many_wait(count: int, ahead: int) ->
         running.release()
         return Quarantined(str(index), "") if index % 3 == 1 else (np.array([index]), NODE)
 
-    for index, array in enumerate(_ahead(prepared, count, ahead)):
+    for index, array in enumerate(ahead_of(prepared, count, ahead)):
         assert isinstance(array, Quarantined) == (index % 3 == 1)
         assert (int(array.image) if isinstance(array, Quarantined) else array[0][0]) == index
         assert max(begun) <= index + ahead
@@ -50,9 +51,9 @@ def test_a_failure_comes_where_it_belongs_and_ends_the_thread() -> None:
     before = threading.active_count()
     seen: list[Prepared] = []
     with pytest.raises(RuntimeError, match="our own"):
-        seen.extend(array for array in _ahead(prepared, 10, 4))
+        seen.extend(array for array in ahead_of(prepared, 10, 4))
     assert threading.active_count() == before
-    found = _ahead(prepared, 3, 1)
+    found = ahead_of(prepared, 3, 1)
     next(found)
     found.close()  # whoever asks no more
     assert threading.active_count() == before

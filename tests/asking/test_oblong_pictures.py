@@ -12,7 +12,7 @@ import pytest
 from hollow_bundles import hollow_manifest
 from PIL import Image
 
-from edge_nusa.device.asking import features
+from edge_nusa.device.asking import ahead, features
 from edge_nusa.pictures.pictures import decode
 
 
@@ -46,7 +46,7 @@ def test_a_jpeg_keeps_twice_the_longer_side(
         assert feeds["pixels"].shape == (1, 3, height, width)
         return [np.zeros((1, 4), np.float32), np.zeros((1, hollow_manifest().image.taps), np.float32)]
 
-    monkeypatch.setattr(features, "decode", noting)
+    monkeypatch.setattr(ahead, "decode", noting)
     trunk: Any = SimpleNamespace(session=SimpleNamespace(run=run), bundle=bundle(height, width))
     bounds = features.limits(trunk.bundle, None)
     found = features.extract(trunk, [tmp_path / "a.jpg"], bounds, False, lambda done, total: None)

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fleet_world import Member, bundle, new_hub
 
 from edge_nusa.device.fleet import store as fleet_store
 from edge_nusa.errors import EdgeNusaError, InputError, StoreError, TrustError
+from edge_nusa.files import durable
 from edge_nusa.knowledge import head as heads
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
@@ -222,7 +224,7 @@ def test_a_sound_folder_passes_the_check(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_hard_links_does_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_links(source: object, target: object) -> None:
+    def no_links(source: object, target: object, **folders: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr(os, "link", no_links)
@@ -259,6 +261,48 @@ def test_links_pipes_and_folders_in_a_store_are_neither_read_nor_listed(tmp_path
         with pytest.raises(StoreError, match="expected"):
             store.get(key, 100)
         assert store.head(key) is None
+
+
+def test_no_folder_of_a_store_is_reached_by_a_link(tmp_path: Path) -> None:
+    outside, store = tmp_path / "outside", FolderStore(tmp_path / "store")
+    store.create()
+    store.put_new("updates/device/mine", b"mine")
+    outside.mkdir()
+    (outside / "mine").write_bytes(b"another's")
+    for link, key in (("updates/linked", "updates/linked/mine"), ("linked", "linked/mine")):
+        (tmp_path / "store" / link).symlink_to(outside)
+        with pytest.raises(StoreError, match="found a link in the place of a folder; remove it from the store"):
+            store.get(key, 10)
+        with pytest.raises(StoreError, match="found a link in the place of a folder"):
+            store.put_new(key.replace("mine", "new"), b"")
+        with pytest.raises(StoreError, match="found a link in the place of a folder"):
+            store.list(link)
+        assert store.head(key) is None
+    assert store.list("updates") == ["updates/device/mine"]
+    assert os.listdir(outside) == ["mine"]
+    (tmp_path / "link").symlink_to("store")
+    linked = FolderStore(tmp_path / "link")
+    assert linked.get("updates/device/mine", 10) == b"mine", "its user may reach the store itself by a link"
+    assert linked.put_new("updates/device/other", b"other")
+
+
+def test_what_takes_the_place_of_a_folder_while_an_object_is_written_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside, store = tmp_path / "outside", FolderStore(tmp_path / "store")
+    outside.mkdir()
+    store.create()
+    write = durable.write_file
+
+    def swapped(*arguments: Any) -> None:
+        os.rename(tmp_path / "store" / "updates", tmp_path / "store" / "old")
+        (tmp_path / "store" / "updates").symlink_to(outside)
+        write(*arguments)
+
+    monkeypatch.setattr(durable, "write_file", swapped)
+    assert store.put_new("updates/a", b"data")
+    assert os.listdir(outside) == []
+    assert (tmp_path / "store" / "old" / "a").read_bytes() == b"data"
 
 
 def test_an_endless_object_is_cut_off(tmp_path: Path) -> None:

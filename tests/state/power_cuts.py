@@ -113,7 +113,9 @@ def watched(folder: Path) -> Iterator[list[Change]]:
 
     def named(name: str) -> Callable[..., None]:
         def changed(first: Any, *rest: Any, dir_fd: int | None = None, **kwargs: Any) -> None:
-            paths = [watch.place(path, dir_fd) for path in (first, *rest[: 1 if name in TWO_NAMES else 0])]
+            folders = [kwargs.get("src_dir_fd", dir_fd), kwargs.get("dst_dir_fd", dir_fd)]
+            names = (first, *rest[: 1 if name in TWO_NAMES else 0])
+            paths = [watch.place(path, folder) for path, folder in zip(names, folders, strict=False)]
             if name in ("rename", "replace"):
                 watch.add_hidden(paths[0])
             real[name](first, *rest, **({} if dir_fd is None else {"dir_fd": dir_fd}), **kwargs)

@@ -16,7 +16,7 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.watching import watch as watching
 from edge_nusa.device.watching.ledger import Ledger, Stamp
 from edge_nusa.device.watching.unknown_endings import UnknownEndings
-from edge_nusa.files.opening import Node
+from edge_nusa.files.node import Node
 from edge_nusa.pictures.names import RAW, WRONG_NAME
 from edge_nusa.pictures.pictures import Quarantined
 

@@ -10,7 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge_nusa.errors import StoreError
-from edge_nusa.files import durable
+from edge_nusa.files import durable, opening
+from edge_nusa.files.opening import Below
+from edge_nusa.files.os_errors import OtherKindError
 from edge_nusa.sync.stores.store import MissingObjectError, check_key
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -35,7 +37,7 @@ class FolderStore:
     def list(self, prefix: str) -> list[str]:
         """`Store.list`; links and what is half-written are left out."""
         self._check_there()
-        return sorted(_walk(self.folder / check_key(prefix), prefix))
+        return sorted(self._walk(check_key(prefix)))
 
     def get(self, key: str, most_bytes: int) -> bytes:
         """`Store.get`; only plain files are read, so nothing can block."""
@@ -49,54 +51,61 @@ class FolderStore:
 
     def get_part(self, key: str, start: int, most_bytes: int) -> bytes:
         """`Store.get_part`."""
-        path = self.folder / check_key(key)
+        path = self._place(key)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with opening.opened(path) as descriptor:
+                os.lseek(descriptor, start, os.SEEK_SET)
+                return opening.read(descriptor, most_bytes)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingObjectError(
                 f"{path}: expected an object of the store, found none; wait until the folder is synchronised, or push "
                 "again"
             ) from error
+        except OtherKindError as error:
+            raise StoreError(f"{path}: expected a plain file, found {error.found}; remove it from the store") from error
         except OSError as error:
             raise _store_error(error, f"read {path}") from error
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise StoreError(f"{path}: expected a plain file, found something else; remove it from the store")
-            return _read(descriptor, start, most_bytes)
-        except OSError as error:
-            raise _store_error(error, f"read {path}") from error
-        finally:
-            os.close(descriptor)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """`Store.put_new`: written under a temporary name, synced, linked to its name, and the folder synced."""
         self._check_there()
-        path = self.folder / check_key(key)
-        temporary = path.parent / durable.temporary_name()
+        path = self._place(key)
         try:
-            _make_folder(path.parent)
-            if path.exists():
-                return False
-            try:
-                durable.write_file(temporary, data, FILE_MODE)
-                is_new = _link(temporary, path)
-            finally:
-                with suppress(OSError):
-                    os.unlink(temporary)
-            durable.sync_folder(path.parent)
-            return is_new
+            durable.make_folders_below(path, FOLDER_MODE)
+            with opening.holder(path) as (folder, name):
+                return _put(name, data, folder)
         except OSError as error:
             raise _store_error(error, f"write {path}") from error
 
     def head(self, key: str) -> int | None:
         """`Store.head`."""
         try:
-            found = os.lstat(self.folder / check_key(key))
-        except (FileNotFoundError, NotADirectoryError):
+            with opening.holder(self._place(key)) as (folder, name):
+                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError, OtherKindError):
             return None
         except OSError as error:
             raise _store_error(error, f"look at {key}") from error
         return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def _place(self, key: str) -> Below:
+        return Below.of(self.folder / check_key(key), self.folder)
+
+    def _walk(self, prefix: str) -> Iterator[str]:
+        """The keys of the plain files under a folder of the store."""
+        try:
+            with opening.listing(Below.of(self.folder / prefix, self.folder)) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        yield from self._walk(f"{prefix}/{entry.name}")
+                    elif entry.is_file(follow_symlinks=False):
+                        yield f"{prefix}/{entry.name}"
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _store_error(error, f"list {self.folder / prefix}") from error
 
     def _check_there(self) -> None:
         if not self.folder.is_dir():
@@ -106,36 +115,9 @@ class FolderStore:
             )
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    """The keys of the plain files under a folder."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                key = f"{prefix}/{entry.name}"
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _walk(folder / entry.name, key)
-                elif entry.is_file(follow_symlinks=False):
-                    yield key
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise _store_error(error, f"list {folder}") from error
-
-
 def _store_error(error: OSError, doing: str) -> StoreError:
     found = f"{doing}: expected the store to do it, found {error.strerror or error!s}"
     return StoreError(f"{found}; check that the folder is mounted, has room and may be written to, and run it again")
-
-
-def _read(descriptor: int, start: int, most_bytes: int) -> bytes:
-    os.lseek(descriptor, start, os.SEEK_SET)
-    parts = []
-    while most_bytes > 0 and (part := os.read(descriptor, min(most_bytes, 1 << 20))):
-        parts.append(part)
-        most_bytes -= len(part)
-    return b"".join(parts)
 
 
 def _make_folder(folder: Path) -> None:
@@ -148,18 +130,41 @@ def _make_folder(folder: Path) -> None:
     durable.sync_folder(folder.parent)
 
 
-def _link(temporary: Path, path: Path) -> bool:
+def _put(name: str, data: bytes, folder: int | None) -> bool:
+    """Writes a new file in an opened folder; False where there is one of that name."""
+    if _is_there(name, folder):
+        return False
+    temporary = os.path.join(os.path.dirname(name), durable.temporary_name())
+    try:
+        durable.write_file(temporary, data, FILE_MODE, folder)
+        is_new = _link(temporary, name, folder)
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+    durable.sync_folder(os.path.dirname(name) or ".", folder)
+    return is_new
+
+
+def _is_there(name: str, folder: int | None) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _link(temporary: str, name: str, folder: int | None) -> bool:
     """Gives the file its name if that is free. File systems without hard links (exFAT) look first and rename: two
     writers of one key at the same moment could both believe that they were first, so keys are named after what is in
     them."""
     try:
-        os.link(temporary, path)
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
         return False
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        if path.exists():
+        if _is_there(name, folder):
             return False
-        os.rename(temporary, path)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     return True

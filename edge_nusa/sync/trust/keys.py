@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa.errors import InputError, MissingPackageError, TrustError
-from edge_nusa.files import durable
+from edge_nusa.files import durable, opening
 from edge_nusa.files.json_bytes import canonical, parse, said
 from edge_nusa.files.json_record import Origin, Record
 
@@ -90,7 +90,8 @@ def load_key(path: Path) -> CryptoSigner:
 def read_private(path: Path) -> bytes:
     """The bytes of a key's file. Raises TrustError where it is missing or open to others."""
     try:
-        data, mode = durable.read_at_most(path, LARGEST_KEY_BYTES), os.stat(path).st_mode
+        with opening.opened(path) as descriptor:
+            data, mode = opening.read(descriptor, LARGEST_KEY_BYTES), os.fstat(descriptor).st_mode
     except FileNotFoundError as error:
         raise TrustError(
             f"{path}: expected a key file, found none; bring the medium that holds it, or restore it from your backup"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_nusa.errors import ResourceError, StoreError, TrustError
-from edge_nusa.files import durable
+from edge_nusa.errors import DamagedError, ResourceError, StoreError, TrustError
+from edge_nusa.files import durable, opening
 from edge_nusa.sync.stores.store import MissingObjectError, Store
 from edge_nusa.sync.trust import repository, roots, sealed_rounds
 from edge_nusa.sync.trust.sealed_rounds import Announced
@@ -113,6 +113,8 @@ def _followed(store: Store, root: bytes, cache: Path, timestamp_key: str) -> Ann
     )
     with _forged_or_cut(), durable.explained(f"keep metadata in {cache}"):
         durable.make_folder(cache)
+        for path in (*cache.glob("*.json"), *cache.glob("root_history/*.json")):
+            opening.check_name(path, DamagedError)  # python-tuf opens them by name
         updater = Updater(
             str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root
         )
