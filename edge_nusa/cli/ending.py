@@ -8,6 +8,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from edge_nusa import kept
@@ -39,8 +40,7 @@ def code_of(command: Callable[[], int]) -> int:
         try:
             return command()
         except signals.Stopped as stopped:
-            whole = "" if done.clauses else "; the state is whole: what was committed stays, what was not is gone"
-            output.note(f"edge-nusa: {done.before(f'stopped by a signal{whole}')}")
+            output.note(f"edge-nusa: {_stopped(done)}")
             return int(str(stopped.code))
         except SystemExit as ending:  # of a reader that has gone, or of typer
             return ending.code if isinstance(ending.code, int) else int(bool(ending.code))
@@ -48,6 +48,16 @@ def code_of(command: Callable[[], int]) -> int:
             return _told(error, done)
         finally:
             output.finish()
+
+
+def last_words() -> Callable[[], str]:
+    """What a signal is answered with, by the thread that ends a command which cannot end itself."""
+    return partial(_stopped, kept.so_far())
+
+
+def _stopped(done: kept.Kept) -> str:
+    whole = "" if done.clauses else "; the state is whole: what was committed stays, what was not is gone"
+    return done.before(f"stopped by a signal{whole}")
 
 
 def _told(error: BaseException, done: kept.Kept) -> int:

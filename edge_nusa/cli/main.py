@@ -10,6 +10,9 @@ import sys
 
 from edge_nusa.cli import signals
 
+STOPPED = frozenset(128 + number for number in signals.SIGNALS)
+"""The exit codes of a command that a signal ended."""
+
 
 def run() -> None:
     """Run the command line; every failure is one line on stderr and an exit code of `errors.EXIT_CODES`."""
@@ -19,6 +22,8 @@ def run() -> None:
     except signals.Stopped as stopped:  # before `ending` could tell it
         os.write(2, b"edge-nusa: stopped by a signal\n")
         code = int(str(stopped.code))
+    if code in STOPPED:
+        os._exit(code)  # all is tidied up, and nobody waits for a picture that another thread is still decoding
     signals.let_go()
     raise SystemExit(code)
 
@@ -37,7 +42,9 @@ def _ended() -> int:
 
 
 def _commands() -> int:
-    from edge_nusa.cli import output
+    from edge_nusa.cli import ending, output
+
+    signals.guard(ending.last_words())
     from edge_nusa.cli.app import app
 
     if len(sys.argv) == 1:
