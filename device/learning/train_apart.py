@@ -33,7 +33,7 @@ from edge_nusa.knowledge.knowledge import Knowledge, nothing
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.memory import peak_bytes, used_bytes
 from edge_nusa.model import manifest as manifests
-from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.bundle import MAX_MANIFEST_BYTES, Bundle
 from edge_nusa.threads import available
 
 NARROW = 256
@@ -189,7 +189,9 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
     # its parent has proved the bundle whole, and its files are not written while it learns
     place = Path(settings["bundle"])
-    bundle = Bundle(place, manifests.decode((place / "manifest.json").read_bytes(), str(place)))
+    bundle = Bundle(
+        place, manifests.decode(durable.read_at_most(place / "manifest.json", MAX_MANIFEST_BYTES), str(place))
+    )
     torch.set_num_threads(thread_count(settings["threads"], bundle.manifest.text.width))
     recipe = Recipe(**{**settings["recipe"], "towers": tuple(settings["recipe"]["towers"])})
     before = replace(nothing(bundle, recipe), cores=tensor_file.decode((folder / CORES).read_bytes(), CORES))

@@ -13,6 +13,7 @@ from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
 
+LARGEST_RESULTS_BYTES = 1 << 30
 SUITES = ("mtil", "cil", "orders")
 
 
@@ -139,6 +140,13 @@ def _suite(name: str) -> Literal["mtil", "cil"]:
 
 def _print(out: Path, files: list[Path], format: output.Format | None) -> None:
     if output.chosen(format) is output.Format.JSON:
-        output.emit((out / "results.json").read_text("utf-8"))
+        output.emit(_read(out / "results.json"))
     else:
-        output.emit((out / "results.md").read_text("utf-8") + f"\n{', '.join(str(path) for path in files)}")
+        output.emit(_read(out / "results.md") + f"\n{', '.join(str(path) for path in files)}")
+
+
+def _read(path: Path) -> str:
+    from edge_nusa.files.durable import explained, read_at_most
+
+    with explained(f"read {path}"):
+        return read_at_most(path, LARGEST_RESULTS_BYTES).decode()
