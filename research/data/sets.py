@@ -20,6 +20,7 @@ from PIL import Image
 
 from edge_nusa.errors import InputError
 from edge_nusa.files.json_record import shown
+from edge_nusa.pictures.picture_file import picture_sha256
 from edge_nusa.pictures.pictures import MAX_PIXELS, decode, printable
 
 TEST_SHARE = 0.4
@@ -135,14 +136,7 @@ def content_digest(picture: Picture) -> str:
     be read."""
     if not isinstance(picture, Path):
         return hashlib.sha256(f"{picture.shape}".encode() + picture.tobytes()).hexdigest()
-    try:
-        with picture.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"{printable(picture)}: expected a readable picture, found {error.strerror}; check the file and its "
-            "permissions"
-        ) from error
+    return picture_sha256(picture)
 
 
 def split_by_lot(key: str, pictures: Sequence[Path]) -> list[Example]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_nusa.errors import UsageError
+from edge_nusa.files import durable
 from edge_nusa.pictures.pictures import printable
 
 ORDER_I = (
@@ -47,6 +48,8 @@ ORDER_II = (
 PUBLISHED = {"I": ORDER_I, "II": ORDER_II}
 ORDER_SEED = 0
 MOST_ORDERS = 1000
+LARGEST_BYTES = 1 << 20
+"""Of a file of an order."""
 FORMS = "I, II, given, random:N or the path of a text file with a set's name in each line"
 Order = tuple[str, tuple[str, ...]]
 
@@ -116,7 +119,8 @@ def _from_file(names: Sequence[str], file: Path) -> Order:
     if not file.is_file():
         raise UsageError(f"--order: expected {FORMS}; found {printable(file)}; choose one of these")
     try:
-        order = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+        text = durable.read_named(file, LARGEST_BYTES).decode()
+        order = tuple(line.strip() for line in text.splitlines() if line.strip())
     except (OSError, ValueError) as error:
         raise UsageError(
             f"--order {printable(file)}: expected a readable text file, found {error}; check the file"
