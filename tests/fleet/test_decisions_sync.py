@@ -39,7 +39,6 @@ from edge_nusa.sync.round_file import Received
 from edge_nusa.sync.trust import trusted
 from edge_nusa.sync.trust.roots import Terms
 from edge_nusa.sync.trust.sealing_keys import SealingKey
-from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, Published
 
 pytest.importorskip("tuf")
