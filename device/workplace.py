@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa.device.opened import Opened
-from edge_nusa.errors import DamagedError
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, MOST_LABELS, load, read_report, to_files
 from edge_nusa.pictures.pictures import Quarantined
-from edge_nusa.state.generation import Generation
+from edge_nusa.state.generation import NO_USE, Generation
 
 if TYPE_CHECKING:
     from edge_nusa.device.asking.predict import Prediction
@@ -132,7 +131,7 @@ class Workplace(Opened):
                 continue  # undone, and gone with the next commit
             try:
                 rows.append(_history_row(generation, generation.number == current.number))
-            except DamagedError:
+            except NO_USE:
                 if generation.folder.exists():
                     raise
                 continue  # a writer pruned it in between

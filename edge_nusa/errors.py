@@ -47,7 +47,7 @@ class RefusedError(EdgeNusaError):
 
 
 class DamagedError(EdgeNusaError):
-    """A file of a bundle or of a state is missing, cut, changed, or belongs to another bundle."""
+    """Bytes of a bundle or of a state were read and are wrong: cut, changed, or those of another bundle."""
 
     exit_code = 4
 
@@ -60,6 +60,11 @@ class ResourceError(EdgeNusaError):
     """The work does not fit into the memory budget or the disk, or the system gives no more of something else."""
 
     exit_code = 5
+
+
+class UnreadableError(ResourceError):
+    """A file cannot be read: it is not there (yet), or its card or disk does not give it back. No byte of it was seen
+    to be wrong, so it is no damage: it may be back after a restore, a copy, or a mount."""
 
 
 class StoreError(EdgeNusaError):

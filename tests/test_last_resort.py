@@ -286,10 +286,10 @@ def test_a_training_process_that_cannot_write_its_answer_says_so(taught: Path, p
     assert "the learn is kept as generation" in line and "temporary folder" in line
 
 
-def test_folders_that_are_missing_or_shut_are_told_as_input(taught: Path, tmp_path: Path) -> None:
+def test_folders_that_are_missing_or_no_folders_are_told_as_wrong_use(taught: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    assert "move away what is there" in one_line(run_cli("undo", "--state", tmp_path / "file" / "state"), 1)
-    assert "check the path, or choose another" in one_line(run_cli("undo", "--state", tmp_path / ("x" * 300)), 1)
+    assert "move away what is there" in one_line(run_cli("undo", "--state", tmp_path / "file" / "state"), 2)
+    assert "check the path, or choose another" in one_line(run_cli("undo", "--state", tmp_path / ("x" * 300)), 2)
     line = one_line(run_cli("report", "--out", tmp_path / "no" / "page.html", "--state", taught), 1)
     assert line.endswith(
         "expected its folder to be there, found none; make it with `mkdir -p`, or choose another place"

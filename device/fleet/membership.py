@@ -25,7 +25,7 @@ from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet import settings
 from edge_nusa.device.fleet.sent import Sent, SentFolder
 from edge_nusa.device.opened import Opened
-from edge_nusa.errors import DamagedError, ResourceError, TrustError
+from edge_nusa.errors import DamagedError, ResourceError, TrustError, UnreadableError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import RoundMark
@@ -125,7 +125,7 @@ class Fleet:
             lock.release()
 
     def base(self, mark: RoundMark) -> Round:
-        """The round of a mark. Raises DamagedError where it is missing or changed."""
+        """The round of a mark. Raises UnreadableError where it is missing, DamagedError where it is changed."""
         if mark.number == 0:
             return round_file.nothing(self.fleet, self.shapes)
         path = self._base_path(mark.sha256)
@@ -214,7 +214,7 @@ class Fleet:
         that all of those that are hold; the newest update stays, as it says how far they are numbered. What is damaged
         is left alone."""
         needed = {mark.sha256 for mark in marks}
-        with suppress(OSError, DamagedError, TrustError):
+        with suppress(OSError, DamagedError, UnreadableError, TrustError):
             rounds = [self.base(mark) for mark in set(marks)]
             for path in (self.folder / "bases").glob("*.round"):
                 if path.stem not in needed:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_nusa.errors import DamagedError
+from edge_nusa.errors import DamagedError, UnreadableError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.sync import parcel, update
@@ -73,7 +73,7 @@ class SentFolder:
         for path in self.paths():
             try:
                 found.append(self._read(path))
-            except DamagedError:
+            except UnreadableError:
                 if path.is_dir():
                     raise
                 # a push or pull beside this one has just removed it, since it is needed no more
@@ -134,10 +134,11 @@ def _statement_name(statement: Statement) -> str:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """A file of a device's part in a fleet. Raises DamagedError where it is missing, what the disk says otherwise."""
+    """A file of a device's part in a fleet. Raises UnreadableError where it is missing, what the disk says
+    otherwise."""
     try:
         return durable.read_at_most(path, limit)
     except FileNotFoundError as error:
-        raise DamagedError(f"{path}: expected a file, found none; restore it, or pull again") from error
+        raise UnreadableError(f"{path}: expected a file, found none; restore it, or pull again") from error
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error

@@ -1,15 +1,18 @@
-"""What the operating system's error numbers mean to a person: damage, a resource that ran out, or a path to be changed.
+"""What the operating system's error numbers mean to a person: a resource that is missing, or a path to be changed.
 
-Damage is said only where a disk itself says that it cannot give back what was written. A number that is not listed is a
-resource that is missing: it is told in the system's own words, and nobody is sent to look for a broken card.
+None of them is damage: that is said only by who read bytes that are wrong. A path is wrong (`UsageError`) only where no
+mount, owner or restore could make it right: a watch that is started again by itself stays down for nothing else. A
+number that is not listed is a resource, told in the system's own words.
 """
 
 from __future__ import annotations
 
 import errno
+import io
+import re
 from typing import NamedTuple
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
+from edge_nusa.errors import EdgeNusaError, ResourceError, UnreadableError, UsageError
 
 LONGEST_NAME = 200
 """Characters of a path that are shown: a name may have 4,096, and `ENAMETOOLONG` is about longer ones."""
@@ -35,17 +38,17 @@ class Meaning(NamedTuple):
     advice: str
 
 
-_DAMAGED = Meaning(DamagedError, "check the card or disk (its errors are in `dmesg`), and see `edge-nusa doctor`")
+_DISK = Meaning(UnreadableError, "check the card or disk (its errors are in `dmesg`), and see `edge-nusa doctor`")
 _SPACE = Meaning(ResourceError, "free some disk space there, or choose another place")
 _BUSY = Meaning(ResourceError, "end other programs, or raise their limit (`ulimit -a` shows it)")
 _UNABLE = Meaning(ResourceError, "this file system cannot do it: choose a folder on a local disk")
 _AWAY = Meaning(ResourceError, "check that the card, stick or share is there and mounted")
 _HELD = Meaning(ResourceError, "end the program that uses it")
 _UNKNOWN = Meaning(ResourceError, "see `edge-nusa doctor`, or choose another place")
-_PATH = Meaning(InputError, "check the path, or choose another")
+_PATH = Meaning(UsageError, "check the path, or choose another")
 
 MEANINGS: dict[int, Meaning] = {
-    **dict.fromkeys((errno.EIO, errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA), _DAMAGED),
+    **dict.fromkeys((errno.EIO, errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA), _DISK),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _SPACE),
     errno.EFBIG: Meaning(
         ResourceError, "raise the limit on the size of a file (`ulimit -f` shows it), or choose another place"
@@ -56,22 +59,32 @@ MEANINGS: dict[int, Meaning] = {
     **dict.fromkeys((errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.ENOTCONN, errno.ETIMEDOUT), _AWAY),
     **dict.fromkeys((errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET), _AWAY),
     **dict.fromkeys((errno.EBUSY, errno.ETXTBSY, errno.EDEADLK), _HELD),
-    errno.ENOENT: Meaning(InputError, "check the path: the file, or the folder that it lies in, is not there"),
+    errno.ENOENT: Meaning(
+        UnreadableError,
+        "check the path: the file, or the folder that it lies in, is not there, or its card or share is not mounted",
+    ),
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EILSEQ), _PATH),
     **dict.fromkeys(
-        (errno.EEXIST, errno.ENOTEMPTY), Meaning(InputError, "move away what is there, or choose another name")
+        (errno.EEXIST, errno.ENOTEMPTY), Meaning(UsageError, "move away what is there, or choose another name")
     ),
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM),
-        Meaning(InputError, "check its owner, its permissions and the mount, or choose another place"),
+        Meaning(ResourceError, "check its owner, its permissions and the mount, or choose another place"),
     ),
 }
 """Of the numbers that file operations on Linux give (section 2 of its manual); all others are `_UNKNOWN`."""
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""What numpy says, without a number, of a file that took less than was written to it."""
 
 
-def meaning(number: int | None) -> Meaning:
-    """What an error number means; None is numpy's for a file that took less than was written to it."""
-    return _SPACE if number is None else MEANINGS.get(number, _UNKNOWN)
+def meaning(error: OSError) -> Meaning:
+    """What an error means. Libraries make errors of their own out of `OSError`, with numbers of their own or none."""
+    if isinstance(error, io.UnsupportedOperation):
+        return _PATH
+    if _SHORT_WRITE.search(str(error)):
+        return _SPACE
+    is_the_systems = type(error).__module__ == "builtins" and error.errno is not None
+    return MEANINGS.get(error.errno or 0, _UNKNOWN) if is_the_systems else _UNKNOWN
 
 
 def explain(error: OSError, doing: str) -> EdgeNusaError:
@@ -79,12 +92,10 @@ def explain(error: OSError, doing: str) -> EdgeNusaError:
     if isinstance(error, OtherKindError):
         advice = "put the file itself in its place" if error.meant is DamagedError else "name another"
         return error.meant(f"{doing}: expected a regular file, found {error.found}; {advice}")
-    kind, advice = meaning(error.errno)
+    kind, advice = meaning(error)
     where = f" at {_shown(error.filename)}" if error.filename is not None else ""
-    return kind(
-        f"{doing}: expected the system to do it, found {error.strerror or str(error) or type(error).__name__}{where}; "
-        f"{advice}"
-    )
+    found = _shown(error.strerror or str(error) or type(error).__name__)
+    return kind(f"{doing}: expected the system to do it, found {found}{where}; {advice}")
 
 
 def _shown(name: object) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_nusa.errors import DamagedError, InputError, OtherFormatError
+from edge_nusa.errors import DamagedError, InputError, OtherFormatError, UnreadableError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.identity import Identity
@@ -32,6 +32,17 @@ LARGEST_GENERATION = 10**12
 _FILE_NAME = re.compile(r"[a-z0-9_.-]+")
 _NAME_RULE = f"a name of small letters, digits, '_', '.' and '-', and not {MANIFEST_NAME}"
 _NEXT_STEP = "run `edge-nusa undo` to go back a generation, or `edge-nusa doctor` to see what else is damaged"
+
+
+NO_USE = (DamagedError, UnreadableError)
+"""A generation that cannot be gone on with: its bytes are wrong, or cannot be had."""
+
+
+def missing(where: Path, expected: str) -> UnreadableError:
+    """The error for a file of the state that should be there and is not: it may be on its way, so it is no damage."""
+    return UnreadableError(
+        f"{where}: expected {expected}, found none; wait where it is being copied or restored, else {_NEXT_STEP}"
+    )
 
 
 def damaged(where: Path, expected: str, found: str) -> DamagedError:
@@ -194,7 +205,9 @@ def _read(path: Path, limit: int) -> bytes:
     try:
         # from the state's folder on, which may be a link itself: STATE/generations/NUMBER/NAME
         return durable.read_at_most(Below.of(path, path.parents[2]), limit)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, OtherKindError) as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise missing(path, "a file") from error
+    except OtherKindError as error:
         raise damaged(path, "a file", error.strerror or "nothing") from error
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error

@@ -15,11 +15,13 @@ from edge_nusa.files.os_errors import OtherKindError
 from edge_nusa.state.generation import (
     LARGEST_POINTER_BYTES,
     MANIFEST_NAME,
+    NO_USE,
     Generation,
     Pointer,
     damaged,
     folder_name,
     load_generation,
+    missing,
     pointer_to,
 )
 
@@ -75,8 +77,8 @@ class StateReader:
                     return None
                 self._check_identity(generation)
                 return read(generation)
-            except DamagedError:
-                # A generation is pruned only when the pointer has left it: an unchanged pointer means real damage.
+            except NO_USE:
+                # A generation is pruned only when the pointer has left it: an unchanged pointer means damage or loss.
                 if self._pointer_bytes() == before:
                     raise
         raise ResourceError(
@@ -86,7 +88,7 @@ class StateReader:
     def _load(self, pointer_bytes: bytes | None) -> Generation | None:
         if pointer_bytes is None:
             if numbers := self._numbers():
-                raise damaged(self._pointer_path, f"a pointer to one of {len(numbers)} generations", "no such file")
+                raise missing(self._pointer_path, f"a pointer to one of {len(numbers)} generations")
             return None
         pointer = Pointer.from_bytes(pointer_bytes, self._pointer_path)
         if pointer.generation == 0:
@@ -120,7 +122,7 @@ class StateReader:
             load_generation(self._generations / folder_name(number)).verify()
         except OtherFormatError:
             return False
-        except DamagedError:
+        except NO_USE:
             return True
         return False
 
@@ -139,7 +141,7 @@ class StateReader:
         try:
             generation = load_generation(self._generations / folder_name(number))
             generation.verify()
-        except DamagedError:
+        except NO_USE:
             return None
         return generation
 
@@ -153,7 +155,7 @@ class StateReader:
             number = self._next_older(number, numbers)
 
     def _next_older(self, number: int, numbers: list[int]) -> int:
-        with suppress(DamagedError):
+        with suppress(*NO_USE):
             parent = load_generation(self._generations / folder_name(number)).parent
             if parent == 0 or parent in numbers:
                 return parent

@@ -24,13 +24,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from edge_nusa import kept
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, OtherFormatError, ResourceError
+from edge_nusa.errors import EdgeNusaError, InputError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity
 from edge_nusa.state.generation import (
     EMPTY_POINTER,
     FORMAT_VERSION,
     MANIFEST_NAME,
+    NO_USE,
     Generation,
     Pointer,
     describe,
@@ -118,7 +119,8 @@ class State(StateReader):
     def undo(self) -> Generation | None:
         """Goes back to the parent of the current generation; None is the empty state. Call it inside writer().
 
-        Where the current generation is damaged, goes to the newest readable older one and logs a warning that says so.
+        Where the current generation is damaged or cannot be read, goes to the newest readable older one and logs a
+        warning that says so.
         Raises InputError (nothing to undo, or the parent is gone), DamagedError (another bundle),
         OtherFormatError (another edge-nusa's state, which stays), ResourceError.
         """
@@ -128,7 +130,7 @@ class State(StateReader):
             current = self._load(self._pointer_bytes())
             if current is not None:
                 current.verify()
-        except DamagedError as error:
+        except NO_USE as error:
             damage = error
             target = self._newest_readable()
             if target is None and isinstance(error, OtherFormatError):
@@ -163,7 +165,7 @@ class State(StateReader):
     def _newest_readable(self) -> Generation | None:
         try:
             start = Pointer.from_bytes(self._pointer_bytes() or b"", self._pointer_path).generation
-        except DamagedError:
+        except NO_USE:
             start = max(self._numbers(), default=0)
         return next((found for number in self._lineage(start) if (found := self._readable(number))), None)
 

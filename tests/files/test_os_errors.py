@@ -1,32 +1,21 @@
-"""Every error number of the system has a documented exit code and a next step, and damage is said only where a disk
-says it."""
+"""Every error number of the system has a documented exit code and a next step, and none of them is told as damage."""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
+import ssl
 
 import pytest
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
+from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError, UnreadableError, UsageError
 from edge_nusa.files import os_errors
 from edge_nusa.files.durable import explained
 
-DAMAGE = {getattr(errno, name) for name in ("EIO", "EREMOTEIO", "EUCLEAN", "EBADMSG", "ENODATA")}
+UNREADABLE = {getattr(errno, name) for name in ("EIO", "EREMOTEIO", "EUCLEAN", "EBADMSG", "ENODATA", "ENOENT")}
 PATHS = {
-    getattr(errno, name)
-    for name in (
-        "ENOENT",
-        "ENOTDIR",
-        "EISDIR",
-        "ELOOP",
-        "ENAMETOOLONG",
-        "EILSEQ",
-        "EEXIST",
-        "ENOTEMPTY",
-        "EACCES",
-        "EPERM",
-    )
+    getattr(errno, name) for name in ("ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG", "EILSEQ", "EEXIST", "ENOTEMPTY")
 }
 NAMED = {
     "EIO": "check the card or disk",
@@ -80,7 +69,9 @@ ADVICE = {getattr(errno, name): advice for name, advice in NAMED.items()}
 @pytest.mark.parametrize("number", sorted(errno.errorcode), ids=lambda number: errno.errorcode[number])
 def test_every_number_has_its_kind_and_its_next_step(number: int) -> None:
     told = os_errors.explain(OSError(number, os.strerror(number), "a/file"), "write it")
-    assert type(told) is (DamagedError if number in DAMAGE else InputError if number in PATHS else ResourceError)
+    expected = UnreadableError if number in UNREADABLE else UsageError if number in PATHS else ResourceError
+    assert (type(told), told.exit_code) == (expected, 2 if number in PATHS else 5)
+    assert not isinstance(told, DamagedError)
     assert str(told).startswith(f"write it: expected the system to do it, found {os.strerror(number)} at a/file; ")
     assert ADVICE.get(number, "see `edge-nusa doctor`, or choose another place") in str(told)
     assert "run it again" not in str(told)
@@ -97,6 +88,17 @@ def test_a_short_write_without_a_number_is_a_full_disk() -> None:
     told = os_errors.explain(OSError("4096 requested and 0 written"), "write it")
     assert type(told) is ResourceError
     assert "found 4096 requested and 0 written; free some disk space there" in str(told)
+
+
+def test_errors_of_libraries_have_numbers_of_their_own_or_none() -> None:
+    """A certificate's error has the number of EPERM, and a pipe that cannot seek is no full disk."""
+    certificate = os_errors.explain(ssl.SSLError(errno.EPERM, "certificate verify failed"), "ask it")
+    assert (type(certificate), "permissions" in str(certificate)) == (ResourceError, False)
+    assert "found certificate verify failed; see `edge-nusa doctor`" in str(certificate)
+    stream = os_errors.explain(io.UnsupportedOperation("File or stream is not seekable."), "write it")
+    assert type(stream) is UsageError and "not seekable.; check the path" in str(stream)
+    other = os_errors.explain(OSError("x" * 5000), "read it")
+    assert type(other) is ResourceError and f"found {'x' * os_errors.LONGEST_NAME}...; see" in str(other)
 
 
 def test_a_path_without_end_is_cut_and_one_of_bytes_is_shown() -> None:

@@ -13,7 +13,7 @@ import pytest
 from identities import identity
 from state_chains import BASIS, chain, commit, files_of
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, UnreadableError
 from edge_nusa.state.state import GENERATIONS_KEPT, State
 
 
@@ -183,9 +183,9 @@ def test_any_one_of_twenty_generations_can_be_lost(
     state = State(shutil.copytree(twenty, tmp_path / "state"), BASIS)
     shutil.rmtree(state.folder / "generations" / f"{lost:06d}", ignore_errors=True)
     if lost == 20:
-        with pytest.raises(DamagedError, match=r"000020/manifest\.json: expected a file.*edge-nusa undo"):
+        with pytest.raises(UnreadableError, match=r"000020/manifest\.json: expected a file.*edge-nusa undo"):
             state.current()
-        with state.writer(), pytest.raises(DamagedError):
+        with state.writer(), pytest.raises(UnreadableError):
             state.commit(files_of(21), "learn 21")
         with state.writer():
             state.undo()

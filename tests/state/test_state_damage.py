@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 from state_chains import chain, commit, contents, files_of
 
-from edge_nusa.errors import DamagedError, EdgeNusaError
+from edge_nusa.errors import DamagedError, EdgeNusaError, UnreadableError
+from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import canonical
 from edge_nusa.state.generation import LARGEST_GENERATION, Pointer, load_generation
@@ -36,7 +39,10 @@ def test_no_damage_to_a_file_of_the_current_generation_is_accepted(tmp_path: Pat
     whole = path.read_bytes()
     for copy in damaged_copies(whole):
         path.write_bytes(copy)
-        with pytest.raises(DamagedError, match="expected .*found .*(undo|doctor|edge-nusa that wrote it)"):
+        # a pointer with another number is to a generation that is not there
+        with pytest.raises(
+            (DamagedError, UnreadableError), match="expected .*found .*(undo|doctor|edge-nusa that wrote it)"
+        ):
             contents(tmp_path)
         assert state.damaged() == ([] if name == "CURRENT" else ["000003"])
     path.write_bytes(whole)
@@ -63,7 +69,7 @@ def test_undo_recovers_from_a_damaged_current_generation(
     (tmp_path / name).unlink()
     if damage is not None:
         (tmp_path / name).write_bytes(damage)
-    with pytest.raises(DamagedError):
+    with pytest.raises(UnreadableError if damage is None else DamagedError):
         contents(tmp_path)
     with state.writer():
         state.undo()
@@ -74,6 +80,44 @@ def test_undo_recovers_from_a_damaged_current_generation(
     assert commit(state, 4).parent == expected
     assert contents(tmp_path) == (4, files_of(4))
     assert state.damaged() == []
+
+
+@pytest.mark.parametrize("name", ["CURRENT", "generations/000003/manifest.json", "generations/000003/core.safetensors"])
+def test_what_a_card_does_not_give_back_is_no_damage_and_undo_goes_round_it(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = chain(tmp_path, 3)
+    real, sick = durable.read_at_most, tmp_path / name
+
+    def fails(path: Path, limit: int) -> bytes:
+        if path == sick and path.exists() and path.stat().st_ino == number:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path, limit)
+
+    number = sick.stat().st_ino
+    monkeypatch.setattr(durable, "read_at_most", fails)
+    with pytest.raises(UnreadableError, match="check the card or disk") as raised:
+        contents(tmp_path)
+    assert raised.value.exit_code == 5
+    if name != "CURRENT":  # a pointer that cannot be read is told: where it points to, nobody knows
+        with state.writer():
+            state.undo()
+        assert contents(tmp_path) == (2, files_of(2))
+        assert "undo went to generation 2" in caplog.text
+
+
+def test_a_pointer_that_is_away_for_a_moment_is_a_resource_and_nothing_is_written_meanwhile(tmp_path: Path) -> None:
+    state = chain(tmp_path, 2)
+    os.rename(tmp_path / "CURRENT", tmp_path / "away")
+    with pytest.raises(
+        UnreadableError, match="expected a pointer to one of 2 generations, found none; wait where"
+    ) as raised:
+        state.current()
+    assert raised.value.exit_code == 5
+    with pytest.raises(UnreadableError):
+        commit(state, 3)
+    os.rename(tmp_path / "away", tmp_path / "CURRENT")
+    assert contents(tmp_path) == (2, files_of(2))
 
 
 def test_a_pointer_to_the_empty_state_with_another_hash_is_damage(tmp_path: Path) -> None:

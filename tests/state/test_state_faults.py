@@ -166,7 +166,7 @@ def test_refused_at_any_operation_the_error_is_ours_and_the_state_is_whole(
                 assert isinstance(error, ResourceError)
                 assert "free some disk space" in str(error)
         if case.startswith("an undo") and code == errno.EIO:
-            allowed = [old, new]  # an unreadable current generation is damage, which undo answers by recovering
+            allowed = [old, new]  # undo answers a current generation that cannot be read by recovering
         assert_sound(state, allowed)
         if not hit:
             break
