@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from hypothesis import settings
 
 from edge_nusa.device.demo.pictures import DemoPictures, write_pictures
 from edge_nusa.errors import MissingPackageError
+from edge_nusa.files.lock import Lock
 
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
@@ -57,13 +57,17 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     """The folder `name` that `make` filled, once for all workers of a run (pytest-xdist); nobody writes to it later."""
     root = factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    with FileLock(root / f"{name}.lock"):
+    lock = Lock(root / f"{name}.lock")
+    assert lock.acquire(600)
+    try:
         folder, ready = root / name, root / f"{name}.ready"
         if not ready.exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             make(folder)
             ready.touch()
+    finally:
+        lock.release()
     return folder
 
 

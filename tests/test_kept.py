@@ -15,9 +15,9 @@ from edge_nusa.device.demo.pictures import DemoPictures
 
 FULL = ">/dev/full"
 NO_UNLOCK = (
-    "import filelock\n"
+    "from edge_nusa.files.lock import Lock\n"
     "def refuse(self, force=False):\n    raise OSError(5, 'Input/output error')\n"
-    "filelock.FileLock.release = refuse\nfilelock.BaseFileLock.release = refuse"
+    "Lock.release = refuse"
 )
 
 

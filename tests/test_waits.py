@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 from conftest import command, current_of, environment, run_cli
-from filelock import FileLock
 from identities import identity
 
 from edge_nusa.cli import output
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import ResourceError
+from edge_nusa.files.lock import Lock
 from edge_nusa.state.state import State
 
 HOLDER = (
-    "import sys, time\nfrom filelock import FileLock\nwith FileLock(sys.argv[1]):\n    print('held', flush=True)\n    "
-    "sys.stdin.read()"
+    "import sys\nfrom pathlib import Path\nfrom edge_nusa.files.lock import Lock\n"
+    "assert Lock(Path(sys.argv[1])).acquire()\nprint('held', flush=True)\nsys.stdin.read()"
 )
 
 
@@ -106,8 +106,9 @@ def test_the_wait_ends_when_it_was_said_to(tmp_path: Path, caplog: pytest.LogCap
     with state.writer():
         pass
     says = "expected to write within 0.2 s, found another process writing"
+    other = Lock(tmp_path / "state" / "lock")
+    assert other.acquire()
     with (
-        FileLock(tmp_path / "state" / "lock"),
         pytest.raises(ResourceError, match=says),
         State(tmp_path / "state", identity()).writer(0.2),
     ):

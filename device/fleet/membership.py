@@ -19,8 +19,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet import settings
 from edge_nusa.device.fleet.sent import Sent, SentFolder
@@ -28,6 +26,7 @@ from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, ResourceError, TrustError, UnreadableError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.lock import Lock
 from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.sync import chain, parcel, round_file, update
 from edge_nusa.sync.merging import Step
@@ -108,14 +107,12 @@ class Fleet:
     def locked(self) -> Iterator[None]:
         """One sync at a time on this state. Raises ResourceError where another runs; learning and asking never wait
         for it."""
-        lock = FileLock(self.folder / "lock", timeout=0, mode=durable.FILE_MODE)
+        lock = Lock(self.folder / "lock")
         with durable.explained(f"lock {self.folder}"):
-            try:
-                lock.acquire()
-            except Timeout as error:  # an OSError too, which `explained` must not see
+            if not lock.acquire():
                 raise ResourceError(
                     f"{self.folder}: expected no other sync of this state, found one running; wait for it to end"
-                ) from error
+                )
         try:
             durable.remove_leftovers(self.folder)
             durable.remove_leftovers(self.folder / sents.NAME)

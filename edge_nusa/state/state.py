@@ -21,12 +21,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from edge_nusa import kept
 from edge_nusa.errors import EdgeNusaError, InputError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity
+from edge_nusa.files.lock import Lock
 from edge_nusa.state.generation import (
     EMPTY_POINTER,
     FORMAT_VERSION,
@@ -176,19 +175,16 @@ class State(StateReader):
                 "first"
             )
 
-    def _lock(self, timeout_seconds: float) -> FileLock:
-        lock = FileLock(self.folder / "lock", mode=durable.FILE_MODE)
-        with suppress(Timeout):
-            lock.acquire(timeout=0)
+    def _lock(self, timeout_seconds: float) -> Lock:
+        lock = Lock(self.folder / "lock")
+        if lock.acquire():
             return lock
         _log.warning(
             "another process holds %s; waiting for it, for at most %g s", self.folder / "lock", timeout_seconds
         )
-        try:
-            lock.acquire(timeout=timeout_seconds)
-        except Timeout as error:
+        if not lock.acquire(timeout_seconds):
             found = f"expected to write within {timeout_seconds:g} s, found another process writing"
-            raise ResourceError(f"{self.folder}: {found}; wait for it to end and run it again") from error
+            raise ResourceError(f"{self.folder}: {found}; wait for it to end and run it again")
         return lock
 
     def _install(self, generation: Generation, files: Mapping[str, bytes]) -> None:

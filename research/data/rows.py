@@ -8,15 +8,16 @@ written before their digests; what a killed writer left beyond the last whole ro
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from edge_nusa.files import durable
+from edge_nusa.files.lock import Lock
 
 DIGEST = 64
 """Hex characters of a SHA-256; a line break follows."""
@@ -39,9 +40,9 @@ class RowStore:
     @contextmanager
     def writer(self) -> Iterator[None]:
         """Only one process appends at a time; the others' rows are seen when it is entered."""
-        lock = FileLock(self.folder / "lock")
+        lock = Lock(self.folder / "lock")
         with durable.explained("lock the feature cache"):
-            lock.acquire()
+            lock.acquire(math.inf)
         try:
             with durable.explained("open the feature cache"):
                 digests = self._digests()
