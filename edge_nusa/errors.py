@@ -18,6 +18,8 @@ EXIT_CODES = {
 }
 """What the command line's exit codes mean; the README's table is tested against it."""
 
+LONGEST_MESSAGE, LONGEST_END, CUT = 600, 200, " [...] "
+"""Characters of an error's text, of its end that stays where it is cut, and what stands for the rest."""
 KEPT = 7
 UNFORESEEN = 70
 
@@ -26,6 +28,24 @@ class EdgeNusaError(Exception):
     """The parent of all; the message says what was expected, what was found, where, and what to do next."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_one_line(message))
+
+
+def _one_line(text: str) -> str:
+    """The text without its middle where it is too long, control characters as escapes: whatever strangers wrote into
+    what it repeats, it fits a line, and begins with where and ends with the next step."""
+    short = _without_middle(text)
+    if short.isprintable():
+        return short
+    return _without_middle("".join(c if c.isprintable() else repr(c)[1:-1] for c in short))
+
+
+def _without_middle(text: str) -> str:
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    return f"{text[: LONGEST_MESSAGE - LONGEST_END - len(CUT)]}{CUT}{text[-LONGEST_END:]}"
 
 
 class InputError(EdgeNusaError):

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from edge_nusa.errors import InputError
+from edge_nusa.files.foreign import shown
 from edge_nusa.files.json_bytes import LARGEST_BYTES, parse
-from edge_nusa.files.json_record import Origin, Record, shown
+from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.model.preprocessing import FILTERS, LEAST_STD, MAX_SIZE
 
 FILE = "open_clip_config.json"

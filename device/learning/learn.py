@@ -27,7 +27,7 @@ from edge_nusa.device.learning.text_left_out import ASKED, check_torch, why_left
 from edge_nusa.device.learning.two_commits import Progress, Told, TrainingApart, TwoCommits
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, MissingPackageError, UsageError
-from edge_nusa.files.json_record import shown
+from edge_nusa.files.foreign import shown
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge import templates
 from edge_nusa.knowledge.knowledge import Knowledge

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from edge_nusa.errors import EdgeNusaError
-from edge_nusa.files.json_record import SHOWN, Origin, Record, shown
+from edge_nusa.files.foreign import SHOWN, decoded, shown
+from edge_nusa.files.json_record import Origin, Record
 
 LARGEST_BYTES = 1 << 20
 """Of a record whose reader names no other bound."""
+JSON = "JSON as edge-nusa writes it"
+"""What a parser expected."""
 DEEPEST = 32
 """Objects and lists inside each other; far below where Python's own printing and encoding give up."""
 
@@ -25,26 +25,12 @@ def parse(data: bytes, origin: Origin, most_bytes: int = LARGEST_BYTES) -> Recor
     """The record in some bytes. Raises the origin's error for more bytes, or anything but one JSON object."""
     if len(data) > most_bytes:
         raise origin.error(f"{origin.where}: expected at most {most_bytes} bytes, found more; {origin.next_step}")
-    with said(origin):
+    with decoded(origin, JSON):
         content = json.loads(data, object_pairs_hook=_without_repeats, parse_constant=_no_constant, parse_float=_finite)
         _check_plain(content)
     if not isinstance(content, dict):
         raise origin.error(f"{origin.where}: expected a JSON object, found {shown(content)}; {origin.next_step}")
     return Record(content, origin)
-
-
-@contextmanager
-def said(origin: Origin) -> Iterator[None]:
-    """Turns what Python raises for a content that is none into the origin's error; ours go through as they are."""
-    try:
-        yield
-    except EdgeNusaError:
-        raise
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
-        why = " ".join(str(error).split())[: 2 * SHOWN]
-        raise origin.error(
-            f"{origin.where}: expected JSON as edge-nusa writes it, found something else ({why}); {origin.next_step}"
-        ) from error
 
 
 def canonical(content: object) -> bytes:

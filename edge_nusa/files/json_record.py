@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_nusa.errors import DamagedError, EdgeNusaError
+from edge_nusa.files.foreign import named, shown
 
 LARGEST_NUMBER = 2**53
 """Whole numbers beyond it do not survive every JSON reader."""
 MOST_ENTRIES = 10_000
 LONGEST_TEXT = 10_000
-SHOWN = 60
-"""Characters of what was found that an error repeats."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,7 @@ class Origin:
 
     def inside(self, name: str) -> Origin:
         """The same for what a field holds; its name may itself be foreign."""
-        is_plain = name.isprintable() and len(name) <= SHOWN
-        return Origin(f"{self.where}: {name if is_plain else shown(name)}", self.next_step, self.error)
-
-
-def shown(value: object) -> str:
-    """What was found, short and on one line."""
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
+        return Origin(f"{self.where}: {named(name)}", self.next_step, self.error)
 
 
 def is_sha256(text: str) -> bool:

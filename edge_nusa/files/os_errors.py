@@ -12,7 +12,7 @@ import io
 import re
 from typing import NamedTuple
 
-from edge_nusa.errors import EdgeNusaError, ResourceError, UnreadableError, UsageError
+from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError, UnreadableError, UsageError
 
 LONGEST_NAME = 200
 """Characters of a path that are shown: a name may have 4,096, and `ENAMETOOLONG` is about longer ones."""

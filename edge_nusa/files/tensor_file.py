@@ -14,8 +14,11 @@ import numpy as np
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files import opening
+from edge_nusa.files.foreign import decoded, shown
+from edge_nusa.files.json_record import Origin
 
 MAX_HEADER_BYTES = 1 << 20
+_SOUND, _NEXT_STEP = "a sound safetensors file", "restore the file or export it again"
 Expected = Mapping[str, tuple[str, tuple[int, ...]]]
 """Tensor name -> (numpy dtype name, shape); -1 in a shape admits any length."""
 
@@ -34,17 +37,12 @@ def decode(data: bytes, where: str, expected: Expected | None = None) -> dict[st
     Raises DamagedError for a header over 1 MiB, a malformed container, a missing, extra, misshapen or mistyped
     tensor (where `expected` is given), and for NaN or infinite numbers.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     check_header_length(data[:8], len(data), where)
-    try:
+    with decoded(Origin(where, _NEXT_STEP), _SOUND):
         json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]], object_pairs_hook=_without_repeats)
         tensors: dict[str, np.ndarray] = load(data)
-    except (SafetensorError, KeyError, ValueError, OverflowError, RecursionError) as error:
-        raise DamagedError(
-            f"{where}: expected a sound safetensors file, but {error}; restore the file or export it again"
-        ) from error
     if expected is not None:
         check(tensors, where, expected)
     check_finite(tensors, where)
@@ -78,7 +76,7 @@ def check_finite(tensors: Mapping[str, np.ndarray], where: str) -> None:
     for name, tensor in tensors.items():
         if np.issubdtype(tensor.dtype, np.inexact) and not np.isfinite(tensor).all():
             raise DamagedError(
-                f"{where}: tensor {name!r} holds NaN or infinite numbers; restore the file or export it again"
+                f"{where}: tensor {shown(name)} holds NaN or infinite numbers; restore the file or export it again"
             )
 
 
@@ -88,7 +86,8 @@ def check(tensors: Mapping[str, Any], where: str, expected: Expected) -> None:
     if wrong:
         kind = "is missing" if wrong[0] in expected else "is not expected"
         raise DamagedError(
-            f"{where}: tensor {wrong[0]!r} {kind} ({len(wrong)} in all); the file belongs to another bundle or version"
+            f"{where}: tensor {shown(wrong[0])} {kind} ({len(wrong)} in all); the file belongs to another bundle or "
+            "version"
         )
     for name, (dtype, shape) in expected.items():
         found = tensors[name]
@@ -97,8 +96,8 @@ def check(tensors: Mapping[str, Any], where: str, expected: Expected) -> None:
         )
         if found.dtype.name != dtype or not fits:
             raise DamagedError(
-                f"{where}: tensor {name!r} should be {dtype} {shape}, found {found.dtype.name} {found.shape}; export "
-                "it again"
+                f"{where}: tensor {shown(name)} should be {dtype} {shape}, found {found.dtype.name} {found.shape}; "
+                "export it again"
             )
 
 
@@ -107,20 +106,16 @@ class WeightFile:
     (memory-mapped)."""
 
     def __init__(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
         with opening.opened(path) as descriptor:
             first, size = opening.read(descriptor, 8), os.fstat(descriptor).st_size
             check_header_length(first, size, path.name)
             length = struct.unpack("<Q", first)[0]
             self._header: dict[str, Any] = {}
-            try:
+            with decoded(Origin(path.name, _NEXT_STEP), _SOUND):
                 self._file = safe_open(path, framework="numpy")
                 self._header = json.loads(opening.read(descriptor, length))
-            except (SafetensorError, ValueError, RecursionError) as error:
-                raise DamagedError(
-                    f"{path.name}: expected a sound safetensors file, but {error}; restore the file or export it again"
-                ) from error
         self._names = set(self._file.keys())
         self._path, self._where, self._start = path, path.name, 8 + length
 
@@ -155,4 +150,4 @@ class WeightFile:
 
     def _check_name(self, name: str) -> None:
         if name not in self._names:
-            raise DamagedError(f"{self._where}: tensor {name!r} is missing; export the bundle again")
+            raise DamagedError(f"{self._where}: tensor {shown(name)} is missing; export the bundle again")

@@ -24,6 +24,8 @@ import numpy as np
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
 from edge_nusa.files import durable, opening, tensor_file
 from edge_nusa.files.file_record import FileRecord, sha256_hex
+from edge_nusa.files.foreign import decoded
+from edge_nusa.files.json_record import Origin
 from edge_nusa.files.os_errors import OtherKindError
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.null_space import Pool
@@ -173,7 +175,8 @@ class Bundle:
     @cached_property
     def vocabulary(self) -> tuple[list[str], np.ndarray]:
         """Common nouns and their frozen anchors (V, D) float32 unit norm."""
-        names = self.read("vocabulary.txt").decode("utf-8").splitlines()
+        with decoded(Origin("vocabulary.txt", "copy the bundle again"), "lines of UTF-8"):
+            names = self.read("vocabulary.txt").decode("utf-8").splitlines()
         expected = {"anchors": ("float16", (len(names), self.manifest.text.embed_dim))}
         anchors = tensor_file.decode(self.read("vocabulary.safetensors"), "vocabulary.safetensors", expected)[
             "anchors"

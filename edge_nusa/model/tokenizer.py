@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from edge_nusa.errors import DamagedError, InputError
-from edge_nusa.files.json_record import Record
+from edge_nusa.files.foreign import decoded, shown
+from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.model.shapes import LARGEST_SIZE, TextShape
 
 Kind = Literal["clip", "file"]
@@ -76,12 +77,8 @@ class Tokenizer:
     def __init__(self, data: bytes, spec: TokenizerSpec, text: TextShape, vocab_size: int) -> None:
         import tokenizers
 
-        try:
+        with decoded(Origin("tokenizer.json", "export the bundle again"), "a file of the package `tokenizers`"):
             self._encoder: Any = tokenizers.Tokenizer.from_buffer(data)
-        except Exception as error:  # the library raises bare Exception for every malformed file
-            raise DamagedError(
-                f"tokenizer.json: expected a file of the package `tokenizers`, but {error}; export the bundle again"
-            ) from error
         self.spec, self.text, self._vocab_size = spec, text, vocab_size
         if spec.kind == "file":
             cut, padded = self._encoder.truncation or {}, self._encoder.padding or {}
@@ -125,8 +122,8 @@ class Tokenizer:
             ids[index, : len(row)] = row
             if max(row) >= self._vocab_size:
                 raise InputError(
-                    f"the text {texts[index]!r}: expected ids below {self._vocab_size}, the size of the model's table, "
-                    f"found {max(row)}; use other words"
+                    f"the text {shown(texts[index])}: expected ids below {self._vocab_size}, the size of the model's "
+                    f"table, found {max(row)}; use other words"
                 )
         if self.spec.separator is not None:
             ids[ids == self.spec.separator] = 0

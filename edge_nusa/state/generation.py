@@ -16,9 +16,10 @@ from pathlib import Path
 from edge_nusa.errors import DamagedError, InputError, OtherFormatError, UnreadableError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import FileRecord, sha256_hex
+from edge_nusa.files.foreign import shown
 from edge_nusa.files.identity import Identity
 from edge_nusa.files.json_bytes import canonical, parse
-from edge_nusa.files.json_record import Origin, Record, shown
+from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.files.opening import Below
 from edge_nusa.files.os_errors import OtherKindError
 

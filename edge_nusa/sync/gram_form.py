@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge_nusa.errors import DamagedError
+from edge_nusa.files.foreign import shown, why
 from edge_nusa.threads import one_blas_thread
 
 MOST_COLUMNS_SHARE = 4
@@ -47,7 +48,7 @@ def restored(form: Mapping[str, np.ndarray], size: int, where: str) -> np.ndarra
         return gram + np.triu(gram, 1).T
     if set(form) != {"index", "columns"}:
         raise DamagedError(
-            f"{where}: expected a matrix as columns or as a triangle, found {sorted(form)}; send it again"
+            f"{where}: expected a matrix as columns or as a triangle, found {shown(sorted(form))}; send it again"
         )
     index = form["index"]
     if (
@@ -64,7 +65,9 @@ def restored(form: Mapping[str, np.ndarray], size: int, where: str) -> np.ndarra
     try:
         product = columns @ np.linalg.solve(columns[index], columns.T)
     except np.linalg.LinAlgError as error:
-        raise DamagedError(f"{where}: expected independent columns, found others ({error}); send it again") from error
+        raise DamagedError(
+            f"{where}: expected independent columns, found others ({why(error)}); send it again"
+        ) from error
     whole = np.rint(product)
     if not (np.abs(product - whole) < LARGEST_ERROR).all() or np.abs(whole).max() >= 2**62:
         raise DamagedError(f"{where}: expected columns of a matrix of whole numbers, found others; send it again")

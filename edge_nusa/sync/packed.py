@@ -19,6 +19,8 @@ import numpy as np
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files import tensor_file
+from edge_nusa.files.foreign import decoded, shown
+from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge.knowledge import LARGEST_NORM, feature_count
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.model.bundle import Bundle
@@ -71,13 +73,9 @@ def pack(tensors: Mapping[str, np.ndarray]) -> bytes:
 
 def unpack(data: bytes, most_bytes: int, where: str) -> dict[str, np.ndarray]:
     """The tensors of `pack`. Raises DamagedError naming `where`, also where they unpack to more than `most_bytes`."""
-    try:
+    with decoded(Origin(where, "send it again"), "packed numbers"):
         inflater = zlib.decompressobj()
         raw = inflater.decompress(data, most_bytes)
-    except zlib.error as error:
-        raise DamagedError(
-            f"{where}: expected packed numbers, found {len(data)} bytes that are not ({error}); send it again"
-        ) from error
     if not inflater.eof or inflater.unused_data:
         raise DamagedError(
             f"{where}: expected packed numbers of at most {most_bytes} bytes and nothing after them, found others; "
@@ -144,5 +142,5 @@ def check_names(tensors: Mapping[str, np.ndarray], shapes: UpdateShapes, where: 
     strange = sorted(set(tensors) - known)
     if strange:
         raise DamagedError(
-            f"{where}: the tensor {strange[0]!r} is not expected; it was made by another version or bundle"
+            f"{where}: the tensor {shown(strange[0])} is not expected; it was made by another version or bundle"
         )

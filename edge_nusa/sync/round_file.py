@@ -16,9 +16,10 @@ import numpy as np
 
 from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.foreign import shown
 from edge_nusa.files.identity import Identity, mismatch
 from edge_nusa.files.json_bytes import canonical, parse
-from edge_nusa.files.json_record import LARGEST_NUMBER, Origin, Record, shown
+from edge_nusa.files.json_record import LARGEST_NUMBER, Origin, Record
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, RoundMark

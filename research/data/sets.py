@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from edge_nusa.errors import InputError
-from edge_nusa.files.json_record import shown
+from edge_nusa.files.foreign import shown
 from edge_nusa.pictures.picture_file import picture_sha256
 from edge_nusa.pictures.pictures import MAX_PIXELS, decode, printable
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_nusa.errors import DamagedError, TrustError
-from edge_nusa.files.json_bytes import DEEPEST, canonical, parse, said
+from edge_nusa.files.foreign import decoded
+from edge_nusa.files.json_bytes import DEEPEST, JSON, canonical, parse
 from edge_nusa.files.json_record import LARGEST_NUMBER, LONGEST_TEXT, MOST_ENTRIES, Origin, Record
 
 ORIGIN = Origin("settings.json", "copy it again")
@@ -119,7 +120,7 @@ def test_a_missing_field_is_said() -> None:
 
 
 def test_what_was_found_is_cut_and_its_length_said() -> None:
-    with pytest.raises(DamagedError, match=re.escape("... (100002 characters); copy it again")) as caught:
+    with pytest.raises(DamagedError, match=re.escape("... (100000 characters); copy it again")) as caught:
         record(x="a" * 100_000).integer("x")
     assert len(str(caught.value)) < 200
 
@@ -134,7 +135,7 @@ def test_an_error_inside_a_record_names_the_whole_path() -> None:
 def test_a_name_that_is_foreign_is_shown_on_one_short_line() -> None:
     with pytest.raises(DamagedError, match=r"^settings.json: x: 'a\\n\\x1b': expected a whole number"):
         record(x={"a\n\x1b": "no"}).integers("x")
-    with pytest.raises(DamagedError, match=r"^settings.json: x: 'a{59}\.\.\. \(102 characters\): expected an object"):
+    with pytest.raises(DamagedError, match=r"^settings.json: x: 'a{59}\.\.\. \(100 characters\): expected an object"):
         record(x={"a" * 100: "no"}).named("x")
 
 
@@ -205,9 +206,12 @@ def test_the_error_is_the_origins_own() -> None:
 
 
 def test_our_own_errors_go_through_and_others_become_ours() -> None:
-    with pytest.raises(TrustError, match="^mine$"), said(ORIGIN):
+    with pytest.raises(TrustError, match="^mine$"), decoded(ORIGIN, JSON):
         raise TrustError("mine")
-    with pytest.raises(DamagedError, match="^settings.json: expected JSON as edge-nusa writes it"), said(ORIGIN):
+    with (
+        pytest.raises(DamagedError, match="^settings.json: expected JSON as edge-nusa writes it"),
+        decoded(ORIGIN, JSON),
+    ):
         raise OverflowError("too large")
 
 

@@ -129,7 +129,8 @@ MALFORMED = {
 @pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in MALFORMED.items()])
 def test_a_malformed_container_is_refused(data: bytes) -> None:
     with pytest.raises(
-        DamagedError, match=r"^f: expected a sound safetensors file, but .*; restore the file or export it again"
+        DamagedError,
+        match=r"^f: expected a sound safetensors file, found something else .*; restore the file or export it again",
     ):
         tensor_file.decode(data, "f")
 

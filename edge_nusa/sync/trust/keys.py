@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from edge_nusa.errors import InputError, MissingPackageError, TrustError
 from edge_nusa.files import durable, opening
-from edge_nusa.files.json_bytes import canonical, parse, said
+from edge_nusa.files.foreign import decoded, shown
+from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LARGEST_KEY_BYTES, LARGEST_ENVELOPE_BYTES = 4096, 2 << 20
 KINDS = ("ed25519",)
+MOST_SIGNERS = 3
+"""Names of keys that an error repeats of one envelope."""
 
 
 def require_packages() -> None:
@@ -68,18 +71,13 @@ def load_keys(folder: Path, role: str) -> list[CryptoSigner]:
 
 def load_key(path: Path) -> CryptoSigner:
     """Reads a key. Raises TrustError where it is missing, no ed25519 key, or open to others."""
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 
     data = read_private(path)
-    try:
+    with decoded(Origin(str(path), "restore it from your backup", TrustError), "a key in PEM form"):
         key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise TrustError(
-            f"{path}: expected a key in PEM form, found {len(data)} bytes that are none; restore it from your backup"
-        ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise TrustError(
             f"{path}: expected an ed25519 key, found {type(key).__name__}; use the key that edge-nusa made"
@@ -130,10 +128,8 @@ def key_of(record: Record) -> SSlibKey:
     for name in ("keytype", "scheme"):
         record.choice(name, KINDS)
     public = record.record("keyval").sha256("public")  # 32 bytes in as many digits as a SHA-256 has
-    try:
+    with decoded(record.origin.inside("keyval"), "32 bytes of an ed25519 key in hexadecimal digits"):
         made = SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)))
-    except ValueError as error:
-        raise record.origin.refused("keyval", "32 bytes of an ed25519 key in hexadecimal digits", public) from error
     if record.text("keyid") != made.keyid:
         raise record.origin.refused("keyid", f"the key's own name {made.keyid[:16]}...", record.text("keyid"))
     return made
@@ -155,27 +151,24 @@ def opened(data: bytes, payload_type: str, allowed: Mapping[str, SSlibKey], wher
     Raises TrustError naming `where`.
     """
     from securesystemslib.dsse import Envelope
-    from securesystemslib.exceptions import FormatError, VerificationError
+    from securesystemslib.exceptions import VerificationError
 
     origin = Origin(where, "it is no signed envelope, so nothing of it is read", TrustError)
     record = parse(data, origin, LARGEST_ENVELOPE_BYTES)
-    try:
-        with said(origin):
-            envelope = Envelope.from_dict(dict(record.fields))
-            names = [name for name in envelope.signatures if name in allowed]
-            if envelope.payload_type != payload_type or len(envelope.signatures) != 1 or not names:
-                raise TrustError(
-                    f"{where}: expected one signature by a key that is enrolled, found "
-                    f"{[n[:16] for n in envelope.signatures]}; enrol the device first"
-                )
+    with decoded(origin, "a signed envelope"):
+        envelope = Envelope.from_dict(dict(record.fields))
+        names = [name for name in envelope.signatures if name in allowed]
+        if envelope.payload_type != payload_type or len(envelope.signatures) != 1 or not names:
+            found = ", ".join(shown(name) for name in [*envelope.signatures][:MOST_SIGNERS]) or "none"
+            raise TrustError(
+                f"{where}: expected one signature by a key that is enrolled, found {len(envelope.signatures)} by "
+                f"{found}; enrol the device first"
+            )
+        try:
             envelope.verify([allowed[names[0]]], 1)
-    except VerificationError as error:
-        raise TrustError(
-            f"{where}: expected a signature by the key that it names, found one that is not; it was changed on the "
-            "way, or forged"
-        ) from error
-    except FormatError as error:
-        raise TrustError(
-            f"{where}: expected a signed envelope, found {len(data)} bytes that are none ({error}); send it again"
-        ) from error
+        except VerificationError as error:
+            raise TrustError(
+                f"{where}: expected a signature by the key that it names, found one that is not; it was changed on the "
+                "way, or forged"
+            ) from error
     return names[0], envelope.payload

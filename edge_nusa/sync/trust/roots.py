@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edge_nusa.errors import InputError, TrustError
+from edge_nusa.files.foreign import decoded, shown
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.sync.trust import sealing_keys
 from edge_nusa.sync.trust.sealing_keys import SealingPublic
@@ -77,21 +78,16 @@ def new_root(
 
 def read_root(data: bytes, where: str) -> Metadata[Root]:
     """Root metadata that is signed by its own threshold. Raises TrustError naming `where`."""
-    from tuf.api.exceptions import RepositoryError
     from tuf.api.metadata import Metadata
 
-    try:
+    with decoded(Origin(where, "give that one", TrustError), "the root.json that `edge-nusa hub init` wrote"):
         metadata: Metadata[Root] = Metadata.from_bytes(data)
         if metadata.signed.type != "root":
             raise TrustError(
-                f"{where}: expected root metadata, found {metadata.signed.type}; give the root.json that `edge-nusa "
-                "hub init` wrote"
+                f"{where}: expected root metadata, found {shown(metadata.signed.type)}; give the root.json that "
+                "`edge-nusa hub init` wrote"
             )
         metadata.signed.verify_delegate("root", metadata.signed_bytes, metadata.signatures)
-    except (RepositoryError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TrustError(
-            f"{where}: expected the root.json that `edge-nusa hub init` wrote, found something else ({error})"
-        ) from error
     return metadata
 
 
@@ -128,18 +124,12 @@ def rotated_root(
 
 def successor(current: Metadata[Root], data: bytes, where: str) -> Metadata[Root]:
     """The root of the next version, vouched for by the current one and by itself. Raises TrustError naming `where`."""
-    from tuf.api.exceptions import RepositoryError
-
     found = read_root(data, where)
-    try:
+    origin = Origin(where, "someone else writes to this store", TrustError)
+    with decoded(origin, "a root that the one before it vouches for"):
         current.signed.verify_delegate("root", found.signed_bytes, found.signatures)
         if found.signed.version != current.signed.version + 1:
             raise ValueError(f"version {found.signed.version}")
-    except (RepositoryError, ValueError) as error:
-        raise TrustError(
-            f"{where}: expected a root that the one before it vouches for, found another ({error}); someone else "
-            "writes to this store"
-        ) from error
     return found
 
 

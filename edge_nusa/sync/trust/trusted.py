@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge_nusa.errors import DamagedError, ResourceError, StoreError, TrustError
 from edge_nusa.files import durable, opening
+from edge_nusa.files.foreign import why
 from edge_nusa.sync.stores.store import MissingObjectError, Store
 from edge_nusa.sync.trust import repository, roots, sealed_rounds
 from edge_nusa.sync.trust.sealed_rounds import Announced
@@ -132,11 +133,11 @@ def _forged_or_cut() -> Iterator[None]:
     except ExpiredMetadataError as error:
         rule = "expected a hub that publishes now and then, and a right clock"
         raise TrustError(
-            f"the fleet's metadata has expired ({error}): {rule}; publish on the hub, or set this clock"
+            f"the fleet's metadata has expired ({why(error)}): {rule}; publish on the hub, or set this clock"
         ) from error
     except RepositoryError as error:
         raise ForgedError(
-            f"the store's metadata is not what the fleet's root vouches for ({error}); nothing was taken: ask who "
+            f"the store's metadata is not what the fleet's root vouches for ({why(error)}); nothing was taken: ask who "
             "writes to this store"
         ) from error
     except DownloadError as error:
