@@ -155,7 +155,7 @@ def create(model: Named, pretrained: str | None) -> nn.Module:
         tempfile.TemporaryDirectory() as folder,
         quiet(),
     ):  # a folder of its own, so that nothing is registered for good
-        (Path(folder) / configurations.FILE).write_text(json.dumps(content), encoding="utf-8")
+        (Path(folder) / configurations.FILE).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
         return open_clip.create_model(f"{LOCAL}{folder}", load_weights=False, pretrained_text=False, precision="fp32")
 
 

@@ -92,7 +92,9 @@ def write_set(name: str, root: Path, out: Path, is_downloaded: bool = False) -> 
                 _put(picture, partial / folder_of(key, list(published["classes"])) / f"{prefix}{file_name}")
         found = {folder: label for folder, label in names.items() if (partial / folder).is_dir()}
         entries[name] = {"templates": published["templates"], "classes": found}
-        durable.replace_file(out / NAMES_FILE, json.dumps(entries, ensure_ascii=False, indent=1).encode())
+        durable.replace_file(
+            out / NAMES_FILE, json.dumps(entries, ensure_ascii=False, indent=1, allow_nan=False).encode()
+        )
         partial.rename(target)
     return target
 

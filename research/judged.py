@@ -195,7 +195,7 @@ def main() -> None:
                 found = [row for seed in range(chosen.seeds) for row in lessons(opened, seen, shots, seed)]
                 rows += found
                 found += [row for seed in range(chosen.heads) for row in mixed_up(seen, shots, seed)]
-                file.writelines(json.dumps(row) + "\n" for row in found)
+                file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in found)
     for shots in (5, 16):
         print(summary(rows, shots))
 

@@ -170,7 +170,7 @@ def main() -> None:
         for kind, turn in wanted[len(trials) :]:
             trials.append(run(kind, sets[turn % len(sets)], SHOTS[(turn // len(sets)) % 2], turn, chosen.steps))
             with chosen.out.open("a") as file:
-                file.write(json.dumps(vars(trials[-1])) + "\n")
+                file.write(json.dumps(vars(trials[-1]), allow_nan=False) + "\n")
     except EdgeNusaError as error:
         raise SystemExit(f"sabotage: {error}") from error
     print(table(trials))

@@ -8,7 +8,7 @@ import pytest
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import needs
-from edge_nusa.errors import MissingPackageError
+from edge_nusa.errors import MissingPackageError, UnforeseenError
 from edge_nusa.pictures.pictures import Quarantined
 
 
@@ -62,3 +62,10 @@ def test_more_than_three_files_set_aside_for_one_reason_are_one_line(count: int,
     found = list(output.set_aside(entries))
     assert len(found) == lines + 1 and found[-1] == "set aside: x.jpg: copy"
     assert found[0] == (f"set aside: 0.jpg and {count - 1} more: noise" if lines < count else "set aside: 0.jpg: noise")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_lacks_is_told_and_not_printed(number: float, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnforeseenError, match="^print the answer: expected numbers, found NaN or infinity among them"):
+        output.emit_json({"probability": number})
+    assert capsys.readouterr().out == ""

@@ -43,4 +43,4 @@ def remember(fleet: Fleet, sha256: str, kind: str, number: int, reason: str) -> 
     entries = {**remembered(fleet), sha256: {"kind": kind, "round": number, "reason": reason[:LONGEST_REASON]}}
     newest = dict(sorted(entries.items(), key=lambda item: item[1]["round"])[-50:])
     with durable.explained(f"write {fleet.folder}"):
-        durable.replace_file(fleet.folder / NAME, json.dumps(newest, sort_keys=True).encode() + b"\n")
+        durable.replace_file(fleet.folder / NAME, json.dumps(newest, sort_keys=True, allow_nan=False).encode() + b"\n")

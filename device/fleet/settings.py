@@ -31,7 +31,8 @@ class Settings:
         """The file's content."""
         fields = {"fleet": self.fleet, "device": self.device, "sealing": self.sealing, "store": self.store}
         rounds = {"rounds": self.rounds} if self.rounds else {}
-        return json.dumps({**fields, **rounds, "format_version": FORMAT_VERSION}, sort_keys=True).encode() + b"\n"
+        whole = {**fields, **rounds, "format_version": FORMAT_VERSION}
+        return json.dumps(whole, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
 def read(folder: Path) -> Settings:

@@ -93,7 +93,7 @@ def train_apart(opened: Opened, training: Training, progress: Progress) -> tuple
             "tokens": None if tokens is None or training.spool is None else [training.spool.fileno(), *tokens.shape],
         }
         with durable.explained(f"hand the settings over in the temporary folder {folder} (TMPDIR chooses another)"):
-            (folder / "settings.json").write_text(json.dumps(settings))
+            (folder / "settings.json").write_text(json.dumps(settings, allow_nan=False))
         is_quiet = training.busy_cores is not None and training.busy_cores < QUIET
         with _child(folder, training.spool, SPINS if is_quiet else {}) as lines:
             for line in lines:
@@ -215,7 +215,7 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _say(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.write(json.dumps(line, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 

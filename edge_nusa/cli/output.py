@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from edge_nusa import kept
-from edge_nusa.errors import OutputError
+from edge_nusa.errors import OutputError, UnforeseenError
 
 if TYPE_CHECKING:
     from edge_nusa.pictures.pictures import Quarantined
@@ -49,8 +49,18 @@ def show(value: Record | Mapping[str, Any], words: str | Callable[[], str], form
 
 
 def emit_json(value: Any) -> None:
-    """One JSON object on one line; ASCII only, so that no name can move a terminal's cursor."""
-    _write(json.dumps(value, ensure_ascii=True) + "\n")
+    """One JSON object on one line; ASCII only, so that no name can move a terminal's cursor.
+
+    Raises UnforeseenError for NaN and infinity, which JSON lacks, OutputError where stdout refuses.
+    """
+    try:
+        line = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    except ValueError as error:
+        raise UnforeseenError(
+            "print the answer: expected numbers, found NaN or infinity among them; see what `edge-nusa doctor` says of "
+            "the bundle and the state"
+        ) from error
+    _write(line + "\n")
 
 
 COLOURS = {"ok": 32, "warning": 33, "error": 31}

@@ -29,7 +29,7 @@ class JsonLines:
 
     def write(self, line: dict[str, Any]) -> None:
         """Add one. Raises ResourceError or InputError where the disk refuses."""
-        data = (json.dumps(line, ensure_ascii=True) + "\n").encode()
+        data = (json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n").encode()
         with durable.explained(f"write {self.path}"):
             durable.append_file(self.path, data, durable.ASKED_FILE_MODE)
 

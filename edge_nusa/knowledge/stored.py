@@ -78,7 +78,7 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
         ),
         "head.safetensors": tensor_file.encode({**head_tensors(knowledge.head), "fusion": knowledge.fusion}),
         taught_files.NAME: knowledge.files.encoded(),
-        "report.json": json.dumps(knowledge.report, sort_keys=True).encode(),
+        "report.json": json.dumps(knowledge.report, sort_keys=True, allow_nan=False).encode(),
     }
 
 

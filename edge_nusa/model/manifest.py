@@ -101,8 +101,11 @@ def encode(manifest: Manifest) -> bytes:
     content |= {"image": manifest.image.to_dict(), "text": manifest.text.to_dict()}
     content["identity"] = manifest.identity.sha256
     content["templates"] = list(manifest.templates)
-    content = json.loads(json.dumps(content))
-    return json.dumps({**content, "checksum": checksum(content)}, indent=1, sort_keys=True).encode() + b"\n"
+    content = json.loads(json.dumps(content, allow_nan=False))
+    return (
+        json.dumps({**content, "checksum": checksum(content)}, indent=1, sort_keys=True, allow_nan=False).encode()
+        + b"\n"
+    )
 
 
 def decode(data: bytes, where: str) -> Manifest:

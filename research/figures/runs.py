@@ -55,7 +55,7 @@ class Run:
 
     def to_json(self) -> str:
         """One JSON object, keys sorted."""
-        return json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, sort_keys=True)
+        return json.dumps({"format_version": FORMAT_VERSION, **asdict(self)}, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Run:
@@ -108,7 +108,7 @@ def check_begun_alike(path: Path, shared: dict[str, Any]) -> None:
     """Keep what the runs of a folder share, where it is new. Raises UsageError where it was begun with other settings,
     DamagedError where they cannot be read."""
     if not path.exists():
-        durable.replace_file(path, json.dumps(shared, sort_keys=True).encode())
+        durable.replace_file(path, json.dumps(shared, sort_keys=True, allow_nan=False).encode())
         return
     try:
         before = dict(json.loads(path.read_text()))

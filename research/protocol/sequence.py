@@ -163,7 +163,7 @@ def _never(material: Material, learner: Learner, learned: Sequence[View]) -> tup
 
 
 def _save(part: Path, plan: Plan, measured: Measured, learner: Learner) -> None:
-    content = json.dumps({"order": plan.order, **vars(measured)}).encode()
+    content = json.dumps({"order": plan.order, **vars(measured)}, allow_nan=False).encode()
     arrays = {f"state/{name}": array for name, array in learner.arrays().items()}
     buffer = io.BytesIO()
     np.savez(buffer, measured=np.frombuffer(content, np.uint8), **arrays)  # type: ignore[arg-type]

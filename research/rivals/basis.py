@@ -42,7 +42,7 @@ def main() -> None:
     for name, seconds in totals.items():
         print(f"| {name} | {seconds:.2f} | {totals['fresh SVD'] / seconds:.0f} times |")
     if arguments.json:
-        arguments.json.write_text(json.dumps(totals, indent=1))
+        arguments.json.write_text(json.dumps(totals, indent=1, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
     found = {str(bundle): {what: median([row[what] for row in of]) for what in of[0]} for bundle, of in rows.items()}
     show(found)
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1))
+        arguments.json.write_text(json.dumps(found, indent=1, allow_nan=False))
 
 
 def cost(bundle: Path, pictures: Path, state: Path, threads: int) -> Row:

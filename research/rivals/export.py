@@ -60,7 +60,7 @@ def main() -> None:
             + f" | {row['bundle_bytes'] / 1e6:.0f} | {row['peak_rss_bytes'] / 2**20:.0f} |"
         )
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        arguments.json.write_text(json.dumps(rows, indent=1, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def main() -> None:
         }
     show(rows)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        arguments.json.write_text(json.dumps(rows, indent=1, allow_nan=False))
     if arguments.plot:
         plot = grown(rows)
         document(plot.draw, plot.inches, arguments.plot)

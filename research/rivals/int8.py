@@ -171,7 +171,7 @@ def main() -> None:
     rows["float32"] = {name: value for name, value in rows["float32"].items() if not name.startswith("embedding ")}
     show(rows, bool(sets))
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        arguments.json.write_text(json.dumps(rows, indent=1, allow_nan=False))
 
 
 def show(rows: Rows, has_sets: bool) -> None:

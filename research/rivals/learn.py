@@ -55,7 +55,7 @@ def main() -> None:
             rows |= opponent(what, arguments, pictures)
     show(rows, arguments)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        arguments.json.write_text(json.dumps(rows, indent=1, allow_nan=False))
 
 
 def opponent(what: str, arguments: argparse.Namespace, pictures: Path) -> dict[str, dict[str, float]]:

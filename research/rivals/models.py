@@ -62,7 +62,7 @@ def measured(name: str, work: Path) -> dict[str, Any]:
             figures = {"reason": str(error)}
         for folder in (bundle, state):
             shutil.rmtree(folder, ignore_errors=True)
-        replace_file(path, json.dumps(figures).encode())
+        replace_file(path, json.dumps(figures, allow_nan=False).encode())
     return dict(json.loads(path.read_text()))
 
 

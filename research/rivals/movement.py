@@ -223,7 +223,7 @@ def main() -> None:
     if arguments.json:
         rows = [asdict(one) for one in found]
         shares = {"weight_energy": tower.weight_energy, "input_energy": tower.input_energy}
-        arguments.json.write_text(json.dumps({**shares, "learners": rows}, indent=1))
+        arguments.json.write_text(json.dumps({**shares, "learners": rows}, indent=1, allow_nan=False))
 
 
 def show(one: Movement) -> None:

@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     arguments = parser.parse_args()
     run = {"lora": train, "finetune": train, "open_clip": ask_open_clip, "rclip": ask_rclip}[arguments.what]
-    print(json.dumps(run(arguments)))
+    print(json.dumps(run(arguments), allow_nan=False))
 
 
 if __name__ == "__main__":

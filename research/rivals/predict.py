@@ -59,7 +59,7 @@ def main() -> None:
         rows[way]["warm_milliseconds"] = value
     show(rows)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        arguments.json.write_text(json.dumps(rows, indent=1, allow_nan=False))
 
 
 def opponent(what: str, arguments: argparse.Namespace, pictures: Path, images: int) -> list[str]:

@@ -295,3 +295,19 @@ def test_foreign_json_is_parsed_in_one_place() -> None:
                 if isinstance(node, ast.ImportFrom) and node.module == "json":
                     found.add(str(path.relative_to(ROOT)))
     assert found == set(ALLOWED)
+
+
+def test_no_json_that_is_written_holds_nan() -> None:
+    found, without = 0, []
+    for room in ("edge_nusa", "device", "export", "research"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                    continue
+                is_json = isinstance(node.func.value, ast.Name) and node.func.value.id == "json"
+                if is_json and node.func.attr in ("dump", "dumps", "JSONEncoder"):
+                    found += 1
+                    given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                    if given.get("allow_nan") != "False":
+                        without.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found > 20 and without == []

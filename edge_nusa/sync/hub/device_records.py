@@ -68,4 +68,4 @@ def encode(records: Records, mails: Sequence[Mail], given: Mapping[str, Mapping[
                 "lessons": [*entry["lessons"], *lessons][-MOST_LESSONS_KNOWN:],
             }
             records = {**records, mail.device: entry}
-    return json.dumps(records, sort_keys=True).encode()
+    return json.dumps(records, sort_keys=True, allow_nan=False).encode()

@@ -94,7 +94,8 @@ class Enrolled:
         with durable.explained(f"write {self.folder}"):
             durable.make_folder(self.folder)
             durable.replace_file(
-                self.folder / f"{device.key.keyid}.json", json.dumps(record, sort_keys=True, indent=1).encode() + b"\n"
+                self.folder / f"{device.key.keyid}.json",
+                json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n",
             )
         kept.done(f"{device.key.keyid[:16]} {device.name} is {'revoked' if device.is_revoked else 'enrolled'}")
         return device

@@ -74,7 +74,9 @@ def create(
         durable.replace_file(folder / ROOT_NAME, root)
         durable.replace_file(
             folder / SETTINGS_NAME,
-            json.dumps({**asdict(settings), "format_version": FORMAT_VERSION}, sort_keys=True, indent=1).encode()
+            json.dumps(
+                {**asdict(settings), "format_version": FORMAT_VERSION}, sort_keys=True, indent=1, allow_nan=False
+            ).encode()
             + b"\n",
         )
     kept.done(f"the hub of the fleet {settings.fleet[:16]} is made")

@@ -106,7 +106,7 @@ def read_private(path: Path) -> bytes:
 
 def public_bytes(key: SSlibKey) -> bytes:
     """A public key as JSON, to be handed to the hub."""
-    return json.dumps(public_record(key), sort_keys=True, indent=1).encode() + b"\n"
+    return json.dumps(public_record(key), sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def public_record(key: SSlibKey) -> dict[str, Any]:

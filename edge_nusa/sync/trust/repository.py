@@ -106,7 +106,7 @@ class Repository:
         signed.version = self._free_version(role)
         durable.replace_file(
             self.folder / VERSIONS_NAME,
-            json.dumps({**self._versions(), role: signed.version}, sort_keys=True).encode() + b"\n",
+            json.dumps({**self._versions(), role: signed.version}, sort_keys=True, allow_nan=False).encode() + b"\n",
         )
         metadata = Metadata(signed)
         metadata.sign(signer)
