@@ -294,3 +294,33 @@ def test_folders_that_are_missing_or_no_folders_are_told_as_wrong_use(taught: Pa
     assert line.endswith(
         "expected its folder to be there, found none; make it with `mkdir -p`, or choose another place"
     )
+
+
+@pytest.mark.parametrize("stderr", ["closed", "full", "gone"])
+def test_where_stderr_is_no_use_the_exit_code_says_it_alone(stderr: str, tmp_path: Path) -> None:
+    """A signal before the program is loaded too, and an error where it is."""
+    stopping = "import os, signal\nimport edge_nusa.cli.main as m\n"
+    early = stopping + "m._settle_streams = lambda: os.kill(os.getpid(), signal.SIGTERM)"
+    (tmp_path / "file").write_text("x")
+    redirection = {"closed": "2>&-", "full": "2>/dev/full", "gone": "2> >(true); sleep 0"}[stderr]
+    line = f'"$@" {redirection.partition(";")[0]}'
+    for patch, arguments, code in (
+        (early, ("status", "--state", str(tmp_path / "state")), 143),
+        ("", ("undo", "--state", str(tmp_path / "file")), 2),
+    ):
+        program = f"import time\ntime.sleep(0.2)\n{patch}\nfrom edge_nusa.cli.main import run\nrun()"
+        words = ["bash", "-c", line, "bash", sys.executable, "-c", program, *arguments]
+        assert subprocess.run(words, env=environment(), capture_output=True, timeout=60).returncode == code
+
+
+@pytest.mark.parametrize("error", ["ValueError('bad\\nname')", "re.error('no')", "RecursionError()"])
+def test_a_pattern_that_is_none_keeps_no_other_picture_from_its_answer(
+    error: str, taught: Path, pictures: DemoPictures
+) -> None:
+    patch = f"import glob, re\ndef refused(name):\n    raise {error}\nglob.glob = refused"
+    picture = next(iter(sorted(pictures.others["cat"].iterdir())))
+    done = run_patched(patch, "predict", "[a-", picture, "x" * 300, "--state", taught)
+    assert (done.returncode, done.stdout.count("\n"), done.stderr.count("\n")) == (0, 1, 2)
+    assert done.stderr.startswith("set aside: [a-: expected a path or a pattern, found ")
+    assert done.stderr.endswith("x: expected a picture or a folder, found File name too long; check the path\n")
+    assert "expected a path or a pattern" in one_line(run_patched(patch, "predict", "[a-", "--state", taught), 1)

@@ -20,7 +20,7 @@ def run() -> None:
     try:
         code = _ended()
     except signals.Stopped as stopped:  # before `ending` could tell it
-        os.write(2, b"edge-nusa: stopped by a signal\n")
+        _say("stopped by a signal")
         code = int(str(stopped.code))
     if code in STOPPED:
         os._exit(code)  # all is tidied up, and nobody waits for a picture that another thread is still decoding
@@ -36,9 +36,18 @@ def _ended() -> int:
     except (ImportError, OSError, MemoryError) as error:
         found = str(error) or type(error).__name__
         next_step = "end other programs (see `ulimit -a`), or install it again"
-        os.write(2, f"edge-nusa: expected to load the program, found {found}; {next_step}\n".encode())
+        _say(f"expected to load the program, found {found}; {next_step}")
         return 5
     return ending.code_of(_commands)
+
+
+def _say(text: str) -> None:
+    """On stderr, without anything that may not be loaded; where that is closed or refuses, the exit code says it
+    alone."""
+    try:  # noqa: SIM105 - contextlib is not loaded yet
+        os.write(2, f"edge-nusa: {text}\n".encode(errors="backslashreplace"))
+    except OSError:
+        pass
 
 
 def _commands() -> int:

@@ -85,15 +85,19 @@ def _nothing_readable(set_aside: list[Quarantined]) -> InputError:
 
 def _paths(arguments: list[str]) -> tuple[list[Path], list[Quarantined]]:
     """Files of all arguments in order; folders and patterns are expanded, `-` reads stdin."""
+    from edge_nusa.files.foreign import why
     from edge_nusa.pictures.pictures import Quarantined, find_pictures, printable
 
     names = [name for a in arguments for name in (_stdin_lines() if a == "-" else [a])]
     paths: list[Path] = []
     set_aside: list[Quarantined] = []
     for name in filter(None, names):
-        matches = _matches(name)
+        try:
+            matches, fault = _matches(name), "the pattern matches no file"
+        except (ValueError, re.error, RecursionError) as error:
+            matches, fault = [], f"expected a path or a pattern, found {why(error)}; check it"
         if not matches:
-            set_aside.append(Quarantined(printable(name), "the pattern matches no file"))
+            set_aside.append(Quarantined(printable(name), fault))
         for match in matches:
             try:
                 found, bad = find_pictures(match)
@@ -105,13 +109,11 @@ def _paths(arguments: list[str]) -> tuple[list[Path], list[Quarantined]]:
 
 
 def _matches(name: str) -> list[Path]:
-    """The path itself, or what a pattern matches."""
+    """The path itself, or what a pattern matches. Raises ValueError, re.error or RecursionError for a pattern that
+    is none."""
     if not glob.has_magic(name) or os.path.lexists(name):
         return [Path(name)]
-    try:
-        return [Path(match) for match in sorted(glob.glob(name))]
-    except (ValueError, re.error, RecursionError) as error:
-        raise InputError(f"{name[:200]!r}: expected a path or a pattern, found {error}; check it") from error
+    return [Path(match) for match in sorted(glob.glob(name))]
 
 
 def _stdin_lines() -> list[str]:
