@@ -22,12 +22,10 @@ from torch import Tensor, nn
 from edge_nusa.files import tensor_file
 from edge_nusa.model import towers
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.graph_file import INJECTED
 from edge_nusa.model.parameters import Region, Tower, region
 from edge_nusa.model.shapes import ImageShape, TextShape, VitShape
 
-INJECTED = "injected-by-edge-nusa"
-"""The external location of an initializer that the caller must give; it names no file, so forgetting it fails
-loudly."""
 OPSET = 20
 TOKEN_TABLE = "token_embedding.weight"
 LARGEST_OFFSET = 1 << 62

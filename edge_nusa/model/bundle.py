@@ -27,12 +27,15 @@ from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.foreign import decoded
 from edge_nusa.files.json_record import Origin
 from edge_nusa.files.os_errors import OtherKindError
+from edge_nusa.model import graph_file
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.null_space import Pool
 from edge_nusa.model.parameters import Tower, matrix_names, matrix_region
 from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape
 
 MAX_MANIFEST_BYTES = 1 << 20
+UNIT = 0.01
+"""By how much the norm of an anchor or an embedding may differ from one; float16 rounds by a thousandth."""
 FILES = (
     "weights.safetensors",
     "image_trunk.onnx",
@@ -55,8 +58,8 @@ def embedded_bundle() -> Path:
 
 
 class Proof(threading.Thread):
-    """Compares every file with its record; error is what `verify_file` raised, or the error that kept it from
-    reading; None once all are proved."""
+    """Compares every file with its record, and what graphs read with what is listed; error is what came of it, or what
+    kept it from reading; None once all are proved."""
 
     def __init__(self, folder: Path, records: Mapping[str, FileRecord]) -> None:
         super().__init__(name="edge-nusa-proof", daemon=True)
@@ -70,6 +73,8 @@ class Proof(threading.Thread):
         try:
             for name, record in self.records.items():
                 verify_file(self.folder, name, record)
+                if name.endswith(".onnx"):
+                    graph_file.check(self.folder / name, self.records)
         except (EdgeNusaError, OSError, MemoryError) as error:
             self.error = error
         else:
@@ -153,8 +158,15 @@ class Bundle:
     def matrix(self, name: str) -> np.ndarray:
         """W_0 (out, in) float32 of an adapted matrix."""
         tower: Tower = "image" if name.startswith("image.") else "text"
-        place = matrix_region(name, self.width(tower))
-        return self.weights.rows(place.name, place.start, place.stop)
+        width = self.width(tower)
+        place = matrix_region(name, width)
+        found = self.weights.rows(place.name, place.start, place.stop)
+        if found.shape != (width, width):
+            raise DamagedError(
+                f"{self.folder / 'weights.safetensors'}: expected W_0 of {name} as ({width}, {width}), found "
+                f"{found.shape}; export the bundle again"
+            )
+        return found
 
     @cached_property
     def pools(self) -> dict[str, Pool]:
@@ -181,7 +193,13 @@ class Bundle:
         anchors = tensor_file.decode(self.read("vocabulary.safetensors"), "vocabulary.safetensors", expected)[
             "anchors"
         ].astype(np.float32)
-        return names, anchors / np.linalg.norm(anchors, axis=1, keepdims=True)
+        norms = np.linalg.norm(anchors, axis=1, keepdims=True)
+        if len(norms) and np.abs(norms - 1).max() > UNIT:
+            raise DamagedError(
+                f"{self.folder / 'vocabulary.safetensors'}: expected anchors of unit norm, found norms from "
+                f"{norms.min():g} to {norms.max():g}; export the bundle again"
+            )
+        return names, anchors / norms
 
 
 def _manifest_bytes(folder: Path, path: Path) -> bytes:

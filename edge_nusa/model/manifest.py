@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,15 +13,21 @@ from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.identity import LONGEST_MODEL, Identity, digest
 from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin, Record
+from edge_nusa.model.limits import LARGEST_SIZE, LARGEST_WIDTH
 from edge_nusa.model.preprocessing import Preprocessing
-from edge_nusa.model.shapes import LARGEST_SIZE, ImageShape, TextShape, VitShape, image_from_record
+from edge_nusa.model.shapes import ImageShape, TextShape, TransformerShape, VitShape, image_from_record
 from edge_nusa.model.tokenizer import TokenizerSpec
 
 FORMAT_VERSION = 4
 TOWERS = ("image", "text")
 PRECISIONS = ("fp32", "fp16", "int8")
 MOST_TEMPLATES = 1000
-LARGEST_SCALE = 1e6
+MOST_FILES = 100
+LONGEST_FILE_NAME = 100
+LEAST_SCALE, LARGEST_SCALE = 1e-3, 1e6
+LEAST_VOCABULARY = 3
+"""A text's start, its end and one token."""
+_PLAIN_NAME = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{LONGEST_FILE_NAME - 1}}}")
 _NAMED_FILES = ("weights.safetensors", "basis.safetensors", "tokenizer.json")
 """What the identity is made of, beside the graphs."""
 
@@ -128,26 +135,22 @@ def decode(data: bytes, where: str) -> Manifest:
 
 
 def _from_record(record: Record) -> Manifest:
-    files = {
-        name: FileRecord(entry.sha256("sha256"), entry.integer("bytes"))
-        for name, entry in record.named("files").items()
-    }
-    missing = [name for name in _NAMED_FILES if name not in files]
-    if missing:
-        raise record.origin.refused("files", f"the file {missing[0]} among them", sorted(files))
+    image, text = image_from_record(record.record("image")), TextShape.from_record(record.record("text"))
+    if image.embed_dim != text.embed_dim:
+        raise record.origin.refused("text: embed_dim", f"the image tower's {image.embed_dim}", text.embed_dim)
     return Manifest(
         model=record.text("model", LONGEST_MODEL),
         weights=record.text("weights", LONGEST_MODEL),
-        image=image_from_record(record.record("image")),
-        text=TextShape.from_record(record.record("text")),
-        vocab_size=record.integer("vocab_size", 1, LARGEST_SIZE),
+        image=image,
+        text=text,
+        vocab_size=record.integer("vocab_size", LEAST_VOCABULARY, LARGEST_SIZE),
         tokenizer=TokenizerSpec.from_record(record.record("tokenizer")),
-        preprocessing=Preprocessing.from_record(record.record("preprocessing")),
+        preprocessing=_preprocessing(record.record("preprocessing"), image),
         templates=_templates(record),
-        method=_method(record.record("method")),
-        logit_scale=record.number("logit_scale", 0.0, LARGEST_SCALE),
+        method=_method(record.record("method"), {"image": image, "text": text}),
+        logit_scale=record.number("logit_scale", LEAST_SCALE, LARGEST_SCALE),
         precision=record.choice("precision", PRECISIONS),
-        files=files,
+        files=_files(record),
         measured=dict(record.mapping("measured")),
     )
 
@@ -159,11 +162,38 @@ def _templates(record: Record) -> tuple[str, ...]:
     return found
 
 
-def _method(record: Record) -> Method:
+def _files(record: Record) -> dict[str, FileRecord]:
+    """The listed files: plain names inside the bundle, those that the identity is made of among them."""
+    files = {
+        name: FileRecord(entry.sha256("sha256"), entry.integer("bytes"))
+        for name, entry in record.named("files", MOST_FILES).items()
+    }
+    for name in files:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise record.origin.refused("files", "plain names of files inside the bundle", name)
+    missing = [name for name in _NAMED_FILES if name not in files]
+    if missing:
+        raise record.origin.refused("files", f"the file {missing[0]} among them", sorted(files))
+    return files
+
+
+def _preprocessing(record: Record, image: ImageShape) -> Preprocessing:
+    """What pictures become, at the size that the image tower reads."""
+    found = Preprocessing.from_record(record)
+    if isinstance(image, VitShape) and (found.height, found.width) != (image.size, image.size):
+        raise record.origin.refused("size", f"both sides the image tower's {image.size}", [found.height, found.width])
+    return found
+
+
+def _method(record: Record, shapes: Mapping[str, ImageShape | TextShape]) -> Method:
+    """Ranks are at most the width of the matrices that they are of; a frozen tower has neither."""
+    widest = {
+        tower: shape.width if isinstance(shape, TransformerShape) else LARGEST_WIDTH for tower, shape in shapes.items()
+    }
     largest, pool = record.record("max_rank"), record.record("pool_rank")
     return Method(
         record.number("energy_threshold", 0.0, 1.0),
-        {tower: largest.integer(tower, 1, LARGEST_SIZE) for tower in TOWERS},
-        {tower: pool.integer(tower, 0, LARGEST_SIZE) for tower in TOWERS},
+        {tower: largest.integer(tower, 1, widest[tower]) for tower in TOWERS},
+        {tower: pool.integer(tower, 0, widest[tower]) for tower in TOWERS},
         record.number("alpha", 0.0, LARGEST_SCALE),
     )

@@ -1,8 +1,13 @@
-"""Opens the bundle's graphs in onnxruntime, with the adapted weights of a state injected, and runs them in chunks."""
+"""Opens the bundle's graphs in onnxruntime, with the adapted weights of a state injected, and runs them in chunks.
+
+A graph may come from anyone: what it takes and gives is compared with the manifest at opening and at every run, and a
+signal ends both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,8 @@ import numpy as np
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files.os_errors import NO_ROOM, NO_THREAD
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.contract import Array, Contract, contract
+from edge_nusa.model.interruptible import interruptible
 from edge_nusa.model.parameters import Tower
 from edge_nusa.threads import available
 
@@ -26,13 +33,62 @@ REFUSALS = (
     "EPFail",
 )
 """Names of the exceptions that onnxruntime raises for a graph; they have no parent of their own."""
+NO_WORDS = 4
+"""onnxruntime writes nothing on stderr by itself: what it says is in what it raises."""
+_NO_ARENA = ("Failed to allocate memory",)
+_EXPORT = "export the bundle again"
 
 
-def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[str, np.ndarray] | None = None) -> Any:
-    """An onnxruntime session of `name` ("image_trunk" ...). threads 0 = all that this process may use.
+class Graph:
+    """A graph of a bundle, open in onnxruntime; `run` is all that is asked of it."""
+
+    def __init__(self, session: Any, path: Path, expected: Contract, injected: Mapping[str, Any]) -> None:
+        """injected: what the session reads in place, which must live as long as it does."""
+        self.session, self.path, self.contract, self.injected = session, path, expected, injected
+        for what, arrays, found in (
+            ("inputs", expected.inputs, session.get_inputs()),
+            ("outputs", expected.outputs, session.get_outputs()),
+        ):
+            self._check_declared(what, arrays, found)
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs of these names (None: all) for a batch. Raises DamagedError where the graph fails or gives
+        something else than the manifest says, ResourceError where memory runs out."""
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = NO_WORDS
+
+        def stop() -> None:
+            options.terminate = True
+
+        with _refused(self.path, "run"):
+            found = interruptible(lambda: self.session.run(names, dict(feeds), options), stop)
+        batch = len(next(iter(feeds.values())))
+        for array, values in zip(self._outputs(names), found, strict=True):
+            if fault := array.fault(values, batch):
+                raise DamagedError(f"{self.path}: expected the output {array.words()}, found {fault}; {_EXPORT}")
+        return list(found)
+
+    def _outputs(self, names: Sequence[str] | None) -> list[Array]:
+        return [one for one in self.contract.outputs if names is None or one.name in names]
+
+    def _check_declared(self, what: str, arrays: Sequence[Array], found: Sequence[Any]) -> None:
+        if len(found) != len(arrays):
+            raise DamagedError(f"{self.path}: expected {len(arrays)} {what}, found {len(found)}; {_EXPORT}")
+        for array, one in zip(arrays, found, strict=True):
+            if fault := array.declared(one):
+                raise DamagedError(f"{self.path}: expected the {what[:-1]} {array.words()}, found {fault}; {_EXPORT}")
+
+
+def open_session(
+    bundle: Bundle, name: str, threads: int = 0, injected: Mapping[str, np.ndarray] | None = None
+) -> Graph:
+    """The graph `name` ("image_trunk" ...), open. threads 0 = all that this process may use.
 
     injected: initializer name -> float32 array, for graphs whose adapted weights the caller gives.
-    Raises DamagedError when onnxruntime refuses the graph, ResourceError where it lacks memory or threads for it.
+    Raises DamagedError when onnxruntime refuses the graph, or it is not one as the manifest says, ResourceError where
+    it lacks memory or threads for it.
     """
     import onnxruntime
 
@@ -48,23 +104,26 @@ def open_session(bundle: Bundle, name: str, threads: int = 0, injected: Mapping[
         options.add_session_config_entry("session.disable_prepacking", "1")
         disabled = ["ConstantFolding"]
     path = bundle.path(f"{name}.onnx")
-    state = onnxruntime.capi.onnxruntime_pybind11_state
-    refusals = tuple(kind for name in REFUSALS if (kind := getattr(state, name, None)))
-    try:
-        session = onnxruntime.InferenceSession(
+
+    def opened() -> Any:
+        return onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled, enable_fallback=0
         )
-    except refusals as error:
-        raise _refusal(path, error) from error
-    session.injected = values  # the session reads the arrays in place, so they must live as long as it does
-    return session
+
+    def stop() -> None:
+        if hasattr(options, "set_load_cancellation_flag"):  # 1.20 has none: it is left behind where it does not end
+            options.set_load_cancellation_flag(True)
+
+    with _refused(path, "open"):
+        session = interruptible(opened, stop)
+    return Graph(session, path, contract(bundle.manifest, name), values)
 
 
 def _options(threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = NO_WORDS
     # never 0: onnxruntime would take the machine's cores, whatever this process may use, tie a thread to each, and
     # write a red line where a container refuses that
     options.intra_op_num_threads = threads or available()
@@ -73,21 +132,37 @@ def _options(threads: int) -> Any:
     return options
 
 
-def _refusal(path: Path, error: Exception) -> EdgeNusaError:
+@contextmanager
+def _refused(path: Path, doing: str) -> Iterator[None]:
+    """Turns what onnxruntime raises into an error of ours; doing: "open" or "run"."""
+    import onnxruntime
+
+    state = onnxruntime.capi.onnxruntime_pybind11_state
+    refusals = tuple(kind for name in REFUSALS if (kind := getattr(state, name, None)))
+    try:
+        yield
+    except (*refusals, RuntimeError, ValueError, TypeError, MemoryError) as error:
+        if type(error) is RuntimeError and any(words in str(error) for words in NO_THREAD):
+            raise  # of Python or of the runtime's pool: it has nothing to do with the graph
+        raise _refusal(path, doing, error) from error
+
+
+def _refusal(path: Path, doing: str, error: Exception) -> EdgeNusaError:
     import onnxruntime
 
     found = _first_line(error)
-    if any(words in str(error) for words in (*NO_ROOM, *NO_THREAD)):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in (*NO_ROOM, *NO_THREAD, *_NO_ARENA)):
         return ResourceError(
-            f"open {path}: expected memory and threads for it, found too few ({found}); end other programs"
+            f"{doing} {path}: expected memory and threads for it, found too few ({found}); end other programs"
         )
     return DamagedError(
-        f"{path}: onnxruntime {onnxruntime.__version__} refuses it ({found}); export it again or update onnxruntime"
+        f"{path}: expected onnxruntime {onnxruntime.__version__} to {doing} it, found that it refuses it ({found}); "
+        "export it again or update onnxruntime"
     )
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def tail_weights(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -103,7 +178,7 @@ def tail_weights(bundle: Bundle, tower: Tower, merged: Mapping[str, np.ndarray])
     return weights
 
 
-def run(session: Any, feeds: Mapping[str, np.ndarray], chunk: int = 16) -> list[np.ndarray]:
+def run(session: Graph, feeds: Mapping[str, np.ndarray], chunk: int = 16) -> list[np.ndarray]:
     """All outputs of a session over a long batch, `chunk` rows at a time, concatenated."""
     count = len(next(iter(feeds.values())))
     parts = [

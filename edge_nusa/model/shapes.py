@@ -6,6 +6,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from edge_nusa.files.json_record import Record
+from edge_nusa.model.limits import (
+    LARGEST_BYTES,
+    LARGEST_EPSILON,
+    LARGEST_SIDE,
+    LARGEST_WIDTH,
+    LEAST_CONTEXT,
+    LEAST_EPSILON,
+    RANGES,
+)
 
 Activation = Literal["gelu", "quick_gelu", "tanh_gelu"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -14,10 +23,6 @@ POOLS: tuple[Pool, ...] = get_args(Pool)
 TextProjection = Literal["matrix", "linear", "none"]
 PROJECTIONS: tuple[TextProjection, ...] = get_args(TextProjection)
 LARGEST_LAYOUT = 256
-LARGEST_SIZE = 1_000_000
-"""Of any number of a tower."""
-LARGEST_BYTES = 1 << 50
-LARGEST_EPSILON = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,7 @@ class TransformerShape:
         names = [one.name for one in fields(cls)]
         record.only([*names, "kind"] if cls.kind else names)
         shape = cls(**{name: cls._read(record, name) for name in names})
-        if not (shape.heads > 0 and shape.width > 0 and shape.width % shape.heads == 0):
+        if shape.width % shape.heads:
             raise record.origin.refused("heads", f"a divisor of the width {shape.width}", shape.heads)
         if shape.tail_blocks > shape.layers:
             raise record.origin.refused("tail_blocks", f"at most the {shape.layers} layers", shape.tail_blocks)
@@ -82,10 +87,10 @@ class TransformerShape:
         if name == "activation":
             return record.choice(name, ACTIVATIONS)
         if name == "epsilon":
-            return record.number(name, 0.0, LARGEST_EPSILON)
+            return record.number(name, LEAST_EPSILON, LARGEST_EPSILON)
         if name == "layer_scale":
             return record.flag(name)
-        return record.integer(name, 0, LARGEST_SIZE)
+        return record.integer(name, *RANGES[name])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +133,8 @@ class TextShape(TransformerShape):
 
     @classmethod
     def _read(cls, record: Record, name: str) -> Any:
+        if name == "size":
+            return record.integer(name, LEAST_CONTEXT, LARGEST_SIDE)
         if name == "causal":
             return record.flag(name)
         if name == "pool":
@@ -143,6 +150,14 @@ class VitShape(TransformerShape):
 
     kind = "vit"
     patch: int
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """Checked reading of a manifest's entry. Raises the record's error naming the field."""
+        shape = super().from_record(record)
+        if shape.patch > shape.size:
+            raise record.origin.refused("patch", f"at most the {shape.size} pixels of a side", shape.patch)
+        return shape
 
     @property
     def tokens(self) -> int:
@@ -206,9 +221,9 @@ class FrozenShape:
         record.only([*(one.name for one in fields(cls)), "kind"])
         shape = cls(
             family=record.text("family"),
-            embed_dim=record.integer("embed_dim", 1, LARGEST_SIZE),
-            taps=record.integer("taps", 1, LARGEST_SIZE),
-            recalled_taps=record.integer("recalled_taps", 1, LARGEST_SIZE),
+            embed_dim=record.integer("embed_dim", 1, LARGEST_WIDTH),
+            taps=record.integer("taps", 1, LARGEST_WIDTH),
+            recalled_taps=record.integer("recalled_taps", 1, LARGEST_WIDTH),
             projection=record.text("projection"),
             weight_bytes=record.integer("weight_bytes", 0, LARGEST_BYTES),
             picture_bytes=record.integer("picture_bytes", 0, LARGEST_BYTES),

@@ -17,7 +17,8 @@ import numpy as np
 from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.files.foreign import decoded, shown
 from edge_nusa.files.json_record import Origin, Record
-from edge_nusa.model.shapes import LARGEST_SIZE, TextShape
+from edge_nusa.model.limits import LARGEST_SIZE
+from edge_nusa.model.shapes import TextShape
 
 Kind = Literal["clip", "file"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -92,11 +92,11 @@ class Viewer:
         self.text = TextEncoder(bundle, threads)
 
     @cached_property
-    def _trunk(self) -> object:
+    def _trunk(self) -> sessions.Graph:
         return sessions.open_session(self.bundle, "image_trunk", self.threads)
 
     @cached_property
-    def _frozen(self) -> object:
+    def _frozen(self) -> Any:
         return self.text.tail({})
 
     def view(self, dataset: DataSet, needed: np.ndarray, progress: Progress) -> View:
@@ -172,7 +172,7 @@ class Viewer:
 
     def _outputs(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """The trunk's outputs for normalised pixels, its tokens taken on through the blocks that no learner changes."""
-        found = dict(zip(("embedding", "taps", "tokens"), self._trunk.run(None, {"pixels": batch}), strict=False))  # type: ignore[attr-defined]
+        found = dict(zip(("embedding", "taps", "tokens"), self._trunk.run(None, {"pixels": batch}), strict=False))
         fixed = self.bundle.manifest.image.tail_blocks - self.image_blocks
         if self.image_blocks and fixed:
             with torch.inference_mode():
