@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from edge_nusa.device.board import linux
 from edge_nusa.device.board.costs import ColdCost, Costs, LearnCost, WarmCost
 from edge_nusa.device.board.measure import child, edge_nusa_words, in_turn, median, write_pictures
 from edge_nusa.device.opened import Opened
+from edge_nusa.files import temporary
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.threads import available
@@ -30,8 +30,7 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
 
     Works on pictures and a state of its own in a temporary folder. Raises EdgeNusaError where a command fails.
     """
-    with tempfile.TemporaryDirectory(prefix="edge-nusa-bench-") as name:
-        folder = Path(name)
+    with temporary.folder() as folder:
         write_pictures(folder / "pictures", LABELS, PICTURES_EACH)
         whole = Bundle.open(bundle or embedded_bundle())
         common: list[str | Path] = ["--state", folder / "state", "--bundle", whole.folder, "--threads", str(threads)]

@@ -1,20 +1,19 @@
 """Runs phase two of learning in a process of its own: torch's memory is gone before the judge needs room.
 
-The two processes share a temporary folder of arrays (`FIELDS`, `CORES`) and `settings.json`; the tokens of the
-pictures, which may be large, stay in their spool, whose descriptor is inherited. The child writes one JSON object a
-line to its stdout: `{"done", "total"}` after each step, and at the end what it found or the error it met. It ends by
-itself, with the folder, when nobody reads.
+The two processes share files without names, whose descriptors are inherited: one of arrays (`FIELDS`, `CORES`) and
+settings, one for the cores that were learned, and the spool of the pictures' tokens, which may be large. So nothing of
+a picture stays, even where both are killed. The child writes one JSON object a line to its stdout: `{"done", "total"}`
+after each step, and at the end what it found or the error it met. It ends by itself when nobody reads.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from edge_nusa import errors
+from edge_nusa.device.learning import handed_over
 from edge_nusa.device.learning.gaussian_replay import GaussianReplay
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.opened import Opened
@@ -40,7 +40,7 @@ NARROW = 256
 """A text tower of at most this width trains on one thread: more only wait for each other (docs/decisions.md)."""
 FIELDS = ("embedding", "classes", "held_out", "class_hidden", "class_last", "noun_hidden", "noun_last", "noun_anchors")
 RECALLED = ("tokens", "means", "scatter", "projection")
-"""The arrays of a `GaussianReplay`, in files `recalled_NAME.npy`; none where nothing is recalled."""
+"""The arrays of a `GaussianReplay`, handed over as `recalled_NAME`; none where nothing is recalled."""
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144"}
 """glibc's malloc hands arrays from this size on back when they are freed, instead of keeping their room among small
 things that stay."""
@@ -52,6 +52,7 @@ SPINS = {"GOMP_SPINCOUNT": "10000"}
 """Torch's threads look so often for the next piece of work before they sleep: faster on a quiet board, slower on a
 busy one (docs/performance.md)."""
 CORES = "cores.safetensors"
+"""The cores before, handed over, and the cores after, handed back: the bytes of a safetensors file."""
 Progress = Callable[[int, int], None]
 
 
@@ -77,48 +78,46 @@ def train_apart(opened: Opened, training: Training, progress: Progress) -> tuple
 
     Raises what `Trainer` raises, and ResourceError where the system took the child's memory away.
     """
-    with _temporary_folder() as folder:
-        tokens = training.data.tokens
-        with durable.explained(f"hand the task over in the temporary folder {folder} (TMPDIR chooses another)"):
-            for field in FIELDS:
-                np.save(folder / f"{field}.npy", getattr(training.data, field))
-            for field in RECALLED if training.data.gaussian_replay is not None else ():
-                np.save(folder / f"recalled_{field}.npy", getattr(training.data.gaussian_replay, field))
-            (folder / CORES).write_bytes(tensor_file.encode(training.before.cores))
-        settings = {
-            "bundle": str(opened.bundle.folder.absolute()),
-            "recipe": asdict(training.recipe),
-            "seed": training.seed,
-            "threads": opened.threads,
-            "tokens": None if tokens is None or training.spool is None else [training.spool.fileno(), *tokens.shape],
-        }
-        with durable.explained(f"hand the settings over in the temporary folder {folder} (TMPDIR chooses another)"):
-            (folder / "settings.json").write_text(json.dumps(settings, allow_nan=False))
+    with handed_over.nameless() as given, handed_over.nameless() as answer:
+        descriptors = [given.fileno(), *_hand_over(given, opened, training), answer.fileno()]
         is_quiet = training.busy_cores is not None and training.busy_cores < QUIET
-        with _child(folder, training.spool, SPINS if is_quiet else {}) as lines:
+        with _child(descriptors, training.spool, SPINS if is_quiet else {}) as lines:
             for line in lines:
                 if "total" not in line:
                     break
                 progress(line["done"], line["total"])
         if "error" in line:
             raise getattr(errors, line["error"])(line["message"])
-        cores = tensor_file.decode((folder / CORES).read_bytes(), CORES)
+        answer.seek(0)
+        cores = tensor_file.decode(answer.read(), CORES)
         return Trained(cores, line["loss"], line["kept_step"], line["crossings"]), used_bytes() + line["peak_bytes"]
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    with durable.explained("make a temporary folder (TMPDIR chooses where)"):
-        made = tempfile.TemporaryDirectory(prefix="edge-nusa-", ignore_cleanup_errors=True)
-    with made as name:
-        yield Path(name)
+def _hand_over(given: IO[bytes], opened: Opened, training: Training) -> list[int]:
+    """Write all that the child is told; returns where its settings begin and how long they are."""
+    data, tokens = training.data, training.data.tokens
+    arrays = {field: getattr(data, field) for field in FIELDS}
+    if data.gaussian_replay is not None:
+        arrays |= {f"recalled_{field}": getattr(data.gaussian_replay, field) for field in RECALLED}
+    arrays[CORES] = np.frombuffer(tensor_file.encode(training.before.cores), np.uint8)
+    settings = {
+        "bundle": str(opened.bundle.folder.absolute()),
+        "recipe": asdict(training.recipe),
+        "seed": training.seed,
+        "threads": opened.threads,
+        "tokens": None if tokens is None or training.spool is None else [training.spool.fileno(), *tokens.shape],
+    }
+    return handed_over.write(given, arrays, settings)
 
 
 @contextmanager
-def _child(folder: Path, spool: IO[bytes] | None, variables: Mapping[str, str]) -> Iterator[Iterator[dict[str, Any]]]:
-    """The lines of the training process, which ends with the block whatever happens."""
-    words = [sys.executable, "-P", "-m", "edge_nusa.device.learning.train_apart", str(folder)]
-    kept = [spool.fileno()] if spool is not None else []
+def _child(
+    descriptors: Sequence[int], spool: IO[bytes] | None, variables: Mapping[str, str]
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """The lines of the training process, which ends with the block whatever happens; descriptors: of what is given,
+    where its settings begin and how long they are, and of the file for its answer."""
+    words = [sys.executable, "-P", "-m", "edge_nusa.device.learning.train_apart", *map(str, descriptors)]
+    kept = [descriptors[0], descriptors[-1], *([spool.fileno()] if spool is not None else [])]
     env = {**GIVES_BACK, **SLEEPS, **variables, **os.environ}
     with durable.explained("start the training process"):
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
@@ -165,24 +164,25 @@ def main() -> None:
     # should memory run out, this process goes first, and its parent can say so
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    folder = Path(sys.argv[1])
+    given, start, length, answer = map(int, sys.argv[1:])
     try:
         try:
-            answer = _trained(folder, json.loads((folder / "settings.json").read_text()))
+            with os.fdopen(given, "rb") as file:
+                arrays, settings = handed_over.read(file, start, length)
+            found = _trained(arrays, settings, answer)
         except EdgeNusaError as error:
-            answer = {"error": type(error).__name__, "message": str(error)}
+            found = {"error": type(error).__name__, "message": str(error)}
         except BrokenPipeError:
             raise
         except OSError as error:
             told = durable.storage_error(error, "train in the temporary folder (TMPDIR chooses another)")
-            answer = {"error": type(told).__name__, "message": str(told)}
-        _say({**answer, "peak_bytes": peak_bytes()})
-    except BrokenPipeError:  # its parent was killed: nothing of the pictures stays behind
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(1)  # without the interpreter's own try to write what is left
+            found = {"error": type(told).__name__, "message": str(told)}
+        _say({**found, "peak_bytes": peak_bytes()})
+    except BrokenPipeError:  # its parent was killed: without the interpreter's own try to write what is left
+        os._exit(1)
 
 
-def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _trained(arrays: dict[str, np.ndarray], settings: Mapping[str, Any], answer: int) -> dict[str, Any]:
     import torch
 
     from edge_nusa.device.learning.train_cores import Trainer
@@ -194,23 +194,21 @@ def _trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     )
     torch.set_num_threads(thread_count(settings["threads"], bundle.manifest.text.width))
     recipe = Recipe(**{**settings["recipe"], "towers": tuple(settings["recipe"]["towers"])})
-    before = replace(nothing(bundle, recipe), cores=tensor_file.decode((folder / CORES).read_bytes(), CORES))
-    arrays = {field: np.load(folder / f"{field}.npy", mmap_mode="c") for field in FIELDS}
-    has_recalled = (folder / f"recalled_{RECALLED[0]}.npy").exists()
+    before = replace(nothing(bundle, recipe), cores=tensor_file.decode(arrays.pop(CORES).tobytes(), CORES))
+    has_recalled = f"recalled_{RECALLED[0]}" in arrays
     recalled = (
-        GaussianReplay(*(np.load(folder / f"recalled_{field}.npy") for field in RECALLED)) if has_recalled else None
+        GaussianReplay(*(np.array(arrays.pop(f"recalled_{field}")) for field in RECALLED)) if has_recalled else None
     )
     tokens = None
     if settings["tokens"] is not None:
         descriptor, *shape = settings["tokens"]
         tokens = np.memmap(os.fdopen(descriptor, "rb"), dtype=np.float16, mode="r", shape=tuple(shape))
-    for path in folder.iterdir():  # what is mapped stays readable, and is gone whatever ends this process
-        path.unlink()
     data = TaskData(tokens=tokens, gaussian_replay=recalled, **arrays)
     trained = Trainer(bundle, before, data, recipe, settings["seed"]).run(
         lambda done, total: _say({"done": done, "total": total})
     )
-    (folder / CORES).write_bytes(tensor_file.encode(trained.cores))
+    with os.fdopen(answer, "wb", buffering=0) as file:
+        handed_over.write_all(file, tensor_file.encode(trained.cores))
     return {"loss": trained.loss, "kept_step": trained.kept_step, "crossings": trained.crossings}
 
 

@@ -262,6 +262,7 @@ ALLOWED = {
     "device/board/bench.py": "the output of a command that it started",
     "device/board/measure.py": "the output of a process that it started",
     "device/install/lock.py": "the report of the pip that it started",
+    "device/learning/handed_over.py": "what a process of ours handed to its own training process",
     "device/learning/train_apart.py": "the words of its own training process",
     "export/configurations.py": "whether it is JSON at all, before the one reader reads it",
     "export/graphs.py": "the header of a checkpoint on the workstation",

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -165,16 +167,25 @@ def test_a_learn_that_is_stopped_takes_its_training_process_with_it(workplace: W
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
-def test_a_killed_learn_leaves_neither_its_training_process_nor_what_it_was_given(three: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [False, True], ids=["the command", "both processes"])
+def test_a_killed_learn_leaves_neither_its_training_process_nor_what_it_was_given(
+    together: bool, three: Path, tmp_path: Path
+) -> None:
+    """Both: as a unit's memory limit, `kill -9 -PGID` or a container that is removed do it."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     words = command("learn", "--dataset", three, "--state", tmp_path / "state", "--steps", "100000", "--quiet")
     process = subprocess.Popen(
-        words, env=environment({"TMPDIR": str(temporary)}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        words,
+        env=environment({"TMPDIR": str(temporary)}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     trainer = until(lambda: next((pid for pid in children_of(process.pid) if "libtorch_cpu" in maps_of(pid)), None))
-    until(lambda: not list(temporary.glob("*/*.npy")))
-    assert list(temporary.iterdir()), "the folder itself is the command's"
+    assert list(temporary.iterdir()) == [], "what they share has no name"
+    if together:
+        os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()
     until(
@@ -184,6 +195,19 @@ def test_a_killed_learn_leaves_neither_its_training_process_nor_what_it_was_give
         )
     )
     assert list(temporary.iterdir()) == []
+
+
+def test_a_learn_gives_no_name_to_what_it_hands_over_at_any_time(three: Path, tmp_path: Path) -> None:
+    """Every file and folder that either process makes in the temporary folder, seen as they are made."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    seen: set[str] = set()
+    words = command("learn", "--dataset", three, "--state", tmp_path / "state", "--steps", "3", "--quiet")
+    process = subprocess.Popen(words, env=environment({"TMPDIR": str(temporary)}), stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        seen |= {str(path) for path in temporary.rglob("*")}
+        time.sleep(0.002)
+    assert process.returncode == 0 and seen == set()
 
 
 def children_of(pid: int) -> list[int]:
