@@ -8,7 +8,9 @@ from edge_nusa.sync.stores.store import Store
 
 
 def open_store(place: str) -> Store:
-    """The store of a place: a folder, or a URL of a kind that is installed. Raises InputError for other kinds."""
+    """The store of a place: a folder, or a URL of a kind that is installed. Raises InputError for other kinds, and for
+    a URL with a name or a password in it."""
+    check_place(place)
     scheme, separator, _ = place.partition("://")
     if not separator:
         return FolderStore(place)
@@ -24,3 +26,18 @@ def open_store(place: str) -> Store:
         f"{place[:80]!r}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {scheme!r}; give "
         "one of those"
     )
+
+
+def check_place(place: str) -> None:
+    """A store's place says where and nothing else. Raises InputError, which does not repeat what it refuses.
+
+    Places are kept in settings and stand in errors; what may be a key, a user or a password belongs in neither.
+    """
+    scheme, separator, rest = place.partition("://")
+    if not separator:
+        return
+    if any(sign in rest for sign in ("@", "?", "#", "%40")):
+        raise InputError(
+            f"a store at {scheme[:10]}://: expected a place without a user, a password or a query, found one that has "
+            "some; keys of S3 come from the environment (AWS_ACCESS_KEY_ID ...), a registry's from `oras login`"
+        )

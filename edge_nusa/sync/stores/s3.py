@@ -2,13 +2,15 @@
 
 Place: `s3://BUCKET/PREFIX`. Endpoint, region and keys come from the environment alone (AWS_ENDPOINT_URL, AWS_REGION,
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...), so that no key is ever a word of a command. Plain http is refused but
-for an endpoint on this very machine. Prove a server with `edge-nusa hub check` first: some ignore the precondition.
+where every endpoint that the environment names is on this very machine. Prove a server with `edge-nusa hub check`
+first: some ignore the precondition.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -22,6 +24,8 @@ TIMEOUT = timedelta(seconds=120)
 SLOWEST_BYTES_A_SECOND = 2048
 """Of a line by which updates still go out; rounds come in parts that take such a line less than TIMEOUT."""
 RETRIES = 3
+LOCAL = ("localhost", "127.0.0.1", "::1")
+_ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
 MOST_KEYS = 1_000_000
 """Of one listing: a server may go on with it for ever."""
 
@@ -52,7 +56,7 @@ class S3Store:
         options = {
             "timeout": timeout,
             "connect_timeout": timedelta(seconds=20),
-            "allow_http": _is_local(os.environ.get("AWS_ENDPOINT_URL", "")),
+            "allow_http": is_http_allowed(os.environ),
         }
         retries = {"max_retries": RETRIES, "retry_timeout": timeout}
         return Bucket(self._name, prefix=self._prefix or None, client_options=options, retry_config=retries)
@@ -151,5 +155,19 @@ def _reason(said: str) -> str:
     return words[:300]
 
 
-def _is_local(endpoint: str) -> bool:
-    return urlsplit(endpoint).hostname in ("localhost", "127.0.0.1", "::1")
+def is_http_allowed(environment: Mapping[str, str]) -> bool:
+    """Whether every endpoint that obstore may take from these variables is on this machine, and there is one.
+
+    obstore reads AWS_* in any case, and which of AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and AWS_ENDPOINT wins differs
+    between its versions, so all that name an endpoint count. Raises InputError for one of another form, which does not
+    repeat it, since a password may stand in it.
+    """
+    endpoints = {
+        name: value
+        for name, value in environment.items()
+        if name.upper().startswith("AWS_") and "ENDPOINT" in name.upper() and value
+    }
+    for name, value in endpoints.items():
+        if not _ENDPOINT.fullmatch(value):
+            raise InputError(f"{name}: expected https://HOST:PORT, found another form; set it anew")
+    return bool(endpoints) and all(urlsplit(one).hostname in LOCAL for one in endpoints.values())
