@@ -17,6 +17,8 @@ from edge_nusa.sync.stores.store import MissingObjectError, check_key
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 """Less what the umask takes away: other users of a shared folder read what is in it."""
+LEFT_SECONDS = 86_400
+"""A half-written file that is older is nobody's any more: the slowest line sends the largest update in less."""
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -137,12 +139,25 @@ def _put(name: str, data: bytes, folder: int | None) -> bool:
     temporary = os.path.join(os.path.dirname(name), durable.temporary_name())
     try:
         durable.write_file(temporary, data, FILE_MODE, folder)
+        _sweep(folder, os.path.dirname(name), os.stat(temporary, dir_fd=folder).st_mtime)
         is_new = _link(temporary, name, folder)
     finally:
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
     durable.sync_folder(os.path.dirname(name) or ".", folder)
     return is_new
+
+
+def _sweep(folder: int | None, place: str, now: float) -> None:
+    """Remove, as far as the store allows, what killed writers left half-written beside it; now: the store's own
+    clock."""
+    with suppress(OSError), os.scandir(place or "." if folder is None else folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(durable.TEMPORARY_PREFIX) or not entry.is_file(follow_symlinks=False):
+                continue
+            with suppress(OSError):
+                if now - entry.stat(follow_symlinks=False).st_mtime > LEFT_SECONDS:
+                    os.unlink(os.path.join(place, entry.name), dir_fd=folder)
 
 
 def _is_there(name: str, folder: int | None) -> bool:

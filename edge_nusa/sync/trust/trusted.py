@@ -3,6 +3,7 @@ verbs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ LARGEST_METADATA_BYTES = 512_000
 MOST_CANDIDATES = 8
 ROOT_HISTORY = "root_history"
 """Where python-tuf keeps the roots that it followed."""
+_HALF_WRITTEN = re.compile("tmp[a-z0-9_]{8}")
 PARTS = "parts"
 """The folder in a device's folder of metadata for what came of a round so far."""
 
@@ -116,6 +118,7 @@ def _followed(store: Store, root: bytes, cache: Path, timestamp_key: str) -> Ann
         durable.make_folder(cache)
         for path in (*cache.glob("*.json"), *cache.glob("root_history/*.json")):
             opening.check_name(path, DamagedError)  # python-tuf opens them by name
+        _remove_half_written(cache)
         updater = Updater(
             str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root
         )
@@ -143,6 +146,14 @@ def _forged_or_cut() -> Iterator[None]:
     except DownloadError as error:
         cause = error.__cause__ if isinstance(error.__cause__, StoreError) else error
         raise StoreError(f"pull: expected the store to give the fleet's round, found: {cause}") from error
+
+
+def _remove_half_written(cache: Path) -> None:
+    """What python-tuf was killed over: it writes under a name of `tempfile` and renames. Called under the lock."""
+    for folder in (cache, cache / "root_history"):
+        for path in folder.glob("tmp*"):
+            if _HALF_WRITTEN.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink(missing_ok=True)
 
 
 def _check_size(number: int, size: int, bounds: Bounds) -> None:
