@@ -41,7 +41,7 @@ def write(file: IO[bytes], arrays: Mapping[str, np.ndarray], settings: Mapping[s
             write_all(file, data.reshape(-1).view(np.uint8).data if data.size else b"")
             places[name] = [start, data.dtype.str, list(data.shape)]
             start += -(-data.nbytes // ALIGNED) * ALIGNED
-        words = json.dumps({"arrays": places, "settings": dict(settings)}).encode()
+        words = json.dumps({"arrays": places, "settings": dict(settings)}, allow_nan=False).encode()
         os.lseek(file.fileno(), start, os.SEEK_SET)
         write_all(file, words)
     return [start, len(words)]
