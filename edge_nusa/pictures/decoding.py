@@ -6,54 +6,25 @@ A picture that fails is tried once more without its metadata, so that only what 
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import io
-import struct
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable
+from contextlib import suppress
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from edge_nusa.errors import InputError
-from edge_nusa.pictures import jpeg, png, pnm, tiff
+from edge_nusa.pictures import bmp, boxes, gif, jpeg_reading, png, pnm, price, tiff
 from edge_nusa.pictures.content import HEAD_BYTES, KINDS, kind_of
+from edge_nusa.pictures.opening import DECODE_FAULTS, Bounds, check_shape, opened
 
-MAX_ASPECT = 50
-MAX_JPEG_PIXELS = 200_000_000
-"""Of a JPEG that is decoded at a fraction, row by row: the largest cameras give 199.8 million."""
-DECODE_FAULTS = (
-    OSError,  # with UnidentifiedImageError, and every failure of the file system
-    SyntaxError,  # Pillow's word for a broken header
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    AttributeError,
-    EOFError,
-    ArithmeticError,
-    AssertionError,  # Pillow's own checks of a broken file
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""Every class that Pillow's readers raise on hostile bytes."""
 _MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I"})
 """Pillow's modes that `convert("RGB")` turns into what a person sees; with the 16-bit ones, I;16 and its kin."""
+MOST_EXIF_BYTES = 256 * 1024
+"""Of a block that a direction is looked for in: a camera's with its small picture has up to 64 KiB."""
 _SAY_CONVERT = "convert it to JPEG or PNG"
-
-
-class Bounds(NamedTuple):
-    """max_pixels of what is decoded; least_side: a JPEG may be decoded at a fraction that keeps so many pixels a
-    side."""
-
-    max_pixels: int
-    least_side: int | None
 
 
 def upright(file: BinaryIO, bounds: Bounds) -> Image.Image:
@@ -64,11 +35,13 @@ def upright(file: BinaryIO, bounds: Bounds) -> Image.Image:
         raise InputError(f"expected the content of a {KINDS}, found {found}")
     file.seek(0)
     image = _READERS[kind](file, bounds)
+    if len(image.info.get("exif") or b"") > MOST_EXIF_BYTES:  # its tags would be read one by one
+        del image.info["exif"]
     # In place, the pixels are turned before the EXIF block is rewritten. A block that cannot be read names no
     # direction, one that cannot be rewritten is dropped below: neither makes the picture unusable.
     with suppress(*DECODE_FAULTS):
         ImageOps.exif_transpose(image, in_place=True)
-    if kind == "JPEG" and image.mode == "RGB":  # as it is: `convert` would copy it, a third of the time at 640 x 480
+    if image.mode == "RGB":  # as it is: `convert` would copy it, a third of a JPEG's time at 640 x 480
         return image
     if image.mode not in _MODES and not image.mode.startswith("I;16"):
         raise InputError(
@@ -94,25 +67,14 @@ def decode_reason(error: Exception) -> str | None:
     return f"expected a whole picture, found it cut or damaged ({type(error).__name__}: {str(error)[:100]}); replace it"
 
 
-def _opened(file: BinaryIO, kind: str, max_pixels: int) -> Image.Image:
-    """The file's header, read by Pillow's reader of this kind alone. Raises InputError past the limits of size and
-    shape."""
-    with _own_pixel_limit():
-        image: Image.Image = Image.open(file, formats=(kind,))
-    check_shape(*image.size, max_pixels)
-    return image
+Reader = Callable[[BinaryIO, Bounds], Image.Image]
+Trim = Callable[[bytes], bytes]
+"""A pass over a file's bytes: what a decoder needs of them. Raises InputError for more records than the limit."""
 
 
-def check_shape(width: int, height: int, max_pixels: int) -> None:
-    """Raises InputError for a picture of a size that is not decoded."""
-    if width < 1 or height < 1 or width * height > max_pixels:
-        raise InputError(f"expected 1 to {max_pixels} pixels, found {width} x {height}; scale down the picture")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise InputError(f"expected sides of at most {MAX_ASPECT} to 1, found {width} x {height}; crop the picture")
-
-
-def _plain(kind: str, mend: Callable[[bytes], bytes] | None = None) -> Callable[[BinaryIO, Bounds], Image.Image]:
-    """A reader by Pillow; where that fails and `mend` is given, once more from what `mend` makes of the bytes."""
+def _plain(kind: str, trim: Trim, mend: Trim | None = None) -> Reader:
+    """A reader by Pillow of what `trim` leaves; where that fails and `mend` is given, once more from what `mend`
+    makes of it."""
 
     def read(file: BinaryIO, bounds: Bounds) -> Image.Image:
         if kind not in Image.OPEN:  # else Image.open imports all forty plugins
@@ -122,20 +84,40 @@ def _plain(kind: str, mend: Callable[[bytes], bytes] | None = None) -> Callable[
                 f"expected a Pillow that reads {kind}, found one that was built without; install Pillow's own wheel, "
                 f"or {_SAY_CONVERT}"
             )
+        data = trim(file.read())
         try:
-            image = _opened(file, kind, bounds.max_pixels)
-            image.load()
+            return _loaded(data, kind, bounds)
         except MemoryError:
             raise
         except DECODE_FAULTS:
             if mend is None:
                 raise
-            file.seek(0)
-            image = _opened(io.BytesIO(mend(file.read())), kind, bounds.max_pixels)
-            image.load()
-        return image
+            return _loaded(mend(data), kind, bounds)
 
     return read
+
+
+def _loaded(data: bytes, kind: str, bounds: Bounds) -> Image.Image:
+    image = opened(io.BytesIO(data), kind, bounds.max_pixels)
+    priced, work = _NAMES.get(kind, kind), 1.0
+    if kind == "PNG":
+        work = png.work_a_pixel(data)
+    elif kind == "BMP" and bmp.is_run_length(data):
+        priced = "run-length BMP"
+    if kind != "TIFF":  # which is priced by its tags
+        price.check(priced, image.width * image.height, len(data), bounds.room, work)
+    image.load()
+    return image
+
+
+def _counted(check: Callable[[bytes], None]) -> Trim:
+    """A pass that leaves all bytes."""
+
+    def trim(data: bytes) -> bytes:
+        check(data)
+        return data
+
+    return trim
 
 
 def _without_exif(data: bytes) -> bytes:
@@ -145,9 +127,9 @@ def _without_exif(data: bytes) -> bytes:
 
 
 def _tiff(file: BinaryIO, bounds: Bounds) -> Image.Image:
-    page = io.BytesIO(tiff.first_page(file.read(), bounds.max_pixels))
+    page = tiff.first_page(file.read(), bounds.max_pixels, bounds.room)
     try:
-        return _plain("TIFF")(page, bounds)
+        return _plain("TIFF", bytes)(io.BytesIO(page), bounds)
     except UnidentifiedImageError as error:  # its tags are sound by now
         raise InputError(
             f"expected a TIFF of a common kind, found one whose colours or bits are not read; {_SAY_CONVERT}"
@@ -158,92 +140,34 @@ def _pnm(file: BinaryIO, bounds: Bounds) -> Image.Image:
     data = file.read()
     head = pnm.header(data)
     check_shape(head.width, head.height, bounds.max_pixels)
+    kind = "plain PNM" if head.kind <= 3 else "PNM"
+    price.check(kind, head.width * head.height, len(data), bounds.room)
     return pnm.picture(data, head)
-
-
-def _jpeg(file: BinaryIO, bounds: Bounds) -> Image.Image:
-    """A JPEG or MPO; one that lacks its end marker where every pixel is there."""
-    data = file.read()
-    if data.count(b"\xff\xda") > jpeg.MAX_SCANS:  # the count over all bytes is quick and never too low
-        jpeg.walk(data)
-    if jpeg.LONG_FILL in data:
-        return _mended_jpeg(data, bounds)
-    try:
-        image = _jpeg_picture(data, bounds)
-    except MemoryError:
-        raise
-    except DECODE_FAULTS:
-        return _mended_jpeg(data, bounds)
-    return image if data.endswith(b"\xff\xd9") or jpeg.walk(data).ends else _mended_jpeg(data, bounds)
-
-
-def _jpeg_picture(data: bytes, bounds: Bounds) -> Image.Image:
-    """The decoded JPEG, at a fraction where `bounds` allow that."""
-    most = bounds.max_pixels if bounds.least_side is None else max(bounds.max_pixels, MAX_JPEG_PIXELS)
-    image = _opened(io.BytesIO(data), "JPEG", most)
-    if image.width * image.height > bounds.max_pixels and jpeg.walk(data).keeps_coefficients:
-        rule = (
-            f"expected at most {bounds.max_pixels} pixels in a JPEG of several scans, found {image.width} x "
-            f"{image.height}"
-        )
-        raise InputError(f"{rule}; scale it down, or save it as a baseline JPEG")
-    if bounds.least_side is not None:
-        image.draft(None, (bounds.least_side, bounds.least_side))  # type: ignore[arg-type]  # None keeps the mode
-        check_shape(*image.size, bounds.max_pixels)
-    image.load()
-    return image
-
-
-def _mended_jpeg(data: bytes, bounds: Bounds) -> Image.Image:
-    """The picture of a JPEG that was refused as it is. Raises InputError or DECODE_FAULTS where its pixels are not
-    all there."""
-    found = jpeg.walk(data)
-    unread = found.unread()
-    if unread is not None:
-        raise InputError(
-            f"expected a JPEG of a common kind, found {unread}, which is not read; save it as a baseline JPEG"
-        )
-    if not found.ends and found.missing:
-        raise InputError("expected a whole picture, found it cut or damaged (scans are missing at its end); replace it")
-    image, seen = None, set()
-    for ending in found.endings():
-        image = None  # one at a time
-        image = _jpeg_picture(ending, bounds)
-        seen.add(hashlib.sha256(image.tobytes()).digest())
-    if image is None or len(seen) > 1:
-        raise InputError(
-            "expected a whole picture, found it cut or damaged (pixels are missing at its end); replace it"
-        )
-    return image
-
-
-@contextmanager
-def _own_pixel_limit() -> Iterator[None]:
-    """Pillow's own limit is under what a large camera gives and does not say the size; ours is checked right after
-    it."""
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """16-bit grey as 8-bit grey, round(value / 257), where Pillow's own `convert` would clip at 255; else `image`."""
     if image.mode != "I" and not image.mode.startswith("I;16"):
         return image
-    values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    grey = np.empty((image.height, image.width), np.uint8)
+    for top in range(0, image.height, _ROWS):  # a few rows at a time: in whole it takes as much again as decoding
+        rows = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
+        values = np.clip(np.asarray(rows), 0, 65535).astype(np.uint32)
+        grey[top : top + _ROWS] = (values + 128) // 257
+    return Image.fromarray(grey)
 
 
+_ROWS = 256
+_NAMES = {"WEBP": "WebP"}
 _PLUGINS = {"PNG": "Png", "GIF": "Gif", "BMP": "Bmp", "WEBP": "WebP", "AVIF": "Avif", "TIFF": "Tiff"}
-_READERS: dict[str, Callable[[BinaryIO, Bounds], Image.Image]] = {
-    "JPEG": _jpeg,
+_READERS: dict[str, Reader] = {
+    "JPEG": jpeg_reading.read,
     "PNG": _plain("PNG", png.without_metadata),
-    "AVIF": _plain("AVIF", _without_exif),
+    "AVIF": _plain("AVIF", _counted(boxes.check_avif), _without_exif),
+    "WEBP": _plain("WEBP", _counted(boxes.check_webp)),
+    "GIF": _plain("GIF", gif.first_picture),
+    "BMP": _plain("BMP", bytes),
     "TIFF": _tiff,
     "PNM": _pnm,
-    **{kind: _plain(kind) for kind in ("GIF", "BMP", "WEBP")},
 }
 """What Pillow may try, by content. MPO comes through JPEG's factory; naming it would make Image.open raise KeyError."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edge_nusa.errors import InputError
 
@@ -17,11 +18,15 @@ MAX_SCANS = 64
 has."""
 MOST_SEGMENTS = 20_000
 """Segments of one JPEG: metadata of 64 MiB fill 1,000, and an encoder writes about two tables a scan."""
-START, END, SCAN = 0xD8, 0xD9, 0xDA
+MOST_UNKNOWN_BYTES = 4096
+START, END, SCAN, APP1 = 0xD8, 0xD9, 0xDA, 0xE1
+_DIRECTIONS = (b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0")
+"""How a block of metadata begins that may say which side is up; the first of each is kept."""
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _READ_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """Baseline, extended and progressive, by Huffman's code or by arithmetic; the others are lossless or hierarchical."""
-_PROGRESSIVE = frozenset({0xC2, 0xCA})
+PROGRESSIVE = frozenset({0xC2, 0xCA})
+ARITHMETIC = frozenset({0xC9, 0xCA})
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 """Inside the pixels' data FF 00 is the byte FF and FF D0 to FF D7 restart the coder: neither is a segment."""
 MOST_OWN_ZEROS = 2
@@ -138,6 +143,39 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     raise InputError(f"expected at most {MOST_SEGMENTS} segments in a JPEG, found more; save the picture again")
 
 
+class Head(NamedTuple):
+    """data: the file without the metadata before its first scan; frame: the kind of its frame, 0 for none; is_in_parts:
+    whether its first scan holds some of the components only, so that others must follow."""
+
+    data: bytes
+    frame: int
+    is_in_parts: bool
+
+
+def trimmed(data: bytes) -> Head:
+    """The file without what no pixel depends on before its first scan, and one block each that may say a direction.
+
+    Raises InputError, without the file's name, for more than MOST_SEGMENTS before it.
+    """
+    kept, at, directions, frame, components = [data[:2]], 2, list(_DIRECTIONS), 0, 0
+    for marker, start, end in _segments(data):
+        if marker == SCAN:
+            kept.append(data[start:])
+            return Head(b"".join(kept), frame, components > 1 and data[start + 4 : start + 5] != bytes([components]))
+        at = end
+        if marker in _FRAMES and not frame:
+            frame, components = marker, data[start + 9] if end > start + 9 else 0
+        direction = next((one for one in directions if marker == APP1 and data.startswith(one, start + 4)), None)
+        if direction is not None:
+            directions.remove(direction)
+        if direction is not None or (marker != APP1 and _is_needed(marker, data[start + 4 : end])):
+            kept.append(data[start:end])
+        if marker == END:
+            break
+    kept.append(data[at : at + MOST_UNKNOWN_BYTES])  # damaged: a decoder says in what way, and need not read it all
+    return Head(b"".join(kept), frame, False)
+
+
 def _is_needed(marker: int, body: bytes) -> bool:
     """Whether a decoder's result depends on the segment: tables, frames, scans, colours and direction; no other
     metadata."""
@@ -172,5 +210,5 @@ class _Progress:
         if len(body) < 6:
             return True
         components = body[6 : 6 + 3 * body[5] : 3]
-        goal = 64 if kind in _PROGRESSIVE else 1
+        goal = 64 if kind in PROGRESSIVE else 1
         return any(any(self._bits.get(component, [99] * 64)[:goal]) for component in components)

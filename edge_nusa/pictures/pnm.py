@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from edge_nusa.pictures.price import MOST_RECORDS, too_many
+
 _SPACE = rb"(?:\s|#[^\r\n]*[\r\n])"
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _HEADER_BYTES = 1 << 16
@@ -47,7 +49,7 @@ def picture(data: bytes, head: Header) -> Image.Image:
     shape = (head.height, head.width, 3) if head.kind in (3, 6) else (head.height, head.width)
     if head.kind == 4:
         rows = np.frombuffer(data, np.uint8, head.height * -(-head.width // 8), head.start).reshape(head.height, -1)
-        return Image.fromarray(np.where(np.unpackbits(rows, axis=1, count=head.width) > 0, 0, 255).astype(np.uint8))
+        return Image.fromarray((np.unpackbits(~rows, axis=1, count=head.width)) * np.uint8(255))
     count = int(np.prod(shape))
     values = _plain(data[head.start :], head, count) if head.kind <= 3 else _binary(data, head, count)
     if values.size and int(values.max()) > head.largest:
@@ -64,7 +66,10 @@ def _binary(data: bytes, head: Header, count: int) -> np.ndarray:
 
 
 def _plain(text: bytes, head: Header, count: int) -> np.ndarray:
-    """(count,) whole numbers of digits with blanks and comments between; of a bitmap every digit is a value."""
+    """(count,) whole numbers of digits with blanks and comments between; of a bitmap every digit is a value.
+    Raises InputError for more than MOST_RECORDS comments."""
+    if text.count(b"#") > MOST_RECORDS:
+        raise too_many("comments in a PNM", MOST_RECORDS)
     text = _COMMENT.sub(b" ", text) if b"#" in text else text
     if text.translate(None, b"0123456789 \t\r\n\v\f"):
         raise ValueError("something else than digits")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edge_nusa.errors import InputError
+from edge_nusa.pictures import price
 
 MOST_ENTRIES = 4096
 """Tags of one directory: writers use about twenty."""
@@ -20,6 +21,9 @@ MOST_VALUES = 65_536
 """Values of any other tag."""
 COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50000})
 """None, the three of fax, LZW, JPEG, Deflate (both numbers), PackBits, Zstandard."""
+FAX, JPEG = frozenset({2, 3, 4}), 7
+MOST_SCANS = 4
+"""Of a JPEG that is a strip or tile: one, or one a component."""
 WIDTH, HEIGHT, BITS, COMPRESSION, OFFSETS, SAMPLES, ROWS, COUNTS, PLANES = 256, 257, 258, 259, 273, 277, 278, 279, 284
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, SAMPLE_FORMAT = 322, 323, 324, 325, 339
 _KEPT = frozenset(
@@ -56,13 +60,14 @@ class _Entry(NamedTuple):
     raw: bytes
 
 
-def first_page(data: bytes, max_pixels: int) -> bytes:
+def first_page(data: bytes, max_pixels: int, room: int) -> bytes:
     """A file with the first page of `data` alone. Raises InputError, without the file's name, for a kind that is not
     read or more than the limits; struct.error, ValueError or IndexError for damage."""
     shape = _shape_of(data)
     entries = _directory(data, shape)
     values = {tag: _values(data, shape, entries[tag]) for tag in entries if tag not in (347, 529, 532)}
-    _check(values, len(data), max_pixels)
+    _check(values, data, max_pixels)
+    _check_price(values, data, max_pixels, room)
     body = b"".join(entries[tag].raw for tag in sorted(entries))
     padding = bytes(len(data) % 2)
     at = struct.pack(shape.order + shape.offset, len(data) + len(padding))
@@ -114,7 +119,7 @@ def _values(data: bytes, shape: _Shape, entry: _Entry) -> np.ndarray:
     return np.frombuffer(data, shape.order + letters[0], entry.values * len(letters), entry.at)
 
 
-def _check(values: dict[int, np.ndarray], size: int, max_pixels: int) -> None:
+def _check(values: dict[int, np.ndarray], data: bytes, max_pixels: int) -> None:
     """Raises InputError or ValueError for what a decoder must not be given."""
     compression = int(values[COMPRESSION][0]) if COMPRESSION in values else 1
     if compression not in COMPRESSIONS:
@@ -135,14 +140,50 @@ def _check(values: dict[int, np.ndarray], size: int, max_pixels: int) -> None:
             f"expected tiles of at most {max_pixels} pixels in a TIFF, found {tile}; save the picture again"
         )
     counts = values.get(TILE_COUNTS, values.get(COUNTS))
-    if compression != 1 and counts is not None and int(counts.sum(dtype=np.uint64)) > size:
+    if compression != 1 and counts is not None and int(counts.sum(dtype=np.uint64)) > len(data):
         raise ValueError("its parts lie over each other")
     if int(values[WIDTH][0]) * int(values[HEIGHT][0]) > max_pixels:
         return  # refused for its size as every other picture is
     offsets = values[TILE_OFFSETS] if TILE_OFFSETS in values else values[OFFSETS]
     needed = _raw_strips(values, len(offsets)) if compression == 1 and TILE_OFFSETS not in values else counts
-    if needed is not None and np.any(offsets[: len(needed)].astype(np.float64) + needed[: len(offsets)] > size):
+    if needed is not None and np.any(offsets[: len(needed)].astype(np.float64) + needed[: len(offsets)] > len(data)):
         raise ValueError("its pixels end behind the file")
+
+
+def _check_price(values: dict[int, np.ndarray], data: bytes, max_pixels: int, room: int) -> None:
+    """Raises InputError for what costs more than the limits; what has too many pixels is refused for that elsewhere."""
+    if int(values[WIDTH][0]) * int(values[HEIGHT][0]) > max_pixels:
+        return
+    compression = int(values[COMPRESSION][0]) if COMPRESSION in values else 1
+    offsets = values[TILE_OFFSETS] if TILE_OFFSETS in values else values[OFFSETS]
+    counts = values.get(TILE_COUNTS, values.get(COUNTS))
+    if compression == JPEG and counts is not None:
+        _check_scans(data, offsets, counts)
+    work = _samples(values) * int(max(values.get(BITS, [1]))) / 8
+    price.check("fax TIFF" if compression in FAX else "TIFF", _worked_pixels(values), len(data), room, work)
+
+
+def _worked_pixels(values: dict[int, np.ndarray]) -> int:
+    """How many pixels are decoded: those of whole tiles, however little of one lies inside the picture."""
+    width, height = int(values[WIDTH][0]), int(values[HEIGHT][0])
+    if TILE_OFFSETS not in values or TILE_WIDTH not in values or TILE_HEIGHT not in values:
+        return width * height
+    across, down = max(1, int(values[TILE_WIDTH][0])), max(1, int(values[TILE_HEIGHT][0]))
+    return -(-width // across) * across * -(-height // down) * down
+
+
+def _check_scans(data: bytes, offsets: np.ndarray, counts: np.ndarray) -> None:
+    """Raises InputError where a strip or tile is a JPEG of many scans: each is a pass over all of its pixels."""
+    for at, count in zip(offsets.tolist(), counts.tolist(), strict=False):
+        if data.count(b"\xff\xda", at, at + count) > MOST_SCANS:
+            raise InputError(
+                f"expected at most {MOST_SCANS} scans in a part of a TIFF, found more; save the picture again"
+            )
+
+
+def _samples(values: dict[int, np.ndarray]) -> int:
+    """Values a pixel."""
+    return int(values[SAMPLES][0]) if SAMPLES in values else len(values.get(BITS, [1]))
 
 
 def _raw_strips(values: dict[int, np.ndarray], strips: int) -> np.ndarray:
@@ -150,7 +191,7 @@ def _raw_strips(values: dict[int, np.ndarray], strips: int) -> np.ndarray:
     read."""
     width, height = int(values[WIDTH][0]), int(values[HEIGHT][0])
     bits = [int(bit) for bit in values.get(BITS, np.ones(1))]
-    samples = int(values[SAMPLES][0]) if SAMPLES in values else len(bits)
+    samples = _samples(values)
     is_planar = PLANES in values and int(values[PLANES][0]) == 2
     a_row = -(-width * (bits[0] if is_planar else bits[0] * samples) // 8)
     rows = min(height, int(values[ROWS][0])) if ROWS in values else height
