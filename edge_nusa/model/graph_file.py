@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_nusa.errors import DamagedError
-from edge_nusa.files.json_record import SHOWN
+from edge_nusa.files.foreign import SHOWN
 
 INJECTED = "injected-by-edge-nusa"
 """The external location of an initializer that the caller must give; it names no file, so forgetting it fails
