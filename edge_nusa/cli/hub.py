@@ -142,8 +142,8 @@ def merge(
     format: FormatOption = None,
 ) -> None:
     """Merge what devices pushed into the next round."""
-    from edge_nusa.sync.hub.hub import MergeSettings
-    from edge_nusa.sync.hub.inbox import UpdateLimits
+    from edge_nusa.sync.hub.merge import MergeSettings
+    from edge_nusa.sync.hub.whole_step import UpdateLimits
 
     done = _open(hub, bundle).merge(MergeSettings(rule.value, malicious, UpdateLimits(most_pictures)))
     output.show(done, lambda: "\n".join(_merged(done)), format)

@@ -13,15 +13,20 @@ but was made before, is of the old label and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.knowledge.knowledge import LARGEST_NORM, Knowledge
 from edge_nusa.sync.change import Change, applied, forget
 from edge_nusa.sync.round_file import Forgot, Received, Round
 from edge_nusa.sync.rules import Rule
+
+MOST_GONE = 2000
+"""Labels that were taken back or undone, of which a round tells when."""
+LARGEST_CORES = 0.999 * LARGEST_NORM
+"""Norm of a round's cores: what was added beyond it is shortened, since no reader takes more than LARGEST_NORM."""
 
 
 @dataclass(frozen=True)
@@ -68,32 +73,70 @@ def void_labels(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Map
     return found
 
 
-def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, forgets: Iterable[str]) -> Round:
-    """The next round. contributions: in an order that does not depend on when they came, one in memory at a time; rule:
-    for the cores; forgets: keys of the labels that are taken back.
+class Fold:
+    """The next round in the making: one device's steps after another.
+
+    forgets: keys of the labels that are taken back. Devices come in an order that does not depend on when they sent.
     """
-    number = before.number + 1
-    forgotten = {**before.forgotten, **dict.fromkeys(forgets, number)}
-    knowledge = forget(before.knowledge, forgets)
-    received = dict(before.received)
-    for one in contributions:
-        earlier = received.get(one.device, Received())
-        for step, void in zip(one.steps, void_labels(one.steps, forgotten, earlier.forgot), strict=True):
+
+    def __init__(self, before: Round, forgets: Iterable[str]) -> None:
+        self.before, self.number, self._forgets = before, before.number + 1, set(forgets)
+        self.forgotten = {**before.forgotten, **dict.fromkeys(self._forgets, self.number)}
+        self.knowledge = forget(before.knowledge, sorted(self._forgets))
+        self.received = dict(before.received)
+
+    def void(self, one: Contribution) -> list[set[str]]:
+        """Of each of a device's steps, the labels whose pictures come too late (`void_labels`)."""
+        return void_labels(one.steps, self.forgotten, self.received.get(one.device, Received()).forgot)
+
+    def add(self, one: Contribution) -> None:
+        """Take in what a device brings, but for its cores. Raises DamagedError, and is then as it was, where a label
+        would be left with fewer than no pictures."""
+        knowledge = self.knowledge
+        for step, void in zip(one.steps, self.void(one), strict=True):
             knowledge = applied(knowledge, replace(step.change, cores={}, forgets=()), void)
-        received[one.device] = _received(earlier, one, forgotten)
+        known = {*self.before.knowledge.columns, *knowledge.columns, *self.forgotten, *self.before.withdrawn}
+        earlier = self.received.get(one.device, Received())
+        self.received[one.device] = _received(earlier, one, self.forgotten, known)
+        self.knowledge = knowledge
+
+    def made(self, added: Mapping[str, np.ndarray]) -> Round:
+        """The round. added: matrix -> (R, R) float64, what is added to its cores, which stay within what is read."""
+        cores = {
+            name: shortened(core + added[name], LARGEST_CORES) if name in added else core
+            for name, core in self.before.knowledge.cores.items()
+        }
+        gone = set(self.before.knowledge.columns) - set(self.knowledge.columns) - self._forgets
+        return replace(
+            self.before,
+            number=self.number,
+            knowledge=replace(self.knowledge, cores=cores),
+            forgotten=newest(self.forgotten),
+            received=self.received,
+            withdrawn=newest({**self.before.withdrawn, **dict.fromkeys(gone, self.number)}),
+        )
+
+
+def merged(before: Round, contributions: Iterable[Contribution], rule: Rule, forgets: Iterable[str]) -> Round:
+    """The next round of devices that are trusted. contributions: one in memory at a time; rule: for the cores."""
+    fold = Fold(before, forgets)
+    for one in contributions:
+        fold.add(one)
         rule.add(one.cores, one.pictures)
-    added = rule.result()
-    cores = {name: core + added[name] if name in added else core for name, core in before.knowledge.cores.items()}
-    gone = set(before.knowledge.columns) - set(knowledge.columns) - set(forgets)
-    withdrawn = {**before.withdrawn, **dict.fromkeys(gone, number)}
-    return replace(
-        before,
-        number=number,
-        knowledge=replace(knowledge, cores=cores),
-        forgotten=forgotten,
-        received=received,
-        withdrawn=withdrawn,
-    )
+    return fold.made(rule.result())
+
+
+def newest(entries: Mapping[str, int]) -> dict[str, int]:
+    """Of label key -> round the MOST_GONE that are newest, so that what is told of labels that are gone stays small."""
+    if len(entries) <= MOST_GONE:
+        return dict(entries)
+    return dict(sorted(entries.items(), key=lambda item: (item[1], item[0]))[-MOST_GONE:])
+
+
+def shortened(core: np.ndarray, most: float) -> np.ndarray:
+    """The core, of a norm of at most `most`."""
+    norm = float(np.linalg.norm(core))
+    return core * (most / norm) if norm > most else core
 
 
 def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]], quorum: int) -> list[str]:
@@ -115,15 +158,16 @@ def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]]
     return sorted(key for key, devices in votes.items() if len(devices) >= quorum)
 
 
-def _received(earlier: Received, one: Contribution, forgotten: Mapping[str, int]) -> Received:
+def _received(earlier: Received, one: Contribution, forgotten: Mapping[str, int], known: Collection[str]) -> Received:
     """What the round says of the device. A forgetting is remembered until the device is based on the round that did
-    it, or has taught the label again while it waited for other devices to want the same."""
+    it, or has taught the label again while it waited for other devices to want the same. known: keys of the labels
+    that the fleet has or had; a forgetting of others says nothing."""
     forgot = dict(earlier.forgot)
     for step in one.steps:
         forgot = {
             key: own for key, own in forgot.items() if key not in step.change.labels or forgotten.get(key, 0) > own.base
         }
-        forgot |= dict.fromkeys(step.change.forgotten_keys, Forgot(step.sequence, step.base))
+        forgot |= dict.fromkeys(step.change.forgotten_keys.intersection(known), Forgot(step.sequence, step.base))
     seen = one.steps[-1].base
     kept = {key: own for key, own in forgot.items() if not own.base < forgotten.get(key, 0) <= seen}
     return replace(earlier, through=one.steps[-1].sequence, forgot=kept)

@@ -31,7 +31,8 @@ from edge_nusa.model.preprocessing import pixels
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.folder import RootKeys
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.hub import Hub
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.hub.report import MergeReport
 from edge_nusa.sync.trust.repository import Expiry
 

@@ -37,7 +37,8 @@ from edge_nusa.state.state import State
 from edge_nusa.sync import packed, parcel, round_file, update
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub.enrolled import Device
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.hub import Hub
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.rules import RuleName
 from edge_nusa.sync.trust import device_keys, keys

@@ -18,9 +18,10 @@ from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.sync import parcel, update
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import inbox
-from edge_nusa.sync.hub.inbox import Judge, Known, UpdateLimits
+from edge_nusa.sync.hub.inbox import Judge, Known
+from edge_nusa.sync.hub.whole_step import MOST_UPDATES, UpdateLimits
 from edge_nusa.sync.parcel import Parcel
-from edge_nusa.sync.round_file import Received, Round
+from edge_nusa.sync.round_file import MOST_REFUSALS, Received, Refusal, Round
 from edge_nusa.sync.stores.store import MissingObjectError
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.update import Place
@@ -129,7 +130,8 @@ def after(*parcels: Parcel, **received: Any) -> Round:
 
 
 def test_the_bounds_of_an_update_are_these() -> None:
-    assert UpdateLimits() == UpdateLimits(pictures=1000, size=67_108_864, forgets=20)
+    assert UpdateLimits() == UpdateLimits(pictures=1000, size=67_108_864, forgets=20, labels=500)
+    assert MOST_UPDATES == MOST_REFUSALS == 20
     assert inbox.Mail(device="x") == inbox.Mail(device="x", accepted=[], refused={}, notes=[], through=0, last="")
     assert (inbox.MOST_CANDIDATES, inbox.MOST_NOTES, inbox.MOST_SETTLED) == (8, 20, 4096)
 
@@ -304,13 +306,16 @@ CAT = {"cat": 6, "dog": 4}
 @pytest.mark.parametrize(
     ("change", "limits", "reason"),
     [
-        (a_change(CAT), UpdateLimits(pictures=10), None),
+        (a_change(CAT), UpdateLimits(pictures=11), None),
         (a_change(CAT), UpdateLimits(pictures=9), "it is of 10 pictures, the bound is 9"),
-        (a_change(CAT, spare=3), UpdateLimits(pictures=13), None),
+        (a_change(CAT, spare=3), UpdateLimits(pictures=14), None),
         (a_change(CAT, spare=3), UpdateLimits(pictures=12), "it is of 13 pictures, the bound is 12"),
-        (a_change(CAT, spare=-3), UpdateLimits(pictures=12), "it is of 13 pictures, the bound is 12"),
+        (a_change(CAT, spare=-10), UpdateLimits(pictures=11), None),
+        (a_change(CAT, spare=-12), UpdateLimits(pictures=11), "it is of 12 pictures, the bound is 11"),
         (a_change(CAT, forgets=20), UpdateLimits(), None),
         (a_change(CAT, forgets=21), UpdateLimits(), "it takes back 21 labels at once, the bound is 20"),
+        (a_change(CAT), UpdateLimits(labels=3), None),
+        (a_change(CAT), UpdateLimits(labels=1), "it teaches 2 labels at once, the bound is 1"),
         (a_change(CAT, core=3.3), UpdateLimits(), None),
         (
             a_change(CAT, core=3.4),
@@ -338,6 +343,54 @@ def test_what_may_not_be_merged_is_refused_for_good_and_the_next_one_is_taken(
     found = {number: why.replace("text.0.q:", "text.0.v:") for number, why in refusals(mail).items()}
     assert found == ({} if reason is None else {1: reason})
     assert facts(mail) == ([1, 2] if reason is None else [2], [] if reason is None else [1], 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "limits"),
+    [
+        (a_change(CAT), UpdateLimits(pictures=19)),
+        (a_change(CAT, forgets=11), UpdateLimits()),
+        (a_change(CAT, core=1.7), UpdateLimits()),
+        (a_change({f"cat {place}": 1 for place in range(6)}), UpdateLimits(labels=11)),
+    ],
+)
+def test_what_is_beyond_a_devices_whole_step_waits_with_all_that_follows(change: Change, limits: UpdateLimits) -> None:
+    store = Store()
+    other = replace(
+        change,
+        labels={f"other {key}": replace(one, label=Label(f"other {key}", 0)) for key, one in change.labels.items()},
+        forgets=tuple((f"other {key}", number) for key, number in change.forgets),
+    )
+    chained(store, change, other, a_change({"cup": 1}))
+    mail = collected(store, limits=limits)
+    assert facts(mail) == ([1], [], 1)
+    words = f"one merge takes {limits.pictures} pictures of a device, this and later ones wait for the next"
+    assert mail.notes == [f"update 2: {words}"]
+
+
+def test_one_merge_takes_twenty_updates_of_a_device() -> None:
+    store = Store()
+    chained(store, *(a_change({"cat": 1}) for _ in range(22)))
+    mail = collected(store)
+    assert facts(mail) == (list(range(1, 21)), [], 20)
+    assert mail.notes == ["one merge takes 20 updates of a device; this and later ones wait for the next"]
+
+
+@pytest.mark.parametrize(("base", "unseen", "is_taken"), [(1, 20, False), (1, 19, True), (2, 20, True)])
+def test_a_device_that_has_not_seen_why_twenty_were_refused_waits_until_it_has(
+    base: int, unseen: int, is_taken: bool
+) -> None:
+    store = Store()
+    first_one = sent(store, a_change({"cat": 1}))
+    sent(store, a_change({"cup": 1}), place(2, before=first_one.sha256, round=RoundMark(base, "1" * 64)))
+    refused = {f"{number:016x}": Refusal(number, "for the test", "refused", 2) for number in range(unseen)}
+    now = replace(after(first_one, refused=refused), number=3)
+    mail = collected(store, now)
+    assert facts(mail)[0] == ([2] if is_taken else [])
+    if not is_taken:
+        assert mail.notes == [
+            "update 2: its device has not seen yet why 20 others were refused; it waits until it pulls"
+        ]
 
 
 def test_pictures_taken_back_count_as_many_as_given() -> None:

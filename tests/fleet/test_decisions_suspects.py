@@ -8,32 +8,27 @@ import numpy as np
 import pytest
 
 from edge_nusa.knowledge.fit import UNIT
-from edge_nusa.knowledge.knowledge import Label
-from edge_nusa.sync.change import Change, LabelChange
-from edge_nusa.sync.hub.suspects import Means
-from edge_nusa.sync.merging import Contribution, Step
+from edge_nusa.sync.hub.given import Given, Own
+from edge_nusa.sync.hub.suspects import Means, Scatters
 from edge_nusa.sync.rules import Mean, Trimmed, trimmed_mean
 
 F = 4
 
 
-def gives(device: str, label: str, value: float, pictures: int = 1) -> Contribution:
+def gives(device: str, label: str, value: float, pictures: int = 1) -> tuple[str, Given]:
     """A device whose pictures of a label have this value in every feature."""
     sums = np.full(F, round(value * UNIT) * pictures)
-    change = Change(
-        cores={}, gram=np.zeros((F, F), np.int64), labels={label: LabelChange(Label(label, 0), pictures, sums)}
-    )
-    return Contribution(device, [Step(1, 0, change)])
+    return device, Given(gram=np.zeros((F, F), np.int64), labels={label: Own(1, pictures, sums)})
 
 
-def suspects(given: list[Contribution], bad: int = 1) -> dict[str, str]:
+def suspects(given: list[tuple[str, Given]], bad: int = 1) -> dict[str, str]:
     means = Means(bad)
-    for one in given:
-        means.add(one)
+    for device, one in given:
+        means.add(device, one)
     return means.suspects()
 
 
-def around(*values: float, pictures: int = 1) -> list[Contribution]:
+def around(*values: float, pictures: int = 1) -> list[tuple[str, Given]]:
     return [gives(f"device {place}", "cat", value, pictures) for place, value in enumerate(values)]
 
 
@@ -88,30 +83,67 @@ def test_labels_of_fewer_than_twice_the_bad_devices_and_one_more_and_of_fewer_th
     assert not suspects([gives("a", "cat", 0), gives("a", "cat", 0), gives("b", "cat", 50)], 0)
 
 
-@pytest.mark.parametrize(
-    ("pictures", "times"), [(1, 2.0), (-1, 2.0), (4, 4.0), (8, 2 * 8**0.5), (16, 2 * 8**0.5), (0, 0.0)]
-)
+@pytest.mark.parametrize(("pictures", "times"), [(1, 2.0), (4, 4.0), (8, 2 * 8**0.5), (16, 2 * 8**0.5)])
 def test_means_of_more_pictures_must_be_nearer_up_to_eight(pictures: int, times: float) -> None:
-    odd = (
-        gives("odd", "cat", 2.0, pictures)
-        if pictures
-        else Contribution(
-            "odd",
-            [
-                Step(
-                    1,
-                    0,
-                    Change(
-                        cores={}, gram=np.zeros((F, F)), labels={"cat": LabelChange(Label("cat", 0), 0, np.ones(F))}
-                    ),
-                )
-            ],
-        )
-    )
-    found = suspects([*around(0, 0, 1, -1, 1, -1, 1, -1), odd])
+    found = suspects([*around(0, 0, 1, -1, 1, -1, 1, -1), gives("odd", "cat", 2.0, pictures)])
     assert ("odd" in found) == (times > 3)
     if times > 3:
         assert f"are {times:.1f} times as unlike" in found["odd"]
+
+
+def scattering(*diagonal: float, freedom: int = 20) -> Given:
+    """A device whose pictures scatter so much along each axis, a degree of freedom."""
+    gram = np.diag([round(one * freedom * UNIT**2) for one in diagonal])
+    return Given(gram=gram, spare=freedom)
+
+
+def scatter_suspects(odd: Given, bad: int = 1, others: int = 4) -> dict[str, str]:
+    axes = np.eye(F)[:, :2]
+    scatters = Scatters(axes, bad)
+    for place in range(others):
+        scatters.add(f"good {place}", scattering(1, 1, 1, 1))
+    scatters.add("odd", odd)
+    return scatters.suspects()
+
+
+@pytest.mark.parametrize(
+    ("diagonal", "words"),
+    [
+        ((1, 1, 1, 1), ""),
+        ((2.99, 2.99, 2.99, 2.99), ""),
+        ((0.34, 0.34, 0.34, 0.34), ""),
+        ((3.01, 3.01, 3.01, 3.01), "3 times as much as the other devices' over all features"),
+        ((0.33, 0.33, 0.33, 0.33), "0.33 times as much as the other devices' over all features"),
+        ((3.5, 3, 0.5, 0.5), "3.2 times as much as the other devices' where labels are told apart"),
+        ((0.3, 0.3, 1.5, 1.5), "0.3 times as much as the other devices' where labels are told apart"),
+        ((3.1, 0.1, 1, 1), "3.1 times as much as the other devices' along one direction"),
+    ],
+)
+def test_a_device_whose_pictures_scatter_unlike_the_others_is_refused(diagonal: tuple[float, ...], words: str) -> None:
+    found = scatter_suspects(scattering(*diagonal))
+    assert sorted(found) == (["odd"] if words else [])
+    if words:
+        assert found["odd"].startswith(f"its pictures scatter {words}, the bounds are 1/3 and 3")
+
+
+def test_scatters_are_compared_only_among_enough_devices_with_enough_degrees_of_freedom() -> None:
+    wild = scattering(9, 9, 9, 9)
+    assert scatter_suspects(wild, bad=2) and not scatter_suspects(wild, bad=3)
+    assert scatter_suspects(wild, bad=0, others=2) and not scatter_suspects(wild, bad=0, others=1)
+    assert scatter_suspects(scattering(9, 9, 9, 9, freedom=4))
+    assert not scatter_suspects(scattering(9, 9, 9, 9, freedom=3))
+
+
+def test_the_axes_are_those_in_which_the_medians_of_compared_labels_differ() -> None:
+    means = Means(1)
+    assert means.axes().shape[1] == 0
+    for place, cat in enumerate((0.0, 1.0, 50.0)):
+        for label, first in (("cat", cat), ("dog", 3.0)):
+            sums = np.array([first, 0, 0, 0]) * UNIT
+            own = {label: Own(1, 1, sums.astype(np.int64))}
+            means.add(f"{label} {place}", Given(gram=np.zeros((F, F), np.int64), labels=own))
+    means.add("alone", Given(gram=np.zeros((F, F), np.int64), labels={"cup": Own(1, 1, np.full(F, 9 * 1024))}))
+    assert np.allclose(np.abs(means.axes()), np.eye(F)[:, :1])
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import RefusedError, StoreError, TrustError
 from edge_nusa.memory import peak_bytes
 from edge_nusa.state.state import State
-from edge_nusa.sync.hub.hub import MergeSettings
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.stores import oci as oci_store
 from edge_nusa.sync.stores import s3 as s3_store
 

@@ -27,9 +27,10 @@ from edge_nusa.knowledge.stored import to_files
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync import parcel, update
 from edge_nusa.sync.change import Change, LabelChange
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
-from edge_nusa.sync.hub.inbox import UpdateLimits
+from edge_nusa.sync.hub.hub import Hub
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.hub.report import MergeReport
+from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.parcel import Parcel
 from edge_nusa.sync.trust import keys
 from edge_nusa.sync.update import Place

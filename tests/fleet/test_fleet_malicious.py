@@ -14,12 +14,7 @@ from pathlib import Path
 import pytest
 from lying_fleet import ATTACKS, Outcome, fleet
 
-<<<<<<< HEAD
-from edge_nusa.device.fleet import round_judge
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
-=======
 from edge_nusa.sync.hub.suspects import LARGEST_RATIO
->>>>>>> 4c63d12 (tests: twenty devices of which some lie about sums, scatter, mixture, cores and forgettings, in one update or in many)
 from edge_nusa.sync.rules import RULES, RuleName
 
 pytestmark = pytest.mark.slow

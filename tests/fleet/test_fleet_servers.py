@@ -18,7 +18,8 @@ from test_fleet_stores import rows
 from edge_nusa.errors import StoreError
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.folder import RootKeys
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.hub import Hub
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.stores import check
 from edge_nusa.sync.stores.oci import OciStore
 from edge_nusa.sync.stores.s3 import S3Store

@@ -33,7 +33,8 @@ from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files import durable
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.hub import Hub
+from edge_nusa.sync.hub.merge import MergeSettings
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,8 @@ from edge_nusa.errors import EdgeNusaError, InputError, StoreError, TrustError
 from edge_nusa.files import durable
 from edge_nusa.knowledge import head as heads
 from edge_nusa.sync.hub import inbox
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.hub import Hub
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.stores import check as checks
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store

@@ -1,14 +1,14 @@
-"""What a hub knows of each device besides its round: when it was last heard of, and what it gave.
+"""What a hub knows of each device besides its round: when it was last heard of, and what was decided on.
 
-devices.json: by device "round" (that it was based on), "seen" (UTC), "refused_rounds", "given" (label key -> pictures),
-"settled" (hashes of the newest updates that were decided on) and "lessons" (ids of the newest that were taken).
+devices.json: by device "round" (that it was based on), "seen" (UTC), "refused_rounds", "settled" (hashes of the newest
+updates that were decided on) and "lessons" (ids of the newest that were taken).
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from edge_nusa.files.json_bytes import parse
@@ -17,12 +17,12 @@ from edge_nusa.sync.hub.inbox import MOST_SETTLED, Known, Mail
 
 LARGEST_BYTES = 256 << 20
 MOST_LESSONS_KNOWN = 4096
+MOST_REFUSED_ROUNDS = 20
 Records = dict[str, dict[str, Any]]
 NOTHING: dict[str, Any] = {
     "round": 0,
     "seen": "",
     "refused_rounds": [],
-    "given": {},
     "settled": [],
     "lessons": [],
 }
@@ -36,7 +36,6 @@ def decode(data: bytes, where: str) -> Records:
             "round": entry.integer("round"),
             "seen": entry.text("seen"),
             "refused_rounds": list(entry.texts("refused_rounds")),
-            "given": entry.integers("given", most_entries=LARGEST_BYTES),
             "settled": list(entry.texts("settled", MOST_SETTLED)),
             "lessons": list(entry.texts("lessons", MOST_LESSONS_KNOWN)),
         }
@@ -51,16 +50,20 @@ def known(records: Records, device: str) -> Known:
     return Known(frozenset(entry.get("settled", ())), frozenset(entry.get("lessons", ())))
 
 
-def encode(records: Records, mails: Sequence[Mail], given: Mapping[str, Mapping[str, int]]) -> bytes:
-    """The file after a merge. given: label key -> pictures, of each device."""
+def with_mails(records: Records, mails: Sequence[Mail]) -> Records:
+    """The records after a merge."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for mail in mails:
         if mail.settled:
             entry = records.get(mail.device, NOTHING)
             if mail.accepted:
                 place = mail.accepted[-1].statement.place
-                heard = {"round": place.round.number, "seen": now, "refused_rounds": list(place.refused_rounds)}
-                entry = {**entry, **heard, "given": given[mail.device]}
+                entry = {
+                    **entry,
+                    "round": place.round.number,
+                    "seen": now,
+                    "refused_rounds": list(place.refused_rounds[:MOST_REFUSED_ROUNDS]),
+                }
             lessons = [id for one in mail.accepted for id in one.statement.place.lessons]
             entry = {
                 **entry,
@@ -68,4 +71,9 @@ def encode(records: Records, mails: Sequence[Mail], given: Mapping[str, Mapping[
                 "lessons": [*entry["lessons"], *lessons][-MOST_LESSONS_KNOWN:],
             }
             records = {**records, mail.device: entry}
+    return records
+
+
+def encode(records: Records) -> bytes:
+    """The file."""
     return json.dumps(records, sort_keys=True, allow_nan=False).encode()

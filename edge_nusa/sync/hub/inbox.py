@@ -15,11 +15,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edge_nusa.errors import DamagedError, EdgeNusaError, StoreError, TrustError
+from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError, StoreError, TrustError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import mismatch
 from edge_nusa.sync import parcel, update
 from edge_nusa.sync.hub import plausible
+from edge_nusa.sync.hub.whole_step import MOST_UPDATES, UpdateLimits, WholeStep
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.parcel import Cover
 from edge_nusa.sync.round_file import MOST_REFUSALS, SHORT, Received, Refusal, RefusalKind, Round, short
@@ -39,16 +40,8 @@ MOST_NOTES = 20
 MOST_SETTLED = 4096
 """Numbers of a device back from its newest, of which the hub knows every envelope that it decided on."""
 FORK = "another update of this device stands at its place; it is sent again by itself"
+WAITS = "this and later ones wait for the next"
 KNOWN = "its lessons are in the fleet already, by another update of this device"
-
-
-@dataclass(frozen=True)
-class UpdateLimits:
-    """Of one update: pictures, packed bytes, and labels that it takes back."""
-
-    pictures: int = 1000
-    size: int = 64 << 20
-    forgets: int = 20
 
 
 @dataclass(frozen=True)
@@ -94,10 +87,20 @@ class Mail:
     through: int = 0
     last: str = ""
 
-    def refuse(self, one: Accepted, reason: str, round_number: int) -> None:
-        """Take back that an update was accepted. round_number: of the round that will say so."""
-        self.accepted = [other for other in self.accepted if other is not one]
-        self.refused[short(one.sha256)] = Refusal(one.cover.sequence, reason, "refused", round_number)
+    def refuse(self, reason: str, round_number: int, kind: RefusalKind = "refused") -> None:
+        """Refuse all that was accepted. round_number: of the round that will say so."""
+        for one in self.accepted:
+            self.refused[short(one.sha256)] = Refusal(one.cover.sequence, reason, kind, round_number)
+        self.accepted = []
+
+    def wait(self, earlier: Received, reason: str) -> None:
+        """Leave everything for another time. earlier: what the last round says of the device."""
+        self.accepted, self.refused, self.through, self.last = [], {}, earlier.through, earlier.last
+        self.notes = _few([*self.notes, f"update {earlier.through + 1} and later ones wait: {reason}"])
+
+    def told(self, earlier: Received) -> Received:
+        """What the next round says of the device. earlier: what is said of it without the refusals."""
+        return replace(earlier, through=self.through, last=self.last).with_refused(self.refused)
 
     @property
     def settled(self) -> list[str]:
@@ -121,7 +124,8 @@ def collect(store: Store, device: SSlibKey, known: Known, judge: Judge) -> Mail:
     """Everything new of one device. Raises StoreError where the store does not answer."""
     earlier = judge.now.received.get(device.keyid, Received())
     mail = Mail(device=device.keyid, through=earlier.through, last=earlier.last)
-    reader = _Reader(store, device, known, judge, mail)
+    whole = WholeStep(judge.limits, judge.shapes.largest_cores)
+    reader = _Reader(store, device, known, judge, mail, earlier, whole)
     listed = sorted(_numbered(store.list(f"updates/{device.keyid}"), mail))
     unsettled = [(number, key) for number, key in listed if _short_of(key) not in known.settled]
     while reader.take([key for number, key in unsettled if number == mail.through + 1]):
@@ -187,10 +191,15 @@ class _Reader:
     known: Known
     judge: Judge
     mail: Mail
+    earlier: Received
+    whole: WholeStep
 
     def take(self, candidates: Sequence[str]) -> bool:
         """Take or refuse the device's next update; False where there is none or it must wait."""
         mail = self.mail
+        if candidates and len(mail.settled) >= MOST_UPDATES:
+            mail.notes.append(f"one merge takes {MOST_UPDATES} updates of a device; {WAITS}")
+            return False
         found = self._verified(candidates)
         fitting = sorted((one for one in found if one.cover.before == mail.last), key=lambda one: one.sha256)
         for one in found:
@@ -201,7 +210,7 @@ class _Reader:
         chosen = fitting[0]
         try:
             mail.accepted.append(self._judged(chosen))
-        except (StoreError, _WaitError) as error:
+        except (StoreError, ResourceError, _WaitError) as error:
             mail.notes.append(f"update {chosen.cover.sequence}: {error}")
             return False
         except _KnownError as error:
@@ -245,20 +254,15 @@ class _Reader:
             raise DamagedError(f"its numbers have {one.cover.size} bytes, the bound is {limits.size}")
         statement = parcel.opened_statement(one.cover, self.judge.keys, where)
         reason = misplaced(statement.place, self.device.keyid, self.judge.now)
-        if not reason and len(statement.forgets) > limits.forgets:
-            reason = f"it takes back {len(statement.forgets)} labels at once, the bound is {limits.forgets}"
         if reason:
             raise DamagedError(reason)
         self._check_new(statement.place)
         accepted = Accepted(one.cover, one.sha256, statement, {})
         change = read(self.store, accepted, self.judge)
         plausible.check(change)
-        plausible.check_cores(change, self.judge.shapes.largest_cores)
-        pictures = {key: label.pictures for key, label in change.labels.items()}
-        total = sum(abs(count) for count in pictures.values()) + abs(change.spare)
-        if total > limits.pictures:
-            raise DamagedError(f"it is of {total} pictures, the bound is {limits.pictures}")
-        return replace(accepted, pictures=pictures)
+        if not self.whole.has_room(change):
+            raise _WaitError(f"one merge takes {limits.pictures} pictures of a device, {WAITS}")
+        return replace(accepted, pictures={key: label.pictures for key, label in change.labels.items()})
 
     def _check_new(self, place: update.Place) -> None:
         """Raises _WaitError for one based on a round that is yet to come here, _KnownError for one whose every lesson
@@ -268,6 +272,9 @@ class _Reader:
             raise _WaitError(
                 f"it is based on round {place.round.number}, and the newest that this hub knows is {now}; it waits"
             )
+        unseen = sum(one.round > place.round.number for one in self.earlier.refused.values())
+        if unseen + len(self.mail.settled) >= MOST_REFUSALS:
+            raise _WaitError(f"its device has not seen yet why {unseen} others were refused; it waits until it pulls")
         earlier = {*self.known.lessons, *(id for one in self.mail.accepted for id in one.statement.place.lessons)}
         if place.lessons and earlier.issuperset(place.lessons):
             raise _KnownError(KNOWN)

@@ -1,25 +1,42 @@
-"""Which devices' pictures of a label are unlike those of the others: what the head's exact sums need beside robust
-cores.
+"""Which devices' pictures are unlike those of the others: what the head's exact sums need beside robust cores.
 
-A device is taken or refused as a whole, so that sums stay sums of pictures. Where at least 2 f + 1 devices taught a
-label, f of which may be bad, the coordinate median of their means is a mean of good ones' kind; a device is refused
-whose mean is further from it than LARGEST_RATIO times what is usual among all devices and labels. A label taught by
-fewer is not compared: no rule can tell a bad device from a good one there. Letters: F features.
+Devices are compared by all that each has given, so that many small updates say no more than one. A device is taken or
+refused as a whole, so that sums stay sums of pictures. Where at least 2 f + 1 devices taught a label, f of which may be
+bad, the coordinate median of their means is a mean of good ones' kind; a device is refused whose mean is further from
+it than LARGEST_RATIO times what is usual among all devices and labels. A label taught by fewer is not compared: no rule
+can tell a bad device from a good one there.
+
+How its pictures scatter is compared where it counts: in the space of the medians of the labels that were compared, in
+which labels are told apart. There its mean square along each axis is divided by the median of the devices', and neither
+their mean, nor the largest along any direction beside what so few pictures give by chance, may be far from the usual.
+Letters: F features, J axes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edge_nusa.knowledge.fit import UNIT
-from edge_nusa.sync.merging import Contribution
+from edge_nusa.knowledge.labels import quoted
+from edge_nusa.sync.hub.given import Given
+from edge_nusa.threads import one_blas_thread
 
 LARGEST_RATIO = 3.0
 """Good devices of the simulation (tests/fleet/test_fleet_malicious.py) stay under 2.2."""
 PICTURES_THAT_SAY_ALL = 8
 """More pictures of one device make its mean no more alike to others': they are of one place and one camera."""
+MOST_AXES = 64
+LARGEST_SCATTER_RATIO = 3.0
+FEWEST_FREEDOM = 4
+"""A device of fewer degrees of freedom is not compared by its scatter, which then is nearly nothing."""
+
+
+def enough(devices: int, bad: int) -> bool:
+    """Whether so many devices can be compared, `bad` of which may be."""
+    return devices >= max(2 * bad + 1, 3)
 
 
 class Means:
@@ -27,15 +44,13 @@ class Means:
 
     def __init__(self, bad: int) -> None:
         self.bad = bad
-        self._by_label: dict[str, list[tuple[str, int, np.ndarray]]] = {}
+        self._by_label: dict[str, dict[str, tuple[int, np.ndarray]]] = {}
 
-    def add(self, one: Contribution) -> None:
-        """Take in one device's labels. Pictures that were taken back must look like the label too."""
-        for step in one.steps:
-            for key, label in step.change.labels.items():
-                if label.pictures:
-                    mean = (label.sums / label.pictures / UNIT).astype(np.float32)
-                    self._by_label.setdefault(key, []).append((one.device, abs(label.pictures), mean))
+    def add(self, device: str, given: Given) -> None:
+        """Take in what a device has given in all."""
+        for key, own in given.labels.items():
+            mean = (own.sums / own.pictures / UNIT).astype(np.float32)
+            self._by_label.setdefault(key, {})[device] = own.pictures, mean
 
     def suspects(self) -> dict[str, str]:
         """device -> reason of those to refuse."""
@@ -49,16 +64,88 @@ class Means:
         for device, key, distance in sorted(distances, key=lambda row: -row[2]):
             if distance > LARGEST_RATIO * usual:
                 reason = (
-                    f"its pictures of {key!r} are {distance / usual:.1f} times as unlike the other devices' as is "
-                    f"usual, the bound is {LARGEST_RATIO:g}"
+                    f"its pictures of {quoted(key)} are {distance / usual:.1f} times as unlike the other devices' as "
+                    f"is usual, the bound is {LARGEST_RATIO:g}"
                 )
                 found.setdefault(device, reason)
         return found
 
-    def _distances(self, rows: list[tuple[str, int, np.ndarray]]) -> Iterable[tuple[str, float]]:
-        if len({device for device, _, _ in rows}) < max(2 * self.bad + 1, 3):
+    @one_blas_thread
+    def axes(self) -> np.ndarray:
+        """(F, J) float64 orthonormal columns: the space of the medians of the labels that can be compared; J = 0 where
+        these are fewer than two."""
+        rows = [self._centre(rows) for rows in self._by_label.values() if enough(len(rows), self.bad)]
+        if len(rows) < 2:
+            return np.zeros((len(rows[0]) if rows else 0, 0))
+        wide = np.stack(rows).astype(np.float64)
+        _, sizes, found = np.linalg.svd(wide - wide.mean(axis=0), full_matrices=False)
+        return np.asarray(found[sizes > 1e-6 * max(sizes[0], 1e-9)][:MOST_AXES].T)
+
+    def _centre(self, rows: Mapping[str, tuple[int, np.ndarray]]) -> np.ndarray:
+        return np.asarray(np.median(np.stack([mean for _, mean in rows.values()]), axis=0))
+
+    def _distances(self, rows: Mapping[str, tuple[int, np.ndarray]]) -> Iterable[tuple[str, float]]:
+        if not enough(len(rows), self.bad):
             return
-        centre = np.median(np.stack([mean for _, _, mean in rows]), axis=0)
-        for device, pictures, mean in rows:
+        centre = self._centre(rows)
+        for device, (pictures, mean) in rows.items():
             expected = np.sqrt(1 / min(pictures, PICTURES_THAT_SAY_ALL))
             yield device, float(np.sqrt(np.mean((mean - centre) ** 2)) / expected)
+
+
+@dataclass
+class Scatters:
+    """How each device's pictures scatter along some axes (F, J), and over all features."""
+
+    axes: np.ndarray
+    bad: int
+    _freedom: dict[str, int] = field(default_factory=dict)
+    _inside: dict[str, np.ndarray] = field(default_factory=dict)
+    _in_all: dict[str, float] = field(default_factory=dict)
+
+    @one_blas_thread
+    def add(self, device: str, given: Given) -> None:
+        """Take in what a device has given in all."""
+        if given.freedom < FEWEST_FREEDOM:
+            return
+        scatter = given.scatter() / given.freedom / UNIT**2
+        self._freedom[device] = given.freedom
+        if self.axes.shape[1]:
+            self._inside[device] = self.axes.T @ scatter @ self.axes
+        self._in_all[device] = float(np.trace(scatter))
+
+    def suspects(self) -> dict[str, str]:
+        """device -> reason of those to refuse."""
+        if not enough(len(self._freedom), self.bad):
+            return {}
+        measures = {"over all features": self._in_all}
+        if self.axes.shape[1]:
+            measures["where labels are told apart"] = self._mean_squares()
+            measures["along one direction"] = self._largest()
+        found: dict[str, str] = {}
+        for words, of_devices in measures.items():
+            usual = max(float(np.median(list(of_devices.values()))), 1e-12)
+            for device, one in of_devices.items():
+                if not 1 / LARGEST_SCATTER_RATIO <= one / usual <= LARGEST_SCATTER_RATIO:
+                    reason = (
+                        f"its pictures scatter {one / usual:.2g} times as much as the other devices' {words}, the "
+                        f"bounds are 1/{LARGEST_SCATTER_RATIO:g} and {LARGEST_SCATTER_RATIO:g}"
+                    )
+                    found.setdefault(device, reason)
+        return found
+
+    def _relative(self) -> dict[str, np.ndarray]:
+        """(J, J) of each device, each axis divided by the median of the devices' mean squares along it."""
+        usual = np.median(np.stack([np.diagonal(inside) for inside in self._inside.values()]), axis=0)
+        size = np.sqrt(np.maximum(usual, 1e-9))
+        return {device: inside / np.outer(size, size) for device, inside in self._inside.items()}
+
+    def _mean_squares(self) -> dict[str, float]:
+        return {device: float(np.trace(one)) / len(one) for device, one in self._relative().items()}
+
+    def _largest(self) -> dict[str, float]:
+        """The largest along any direction, beside what so many degrees of freedom give of themselves."""
+        return {
+            device: float(np.linalg.eigvalsh(one)[-1]) / (1 + np.sqrt(len(one) / self._freedom[device])) ** 2
+            for device, one in self._relative().items()
+        }

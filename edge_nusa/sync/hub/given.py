@@ -1,0 +1,254 @@
+"""What one device has given in all, as the hub keeps it: the exact share of the round's sums that is its own.
+
+It is what a device is judged by, however many updates and rounds it spreads its pictures over, and what
+`hub revoke --take-back` subtracts. A file is one line of JSON and then safetensors, named by its SHA-256. Let G_d be
+the sum of what the device's changes added to G; S, n the sums and counts of its labels. With no lie
+
+    G_d - sum over its labels of S S^T / n
+
+is a scatter, which has no negative direction, and whose degrees of freedom are the sum of n - 1 and its spare ones,
+never fewer than none. The scatter of a whole round is the sum of these and of what lies between devices' means, which
+has no negative direction either, so nothing more has to be looked at. Letters: F features, R the pool's rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from edge_nusa.errors import DamagedError
+from edge_nusa.files import tensor_file
+from edge_nusa.files.json_bytes import canonical, parse
+from edge_nusa.files.json_record import Origin
+from edge_nusa.knowledge.head import mean_part
+from edge_nusa.knowledge.labels import quoted
+from edge_nusa.sync.change import LabelChange
+from edge_nusa.sync.hub.plausible import energy
+from edge_nusa.sync.merging import Step
+from edge_nusa.threads import one_blas_thread
+
+MOST_LABELS = 2000
+"""Labels that one device may have in a fleet."""
+MOST_TEXT_BYTES = 1 << 20
+"""Of the names and templates of these, as a round writes them."""
+MOST_PAST = 2000
+"""Labels that the fleet took back, whose share of the device is remembered."""
+LARGEST_BYTES = 1 << 30
+_LARGEST_LINE_BYTES = 16 << 20
+ROUNDING = 1e-7
+"""A scatter may be so much of what its pictures square to below none: every forgetting and every group rounds G."""
+_NEXT_STEP = "restore the hub's folder from your backup"
+_NO_PICTURES = "no pictures give these numbers"
+
+
+@dataclass(frozen=True)
+class Own:
+    """A device's pictures of one label: the number of the last round that changed them, how many, their sums (F,)
+    int64, and the bytes of the label's name and template."""
+
+    round: int
+    pictures: int
+    sums: np.ndarray
+    text: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """gram (F, F) int64 and spare: what was added to G and to the spare degrees of freedom; labels: key -> its
+    pictures; past: those of labels that the fleet took back, each with the round that did it; moved: matrix -> (R, R)
+    float64, the device's part of the round's cores; waiting: cores that wait for those of more devices."""
+
+    gram: np.ndarray
+    spare: int = 0
+    labels: Mapping[str, Own] = field(default_factory=dict)
+    past: tuple[tuple[str, Own], ...] = ()
+    moved: Mapping[str, np.ndarray] = field(default_factory=dict)
+    waiting: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def pictures(self) -> int:
+        """Of all labels, also of those that the fleet took back."""
+        return sum(own.pictures for own in self._all())
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of its scatter."""
+        return sum(max(own.pictures - 1, 0) for own in self._all()) + self.spare
+
+    @one_blas_thread
+    def scatter(self) -> np.ndarray:
+        """(F, F) float64: how its pictures lie around its own means of their labels."""
+        scatter = self.gram.astype(np.float64)
+        rows = [own.sums / np.sqrt(own.pictures) for own in self._all() if own.pictures > 0]
+        if rows:
+            stacked = np.stack(rows)
+            scatter -= stacked.T @ stacked
+        return scatter
+
+    def settled(self, forgettings: Mapping[str, Sequence[int]]) -> Given:
+        """With the labels put aside that the fleet took back since. forgettings: label key -> the rounds that did,
+        oldest first."""
+        gone = {
+            key: number
+            for key in self.labels
+            if (number := _first_after(forgettings.get(key, ()), self.labels[key].round))
+        }
+        if not gone:
+            return self
+        past = (*self.past, *((key, replace(self.labels[key], round=number)) for key, number in sorted(gone.items())))
+        return replace(
+            self, labels={key: own for key, own in self.labels.items() if key not in gone}, past=past
+        )._with_bounded_past()
+
+    def after(self, steps: Sequence[Step], void: Sequence[Collection[str]], number: int) -> Given:
+        """With the changes of one merge. void: of each step the labels whose pictures come too late; number: of the
+        round that is made. Raises DamagedError where more is taken back than was given."""
+        gram, spare, labels = self.gram, self.spare, dict(self.labels)
+        for step, late in zip(steps, void, strict=True):
+            gram, spare = gram + step.change.gram, spare + step.change.spare
+            for key, one in step.change.labels.items():
+                if key in late:
+                    gram = gram - mean_part(one.sums, one.pictures)
+                    spare += int(np.sign(one.pictures)) * max(abs(one.pictures) - 1, 0)
+                else:
+                    labels[key] = _joined(labels.get(key), one, number)
+        left = {key: own for key, own in labels.items() if _is_left(key, own)}
+        return replace(self, gram=gram, spare=spare, labels=left)
+
+    def check(self) -> None:
+        """Raises DamagedError for what no pictures give, however it was cut into updates."""
+        if len(self.labels) > MOST_LABELS:
+            raise DamagedError(
+                f"the device would have {len(self.labels)} labels in the fleet, the bound is {MOST_LABELS}"
+            )
+        text = sum(own.text for own in self.labels.values())
+        if text > MOST_TEXT_BYTES:
+            raise DamagedError(f"its labels' names would take {text} bytes, the bound is {MOST_TEXT_BYTES}")
+        if self.freedom < 0:
+            raise DamagedError(f"it takes back scatter that the device never gave; {_NO_PICTURES}")
+        for key, own in self.labels.items():
+            if float(np.square(own.sums.astype(np.float64)).sum()) > energy(len(self.gram)) * own.pictures**2:
+                raise DamagedError(
+                    f"the label {quoted(key)}: expected features of a mean square of 1, found larger ones"
+                )
+        self._check_scatter()
+
+    @one_blas_thread
+    def _check_scatter(self) -> None:
+        scatter, most = self.scatter(), energy(len(self.gram))
+        borne = len(scatter) + ROUNDING * most * max(self.pictures + abs(self.spare), 1)
+        found, bound = float(np.trace(scatter)), most * (self.pictures + 2 * abs(self.spare)) if self.freedom else 0.0
+        if found > bound + len(scatter) * borne:
+            raise DamagedError(
+                f"expected a scatter of at most {bound:.3g} for {self.freedom} degrees of freedom, found {found:.3g}; "
+                f"{_NO_PICTURES}"
+            )
+        scatter[np.diag_indices_from(scatter)] += borne
+        try:
+            np.linalg.cholesky(scatter)
+        except np.linalg.LinAlgError as error:
+            raise DamagedError(
+                "expected a G that holds what the labels' sums say, found one with a negative direction; "
+                f"{_NO_PICTURES}"
+            ) from error
+
+    def _all(self) -> Iterator[Own]:
+        yield from self.labels.values()
+        yield from (own for _, own in self.past)
+
+    def _with_bounded_past(self) -> Given:
+        """The oldest labels beyond MOST_PAST are no longer told apart: of them only the scatter stays."""
+        gone = self.past[: max(len(self.past) - MOST_PAST, 0)]
+        gram, spare = self.gram, self.spare
+        for _, own in gone:
+            gram, spare = gram - mean_part(own.sums, own.pictures), spare + max(own.pictures - 1, 0)
+        return replace(self, gram=gram, spare=spare, past=self.past[len(gone) :])
+
+
+def nothing(features: int) -> Given:
+    """What a device has given before its first update."""
+    return Given(gram=np.zeros((features, features), np.int64))
+
+
+def _first_after(rounds: Iterable[int], number: int) -> int:
+    """The first of them after that one, 0 where there is none."""
+    return next((one for one in rounds if one > number), 0)
+
+
+def _joined(known: Own | None, one: LabelChange, number: int) -> Own:
+    label = {"name": one.label.name, "template": one.label.template}
+    if known is None:
+        return Own(number, one.pictures, one.sums, len(canonical(label)))
+    return replace(known, round=number, pictures=known.pictures + one.pictures, sums=known.sums + one.sums)
+
+
+def _is_left(key: str, own: Own) -> bool:
+    if own.pictures > 0:
+        return True
+    if own.pictures < 0 or own.sums.any():
+        raise DamagedError(f"it takes back more pictures of {quoted(key)} than the device gave")
+    return False
+
+
+def encode(given: Given) -> bytes:
+    """The file."""
+    labels = [
+        {"key": key, "round": own.round, "pictures": own.pictures, "text": own.text, "past": is_past}
+        for is_past, rows in ((False, given.labels.items()), (True, given.past))
+        for key, own in rows
+    ]
+    rows = [own.sums for own in given._all()]
+    features = len(given.gram)
+    tensors = {
+        "gram": _small(given.gram[np.triu_indices(features)]),
+        "sums": _small(np.array(rows, np.int64).reshape(len(rows), features)),
+        **{f"moved.{name}": core for name, core in given.moved.items()},
+        **{f"waiting.{name}": core for name, core in given.waiting.items()},
+    }
+    line = canonical({"spare": given.spare, "features": features, "labels": labels})
+    return line + b"\n" + tensor_file.encode(tensors)
+
+
+def _small(array: np.ndarray) -> np.ndarray:
+    fits = np.abs(array).max(initial=0) < 2**31
+    return np.ascontiguousarray(array, np.int32 if fits else np.int64)
+
+
+def decode(data: bytes, where: str) -> Given:
+    """The inverse of `encode`. Raises DamagedError naming `where`."""
+    line, _, numbers = data.partition(b"\n")
+    record = parse(line, Origin(where, _NEXT_STEP), _LARGEST_LINE_BYTES)
+    tensors = tensor_file.decode(numbers, where)
+    features, entries = record.integer("features"), record.records("labels", MOST_LABELS + MOST_PAST)
+    upper, sums = tensors.get("gram"), tensors.get("sums")
+    if (
+        upper is None
+        or sums is None
+        or upper.shape != (features * (features + 1) // 2,)
+        or sums.shape != (len(entries), features)
+    ):
+        raise DamagedError(f"{where}: expected the sums of {len(entries)} labels, found others; {_NEXT_STEP}")
+    gram = np.zeros((features, features), np.int64)
+    gram[np.triu_indices(features)] = upper
+    rows = [
+        (
+            one.flag("past"),
+            one.text("key"),
+            Own(one.integer("round"), one.integer("pictures"), row, one.integer("text")),
+        )
+        for one, row in zip(entries, sums.astype(np.int64), strict=True)
+    ]
+    return Given(
+        gram=gram + np.triu(gram, 1).T,
+        spare=record.integer("spare", -(2**53)),
+        labels={key: own for is_past, key, own in rows if not is_past},
+        past=tuple((key, own) for is_past, key, own in rows if is_past),
+        moved=_named(tensors, "moved."),
+        waiting=_named(tensors, "waiting."),
+    )
+
+
+def _named(tensors: Mapping[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}
