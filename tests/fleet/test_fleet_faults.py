@@ -29,8 +29,8 @@ from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.sync import packed
-from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.hub.merge import MergeSettings
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, newest_round
 
 pytestmark = pytest.mark.slow

@@ -36,7 +36,7 @@ from edge_nusa.errors import EdgeNusaError, RefusedError, StoreError, TrustError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.state.state import State
-from edge_nusa.sync.hub.hub import MergeSettings
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.stores.folder import FolderStore
 
 OWN, SHARED = 5, 4
