@@ -51,7 +51,8 @@ def features(taps: np.ndarray) -> np.ndarray:
 
 class Head:
     """Running sums: gram (F, F) int64, sums (F, L) int64 (one column a label), counts (L,) int64, and spare: degrees of
-    freedom that forgotten labels left in the scatter."""
+    freedom that forgotten labels left in the scatter, less those that pictures lack whose group's mean stands for each
+    of them (`edge_nusa.knowledge.private`)."""
 
     def __init__(self, gram: np.ndarray, sums: np.ndarray, counts: np.ndarray, spare: int = 0) -> None:
         self.gram, self.sums, self.counts, self.spare = gram, sums, counts, spare
@@ -97,8 +98,8 @@ class Head:
 
     @property
     def freedom(self) -> int:
-        """Degrees of freedom of the scatter within labels; 0 where no label has two pictures."""
-        return int(np.maximum(self.counts - 1, 0).sum()) + self.spare
+        """Degrees of freedom of the scatter within labels; 0 where no label has two pictures or two groups of them."""
+        return max(int(np.maximum(self.counts - 1, 0).sum()) + self.spare, 0)
 
     @one_blas_thread
     def moments(self) -> tuple[np.ndarray, np.ndarray, int]:

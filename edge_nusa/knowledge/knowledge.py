@@ -15,6 +15,7 @@ from edge_nusa.knowledge import fusion as fusions
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.fit import Solved
 from edge_nusa.knowledge.head import Head
+from edge_nusa.knowledge.private import Private
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.knowledge.taught_files import TaughtFiles
 from edge_nusa.model.bundle import Bundle
@@ -58,7 +59,8 @@ class Knowledge:
     round: what `edge-nusa sync` compares with; forgotten: (label key, `tasks` then) of labels taken back since that
     round; lessons: random ids of what was taught or taken back here and is not in that round, oldest first, by which a
     copy of this state knows what was sent already; files: the picture files that were taught here, which no update and
-    no round holds.
+    no round holds; private: what of the head's sums and of the losses stays here too, None where all of them may
+    leave.
     """
 
     recipe: Recipe
@@ -74,6 +76,7 @@ class Knowledge:
     forgotten: tuple[tuple[str, int], ...] = ()
     lessons: tuple[str, ...] = ()
     files: TaughtFiles = field(default_factory=TaughtFiles)
+    private: Private | None = None
 
     @cached_property
     def solved(self) -> Solved:
@@ -104,6 +107,26 @@ class Knowledge:
         """The same with the id of one more lesson; only the newest MOST_LESSONS are told apart."""
         return replace(self, lessons=(*self.lessons, secrets.token_hex(LESSON_DIGITS // 2))[-MOST_LESSONS:])
 
+    @cached_property
+    def shared(self) -> Knowledge:
+        """What of it may leave the board: without anchors, without labels of which nothing may."""
+        if self.private is None:
+            return self
+        head = self.private.shared(self.head)
+        kept = np.flatnonzero(head.counts > 0).tolist()
+        opened = self.private.head.counts.tolist()
+        none = np.zeros((len(kept), 0), np.float32)
+        return replace(
+            self,
+            labels=tuple(replace(self.labels[i], images=self.labels[i].images - opened[i]) for i in kept),
+            frozen_anchors=none,
+            adapted_anchors=none,
+            head=Head(head.gram, head.sums[:, kept], head.counts[kept], head.spare),
+            fusion=self.fusion - self.private.all_losses,
+            files=TaughtFiles(),
+            private=None,
+        )
+
     def merged(self, bundle: Bundle, towers: tuple[Tower, ...] = ("image", "text")) -> dict[str, np.ndarray]:
         """W_now (out, in) float32 of every matrix of `towers` that differs from W_0; formed on copies, checked
         finite."""
@@ -126,6 +149,7 @@ class Knowledge:
             head=self.head.without(column) if self.recipe.has_head else self.head,
             forgotten=(*self.forgotten, (self.labels[column].key, self.tasks)),
             files=self.files.moved({old: new for new, old in enumerate(kept)}),
+            private=self.private and self.private.without(self.head, column),
         )
 
 
