@@ -19,8 +19,10 @@ from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.remembered import remember
 from edge_nusa.device.watching.ledger import Ledger, Stamp
 from edge_nusa.device.workplace import Workplace
-from edge_nusa.knowledge import knowledge, stored
+from edge_nusa.knowledge import groups, knowledge, private, stored
+from edge_nusa.knowledge.groups import Formed
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
+from edge_nusa.knowledge.private import Pictures
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.taught_files import TaughtFiles
 from edge_nusa.model import manifest
@@ -44,6 +46,7 @@ from edge_nusa.sync.update import Place
 
 FOLDER = Path(__file__).parent / "golden"
 ANSWERED = {Path("/camera/one.jpg"): Stamp(4711, 1_790_000_000_000_000_001)}
+FORMED = Formed(((1, 2, 3, 2**64 - 1), (4, 5, 6, 7, 8)))
 PLACE = "/fleet/store"
 """Stands for the folder that hub and device name in their settings."""
 RUN = Run(
@@ -78,6 +81,8 @@ def known() -> Knowledge:
     anchors = np.array([[1, 0, 0, 0], [0, 0, 1, 0]], np.float32)
     cores = {name: core + np.arange(core.size).reshape(core.shape) / 8 for name, core in empty.cores.items()}
     labels = (Label("30 km/h", 3), Label("Paris, France", 2, "a map of {}."))
+    lesson = Pictures(rows=rows, columns=np.array([0, 0, 0, 1, 1]), losses=np.ones((5, *empty.fusion.shape), np.int64))
+    earlier, _ = private.taught(private.nothing_private(empty.head), lesson, 2, FORMED)
     return replace(
         empty,
         labels=labels,
@@ -91,6 +96,7 @@ def known() -> Knowledge:
         round=RoundMark(4, "a" * 64),
         forgotten=(("old", 1),),
         files=TaughtFiles(np.array([7, 2**64 - 1, 4711, 5], np.uint64), np.array([0, 1, 0, 0])),
+        private=replace(earlier, settled=empty.fusion),
     )
 
 
@@ -139,6 +145,7 @@ def state_files() -> dict[str, bytes]:
     inside = {**files, "manifest.json": made.manifest()}
     return {
         "state/CURRENT": generation.pointer_to(made).to_bytes(),
+        f"state/{groups.NAME}": FORMED.encoded(),
         **{f"state/generations/000001/{name}": data for name, data in inside.items()},
     }
 

@@ -13,7 +13,7 @@ from conftest import THREE, answer_of, bytes_of, run_cli
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.files import tensor_file
-from edge_nusa.knowledge.stored import head_from_tensors
+from edge_nusa.knowledge.sums_file import head_from_tensors
 
 FEW = ("--steps", "5")
 

@@ -24,8 +24,9 @@ from edge_nusa.device.fleet.remembered import remembered
 from edge_nusa.device.watching.ledger import Ledger
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.files import tensor_file
-from edge_nusa.knowledge import stored
+from edge_nusa.knowledge import groups, stored
 from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.knowledge.private import Private
 from edge_nusa.model import manifest
 from edge_nusa.research.data.datasets import find_sets
 from edge_nusa.research.figures.runs import Run
@@ -46,6 +47,13 @@ def golden(name: str) -> bytes:
     return (FOLDER / name).read_bytes()
 
 
+def private_arrays(found: Private | None) -> tuple[np.ndarray, ...]:
+    assert found is not None
+    own = found.head
+    spare = np.array(own.spare)
+    return own.gram, own.sums, own.counts, spare, found.losses, found.settled, found.marks, found.columns
+
+
 def meaning(found: Knowledge) -> dict[str, Any]:
     """All of a knowledge, comparable."""
     arrays = (
@@ -57,6 +65,7 @@ def meaning(found: Knowledge) -> dict[str, Any]:
         found.head.counts,
         found.files.digests,
         found.files.columns,
+        *private_arrays(found.private),
     )
     cores = {name: core.tolist() for name, core in found.cores.items()}
     rest = (found.recipe, found.labels, found.tasks, dict(found.report), found.round, found.forgotten, found.head.spare)
@@ -80,6 +89,10 @@ def test_a_state_is_read(tmp_path: Path) -> None:
         "2026-11-26T08:00:00+00:00",
     )
     assert meaning(stored.from_files(golden_files.hollow(), files)) == meaning(golden_files.known())
+
+
+def test_the_groups_that_a_state_remembers_are_read() -> None:
+    assert groups.read(FOLDER / "state") == golden_files.FORMED
 
 
 def test_a_state_is_written_the_same(anew: Mapping[str, bytes]) -> None:

@@ -5,7 +5,8 @@
 | labels.json | format version, recipe, how many tasks, labels (name, images, template), lessons that the fleet lacks |
 | anchors.safetensors | frozen (L, D) and adapted (L, D) float16 unit-norm anchors |
 | core.safetensors | rule `pool`: C (R, R) float32 of each adapted matrix; rule `resvd`: the merged matrix (out, in) |
-| head.safetensors | `head_tensors`, and fusion (8, 7) int64: the sums of `knowledge.fusion` |
+| head.safetensors | the head's sums (`knowledge.sums_file`), and fusion (8, 7) int64: the sums of `knowledge.fusion` |
+| private.safetensors | what of these sums stays on the board (`knowledge.private`) |
 | taught.safetensors | 8 bytes of the SHA-256 of each picture file taught here, its label (`knowledge.taught_files`) |
 | report.json | what the last learn printed; no pixel, feature, path or host name |
 """
@@ -25,7 +26,7 @@ from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import LARGEST_NUMBER, Origin, Record
 from edge_nusa.knowledge import fusion as fusions
 from edge_nusa.knowledge import labels as label_names
-from edge_nusa.knowledge import taught_files, templates
+from edge_nusa.knowledge import sums_file, taught_files, templates
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import (
     LARGEST_NORM,
@@ -48,6 +49,7 @@ FILES = (
     "anchors.safetensors",
     "core.safetensors",
     "head.safetensors",
+    sums_file.PRIVATE,
     taught_files.NAME,
     "report.json",
 )
@@ -76,7 +78,8 @@ def to_files(knowledge: Knowledge) -> dict[str, bytes]:
         "core.safetensors": tensor_file.encode(
             {name: core.astype(np.float32) for name, core in knowledge.cores.items()}
         ),
-        "head.safetensors": tensor_file.encode({**head_tensors(knowledge.head), "fusion": knowledge.fusion}),
+        "head.safetensors": tensor_file.encode({**sums_file.head_tensors(knowledge.head), "fusion": knowledge.fusion}),
+        sums_file.PRIVATE: sums_file.private_bytes(knowledge.private),
         taught_files.NAME: knowledge.files.encoded(),
         "report.json": json.dumps(knowledge.report, sort_keys=True, allow_nan=False).encode(),
     }
@@ -121,6 +124,7 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         forgotten=content.pairs("forgotten", MOST_LABELS, -LARGEST_NUMBER) if "forgotten" in content else (),
         lessons=read_lessons(content),
         files=taught_files.decoded(files[taught_files.NAME], len(found)),
+        private=sums_file.private_from(files[sums_file.PRIVATE], head),
     )
 
 
@@ -172,16 +176,9 @@ def read_report(data: bytes) -> dict[str, Any]:
 
 def _head(bundle: Bundle, label_count: int, data: bytes) -> tuple[Head, np.ndarray]:
     count = feature_count(bundle)
-    upper = count * (count + 1) // 2
-    expected = {
-        "gram": ("int64", (upper,)),
-        "sums": ("int32", (label_count, count)),
-        "counts": ("int64", (label_count,)),
-        "spare": ("int64", (1,)),
-        "fusion": ("int64", fusions.SHAPE),
-    }
+    expected = {**sums_file.head_expected(count, label_count), "fusion": ("int64", fusions.SHAPE)}
     tensors = tensor_file.decode(data, "head.safetensors", expected)
-    return head_from_tensors(tensors, count, label_count), fusions.check(tensors["fusion"])
+    return sums_file.head_from_tensors(tensors, count, label_count), fusions.check(tensors["fusion"])
 
 
 def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]:
@@ -207,37 +204,3 @@ def _cores(bundle: Bundle, recipe: Recipe, data: bytes) -> dict[str, np.ndarray]
 def _unit(rows: np.ndarray) -> np.ndarray:
     wide = rows.astype(np.float32)
     return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
-
-
-def head_tensors(head: Head) -> dict[str, np.ndarray]:
-    """What is stored: the upper triangle of G (int64), Q (int32, which holds 65,000 extreme pictures a label),
-    counts, spare.
-
-    Raises InputError where a sum outgrows int32.
-    """
-    if np.abs(head.sums).max(initial=0) >= 2**31:
-        raise InputError(
-            "a label has been shown too many pictures for the head's sums (over 65,000); forget it and teach it with "
-            "fewer"
-        )
-    upper = head.gram[np.triu_indices(len(head.gram))]
-    sums = np.ascontiguousarray(head.sums.T).astype(np.int32)
-    return {"gram": upper, "sums": sums, "counts": head.counts, "spare": np.array([head.spare], np.int64)}
-
-
-def head_from_tensors(tensors: Mapping[str, np.ndarray], feature_count: int, label_count: int) -> Head:
-    """The inverse of `head_tensors`. Raises DamagedError when the lengths do not fit."""
-    upper, sums, counts, spare = (tensors[name] for name in ("gram", "sums", "counts", "spare"))
-    if (
-        len(upper) != feature_count * (feature_count + 1) // 2
-        or sums.shape != (label_count, feature_count)
-        or (counts.shape, spare.shape) != ((label_count,), (1,))
-    ):
-        raise DamagedError(
-            f"head.safetensors: expected {feature_count} features and {label_count} labels, found other sizes; run "
-            "`edge-nusa undo`"
-        )
-    gram = np.zeros((feature_count, feature_count), np.int64)
-    gram[np.triu_indices(feature_count)] = upper
-    gram = gram + np.triu(gram, 1).T
-    return Head(gram, sums.astype(np.int64).T, counts.astype(np.int64), int(spare[0]))

@@ -15,7 +15,7 @@ from edge_nusa.device.learning.task import held_out
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.text_trial import try_text, why_no_text
 from edge_nusa.device.learning.train_cores import Trainer
-from edge_nusa.knowledge import fusion, knowledge, stored
+from edge_nusa.knowledge import fusion, knowledge, sums_file
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
@@ -159,7 +159,7 @@ class Default:
         }
         return {
             **self.text.arrays(),
-            **stored.head_tensors(self.known.head),
+            **sums_file.head_tensors(self.known.head),
             **anchors,
             "fusion": self.known.fusion,
         }
@@ -172,7 +172,7 @@ class Default:
         names = [f"{view.name} {name}" for view in learned for name in view.labels]
         labels = tuple(Label(name, 0) for name in names)
         adapted = np.concatenate([self.text.adapted_anchors(view) for view in learned])
-        sums = stored.head_from_tensors(arrays, arrays["sums"].shape[1], len(labels))
+        sums = sums_file.head_from_tensors(arrays, arrays["sums"].shape[1], len(labels))
         known = replace(self.known, labels=labels, cores=self.text.known.cores, head=sums, fusion=arrays["fusion"])
         self.known = replace(known, frozen_anchors=anchors_of(learned), adapted_anchors=adapted)
         self._answerers = {}

@@ -16,7 +16,7 @@ from edge_nusa.device.asking.answer import softmax
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.knowledge.head import Head, features
-from edge_nusa.knowledge.stored import head_from_tensors, head_tensors
+from edge_nusa.knowledge.sums_file import head_from_tensors, head_tensors
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners.learners import Answer, Arrays, Columns, Frozen

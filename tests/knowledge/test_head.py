@@ -19,7 +19,7 @@ from edge_nusa.knowledge.head import (
     inverse_of_lower,
     oas,
 )
-from edge_nusa.knowledge.stored import head_from_tensors, head_tensors
+from edge_nusa.knowledge.sums_file import head_from_tensors, head_tensors
 
 SEEDS = st.integers(0, 2**32 - 1)
 TAPS, LABELS = 12, 3

@@ -54,11 +54,11 @@ def test_a_state_that_was_never_in_a_fleet_may_say_nothing_of_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "made"), [(3, "an earlier"), (5, "a later"), ("4", "a later"), ("gone", "a later")]
+    ("version", "made"), [(4, "an earlier"), (6, "a later"), ("5", "a later"), ("gone", "a later")]
 )
 def test_labels_of_another_format_belong_to_another_edge_nusa(version: object, made: str) -> None:
     with pytest.raises(
-        OtherFormatError, match=f"^labels.json: expected a state of format 4, found .*: {made} edge-nusa"
+        OtherFormatError, match=f"^labels.json: expected a state of format 5, found .*: {made} edge-nusa"
     ):
         read(format_version=version)
 
