@@ -47,6 +47,11 @@ class Opened:
         opening.bundle.prove()
         return opening
 
+    @property
+    def is_in_fleet(self) -> bool:
+        """Whether the state belongs to a fleet (`edge-nusa sync init`)."""
+        return (self.state.folder / "sync" / "settings.json").is_file()
+
     @classmethod
     def opening(
         cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None

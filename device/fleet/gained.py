@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edge_nusa.device.fleet.kept_here import agreed
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.knowledge.knowledge import Knowledge
@@ -15,11 +16,11 @@ from edge_nusa.sync.round_file import Round
 
 
 def unsent(knowledge: Knowledge, base: Round, pending: Sequence[Step], device: str) -> Change:
-    """What the knowledge has beyond its base and the device's pending steps. Raises UsageError for a recipe that
-    cannot be merged."""
+    """What the knowledge may share beyond its base and the device's pending steps. Raises UsageError for a recipe
+    that cannot be merged."""
     change.check_shared(knowledge)
     before = merging.rebased(base, pending, device)
-    return change.difference(knowledge, before, {pair for step in pending for pair in step.change.forgets})
+    return change.difference(knowledge.shared, before, {pair for step in pending for pair in step.change.forgets})
 
 
 def gained_until(opened: Opened, knowledge: Knowledge, lesson: str) -> Knowledge | None:
@@ -28,7 +29,7 @@ def gained_until(opened: Opened, knowledge: Knowledge, lesson: str) -> Knowledge
         return knowledge
     for generation in opened.state.history():
         try:
-            found = from_files(opened.bundle, {name: generation.read(name) for name in FILES})
+            found = agreed(opened, from_files(opened.bundle, {name: generation.read(name) for name in FILES}))
         except EdgeNusaError:
             continue  # a damaged generation is none to go by
         if found.lessons[-1:] == (lesson,) and found.round == knowledge.round:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from edge_nusa.device.fleet import other_lives, round_judge
+from edge_nusa.device.fleet import kept_here, other_lives, round_judge
 from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.remembered import remember, remembered
@@ -73,6 +73,7 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None)
             _hear_of_others(opened, fleet, mark)
         with opened.state.writer():
             _, before = load(opened.bundle, opened.state, DEVICE)
+            before = kept_here.agreed(opened, before)
             if mark == before.round:
                 return Pulled(round=mark.number, labels=before.names)
             if not is_forced:
@@ -154,7 +155,8 @@ def _taken(opened: Opened, fleet: Fleet, before: Knowledge, mark: RoundMark, is_
 
 
 def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
-    """The round with what this device gained and the round lacks; without anchors."""
+    """The round with what this device gained and the round lacks, and with what it keeps to itself; without
+    anchors."""
     base = fleet.base(before.round)
     fleet.drop_forks(now)
     gained = unsent(before, base, fleet.pending(base), fleet.device)
@@ -167,6 +169,7 @@ def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
     found = merging.rebased(now, steps, fleet.device)
     own = {key for key, _ in before.forgotten}  # what the fleet took back since, unless it was taught anew after that
     gone = {key for key, number in now.forgotten.items() if number > before.round.number} - own
+    found = kept_here.with_kept(found, before, gone)
     places = {column: found.columns[key] for key, column in before.columns.items() if key in {*found.columns} - gone}
     done = fleet.lessons_in(now)
     return replace(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edge_nusa import kept
+from edge_nusa.device.fleet import kept_here
 from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
@@ -17,6 +18,7 @@ from edge_nusa.errors import ResourceError
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import load
+from edge_nusa.knowledge.waiting import Waiting
 from edge_nusa.sync import chain, parcel, update
 from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Round
@@ -28,7 +30,8 @@ PRECISION: Precision = "float16"
 class Pushed:
     """What a push did. update: the number of the one that it made, None where nothing was gained; sent: those that it
     put into the store; bytes, labels, pictures: of the one made; forgets: keys of labels that it takes back; others:
-    numbers of updates that another life of this device (a restored card, a clone) has sent, found this time."""
+    numbers of updates that another life of this device (a restored card, a clone) has sent, found this time;
+    pictures_waiting: labels with pictures that wait for more of theirs."""
 
     update: int | None
     sent: list[int]
@@ -37,6 +40,7 @@ class Pushed:
     pictures: int
     forgets: list[str]
     others: list[int] = field(default_factory=list)
+    pictures_waiting: tuple[Waiting, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What `sync push --format json` prints."""
@@ -52,6 +56,7 @@ def push(opened: Opened, precision: Precision = PRECISION, most_bytes: int | Non
     fleet = Fleet(opened)
     with fleet.locked():
         _, knowledge = load(opened.bundle, opened.state, DEVICE)
+        knowledge = kept_here.agreed(opened, knowledge)
         base = fleet.base(knowledge.round)
         store = asked(fleet.store_place)
         fleet.drop_forks(base)
@@ -75,6 +80,7 @@ def push(opened: Opened, precision: Precision = PRECISION, most_bytes: int | Non
             pictures=gained.pictures,
             forgets=sorted(gained.forgotten_keys),
             others=adopted,
+            pictures_waiting=kept_here.not_told(opened, knowledge),
         )
 
 

@@ -22,6 +22,7 @@ from edge_nusa.device.learning.lesson import Lesson, Seen
 from edge_nusa.device.learning.prompts import BundlePrompts
 from edge_nusa.device.learning.report import LearnReport, nothing_new
 from edge_nusa.device.learning.screen import Screen
+from edge_nusa.device.learning.sharing import grouping
 from edge_nusa.device.learning.task import Task, held_out, joined
 from edge_nusa.device.learning.text_left_out import ASKED, check_torch, why_left_out
 from edge_nusa.device.learning.two_commits import Progress, Told, TrainingApart, TwoCommits
@@ -156,6 +157,7 @@ def looked(opened: Opened, asked: FreshTask, before: Knowledge, settings: LearnS
         recipe=settings.recipe,
         seed=settings.seed,
         template=settings.template,
+        grouping=grouping(opened.state.folder) if settings.recipe.has_head else None,
     )
     files = [narrow.paths[i] for i in features.kept]
     return Looked(lesson, features, files, (*narrow.quarantined, *features.quarantined))

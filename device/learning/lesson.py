@@ -23,7 +23,10 @@ from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.train_head import with_head
 from edge_nusa.errors import UsageError
 from edge_nusa.knowledge import labels as label_names
+from edge_nusa.knowledge import private
+from edge_nusa.knowledge.groups import Formed
 from edge_nusa.knowledge.knowledge import Knowledge, Label
+from edge_nusa.knowledge.private import Pictures
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import one_blas_thread
@@ -55,10 +58,20 @@ class Seen:
         return PictureFeatures(self.embedding[chosen], self.embedding[chosen], self.rows[chosen])
 
 
+@dataclass(frozen=True)
+class Grouping:
+    """How pictures are grouped. formed: the groups that the state formed before; is_one: the pictures of a label that
+    a lesson can group are one group."""
+
+    formed: Formed
+    is_one: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
     """All that is taught from. names: of every label after the lesson; columns (C,) int64: the place of each of the
-    task's labels among them; template: the prompt of the task's labels, None for the bundle's."""
+    task's labels among them; template: the prompt of the task's labels, None for the bundle's; grouping: None where
+    all of the head's sums may leave."""
 
     before: Knowledge
     names: tuple[str, ...]
@@ -67,6 +80,7 @@ class Lesson:
     recipe: Recipe
     seed: int
     template: str | None = None
+    grouping: Grouping | None = None
 
     @cached_property
     def goals(self) -> np.ndarray:
@@ -101,11 +115,13 @@ class Lesson:
 @dataclass(frozen=True)
 class Taught:
     """What a lesson made: the knowledge without the held-out pictures in its head, and with all of them; trained: None
-    where no core was trained."""
+    where no core was trained; formed: all groups that the state formed by then, None where its pictures are not
+    grouped."""
 
     part: Knowledge
     whole: Knowledge
     trained: Trained | None
+    formed: Formed | None = None
 
 
 class Prompts(Protocol):
@@ -133,8 +149,13 @@ def teach(bundle: Bundle, lesson: Lesson, prompts: Prompts) -> Taught:
     seen = lesson.seen
     with one_blas_thread:
         text_logits = bundle.manifest.logit_scale * seen.embedding @ candidate.frozen_anchors.T
-    part, whole = with_head(candidate, lesson.before.head, seen.rows, text_logits, lesson.goals, seen.held_out)
-    return Taught(part, whole, None)
+    part, whole, losses = with_head(candidate, lesson.before.head, seen.rows, text_logits, lesson.goals, seen.held_out)
+    if lesson.grouping is None:
+        return Taught(part, whole, None)
+    before = lesson.before.private or private.nothing_private(lesson.before.head)
+    pictures = Pictures(rows=seen.rows, columns=lesson.goals, losses=losses)
+    stays, formed = private.taught(before, pictures, len(whole.labels), lesson.grouping.formed, lesson.grouping.is_one)
+    return Taught(part, replace(whole, private=stays), None, formed)
 
 
 def teach_text(
@@ -149,14 +170,19 @@ def teach_text(
     def adapted(known: Knowledge) -> Knowledge:
         return replace(known, cores=now.cores, frozen_anchors=now.frozen_anchors, adapted_anchors=now.adapted_anchors)
 
-    return Taught(adapted(taught.part), adapted(taught.whole), trained)
+    return Taught(adapted(taught.part), adapted(taught.whole), trained, taught.formed)
 
 
 def _with_cores(lesson: Lesson, prompts: Prompts, cores: Mapping[str, np.ndarray]) -> Knowledge:
     """The knowledge before with the lesson's labels, these cores, and the anchors that they give; the head as it
     was."""
     candidate = replace(
-        lesson.before, recipe=lesson.recipe, cores=cores, labels=labels_after(lesson), tasks=lesson.before.tasks + 1
+        lesson.before,
+        recipe=lesson.recipe,
+        cores=cores,
+        labels=labels_after(lesson),
+        tasks=lesson.before.tasks + 1,
+        private=None,
     )
     frozen, adapted = prompts.anchors(candidate)
     return replace(candidate, frozen_anchors=frozen, adapted_anchors=adapted)

@@ -16,6 +16,7 @@ from edge_nusa.device.learning.lesson import Lesson
 from edge_nusa.device.learning.task_data import Trained
 from edge_nusa.device.learning.text_trial import Outcome
 from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.knowledge.waiting import Waiting
 from edge_nusa.memory import peak_bytes
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.pictures.pictures import Quarantined, printable
@@ -86,7 +87,8 @@ class LearnReport:
     """What a learn did. generation: the number committed (of a dry run the one before); mistaken: the pictures that
     are not recognised, the greatest loss first; earlier: the labels that were taught before and not now; retention: of
     old knowledge; head_seconds: from the last picture through the trunk until the head's lesson was committed;
-    peak_rss_bytes: of both processes together; text: what became of the trained text, and text_reason why, in words."""
+    peak_rss_bytes: of both processes together; text: what became of the trained text, and text_reason why, in words;
+    pictures_waiting: labels with pictures that no fleet is told of yet."""
 
     generation: int
     labels: tuple[LabelReport, ...]
@@ -102,6 +104,7 @@ class LearnReport:
     text_reason: str
     judged_by: str
     dry_run: bool
+    pictures_waiting: tuple[Waiting, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What `learn --format json` prints (docs/programs.md)."""

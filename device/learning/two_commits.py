@@ -24,7 +24,9 @@ from edge_nusa.device.learning.text_trial import AFTERWARDS, NO_HEAD, TextOutcom
 from edge_nusa.device.learning.train_apart import Training, train_apart
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, RefusedError
+from edge_nusa.knowledge import groups
 from edge_nusa.knowledge.stored import from_files, to_files
+from edge_nusa.knowledge.waiting import waiting
 from edge_nusa.memory import give_back, peak_bytes
 from edge_nusa.pictures.pictures import Quarantined
 from edge_nusa.state.generation import Generation
@@ -145,6 +147,7 @@ class TwoCommits:
             text_reason=text.reason,
             judged_by=judgement.by,
             dry_run=self.is_dry_run,
+            pictures_waiting=waiting(taught.whole, taught.formed) if taught.formed else (),
         )
         return self._ended(report, text)
 
@@ -158,6 +161,12 @@ class TwoCommits:
             peak_rss_bytes=max(self.training.peak_bytes, peak_bytes()),
         )
 
+    def _remember(self, taught: Taught, instead_of: Generation | None) -> None:
+        """What was grouped is remembered before it can be sent; the second commit has the groups of the first."""
+        before = self.lesson.grouping
+        if instead_of is None and before is not None and taught.formed not in (None, before.formed):
+            groups.remember(self.opened.state.folder, taught.formed)
+
     def _committed(
         self, taught: Taught, report: LearnReport, instead_of: Generation | None
     ) -> tuple[LearnReport, Generation | None]:
@@ -167,5 +176,6 @@ class TwoCommits:
             return report, None
         files = to_files(replace(taught.whole, report=report.stored()))
         from_files(self.opened.bundle, files)
+        self._remember(taught, instead_of)
         made = self.opened.state.commit(files, "learn", instead_of)
         return replace(report, generation=made.number), made

@@ -98,7 +98,8 @@ def learn(
     workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
     task = tasks.folder_per_label(dataset) if dataset is not None else tasks.one_label(images or Path(), label or "")
     report = workplace.teach(task, settings, output.progress_bar(quiet), _telling(format, quiet))
-    output.show(report, lambda: "\n".join(_lines(report)), format)
+    told = _waiting(report) if workplace.is_in_fleet else ()
+    output.show(report, lambda: "\n".join([*_lines(report), *told]), format)
 
 
 def _telling(format: Optional[output.Format], quiet: bool) -> Callable[[LearnReport], None]:
@@ -138,6 +139,14 @@ def _lines(report: LearnReport) -> Iterator[str]:
     done = "dry run, nothing was changed" if report.dry_run else f"generation {report.generation}"
     memory = f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB"
     yield f"{done}; {report.seconds:.1f} s, {memory}, judged by {report.judged_by}"
+
+
+def _waiting(report: LearnReport) -> Iterator[str]:
+    """Pictures that the state's fleet is not told of yet."""
+    from edge_nusa.knowledge.waiting import told
+
+    if report.pictures_waiting:
+        yield f"not shared with the fleet yet: {told(report.pictures_waiting)}"
 
 
 def _counted(row: LabelReport) -> str:

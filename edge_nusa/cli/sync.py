@@ -121,7 +121,8 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
     from edge_nusa.device.workplace import Workplace
 
     found = fleet.status(Workplace.open(bundle, state))
-    rows = [[name.replace("_", " "), _words(value)] for name, value in found.to_json().items()]
+    said = found.to_json() | {"pictures_waiting": list(map(str, found.pictures_waiting))}
+    rows = [[name.replace("_", " "), _words(value)] for name, value in said.items()]
     output.show(found, output.table(rows, ["what", "value"]), format)
 
 
@@ -134,9 +135,17 @@ def _pushed(done: Pushed) -> str:
     )
     if done.update is None:
         again = f"; put again what may be missing: {_words(done.sent)}" if done.sent else ""
-        return f"nothing new to push{again}{others}"
+        return f"nothing new to push{again}{_not_told(done)}{others}"
     gained = ", ".join([*map(in_list, done.labels), *(f"{in_list(key)} forgotten" for key in done.forgets)])
-    return f"pushed update {done.update}: {gained}; {done.pictures} pictures, {done.bytes} bytes{others}"
+    return (
+        f"pushed update {done.update}: {gained}; {done.pictures} pictures, {done.bytes} bytes{_not_told(done)}{others}"
+    )
+
+
+def _not_told(done: Pushed) -> str:
+    from edge_nusa.knowledge.waiting import told
+
+    return f"; not shared yet: {told(done.pictures_waiting)}" if done.pictures_waiting else ""
 
 
 def _pulled(done: Pulled) -> str:

@@ -54,12 +54,19 @@ def maturity(counts: np.ndarray) -> float:
 
 
 def losses(head_scores: np.ndarray, text_logits: np.ndarray, goals: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(A, C) int64: the loss of all pictures under each candidate, in nats / UNIT, each picture's rounded.
+    """(A, C) int64: the loss of all pictures under each candidate (`losses_of_each`)."""
+    return np.asarray(losses_of_each(head_scores, text_logits, goals, counts).sum(axis=0))
+
+
+def losses_of_each(
+    head_scores: np.ndarray, text_logits: np.ndarray, goals: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """(B, A, C) int64: the loss of each picture under each candidate, in nats / UNIT, rounded.
 
     head_scores (B, L) by leave-one-out; text_logits (B, L) logit_scale * cos with the frozen anchors; goals (B,) int64;
     counts (L,) int64: pictures of each label in the head. Pictures of labels below FEWEST_TO_SPEAK add nothing.
     """
-    found = np.zeros(SHAPE, np.int64)
+    found = np.zeros((len(goals), *SHAPE), np.int64)
     speaks = counts[goals] >= FEWEST_TO_SPEAK
     head_scores, text_logits, goals = head_scores[speaks], text_logits[speaks], goals[speaks]
     left = counts[goals, None] - 1.0
@@ -68,7 +75,7 @@ def losses(head_scores: np.ndarray, text_logits: np.ndarray, goals: np.ndarray, 
         logits = mixed(head_scores, text_logits, TEMPERATURES[place[0]], TEXT_WEIGHTS[place[1]])
         logits = logits - logits.max(axis=1, keepdims=True)
         likelihood = logits[np.arange(len(goals)), goals] - np.log(np.exp(logits).sum(axis=1))
-        found[place] = np.rint(-UNIT * np.maximum(likelihood, np.log(LEAST_LIKELY))).astype(np.int64).sum()
+        found[(speaks, *place)] = np.rint(-UNIT * np.maximum(likelihood, np.log(LEAST_LIKELY))).astype(np.int64)
     return found
 
 

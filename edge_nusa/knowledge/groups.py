@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from edge_nusa.errors import DamagedError
 from edge_nusa.files import durable, tensor_file
 from edge_nusa.files.file_record import sha256_hex
 
+Sharing = Literal["exact", "groups", "means"]
+"""What of a fleet's pictures leaves a board: sums of all of them, of groups, or one sum a label and lesson."""
 NAME = "groups"
 """The file of a state that remembers them; no generation has it, so that no `undo` takes it back."""
 FEWEST = 4

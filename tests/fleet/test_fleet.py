@@ -7,10 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from conftest import answer_of, run_cli
+from conftest import MICRO, answer_of, run_cli
 
 from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import load
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.state.state import State
 
 FEW = ("--steps", "5")
 
@@ -71,16 +76,20 @@ def test_after_a_round_all_devices_know_all_labels_with_all_pictures(fleet: Flee
         }
 
 
-def test_after_a_round_all_devices_hold_the_same_bytes(fleet: Fleet) -> None:
+def test_after_a_round_all_devices_hold_the_same_bytes_but_for_what_each_keeps_to_itself(fleet: Fleet) -> None:
     def learned(name: str) -> list[bytes]:
         current = json.loads((fleet.folder / name / "CURRENT").read_text())["generation"]
         folder = fleet.folder / name / "generations" / f"{current:06d}"
-        return [
-            (folder / file).read_bytes()
-            for file in ("core.safetensors", "head.safetensors", "labels.json", "anchors.safetensors")
-        ]
+        return [(folder / file).read_bytes() for file in ("core.safetensors", "labels.json", "anchors.safetensors")]
+
+    def shared(name: str) -> tuple[list[Any], ...]:
+        known = load(Bundle.open(MICRO), State(fleet.folder / name, None), DEVICE)[1]
+        head = known.shared.head
+        assert not np.array_equal(head.gram, known.head.gram)
+        return head.gram.tolist(), head.sums.tolist(), head.counts.tolist(), [head.spare], known.shared.fusion.tolist()
 
     assert learned("a") == learned("b") == learned("c")
+    assert shared("a") == shared("b") == shared("c")
 
 
 def test_a_device_answers_what_another_one_taught(fleet: Fleet, pictures: DemoPictures) -> None:

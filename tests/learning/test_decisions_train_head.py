@@ -23,7 +23,9 @@ def learned(
     rows, goals = clusters(1, counts)
     candidate = taught(NAMES, rows[:0], goals[:0])
     is_held = np.isin(np.arange(len(rows)), held or [])
-    part, whole = lesson.with_head(candidate, before or Head.empty(F), rows, np.zeros((len(rows), 2)), goals, is_held)
+    part, whole, _ = lesson.with_head(
+        candidate, before or Head.empty(F), rows, np.zeros((len(rows), 2)), goals, is_held
+    )
     return part, whole, rows, goals
 
 
@@ -51,9 +53,10 @@ def test_the_losses_of_all_pictures_each_left_out_are_added_to_the_running_sums(
     rows, goals = clusters(3, (6, 6))
     text = np.random.default_rng(0).normal(size=(12, 2))
     candidate = taught(NAMES, rows[:0], goals[:0])
-    _, whole = lesson.with_head(candidate, Head.empty(F), rows, text, goals, np.arange(12) < 2)
+    _, whole, each = lesson.with_head(candidate, Head.empty(F), rows, text, goals, np.arange(12) < 2)
     scores, _ = whole.solved.leave_one_out(whole.solved.whitened(rows), goals)
     widths = whole.solved.widths
     expected = fusion.losses(scores / widths[goals, None], text, goals, np.array([6, 6]))
     assert np.array_equal(whole.fusion - candidate.fusion, expected)
+    assert each.shape == (12, *fusion.SHAPE) and np.array_equal(each.sum(axis=0), expected)
     assert np.array_equal(candidate.fusion, fusion.nothing_seen())
