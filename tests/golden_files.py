@@ -22,7 +22,6 @@ from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge import groups, knowledge, private, stored
 from edge_nusa.knowledge.groups import Formed
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
-from edge_nusa.knowledge.private import Pictures
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.taught_files import TaughtFiles
 from edge_nusa.model import manifest
@@ -81,8 +80,9 @@ def known() -> Knowledge:
     anchors = np.array([[1, 0, 0, 0], [0, 0, 1, 0]], np.float32)
     cores = {name: core + np.arange(core.size).reshape(core.shape) / 8 for name, core in empty.cores.items()}
     labels = (Label("30 km/h", 3), Label("Paris, France", 2, "a map of {}."))
-    lesson = Pictures(rows=rows, columns=np.array([0, 0, 0, 1, 1]), losses=np.ones((5, *empty.fusion.shape), np.int64))
-    earlier, _ = private.taught(private.nothing_private(empty.head), lesson, 2, FORMED)
+    nothing = private.nothing_private(empty.head)
+    placed = private.placed(nothing, rows, np.array([0, 0, 0, 1, 1]), FORMED)
+    earlier = placed.stays(nothing, np.ones((5, *empty.fusion.shape), np.int64), 2)
     return replace(
         empty,
         labels=labels,

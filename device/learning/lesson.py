@@ -26,7 +26,6 @@ from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge import private
 from edge_nusa.knowledge.groups import Formed
 from edge_nusa.knowledge.knowledge import Knowledge, Label
-from edge_nusa.knowledge.private import Pictures
 from edge_nusa.knowledge.recipes import Recipe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.threads import one_blas_thread
@@ -149,13 +148,16 @@ def teach(bundle: Bundle, lesson: Lesson, prompts: Prompts) -> Taught:
     seen = lesson.seen
     with one_blas_thread:
         text_logits = bundle.manifest.logit_scale * seen.embedding @ candidate.frozen_anchors.T
-    part, whole, losses = with_head(candidate, lesson.before.head, seen.rows, text_logits, lesson.goals, seen.held_out)
     if lesson.grouping is None:
+        part, whole, _ = with_head(candidate, lesson.before.head, seen.rows, text_logits, lesson.goals, seen.held_out)
         return Taught(part, whole, None)
     before = lesson.before.private or private.nothing_private(lesson.before.head)
-    pictures = Pictures(rows=seen.rows, columns=lesson.goals, losses=losses)
-    stays, formed = private.taught(before, pictures, len(whole.labels), lesson.grouping.formed, lesson.grouping.is_one)
-    return Taught(part, replace(whole, private=stays), None, formed)
+    placed = private.placed(before, seen.rows, lesson.goals, lesson.grouping.formed, lesson.grouping.is_one)
+    part, whole, losses = with_head(
+        candidate, lesson.before.head, placed.rows, text_logits, lesson.goals, seen.held_out
+    )
+    stays = placed.stays(before, losses, len(whole.labels))
+    return Taught(part, replace(whole, private=stays), None, placed.formed)
 
 
 def teach_text(

@@ -156,7 +156,7 @@ def grouped(
             new.append(row)
         else:
             others.append(row)
-    if len(counted) < FEWEST:
+    if len(counted) < FEWEST or not left:
         return again, left
     first, *more = _parts(new, len(new) if is_one else needed)
     first = [*others, *first]
@@ -188,7 +188,7 @@ def _formed_again(opened: Sequence[int], offered: Sequence[int], formed: Formed)
         is_opened = bool(block) and block <= wanted
         if is_opened:
             wanted -= block
-        if all(len(places.get(mark, ())) >= count for mark, count in wanted.items()):
+        if wanted and all(len(places.get(mark, ())) >= count for mark, count in wanted.items()):
             rows = [places[mark].pop() for mark in wanted.elements()]
             found.append(Group(tuple(rows), is_opened, group))
             if is_opened:

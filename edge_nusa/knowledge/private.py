@@ -1,23 +1,23 @@
 """What of a head's sums stays on the board: the scatter within each closed group of pictures, and all of the open ones.
 
-Of a closed group of n pictures with the sum s leaves only n times its mean, m = s / n rounded to whole numbers: n m to
-the label's sum, n m m^T to G, n to the counts, and one degree of freedom. What leaves is so the head of pictures that
-never were, and what stays is the difference of two heads: exact = shared + private, always, number by number.
-Rounding the mean instead of n m m^T keeps G of the groups' rank, so that few columns say it
-(`edge_nusa.sync.gram_form`). A label of which nothing is closed is none of the shared ones. Letters: B pictures, F
-features, L labels, M open pictures.
+Of a closed group of n pictures leaves only n times its mean m: n m to the label's sum, n m m^T to G, n to the counts,
+and one degree of freedom. What leaves is so the head of pictures that never were, and what stays is the difference of
+two heads: exact = shared + private, always, number by number. So that m is of whole numbers, the group's new pictures
+are moved by a few 2^-10, n / 2 of them together, before they are counted; rounding n m m^T instead would leave G of
+full rank, where now few columns say it (`edge_nusa.sync.gram_form`). A label of which nothing is closed is none of the
+shared ones. Letters: B pictures, F features, L labels, M open pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge.groups import Formed, grouped, marks_of
+from edge_nusa.knowledge.groups import Formed, Group, grouped, marks_of
 from edge_nusa.knowledge.head import Head, mean_part
 from edge_nusa.threads import one_blas_thread
 
@@ -44,10 +44,11 @@ class Private:
         """The marks of a label's open pictures."""
         return [int(mark) for mark in self.marks[self.columns == column]]
 
-    def sum_of(self, column: int) -> np.ndarray:
-        """(F,) int64 sum of a label's open pictures, with what rounding left over."""
-        own = self.head.sums
-        return own[:, column] if column < own.shape[1] else np.zeros(len(own), np.int64)
+    def sum_of(self, rows: np.ndarray, column: int, group: Group) -> np.ndarray:
+        """(F,) int64 sum of a group: of its new pictures, rows (K, F), and of the label's open ones where it has
+        them."""
+        total = rows.sum(axis=0)
+        return np.asarray(total + self.head.sums[:, column] if group.is_opened else total)
 
     def shared(self, exact: Head) -> Head:
         """The head that leaves, of all labels, also those of no picture."""
@@ -107,53 +108,73 @@ def nothing_private(head: Head) -> Private:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """B pictures of a lesson. rows (B, F) int64 features; columns (B,) int64: the label of each; losses (B, 8, 7)
-    int64."""
+class Placed:
+    """A lesson's pictures in groups. rows (B, F) int64: their features as they count; columns (B,) int64: the label of
+    each; marks (B,) of them before they were moved; groups: (column, group) with places among all B; left (B,) bool:
+    pictures that stay open; formed: all groups that were formed by now."""
 
     rows: np.ndarray
     columns: np.ndarray
-    losses: np.ndarray
+    marks: Sequence[int]
+    groups: Sequence[tuple[int, Group]]
+    left: np.ndarray
+    formed: Formed
+
+    @one_blas_thread
+    def stays(self, before: Private, losses: np.ndarray, label_count: int) -> Private:
+        """What stays here after the lesson. before: of at most `label_count` labels; losses (B, 8, 7) int64."""
+        head = before.head.added(self.rows, self.columns, label_count)
+        own = np.zeros((label_count, *fusion.SHAPE), np.int64)
+        own[: len(before.losses)] = before.losses
+        opened = {column for column, group in self.groups if group.is_opened}
+        own[list(opened)] = 0
+        np.add.at(own, self.columns[self.left], losses[self.left])
+        waits = [*zip(before.marks.tolist(), before.columns.tolist(), strict=True)]
+        marks = [(mark, column) for mark, column in waits if column not in opened]
+        marks += [(self.marks[row], int(self.columns[row])) for row in np.flatnonzero(self.left).tolist()]
+        return replace(
+            before,
+            head=self._closed(before, head),
+            losses=own,
+            marks=np.array([mark for mark, _ in marks], np.uint64),
+            columns=np.array([column for _, column in marks], np.int64),
+        )
+
+    def _closed(self, before: Private, head: Head) -> Head:
+        """The head without what leaves of the groups."""
+        if not self.groups:
+            return head
+        sizes = np.array([len(group.marks) for _, group in self.groups], np.int64)
+        sums = [before.sum_of(self.rows[list(one.rows)], column, one) for column, one in self.groups]
+        means = np.array(sums, np.int64) // sizes[:, None]
+        weighted, left, counts = means * sizes[:, None], head.sums.copy(), head.counts.copy()
+        for place, (column, _) in enumerate(self.groups):
+            left[:, column] -= weighted[place]
+            counts[column] -= sizes[place]
+        # int64 products have no BLAS; float64 holds every one exactly, since they stay below 2^53
+        gram = head.gram - (weighted.T.astype(np.float64) @ means.astype(np.float64)).astype(np.int64)
+        return Head(gram, left, counts, head.spare + int(sizes.sum()) - len(sizes))
 
 
-@one_blas_thread
-def taught(
-    before: Private, pictures: Pictures, label_count: int, formed: Formed, is_one: bool = False
-) -> tuple[Private, Formed]:
-    """What stays after a lesson, and all groups that were formed by then. before: of at most `label_count` labels;
-    is_one: all pictures of a label that can be grouped are one group.
-
-    What rounding a mean left over stays in the label's private sum, and goes into its next group with the open ones.
-    """
-    head = before.head.added(pictures.rows, pictures.columns, label_count)
-    losses = np.zeros((label_count, *fusion.SHAPE), np.int64)
-    losses[: len(before.losses)] = before.losses
-    marks = {column: before.marks_of(column) for column in range(label_count)}
-    for column in np.unique(pictures.columns).tolist():
-        mine = np.flatnonzero(pictures.columns == column)
-        offered, block = marks_of(pictures.rows[mine]), before.sum_of(column)
-        groups, left = grouped(marks[column], offered, formed, is_one)
+def placed(before: Private, rows: np.ndarray, columns: np.ndarray, formed: Formed, is_one: bool = False) -> Placed:
+    """A lesson's pictures in groups. before: what stayed here until now; rows (B, F) int64 features of the labels
+    `columns` (B,) int64; is_one: all pictures of a label that can be grouped are one group."""
+    marks, moved, left, found = marks_of(rows), rows.copy(), np.zeros(len(rows), bool), []
+    for column in np.unique(columns).tolist():
+        mine = np.flatnonzero(columns == column)
+        groups, waits = grouped(before.marks_of(column), [marks[row] for row in mine], formed, is_one)
         formed = formed.added(group.marks for group in groups)
-        sums = [pictures.rows[mine[list(one.rows)]].sum(axis=0) + one.is_opened * block for one in groups]
-        head = _closed(head, column, np.array(sums, np.int64), np.array([len(one.marks) for one in groups], np.int64))
-        if any(group.is_opened for group in groups):
-            losses[column], marks[column] = 0, []
-        losses[column] += pictures.losses[mine[left]].sum(axis=0)
-        marks[column] += [offered[row] for row in left]
-    now = np.array([mark for column in range(label_count) for mark in marks[column]], np.uint64)
-    columns = np.repeat(np.arange(label_count), [len(marks[column]) for column in range(label_count)])
-    return replace(before, head=head, losses=losses, marks=now, columns=columns), formed
+        left[mine[waits]] = True
+        for group in groups:
+            places = mine[list(group.rows)]
+            rest = before.sum_of(rows[places], column, group) % len(group.marks)
+            rest -= len(group.marks) * (2 * rest >= len(group.marks))
+            moved[places] -= _shares(rest, len(places))
+            found.append((column, replace(group, rows=tuple(places.tolist()))))
+    return Placed(rows=moved, columns=columns, marks=marks, groups=found, left=left, formed=formed)
 
 
-def _closed(own: Head, column: int, sums: np.ndarray, sizes: np.ndarray) -> Head:
-    """What stays of a label's groups with these sums (K, F) and sizes (K,) when they leave."""
-    if not len(sizes):
-        return own
-    means = (2 * sums + sizes[:, None]) // (2 * sizes[:, None])
-    weighted = means * sizes[:, None]
-    left, counts = own.sums.copy(), own.counts.copy()
-    left[:, column] -= weighted.sum(axis=0)
-    counts[column] -= sizes.sum()
-    # int64 products have no BLAS; float64 holds every one exactly, since they stay below 2^53
-    gram = own.gram - (weighted.T.astype(np.float64) @ means.astype(np.float64)).astype(np.int64)
-    return Head(gram, left, counts, own.spare + int(sizes.sum()) - len(sizes))
+def _shares(rest: np.ndarray, count: int) -> np.ndarray:
+    """(count, F) int64 that sum to rest (F,), as even as can be."""
+    whole, more = rest // count, rest % count
+    return np.asarray(whole + (np.arange(count)[:, None] < more))

@@ -19,7 +19,6 @@ from edge_nusa.errors import DamagedError
 from edge_nusa.knowledge import fusion, groups, private
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, Label
-from edge_nusa.knowledge.private import Pictures
 from edge_nusa.knowledge.stored import to_files
 from edge_nusa.knowledge.waiting import Waiting
 from edge_nusa.sync.hub.hub import Hub
@@ -45,23 +44,23 @@ class Board(Member):
         known = before.columns.get(label, len(before.labels))
         count = max(known + 1, len(before.labels))
         columns, losses = np.full(len(rows), known), np.ones((len(rows), *fusion.SHAPE), np.int64)
-        pictures, formed = Pictures(rows=rows, columns=columns, losses=losses), groups.read(folder)
-        stays, formed = private.taught(before.private or private.nothing_private(before.head), pictures, count, formed)
+        own = before.private or private.nothing_private(before.head)
+        placed = private.placed(own, rows, columns, groups.read(folder))
         labels = [*before.labels, *([Label(label, 0)] if known == len(before.labels) else [])]
         labels[known] = replace(labels[known], images=labels[known].images + len(rows))
         axes = np.eye(bundle().manifest.text.embed_dim, dtype=np.float32)[:count]
         after = replace(
             before,
             labels=tuple(labels),
-            head=before.head.added(rows, columns, count),
+            head=before.head.added(placed.rows, columns, count),
             fusion=before.fusion + losses.sum(axis=0),
             tasks=before.tasks + 1,
             frozen_anchors=axes,
             adapted_anchors=axes,
-            private=stays,
+            private=placed.stays(own, losses, count),
         )
         with self.workplace.state.writer():
-            groups.remember(folder, formed)
+            groups.remember(folder, placed.formed)
             self.workplace.state.commit(to_files(after), "learn")
 
     @property
@@ -136,9 +135,10 @@ def test_after_an_undo_the_same_pictures_leave_in_the_same_group_and_others_wait
     board.undo()
     board.show("cup", 4)
     assert board.waiting == (Waiting("cup", 4, 3),)
-    assert board.push().pictures == 0
-    board.show("cup", 5, 6, 7)
-    assert board.waiting == ()
+    assert board.push().pictures == -4
+    board.undo()
+    board.show("cup", 3)
+    assert (board.waiting, board.push().pictures) == ((), 4)
 
 
 def test_a_label_that_the_fleet_takes_back_is_gone_with_its_open_pictures(hub: Hub, member: Callable) -> None:
@@ -160,7 +160,8 @@ def test_a_label_that_the_fleet_takes_back_is_gone_with_its_open_pictures(hub: H
 
 def test_exact_sums_are_shared_and_private_ones_after_any_order_of_steps(hub: Hub, member: Callable) -> None:
     boards = [member("one"), member("two")]
-    generator, place = np.random.default_rng(3), 0
+    generator, place = np.random.default_rng(3), 104
+    boards[0].show("a", *range(100, 104))
     for _ in range(14):
         board = boards[generator.integers(2)]
         match generator.integers(5):

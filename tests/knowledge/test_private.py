@@ -3,7 +3,7 @@ the fleet; and what leaves is as if each group's mean had been seen n times."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,10 +15,19 @@ from edge_nusa.knowledge import fusion, private
 from edge_nusa.knowledge.groups import Formed
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, Label
-from edge_nusa.knowledge.private import Pictures, nothing_private
+from edge_nusa.knowledge.private import nothing_private
 
 TAPS = 6
 NAMES = ("a", "b", "c")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Of a lesson: features (B, F), columns (B,), losses (B, 8, 7)."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    losses: np.ndarray
 
 
 def seen(seed: int, columns: list[int]) -> Pictures:
@@ -36,7 +45,7 @@ def taught(known: Knowledge, pictures: Pictures, formed: Formed, is_one: bool = 
     """A knowledge that was also taught these pictures of the labels NAMES."""
     count = max(len(known.labels), int(pictures.columns.max()) + 1)
     assert known.private is not None
-    stays, formed = private.taught(known.private, pictures, count, formed, is_one)
+    placed = private.placed(known.private, pictures.rows, pictures.columns, formed, is_one)
     seen_now = np.bincount(pictures.columns, minlength=count)
     old = [label.images for label in known.labels] + [0] * count
     return replace(
@@ -44,10 +53,10 @@ def taught(known: Knowledge, pictures: Pictures, formed: Formed, is_one: bool = 
         labels=tuple(Label(NAMES[i], old[i] + int(seen_now[i])) for i in range(count)),
         frozen_anchors=unit(*np.eye(4)[:count]),
         adapted_anchors=unit(*np.eye(4)[:count]),
-        head=known.head.added(pictures.rows, pictures.columns, count),
+        head=known.head.added(placed.rows, pictures.columns, count),
         fusion=known.fusion + pictures.losses.sum(axis=0),
-        private=stays,
-    ), formed
+        private=placed.stays(known.private, pictures.losses, count),
+    ), placed.formed
 
 
 def check(known: Knowledge) -> None:
@@ -120,30 +129,49 @@ def test_what_leaves_of_groups_is_the_head_of_their_means_seen_n_times_each() ->
 
 
 @pytest.mark.parametrize(
-    ("lessons", "leaves", "stays"),
+    ("lessons", "leaves", "moved"),
     [
-        ([[0, 1, 2, 4]], 4 * 2, -1),
+        ([[0, 1, 2, 4]], 4 * 2, 1),
         ([[0, 1, 2, 5]], 4 * 2, 0),
-        ([[0, 1, 2, 3]], 4 * 2, -2),
-        ([[0, 1, 2, 3, 4, 5, 6]], 7 * 3, 0),
-        ([[0, 1, 2, 4], [10, 11, 13]], 4 * 2, 33),
-        ([[0, 1, 2, 4], [10, 11, 13], [14]], 4 * 2 + 4 * 12, -1),
+        ([[0, 1, 2, 3]], 4 * 2, 1),
+        ([[0, 1, 2, 7, 3, 4, 5]], 7 * 3, -1),
+        ([[10, 11, 13], [14]], 4 * 12, 0),
+        ([[10, 11, 13], [15]], 4 * 12, -1),
+        ([[10, 11, 13], [16]], 4 * 13, 2),
         ([[-1, -2, -3, -4, -5]], -5 * 3, 0),
     ],
 )
-def test_a_mean_is_rounded_to_the_nearest_whole_number_and_what_is_left_goes_into_the_next_group(
-    lessons: list[list[int]], leaves: int, stays: int
+def test_new_pictures_of_a_group_are_moved_by_a_little_so_that_its_mean_is_of_whole_numbers(
+    lessons: list[list[int]], leaves: int, moved: int
 ) -> None:
     own, formed, exact = nothing_private(Head.empty(2)), Formed(), Head.empty(2)
     for numbers in lessons:
         rows = np.array([[number, 1024] for number in numbers], np.int64)
         columns = np.zeros(len(rows), np.int64)
-        lesson = Pictures(rows=rows, columns=columns, losses=np.zeros((len(rows), *fusion.SHAPE), np.int64))
-        own, formed = private.taught(own, lesson, 1, formed)
-        exact = exact.added(rows, columns, 1)
-    assert own.shared(exact).sums[0].tolist() == [leaves]
-    assert own.head.sums[0].tolist() == [stays]
-    assert own.head.sums[1].tolist() == [1024 * own.head.counts[0]]
+        found = private.placed(own, rows, columns, formed)
+        own = found.stays(own, np.zeros((len(rows), *fusion.SHAPE), np.int64), 1)
+        exact, formed = exact.added(found.rows, columns, 1), found.formed
+    assert own.shared(exact).sums[:, 0].tolist() == [leaves, 1024 * exact.counts[0]]
+    assert own.head.sums.tolist() == [[0], [0]]
+    steps = (found.rows - rows)[:, 0]
+    assert (np.abs(steps).max(), steps[np.abs(steps).argmax()]) == (abs(moved), moved)
+    assert np.array_equal(found.rows[:, 1], rows[:, 1])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 3), st.integers(1, 14))
+def test_what_stays_of_closed_groups_is_a_scatter_without_negative_directions(
+    seed: int, opened: int, offered: int
+) -> None:
+    pictures = seen(seed, [0] * (opened + offered))
+    parts = (slice(0, opened), slice(opened, None)) if opened else (slice(0, None),)
+    known, formed = empty(), Formed()
+    for part in parts:
+        lesson = Pictures(pictures.rows[part], pictures.columns[part], pictures.losses[part])
+        known, formed = taught(known, lesson, formed)
+    assert known.private is not None
+    gone = known.private.moved({}, 0).head
+    assert np.linalg.eigvalsh(gone.gram.astype(float)).min() > -8  # whole numbers of open pictures' means are rounded
+    assert np.linalg.eigvalsh(known.without("a").head.gram.astype(float)).min() > -8
 
 
 def test_losses_leave_with_their_group_and_never_before() -> None:
