@@ -7,19 +7,32 @@ in case a stick or a share comes back; past MOST_ROWS they are dropped.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from edge_nusa.errors import DamagedError, ResourceError
+from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files import durable, opening
+from edge_nusa.files.foreign import why
 from edge_nusa.files.node import Node
 
 WAIT_SECONDS = 5.0
+_BESIDE = ("-journal", "-wal", "-shm")
+_OTHER = "end the other `edge-nusa watch` of this folder"
+_DISK = "free some space, and check the folder's permissions and its mount"
+_REFUSALS = {
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL), _OTHER),
+    **dict.fromkeys((sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN), _DISK),
+    **dict.fromkeys((sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH), _DISK),
+    **dict.fromkeys((sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT), _DISK),
+}
+"""Kinds of SQLite's errors that are no damage, and what to do; every other one is."""
 MOST_ROWS = 20_000
+_log = logging.getLogger(__name__)
 
 
 class Stamp(NamedTuple):
@@ -50,6 +63,32 @@ class Ledger:
             opening.check_name(path)
         with self._explained():
             self._rows = sqlite3.connect(path, timeout=WAIT_SECONDS)
+        try:
+            self._answered = self._read()
+            with durable.explained(f"keep {path} to its user"):
+                os.chmod(path, durable.FILE_MODE)
+        except EdgeNusaError:
+            self._rows.close()
+            raise
+
+    @classmethod
+    def own(cls, path: Path) -> Self:
+        """The ledger of a state; one that is damaged is set aside with a warning, and a new one begun, as no picture
+        is lost with it and a watch that stands still answers none. Raises ResourceError as `Ledger` does."""
+        try:
+            return cls(path)
+        except DamagedError as error:
+            aside = path.with_name(f"{path.name}.damaged")
+            with durable.explained(f"set {path} aside"):
+                os.replace(path, aside)
+                for end in _BESIDE:  # a journal of the old one would be played back into the new one
+                    path.with_name(path.name + end).unlink(missing_ok=True)
+            _log.warning("%s; it is %s now, and every picture in the folder is answered once more", error, aside.name)
+        return cls(path)
+
+    def _read(self) -> dict[bytes, Stamp]:
+        """What was answered, by path, after the lock was taken and the file looked through."""
+        with self._explained():
             # the lock is taken with the first write and kept: two watches of one folder would answer everything twice
             self._rows.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._rows.execute("BEGIN EXCLUSIVE")
@@ -58,9 +97,11 @@ class Ledger:
                 "WITHOUT ROWID"
             )
             self._rows.commit()
+            faults = self._rows.execute("PRAGMA quick_check(1)").fetchall()
             found = self._rows.execute("SELECT path, bytes, changed_ns FROM answered").fetchall()
-        os.chmod(path, durable.FILE_MODE)
-        self._answered = {bytes(path): Stamp(size, changed) for path, size, changed in found}
+            if faults != [("ok",)] or any(tuple(map(type, row)) != (bytes, int, int) for row in found):
+                raise sqlite3.DatabaseError("other rows than a watch writes")
+        return {path: Stamp(size, changed) for path, size, changed in found}
 
     def has(self, path: Path, stamp: Stamp) -> bool:
         """Whether this very file was answered."""
@@ -99,15 +140,15 @@ class Ledger:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            rule = (
-                f"{self.path}: expected to write the ledger of answered pictures, found {error}; the newest answers "
-                "may come a second time"
-            )
-            raise ResourceError(
-                f"{rule}: end the other `edge-nusa watch` of this folder, or free some space and check the folder's "
-                "permissions"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            rule = f"{self.path}: expected a ledger of answered pictures, found {error}"
-            raise DamagedError(f"{rule}; delete it (every picture in the folder is then answered once more)") from error
+        except sqlite3.Error as error:
+            # the low byte is the kind; an error without a number is of Python's own reading, or of ours
+            kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            # a header of a later SQLite makes a file read-only that may well be written
+            is_odd = kind == sqlite3.SQLITE_READONLY and os.access(self.path, os.W_OK)
+            if kind not in _REFUSALS or is_odd:
+                rule = f"{self.path}: expected a ledger of answered pictures, found {why(error)}"
+                again = "delete it (every picture in the folder is then answered once more)"
+                raise DamagedError(f"{rule}; {again}") from error
+            found = f"expected to write the ledger of answered pictures, found {why(error)}"
+            rule = f"{self.path}: {found}; the newest answers may come a second time"
+            raise ResourceError(f"{rule}: {_REFUSALS[kind]}") from error

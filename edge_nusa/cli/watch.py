@@ -87,7 +87,7 @@ def watch(
     settings = watching.WatchSettings(
         folder=folder, others=offered(labels, label or []), top=top, seconds=every, deletes=delete
     )
-    answered = Ledger(ledger or watching.default_ledger(workplace, folder))
+    answered = Ledger(ledger) if ledger else Ledger.own(watching.default_ledger(workplace, folder))
     uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
     sink = _Written(JsonLines(out)) if out is not None else _Printed(format)
     watcher = watching.Watch(workplace, settings, answered, sink, uncertain)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -196,7 +195,7 @@ def discard(folder: Path) -> None:
     doomed = folder.parent / temporary_name()
     with suppress(OSError):
         os.rename(folder, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        _remove_tree(doomed)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -209,8 +208,29 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-        return
     with suppress(OSError):
-        os.unlink(path)
+        if path.is_dir() and not path.is_symlink():
+            _remove_tree(path)
+        else:
+            os.unlink(path)
+
+
+def _remove_tree(folder: Path) -> None:
+    """Removes a folder as far as the disk allows. Folders inside it are first moved beside it, under names that
+    `remove_leftovers` recognises: however deep they are nested, nothing recurses and no path grows too long."""
+    waiting = [folder]
+    while waiting:
+        doomed = waiting.pop()
+        with suppress(OSError):
+            for name in os.listdir(doomed):
+                _empty(doomed / name, folder.parent / temporary_name(), waiting)
+            os.rmdir(doomed)
+
+
+def _empty(entry: Path, beside: Path, waiting: list[Path]) -> None:
+    with suppress(OSError):
+        if entry.is_dir() and not entry.is_symlink():
+            os.rename(entry, beside)
+            waiting.append(beside)
+        else:
+            os.unlink(entry)

@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PAUSE_SECONDS = 0.05
@@ -38,10 +39,11 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Let go of it; nothing where it is not held."""
+        """Let go of it; nothing where it is not held, or where the system says that it cannot, as it has then gone
+        already."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            _closed(descriptor)
 
     def _is_acquired(self) -> bool:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -58,5 +60,12 @@ class Lock:
             pass
         finally:
             if self._descriptor != descriptor:
-                os.close(descriptor)
+                _closed(descriptor)
         return False
+
+
+def _closed(descriptor: int) -> None:
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    with suppress(OSError):
+        os.close(descriptor)
