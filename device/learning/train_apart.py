@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,12 @@ SLEEPS = {"OMP_WAIT_POLICY": "PASSIVE"}
 SPINS = {"GOMP_SPINCOUNT": "10000"}
 """Torch's threads look so often for the next piece of work before they sleep: faster on a quiet board, slower on a
 busy one (docs/performance.md)."""
+SILENT_SECONDS = 1200
+"""So long the training may say nothing, from its start or from one step to the next; loading torch from a slow card
+takes a fraction of it."""
+_PIPE_BYTES = 1 << 16
+_LACKS = ("Too many open files", "No space left on device", "Disk quota exceeded", "File too large")
+"""Last words of a process whose interpreter could not even begin."""
 CORES = "cores.safetensors"
 """The cores before, handed over, and the cores after, handed back: the bytes of a safetensors file."""
 Progress = Callable[[int, int], None]
@@ -135,13 +142,18 @@ def _child(
 
 
 def _lines(process: subprocess.Popen[str], said: IO[bytes]) -> Iterator[dict[str, Any]]:
-    """Each line; raises where the process ends without its last one."""
-    for line in process.stdout or ():
-        yield json.loads(line)
+    """Each line; raises where the process ends without its last one, or says none for SILENT_SECONDS."""
+    if process.stdout is not None:
+        yield from map(json.loads, _said_in_time(process.stdout.fileno()))
     code = process.wait()
     said.seek(0)
     words = said.read().decode(errors="replace").strip()
     last = (words.splitlines() or ["it said nothing"])[-1]
+    if any(sign in last for sign in _LACKS):
+        raise ResourceError(
+            f"training ended, as the system gave it no more ({last}); nothing of the training is kept: end other "
+            "programs, or free some disk space in the temporary folder (TMPDIR chooses another)"
+        )
     if code in (-9, 137) or any(sign in last for sign in NO_ROOM):
         raise ResourceError(
             f"memory ran out while training ({'the system killed it' if code < 0 else last}); nothing of the training "
@@ -152,6 +164,23 @@ def _lines(process: subprocess.Popen[str], said: IO[bytes]) -> Iterator[dict[str
     )
     error.add_note(words)  # the child's traceback, which EDGE_NUSA_DEBUG=1 shows
     raise error
+
+
+def _said_in_time(descriptor: int) -> Iterator[bytes]:
+    """Each line of a pipe. Raises ResourceError where nothing comes for SILENT_SECONDS: a process that was stopped
+    would keep the state's lock for ever."""
+    pipe, begun = select.poll(), b""
+    pipe.register(descriptor, select.POLLIN)
+    while True:
+        if not pipe.poll(1000 * SILENT_SECONDS):
+            raise ResourceError(
+                f"training: expected a step within {SILENT_SECONDS} s, found none; nothing of the training is kept: "
+                "end other programs, or learn with --head-only"
+            )
+        if not (part := os.read(descriptor, _PIPE_BYTES)):
+            return
+        *lines, begun = (begun + part).split(b"\n")
+        yield from lines
 
 
 def thread_count(asked: int, text_width: int) -> int:

@@ -127,6 +127,11 @@ def child_that(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
             r"memory ran out while training \(RuntimeError: .*can't allocate",
         ),
         (
+            "raise SystemExit('OSError: [Errno 24] Too many open files')",
+            ResourceError,
+            r"the system gave it no more \(OSError: \[Errno 24\] Too many open files\); .*free some disk space",
+        ),
+        (
             "import os; os.kill(os.getpid(), 4)",
             UnforeseenError,
             r"training ended with -4 and no result \(it said nothing\)",
@@ -148,6 +153,20 @@ def test_a_process_that_ends_early_is_explained(
     assert type(error.value) is kind
     if program.endswith("('broken')"):
         assert error.value.__notes__ == ["broken"], "EDGE_NUSA_DEBUG=1 shows all that the process said"
+
+
+def test_a_training_process_that_stands_still_is_ended(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert training.SILENT_SECONDS == 1200
+    monkeypatch.setattr(training, "SILENT_SECONDS", 1)
+    told = []
+    child_that(
+        monkeypatch,
+        'import os, signal\nprint(\'{"done": 1, "total": 2}\\n{"done": 2,\', end=\'\', flush=True)\n'
+        "os.kill(os.getpid(), signal.SIGSTOP)",
+    )
+    with pytest.raises(ResourceError, match=r"expected a step within 1 s, found none; .*--head-only"):
+        training.train_apart(workplace, training_of(workplace, DEVICE), lambda done, total: told.append((done, total)))
+    assert told == [(1, 2)]
 
 
 def test_a_learn_that_is_stopped_takes_its_training_process_with_it(workplace: Workplace) -> None:
