@@ -24,10 +24,15 @@ from edge_nusa.state.state import State
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.hub import Hub, MergeSettings
 from edge_nusa.sync.trust import keys, roots
+from edge_nusa.sync.trust.own_rounds import newest_own
+from edge_nusa.sync.trust.repository import Repository
+from edge_nusa.sync.trust.trusted import Bounds
 
 NAMES = ("brick wall", "gravel", "Zürich lawn")
 SEALED = ("rounds", "metadata")
 """The folders of a store in which nothing may be read."""
+KEPT = ("key.pem", "sealing.key", "device.pub", "root.json", "settings.json")
+"""What docs/fleet.md says to keep of a device."""
 
 
 @pytest.fixture
@@ -131,6 +136,27 @@ def test_a_device_whose_sealing_key_is_gone_or_another_says_so_and_goes_on_when_
         b.pull()
     shutil.copy(tmp_path / "backup.key", path)
     assert b.pull().round == 1
+
+
+def test_a_new_card_with_the_keys_of_the_old_one_reads_the_fleets_round(
+    fleet: tuple[Hub, Member, Member], tmp_path: Path
+) -> None:
+    new = tmp_path / "new" / "sync"
+    new.mkdir(parents=True)
+    for name in KEPT:
+        shutil.copy(tmp_path / "b" / "sync" / name, new)
+    place = Workplace(bundle(), State(tmp_path / "new", bundle().manifest.identity), threads=1)
+    assert set(pull(place).labels) == set(NAMES)
+
+
+def test_a_hub_made_anew_of_its_folder_without_its_state_opens_what_it_published(
+    fleet: tuple[Hub, Member, Member], tmp_path: Path
+) -> None:
+    hub, _, _ = fleet
+    plain, repository = hub._round_bytes(), Repository(hub.store, hub.folder)
+    shutil.rmtree(hub.folder / "state")
+    found = newest_own(repository, tmp_path / "parts", Bounds(1 << 26))
+    assert found is not None and found.data == plain
 
 
 def test_a_join_that_was_cut_goes_on_with_the_keys_that_it_made(tmp_path: Path) -> None:
