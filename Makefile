@@ -15,7 +15,7 @@ QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory'
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 
-.PHONY: demo test test-board test-export test-kernels servers lint docs mutants micro lite clean
+.PHONY: demo test test-board test-export test-kernels fuzz lower-bounds sbom servers lint docs mutants micro lite clean
 .DELETE_ON_ERROR:
 
 demo: $(BOARD)/ready
@@ -32,6 +32,24 @@ test-export: $(EXPORT)/ready
 # The tests that promise bits, under other kernels of numpy and torch and with other threads (docs/performance.md).
 test-kernels: $(BOARD)/ready
 	$(BOARD)/bin/python tests/kernels.py
+
+# Every reader of files and messages, CASES changed ones each (about an hour at 20,000): make fuzz, or make fuzz CASES=1000 READERS="graph ledger"
+CASES ?= 20000
+READERS ?=
+fuzz: $(BOARD)/ready
+	$(BOARD)/bin/python tests/fuzz.py --cases $(CASES) $(READERS)
+
+# The lowest versions that pyproject.toml declares, all together in an environment of their own, and the main commands' tests there.
+LOWEST := build/lower-bounds
+lower-bounds: $(BOARD)/ready
+	rm -rf $(LOWEST) && $(PYTHON) -m venv $(LOWEST)
+	$(BOARD)/bin/python tools/lower_bounds.py learn sync s3 oci report demo >$(LOWEST)/pins.txt
+	$(LOWEST)/bin/python $(PIP) -r $(LOWEST)/pins.txt pytest hypothesis $(QUIET_PIP)
+	PYTHONPATH=$(CURDIR) $(LOWEST)/bin/python -m pytest -q -m "not export" tests/test_end_to_end.py tests/watching tests/fleet/test_fleet.py tests/model/test_evil_bundles.py
+
+# What the board's environment consists of, as CycloneDX JSON in build/sbom.json: packages with versions, licences, and the hashes of the lock file.
+sbom: $(BOARD)/ready
+	$(BOARD)/bin/python tools/sbom.py --out build/sbom.json
 
 # Debian's servers that tests/fleet/test_fleet_servers.py starts on loopback, as root; where they are missing, its tests are skipped.
 servers:
