@@ -19,7 +19,7 @@ from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.knowledge.stored import load
+from edge_nusa.knowledge.stored import load_to_ask
 from edge_nusa.memory import give_back
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
@@ -68,7 +68,7 @@ class Predictor:
 
     def __init__(self, opened: Opened, others: Sequence[str] = ()) -> None:
         """others: labels offered beside the learned ones. Raises InputError where there is nothing to choose from."""
-        self.generation, self.knowledge = load(opened.bundle, opened.state, DEVICE)
+        self.generation, self.knowledge = load_to_ask(opened.bundle, opened.state, DEVICE)
         known = self.knowledge.columns
         self.names = [*self.knowledge.names, *(name for name in others if label_names.key(name) not in known)]
         if not self.names:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ FILES = (
     taught_files.NAME,
     "report.json",
 )
+ASKED_FILES = tuple(name for name in FILES if name != sums_file.PRIVATE)
 _NEXT_STEP = "run `edge-nusa undo`"
 MOST_LABELS, LARGEST_LABELS_BYTES, LARGEST_REPORT_BYTES = 100_000, 64 << 20, 16 << 20
 
@@ -94,14 +95,29 @@ def load(bundle: Bundle, state: StateReader, default: Recipe) -> tuple[int, Know
     return generation.number, from_files(bundle, files)
 
 
+def load_to_ask(bundle: Bundle, state: StateReader, default: Recipe) -> tuple[int, Knowledge]:
+    """The same for who only asks: what stays on the board is not read, and nothing of the knowledge is private."""
+    found = state.snapshot_of_any_format(ASKED_FILES)
+    if found is None:
+        return 0, nothing(bundle, default)
+    generation, files = found
+    return generation.number, _asked(bundle, files)
+
+
 def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     """The inverse of `to_files`. Raises DamagedError naming file and tensor for anything that does not fit the
     bundle."""
+    found = _asked(bundle, files)
+    _check_has(files, FILES)
+    return replace(found, private=sums_file.private_from(files[sums_file.PRIVATE], found.head))
+
+
+def _asked(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
     _check_has(files, FILES[:1])
     content = parse(files["labels.json"], Origin("labels.json", _NEXT_STEP), LARGEST_LABELS_BYTES)
     if (version := content.fields.get("format_version")) != FORMAT_VERSION:
         raise other_format("labels.json", FORMAT_VERSION, version)
-    _check_has(files, FILES)
+    _check_has(files, ASKED_FILES)
     recipe = RECIPES[content.choice("recipe", tuple(RECIPES))]
     found = read_labels(content, MOST_LABELS)
     size = (len(found), bundle.manifest.text.embed_dim)
@@ -124,7 +140,6 @@ def from_files(bundle: Bundle, files: Mapping[str, bytes]) -> Knowledge:
         forgotten=content.pairs("forgotten", MOST_LABELS, -LARGEST_NUMBER) if "forgotten" in content else (),
         lessons=read_lessons(content),
         files=taught_files.decoded(files[taught_files.NAME], len(found)),
-        private=sums_file.private_from(files[sums_file.PRIVATE], head),
     )
 
 

@@ -82,7 +82,9 @@ def exact(head: Head) -> tuple[list[int], ...]:
     return head.gram.ravel().tolist(), head.sums.ravel().tolist(), head.counts.tolist(), [head.spare]
 
 
-def test_a_board_alone_in_its_fleet_answers_after_a_pull_as_before_it_bit_for_bit(hub: Hub, member: Callable) -> None:
+def test_a_board_alone_in_its_fleet_answers_after_a_pull_as_before_it_bit_for_bit(
+    hub: Hub, member: Callable[[str], Board]
+) -> None:
     board = member("one")
     board.show("open", *range(3))
     board.show("five", *range(3, 8))
@@ -99,7 +101,7 @@ def test_a_board_alone_in_its_fleet_answers_after_a_pull_as_before_it_bit_for_bi
     assert hub.current()[0].knowledge.head.counts.tolist() == [5, 12]
 
 
-def test_the_fleet_is_told_of_four_pictures_and_never_of_three(hub: Hub, member: Callable) -> None:
+def test_the_fleet_is_told_of_four_pictures_and_never_of_three(hub: Hub, member: Callable[[str], Board]) -> None:
     board, other = member("one"), member("two")
     board.show("cup", 0, 1, 2)
     done = board.push()
@@ -116,7 +118,7 @@ def test_the_fleet_is_told_of_four_pictures_and_never_of_three(hub: Hub, member:
     assert (board.labels, other.labels) == ({"cup": 6}, {"cup": 5})
 
 
-def test_the_hubs_sums_are_those_of_the_groups_means(hub: Hub, member: Callable) -> None:
+def test_the_hubs_sums_are_those_of_the_groups_means(hub: Hub, member: Callable[[str], Board]) -> None:
     board = member("one")
     board.show("cup", *range(4))
     one_round(hub, [board])
@@ -126,7 +128,9 @@ def test_the_hubs_sums_are_those_of_the_groups_means(hub: Hub, member: Callable)
     assert (head.counts.tolist(), head.spare, head.freedom) == ([4], -3, 0)
 
 
-def test_after_an_undo_the_same_pictures_leave_in_the_same_group_and_others_wait(hub: Hub, member: Callable) -> None:
+def test_after_an_undo_the_same_pictures_leave_in_the_same_group_and_others_wait(
+    hub: Hub, member: Callable[[str], Board]
+) -> None:
     board = member("one")
     board.show("cup", 0, 1, 2)
     board.show("cup", 3)
@@ -141,7 +145,9 @@ def test_after_an_undo_the_same_pictures_leave_in_the_same_group_and_others_wait
     assert (board.waiting, board.push().pictures) == ((), 4)
 
 
-def test_a_label_that_the_fleet_takes_back_is_gone_with_its_open_pictures(hub: Hub, member: Callable) -> None:
+def test_a_label_that_the_fleet_takes_back_is_gone_with_its_open_pictures(
+    hub: Hub, member: Callable[[str], Board]
+) -> None:
     board, other = member("one"), member("two")
     board.show("cup", *range(6))
     board.show("jar", *range(10, 12))
@@ -158,7 +164,9 @@ def test_a_label_that_the_fleet_takes_back_is_gone_with_its_open_pictures(hub: H
     assert (board.labels, other.labels) == ({"jar": 2, "cup": 4}, {"cup": 4})
 
 
-def test_exact_sums_are_shared_and_private_ones_after_any_order_of_steps(hub: Hub, member: Callable) -> None:
+def test_exact_sums_are_shared_and_private_ones_after_any_order_of_steps(
+    hub: Hub, member: Callable[[str], Board]
+) -> None:
     boards = [member("one"), member("two")]
     generator, place = np.random.default_rng(3), 104
     boards[0].show("a", *range(100, 104))
@@ -200,7 +208,7 @@ def share(board: Board, how: str) -> None:
     path.write_bytes(json.dumps(root).encode())
 
 
-def test_a_fleet_that_shares_exactly_is_told_of_every_picture(member: Callable) -> None:
+def test_a_fleet_that_shares_exactly_is_told_of_every_picture(member: Callable[[str], Board]) -> None:
     board = member("one")
     board.show("cup", 0, 1, 2)
     share(board, "exact")
@@ -210,7 +218,7 @@ def test_a_fleet_that_shares_exactly_is_told_of_every_picture(member: Callable) 
 
 @pytest.mark.parametrize(("how", "is_one"), [("groups", False), ("means", True)])
 def test_what_leaves_is_what_the_fleets_root_says_and_groups_where_it_says_nothing(
-    member: Callable, how: str, is_one: bool
+    member: Callable[[str], Board], how: str, is_one: bool
 ) -> None:
     board = member("one")
     folder = board.workplace.state.folder
@@ -220,14 +228,14 @@ def test_what_leaves_is_what_the_fleets_root_says_and_groups_where_it_says_nothi
     assert found is not None and found.is_one == is_one and agreed.sharing(folder) == how
 
 
-def test_a_root_that_says_another_word_is_refused(member: Callable) -> None:
+def test_a_root_that_says_another_word_is_refused(member: Callable[[str], Board]) -> None:
     board = member("one")
     share(board, "everything")
     with pytest.raises(DamagedError, match=r"root\.json.*sharing.*exact, groups, means|root\.json.*sharing"):
         agreed.sharing(board.workplace.state.folder)
 
 
-def test_an_update_holds_no_picture_that_is_open(member: Callable) -> None:
+def test_an_update_holds_no_picture_that_is_open(member: Callable[[str], Board]) -> None:
     board = member("one")
     board.show("cup", *range(4))
     board.show("jar", *range(4, 6))
