@@ -32,13 +32,15 @@ TOKENIZER_BYTES = 24
 many unigrams; CLIP's own is part of the program)."""
 ASKED = 4
 """Pictures that a predict is estimated to ask about at once."""
-SQUARES = 10
-"""Matrices (F, F) float64 that are there at once where the head is fitted and judged: 9 were measured."""
+SQUARES = 14
+"""Matrices (F, F) of 64 bits that are there at once where the head is fitted and judged: 13 were measured, 9 of them
+without what stays on the board apart (`edge_nusa.knowledge.private`)."""
 
 
-HEADS = 2
+HEADS = 4
 """Matrices (F, F) of 64 bits that the parent holds while the text is trained: the sums of the head's lesson, with and
-without the pictures held out (measured: 7 MiB more than without them on `micro`, 11 on `lite`)."""
+without the pictures held out (measured: 7 MiB more than without them on `micro`, 11 on `lite`), and what stays on the
+board before and after it."""
 
 
 class Footprint(NamedTuple):

@@ -7,7 +7,7 @@ training would do to them is measured elsewhere. Everything else is the product'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -137,7 +137,7 @@ def new_hub(folder: Path) -> Hub:
     return Hub(folder / "hub", bundle())
 
 
-def one_round(hub: Hub, members: list[Member], settings: MergeSettings | None = None) -> MergeReport:
+def one_round(hub: Hub, members: Sequence[Member], settings: MergeSettings | None = None) -> MergeReport:
     """Everyone pushes, the hub merges and publishes, everyone pulls; the hub's report."""
     for member in members:
         member.push()

@@ -83,7 +83,8 @@ def test_after_a_round_all_devices_hold_the_same_bytes_but_for_what_each_keeps_t
         return [(folder / file).read_bytes() for file in ("core.safetensors", "labels.json", "anchors.safetensors")]
 
     def shared(name: str) -> tuple[list[Any], ...]:
-        known = load(Bundle.open(MICRO), State(fleet.folder / name, None), DEVICE)[1]
+        bundle = Bundle.open(MICRO)
+        known = load(bundle, State(fleet.folder / name, bundle.manifest.identity), DEVICE)[1]
         head = known.shared.head
         assert not np.array_equal(head.gram, known.head.gram)
         return head.gram.tolist(), head.sums.tolist(), head.counts.tolist(), [head.spare], known.shared.fusion.tolist()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def by_lattice(gram: np.ndarray) -> np.ndarray:
     return np.array([[int(whole[i, k] // denominator) for k in range(len(gram))] for i in range(rank)], np.float64)
 
 
-def matrix(array: np.ndarray) -> object:
+def matrix(array: np.ndarray) -> Any:
     return flint.fmpz_mat([[int(number) for number in row] for row in array])
 
 

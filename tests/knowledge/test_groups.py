@@ -105,14 +105,15 @@ def histories(length: int) -> Iterable[tuple[str | tuple[int, ...], ...]]:
 
 def messages(history: Sequence[str | tuple[int, ...]]) -> list[np.ndarray]:
     """What a board that sends after every step sends of one label: which pictures, how many times."""
-    formed, known, sent = Formed(), [((), ())], []
+    formed, sent = Formed(), []
+    known: list[tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]] = [((), ())]
     for step in history:
         opened, closed = known[-1]
         if step == "undo":
             known = known[:-1] or known
         elif step == "forget":
             known.append(((), ()))
-        else:
+        elif not isinstance(step, str):
             found, left = grouped(opened, step, formed)
             formed = formed.added(group.marks for group in found)
             rest = () if any(group.is_opened for group in found) else opened

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_by_hand import clusters, knowledge, unit
 
 from edge_nusa.knowledge import fusion, private
-from edge_nusa.knowledge.groups import Formed
+from edge_nusa.knowledge.groups import Formed, marks_of
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, Label
 from edge_nusa.knowledge.private import nothing_private
@@ -118,7 +118,7 @@ def test_what_leaves_of_groups_is_the_head_of_their_means_seen_n_times_each() ->
     assert sorted(len(group) for group in formed.groups) == [4, 4, 5]
     assert shared.head.spare == -(3 + 4 + 3)
     assert shared.head.freedom == 1
-    by_mark = dict(zip(private.marks_of(pictures.rows), pictures.rows, strict=True))
+    by_mark = dict(zip(marks_of(pictures.rows), pictures.rows, strict=True))
     gram = np.zeros_like(shared.head.gram)
     for group in formed.groups:
         mean = np.rint(np.mean([by_mark[mark] for mark in group], axis=0)).astype(np.int64)
