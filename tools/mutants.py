@@ -52,6 +52,11 @@ MODULES = {
     "suspects": ("edge_nusa.sync.hub.suspects", ["test_decisions_suspects"]),
     "push": ("edge_nusa.device.fleet.push", ["test_decisions_sync"]),
     "pull": ("edge_nusa.device.fleet.pull", ["test_decisions_sync"]),
+    "sealing": ("edge_nusa.sync.trust.sealing", ["test_sealing"]),
+    "sealing_keys": ("edge_nusa.sync.trust.sealing_keys", ["test_sealing"]),
+    "sealed_rounds": ("edge_nusa.sync.trust.sealed_rounds", ["test_sealed_rounds", "test_sync_trust"]),
+    "own_rounds": ("edge_nusa.sync.trust.own_rounds", ["test_sealed_rounds"]),
+    "device_keys": ("edge_nusa.sync.trust.device_keys", ["test_sealed_rounds"]),
     "task": ("edge_nusa.device.learning.task", ["test_decisions_task"]),
 }
 """Name on the command line -> the module, and the test files that hold its decisions, the fastest first."""

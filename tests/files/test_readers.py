@@ -27,9 +27,10 @@ from small_fleets import small_shapes
 from edge_nusa.device import workplace
 from edge_nusa.device.fleet import pull, remembered
 from edge_nusa.device.fleet.membership import Fleet
-from edge_nusa.errors import EdgeNusaError
+from edge_nusa.errors import EdgeNusaError, TrustError
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.files.json_bytes import canonical
+from edge_nusa.files.json_bytes import canonical, parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import stored
 from edge_nusa.model import manifest
 from edge_nusa.research.data import datasets
@@ -39,8 +40,9 @@ from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.hub import device_records
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
-from edge_nusa.sync.trust import device_keys, keys
+from edge_nusa.sync.trust import device_keys, keys, roots, sealed_rounds, sealing_keys
 from edge_nusa.sync.trust.repository import Repository
+from edge_nusa.sync.trust.sealing_keys import SealingKey
 
 EXAMPLES = int(os.environ.get("EDGE_NUSA_FUZZ", "200"))
 STATE = FOLDER / "state"
@@ -100,6 +102,7 @@ def in_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], obje
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+            path.chmod(0o600)
             return read(path)
 
     return reads
@@ -134,6 +137,16 @@ def of_generation(read: Callable[[Generation], object], name: str) -> Callable[[
 def a_members(path: Path) -> object:
     place = SimpleNamespace(state=SimpleNamespace(folder=path.parent.parent), bundle=real_bundle())
     return Fleet(cast(Any, place))
+
+
+def terms(data: bytes) -> object:
+    fields = parse(data, Origin("here", "stop", TrustError)).fields
+    return roots.fleet_terms(cast(Any, SimpleNamespace(signed=SimpleNamespace(unrecognized_fields=fields))))
+
+
+def announced(data: bytes) -> object:
+    custom = parse(data, Origin("here", "stop", TrustError)).fields
+    return sealed_rounds.announced_by(cast(Any, SimpleNamespace(custom=custom, hashes={"sha256": "a" * 64}, length=9)))
 
 
 def versions(path: Path) -> object:
@@ -180,6 +193,12 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     ),
     "enrolled": (DEVICE.read_bytes(), in_file(DEVICE.name, lambda p: Enrolled(p.parent).all())),
     "device records": (canonical(DEVICES), lambda d: device_records.decode(d, "here")),
+    "sealing key": ((FOLDER / "sealed/sealing.key").read_bytes(), in_file("sealing.key", sealing_keys.load_key)),
+    "terms": (canonical({roots.TERMS: roots.Terms(SealingKey(bytes(96)).public, "groups").to_json()}), terms),
+    "targets": (
+        canonical({"round": 1, "recipients": 2, **dict.fromkeys(sealed_rounds.HASHES, "b" * 64)}),
+        announced,
+    ),
     "versions": (b'{"snapshot": 3, "targets": 2, "timestamp": 9}\n', in_file("versions.json", versions)),
     "member": ((FOLDER / "member/sync/settings.json").read_bytes(), in_file("sync/settings.json", a_members)),
     "rounds": (
