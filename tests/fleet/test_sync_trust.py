@@ -76,9 +76,12 @@ def plain(number: int) -> bytes:
     return f"round {number}".encode() * 10
 
 
-def round_file(world: World, suffix: str = "current.round") -> Path:
-    """An object of the newest round."""
-    return max((world.folder / "store" / "rounds").glob(f"*.{suffix}"), key=lambda path: path.stat().st_mtime_ns)
+def round_file(world: World, suffix: str = "current.round", place: int = -1) -> Path:
+    """An object of the newest publication, or of the one at this place."""
+    targets = json.loads(world.files("metadata/*.targets.json")[place].read_bytes())
+    target = targets["signed"]["targets"]["rounds/current.round"]
+    sha256 = target["custom"]["keys"] if suffix == "current.keys" else target["hashes"]["sha256"]
+    return world.folder / "store" / "rounds" / f"{sha256}.{suffix}"
 
 
 def arbitrary_installation(world: World) -> None:
@@ -112,13 +115,11 @@ def cut_keys(world: World) -> None:
 
 
 def keys_of_another_round(world: World) -> None:
-    old = min((world.folder / "store" / "rounds").glob("*.current.keys"), key=lambda path: path.stat().st_mtime_ns)
-    shutil.copy(old, round_file(world, "current.keys"))
+    shutil.copy(round_file(world, "current.keys", 0), round_file(world, "current.keys"))
 
 
 def content_of_another_round(world: World) -> None:
-    old = min((world.folder / "store" / "rounds").glob("*.current.round"), key=lambda path: path.stat().st_mtime_ns)
-    shutil.copy(old, round_file(world))
+    shutil.copy(round_file(world, place=0), round_file(world))
 
 
 def extraneous_target(world: World) -> None:
