@@ -1,1 +1,1 @@
-"""Trust: keys, roots, and the TUF metadata that a hub writes and a device checks."""
+"""Trust: keys, seals, roots, and the TUF metadata that a hub writes and a device checks."""
