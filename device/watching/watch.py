@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.opened import Opened
+from edge_nusa.device.watching import changing_bundle
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.line import Answered, SetAside, Sink
 from edge_nusa.device.watching.uncertain import UncertainFolder
@@ -27,6 +28,7 @@ from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.node import FileBytes, Node
 from edge_nusa.files.opening import remove
+from edge_nusa.model.unchanged import BundleChangedError
 from edge_nusa.pictures.names import NAME_FAULTS
 from edge_nusa.pictures.picture_file import read_again
 from edge_nusa.pictures.pictures import MOST_ENTRIES, Quarantined, newest_pictures, printable
@@ -87,15 +89,19 @@ class Watch:
             began = time.monotonic()
             ready, left_out = self._look()
             pause = max(self.settings.seconds, PAUSE_A_LOOK * (time.monotonic() - began))
-            if self._is_able():
-                self._answer(ready, left_out)
-                self._take(self._unsettled.due())
-            else:
-                self._answer({}, left_out)
-                self._unsettled.put_back(ready)
-                if not is_told:
-                    note(f"{NOTHING}; waiting for `edge-nusa learn`")
-                    is_told = True
+            try:
+                if self._is_able():
+                    self._answer(ready, left_out)
+                    self._take(self._unsettled.due())
+                else:
+                    self._answer({}, left_out)
+                    self._unsettled.put_back(ready)
+                    if not is_told:
+                        note(f"{NOTHING}; waiting for `edge-nusa learn`")
+                        is_told = True
+            except BundleChangedError:
+                self._unsettled.put_back({path: at for path, at in ready.items() if not self.ledger.has(path, at)})
+                self._predictor, self.opened = None, changing_bundle.again(self.opened, note)
             time.sleep(pause)
 
     def once(self) -> None:

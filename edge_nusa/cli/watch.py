@@ -77,13 +77,19 @@ def watch(
     quiet: QuietOption = False,
 ) -> None:
     """Answer the pictures that appear in a folder, each once, as JSON lines."""
+    from edge_nusa.device.watching import changing_bundle
     from edge_nusa.device.watching import watch as watching
     from edge_nusa.device.watching.ledger import Ledger
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.json_lines import JsonLines
     from edge_nusa.knowledge.labels import offered
+    from edge_nusa.model.bundle import embedded_bundle
 
-    workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
+    note = (lambda text: None) if quiet else output.note
+    budget = memory_bytes(max_memory)
+    place = bundle or embedded_bundle()
+    waits = not once and place.is_dir()
+    workplace = changing_bundle.whole(place, lambda: Workplace.open(place, state, threads, budget), note, waits)
     settings = watching.WatchSettings(
         folder=folder, others=offered(labels, label or []), top=top, seconds=every, deletes=delete
     )
@@ -94,7 +100,7 @@ def watch(
     if once:
         watcher.once()
     else:
-        watcher.run((lambda text: None) if quiet else output.note)
+        watcher.run(note)
 
 
 def _uncertain(folder: Path, keep: Path | None, most: int, most_bytes: int, below: float) -> UncertainFolder | None:

@@ -27,7 +27,7 @@ from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.foreign import decoded
 from edge_nusa.files.json_record import Origin
 from edge_nusa.files.os_errors import OtherKindError
-from edge_nusa.model import graph_file
+from edge_nusa.model import graph_file, unchanged
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.null_space import Pool
 from edge_nusa.model.parameters import Tower, matrix_names, matrix_region
@@ -64,6 +64,7 @@ class Proof(threading.Thread):
     def __init__(self, folder: Path, records: Mapping[str, FileRecord]) -> None:
         super().__init__(name="edge-nusa-proof", daemon=True)
         self.folder, self.records = folder, records
+        self.stamps: dict[str, unchanged.Stamp | None] = {}
         self.error: Exception | None = ResourceError(
             f"{folder}: expected to compare every file with the manifest, found no end of it; end other programs"
         )
@@ -71,6 +72,7 @@ class Proof(threading.Thread):
     def run(self) -> None:
         """In the thread."""
         try:
+            self.stamps = unchanged.stamps(self.folder, self.records)
             for name, record in self.records.items():
                 verify_file(self.folder, name, record)
                 if name.endswith(".onnx"):
@@ -90,6 +92,7 @@ class Bundle:
         self.folder = folder
         self.manifest = manifest
         self._proof = proof
+        self._verified: dict[str, unchanged.Stamp | None] = {}
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
@@ -121,13 +124,19 @@ class Bundle:
             self._proof.join()
             if self._proof.error is not None:
                 raise self._proof.error
+            self._verified = self._proof.stamps
         self._proof = None
 
+    def check_unchanged(self) -> None:
+        """Raises BundleChangedError where a file is not the one that was verified."""
+        unchanged.check(self.folder, self._verified)
+
     def path(self, name: str) -> Path:
-        """The path of a file that the manifest lists, once all are proved."""
+        """The path of a file that the manifest lists, once all are proved. Raises BundleChangedError, DamagedError."""
         self.prove()
         if name not in self.manifest.files:
             raise DamagedError(f"{self.folder}: the manifest does not list {name}; export the bundle again")
+        self.check_unchanged()
         return self.folder / name
 
     def read(self, name: str) -> bytes:

@@ -16,7 +16,7 @@ import numpy as np
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files.os_errors import NO_ROOM, NO_THREAD
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.model.contract import Array, Contract, contract
+from edge_nusa.model.contract import Array, contract
 from edge_nusa.model.interruptible import interruptible
 from edge_nusa.model.parameters import Tower
 from edge_nusa.threads import available
@@ -42,9 +42,11 @@ _EXPORT = "export the bundle again"
 class Graph:
     """A graph of a bundle, open in onnxruntime; `run` is all that is asked of it."""
 
-    def __init__(self, session: Any, path: Path, expected: Contract, injected: Mapping[str, Any]) -> None:
+    def __init__(self, session: Any, path: Path, bundle: Bundle, injected: Mapping[str, Any]) -> None:
         """injected: what the session reads in place, which must live as long as it does."""
+        expected = contract(bundle.manifest, path.stem)
         self.session, self.path, self.contract, self.injected = session, path, expected, injected
+        self._bundle = bundle
         for what, arrays, found in (
             ("inputs", expected.inputs, session.get_inputs()),
             ("outputs", expected.outputs, session.get_outputs()),
@@ -53,8 +55,11 @@ class Graph:
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs of these names (None: all) for a batch. Raises DamagedError where the graph fails or gives
-        something else than the manifest says, ResourceError where memory runs out."""
+        something else than the manifest says, BundleChangedError where the bundle's files are not those that were
+        verified, ResourceError where memory runs out."""
         import onnxruntime
+
+        self._bundle.check_unchanged()  # its weights may be mapped
 
         options = onnxruntime.RunOptions()
         options.log_severity_level = NO_WORDS
@@ -116,7 +121,7 @@ def open_session(
 
     with _refused(path, "open"):
         session = interruptible(opened, stop)
-    return Graph(session, path, contract(bundle.manifest, name), values)
+    return Graph(session, path, bundle, values)
 
 
 def _options(threads: int) -> Any:
