@@ -25,11 +25,21 @@ Screen = Callable[[int, FileBytes, Image.Image], str | None]
 
 
 class DecodeBounds(NamedTuple):
-    """How large a decoded picture may be in pixels, and how many a side it must keep where a JPEG is decoded at a
-    fraction."""
+    """How large a decoded picture may be in pixels, how many a side it must keep where a JPEG is decoded at a
+    fraction, and the bytes of memory that decoding may take."""
 
     max_pixels: int
     least_side: int
+    room: int
+
+
+Decode = Callable[[FileBytes, DecodeBounds], Image.Image]
+"""Who decodes a picture's file. Raises InputError where it cannot be used."""
+
+
+def decode_here(file: FileBytes, bounds: DecodeBounds) -> Image.Image:
+    """In this process."""
+    return decode(file, *bounds)
 
 
 def ahead_of(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Generator[Prepared, None, None]:
@@ -58,13 +68,13 @@ def ahead_of(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Gen
 
 
 def load(
-    index: int, source: Source, bounds: DecodeBounds, screen: Screen | None
+    index: int, source: Source, decode: Callable[[FileBytes], Image.Image], screen: Screen | None
 ) -> tuple[Image.Image, Node] | Quarantined:
     """The decoded picture and the file that it is of, or why it is set aside."""
     path = source.path if isinstance(source, FileBytes) else source
     try:
         file = source if isinstance(source, FileBytes) else read_file(source)
-        image = decode(file, bounds.max_pixels, bounds.least_side)
+        image = decode(file)
         reason = screen(index, file, image) if screen is not None else None
     except (InputError, OSError) as error:
         reason = str(error).removeprefix(f"{printable(path)}: ")

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from edge_nusa.device.asking.ahead import DecodeBounds, Prepared, Screen, Source, ahead_of, load
+from edge_nusa.device.asking.ahead import Decode, DecodeBounds, Prepared, Screen, Source, ahead_of, decode_here, load
 from edge_nusa.device.asking.answer import PictureFeatures
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.files import durable
@@ -22,7 +22,7 @@ from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.manifest import Manifest
 from edge_nusa.model.preprocessing import pixels
-from edge_nusa.pictures.pictures import MAX_PIXELS, Quarantined
+from edge_nusa.pictures.pictures import MAX_PIXELS, MOST_ROOM, Quarantined
 
 Progress = Callable[[int, int], None]
 OVERSAMPLING = 2
@@ -51,35 +51,41 @@ class Features:
 
 
 class Trunk(NamedTuple):
-    """session: an onnxruntime session of the bundle's `image_trunk`."""
+    """session: an onnxruntime session of the bundle's `image_trunk`; decode: who decodes the pictures for it."""
 
     session: Any
     bundle: Bundle
+    decode: Decode = decode_here
 
 
 class ChunkLimits(NamedTuple):
-    """What a memory budget allows: pictures a chunk through the trunk, and pixels of one decoded picture."""
+    """What a memory budget allows: pictures a chunk through the trunk, pixels of one decoded picture, and bytes of
+    memory to decode it."""
 
     chunk: int
     max_pixels: int
+    room: int = MOST_ROOM
 
 
-def limits(bundle: Bundle, budget_bytes: int | None, largest: int = LARGEST_CHUNK) -> ChunkLimits:
-    """The limits under a budget of the whole process. Raises ResourceError where not even one picture fits.
+def limits(bundle: Bundle, budget_bytes: int | None, largest: int = LARGEST_CHUNK, beside: int = 0) -> ChunkLimits:
+    """The limits under a budget of the whole process and of `beside` bytes that a child takes. Raises ResourceError
+    where not even one picture fits.
 
-    The estimate of a picture in the trunk is `one_picture_bytes`.
+    Half of what is free is for the trunk, half to decode the next picture meanwhile. The estimate of a picture in the
+    trunk is `one_picture_bytes`.
     """
     one = one_picture_bytes(bundle.manifest)
     largest = pictures_at_once(bundle.manifest, largest)
     if budget_bytes is None:
         return ChunkLimits(largest, MAX_PIXELS)
-    room = budget_bytes - used_bytes()
+    room = budget_bytes - used_bytes() - beside
     if room < 2 * one:
         raise ResourceError(
             f"--max-memory: {budget_bytes >> 20} MiB leave {max(room, 0) >> 10} KiB for a picture that needs about "
             f"{2 * one >> 10} KiB; allow more memory"
         )
-    return ChunkLimits(int(max(1, min(largest, room // 2 // one))), min(MAX_PIXELS, room // 2 // BYTES_A_PIXEL))
+    chunk = int(max(1, min(largest, room // 2 // one)))
+    return ChunkLimits(chunk, min(MAX_PIXELS, room // 2 // BYTES_A_PIXEL), min(MOST_ROOM, room // 2))
 
 
 def one_picture_bytes(manifest: Manifest) -> int:
@@ -141,14 +147,12 @@ def extracted(
     *,
     screen: Screen | None = None,
 ) -> Generator[Features, None, None]:
-    """What `extract` gives, of the next `bounds.chunk` paths at a time; the pictures after them are decoded while
-    the trunk runs."""
-    manifest = trunk.bundle.manifest
-    spec, shape = manifest.preprocessing, manifest.image
-    decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * max(spec.height, spec.width))
+    """What `extract` gives, `bounds.chunk` paths at a time; those after them are decoded while the trunk runs."""
+    spec, shape = trunk.bundle.manifest.preprocessing, trunk.bundle.manifest.image
+    decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * max(spec.height, spec.width), bounds.room)
 
     def prepared(index: int) -> Prepared:
-        found = load(index, paths[index], decoding, screen)
+        found = load(index, paths[index], lambda file: trunk.decode(file, decoding), screen)
         return found if isinstance(found, Quarantined) else (pixels(found[0], spec), found[1])
 
     nothing = [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]

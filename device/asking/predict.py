@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge_nusa.device.asking.ahead import Source
+from edge_nusa.device.asking.ahead import Decode, Source, decode_here
 from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, picture_features
 from edge_nusa.device.opened import Opened
@@ -66,8 +66,11 @@ class Prediction:
 class Predictor:
     """The graphs and anchors for one state and one list of offered labels, made once and used for many pictures."""
 
-    def __init__(self, opened: Opened, others: Sequence[str] = ()) -> None:
-        """others: labels offered beside the learned ones. Raises InputError where there is nothing to choose from."""
+    def __init__(
+        self, opened: Opened, others: Sequence[str] = (), decode: Decode = decode_here, beside: int = 0
+    ) -> None:
+        """others: labels offered beside the learned ones; decode: who decodes, in a child that takes `beside` bytes.
+        Raises InputError where there is nothing to choose from."""
         self.generation, self.knowledge = load_to_ask(opened.bundle, opened.state, DEVICE)
         known = self.knowledge.columns
         self.names = [*self.knowledge.names, *(name for name in others if label_names.key(name) not in known)]
@@ -85,12 +88,12 @@ class Predictor:
             self.knowledge = self._answerer.knowledge = replace(self.knowledge, head=Head.empty(0))
         give_back()
         self.trunk = sessions.open_session(opened.bundle, "image_trunk", opened.threads)
-        self._limits = limits(opened.bundle, opened.max_memory_bytes)
+        self._limits, self._decode = limits(opened.bundle, opened.max_memory_bytes, beside=beside), decode
 
     def __call__(self, sources: Sequence[Source], top: int | None = None) -> Iterator[Prediction | Quarantined]:
         """One prediction a readable picture in the order given, a Quarantined for each other; streams in chunks."""
         done = 0
-        trunk = Trunk(self.trunk, self.opened.bundle)
+        trunk = Trunk(self.trunk, self.opened.bundle, self._decode)
         coming = extracted(trunk, sources, self._limits, self._tail is not None, lambda done, total: None)
         with closing(coming) as chunks:
             for features in chunks:

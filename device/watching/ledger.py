@@ -17,6 +17,7 @@ from typing import NamedTuple, Self
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files import durable, opening
+from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.foreign import why
 from edge_nusa.files.node import Node
 
@@ -49,6 +50,11 @@ class Stamp(NamedTuple):
 
 LEFT_OUT = Stamp(-1, 0)
 """Stands for an entry that is no picture's file (a link out of the folder, a FIFO): it is said once."""
+
+
+def default_path(state: Path, folder: Path) -> Path:
+    """Where the ledger of a watched folder is: in the state's folder, one for each folder watched."""
+    return state / f"watch-{sha256_hex(os.fsencode(folder.resolve()))[:16]}.sqlite"
 
 
 class Ledger:

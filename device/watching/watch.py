@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.opened import Opened
 from edge_nusa.device.watching import changing_bundle
+from edge_nusa.device.watching.decoding import KILLED, Decoding
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.line import Answered, SetAside, Sink
 from edge_nusa.device.watching.uncertain import UncertainFolder
@@ -25,7 +27,6 @@ from edge_nusa.device.watching.unknown_endings import UnknownEndings
 from edge_nusa.device.watching.unsettled import CHANGES_TOLD, Unsettled, at_rest
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
-from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.node import FileBytes, Node
 from edge_nusa.files.opening import remove
 from edge_nusa.model.unchanged import BundleChangedError
@@ -69,14 +70,10 @@ class Watch:
         sink: Sink,
         uncertain: UncertainFolder | None = None,
     ) -> None:
-        self.opened, self.settings, self.ledger, self.sink, self.uncertain = (
-            opened,
-            settings,
-            ledger,
-            sink,
-            uncertain,
-        )
+        self.opened, self.settings, self.ledger = opened, settings, ledger
+        self.sink, self.uncertain = sink, uncertain
         self._unsettled, self._endings = Unsettled(), UnknownEndings()
+        self._decoding = Decoding(ledger.path)
         self._is_full_told = False
         self._predictor: Predictor | None = None
         self._current: Generation | None = None
@@ -84,6 +81,11 @@ class Watch:
     def run(self, note: Callable[[str], None]) -> None:
         """Look, answer, pause, for ever. Raises InputError where the folder cannot be read, DamagedError,
         ResourceError."""
+        with closing(self._decoding):
+            self._run(note)
+
+    def _run(self, note: Callable[[str], None]) -> None:
+        self._set_killed_aside()
         is_told = False
         while True:
             began = time.monotonic()
@@ -109,12 +111,21 @@ class Watch:
         can be answered."""
         if not self._is_able():
             raise InputError(f"{NOTHING}; pass --label NAME, or teach one with `edge-nusa learn`")
-        ready, left_out = self._look()
-        self._unsettled.put_back(ready)
-        time.sleep(self.settings.seconds)
-        ready, more = self._look()
-        self._answer(ready, list(dict.fromkeys([*left_out, *more])))
-        self._take(self._unsettled.changing(), changes_told=1)
+        with closing(self._decoding):
+            self._set_killed_aside()
+            ready, left_out = self._look()
+            self._unsettled.put_back(ready)
+            time.sleep(self.settings.seconds)
+            ready, more = self._look()
+            self._answer(ready, list(dict.fromkeys([*left_out, *more])))
+            self._take(self._unsettled.changing(), changes_told=1)
+
+    def _set_killed_aside(self) -> None:
+        """Say of a picture that ended the process before that it is not tried again."""
+        killed = self._decoding.killed()
+        if killed is not None and not self.ledger.has(*killed):
+            self.sink.write(SetAside(printable(killed[0]), KILLED))
+            self._remember(dict([killed]))
 
     def _look(self) -> tuple[dict[Path, Stamp], list[Quarantined]]:
         """Complete pictures that were not answered yet with their stamps, and what is left out, to be said once."""
@@ -222,17 +233,14 @@ class Watch:
             return True
         self._predictor = None
         try:
-            self._predictor, self._current = Predictor(self.opened, self.settings.others), current
+            self._decoding.start()  # meanwhile it gets ready
+            self._predictor = Predictor(self.opened, self.settings.others, self._decoding, Decoding.bytes_beside)
+            self._current = current
         except InputError:
             if self.settings.others:
                 raise
             return False
         return True
-
-
-def default_ledger(opened: Opened, folder: Path) -> Path:
-    """Where the ledger of a watched folder is: in the state's folder, one for each folder watched."""
-    return opened.state.folder / f"watch-{sha256_hex(os.fsencode(folder.resolve()))[:16]}.sqlite"
 
 
 def stamp_of(path: Path) -> Stamp | None:

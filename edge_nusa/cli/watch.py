@@ -79,7 +79,7 @@ def watch(
     """Answer the pictures that appear in a folder, each once, as JSON lines."""
     from edge_nusa.device.watching import changing_bundle
     from edge_nusa.device.watching import watch as watching
-    from edge_nusa.device.watching.ledger import Ledger
+    from edge_nusa.device.watching.ledger import Ledger, default_path
     from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.json_lines import JsonLines
     from edge_nusa.knowledge.labels import offered
@@ -93,7 +93,7 @@ def watch(
     settings = watching.WatchSettings(
         folder=folder, others=offered(labels, label or []), top=top, seconds=every, deletes=delete
     )
-    answered = Ledger(ledger) if ledger else Ledger.own(watching.default_ledger(workplace, folder))
+    answered = Ledger(ledger) if ledger else Ledger.own(default_path(workplace.state.folder, folder))
     uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
     sink = _Written(JsonLines(out)) if out is not None else _Printed(format)
     watcher = watching.Watch(workplace, settings, answered, sink, uncertain)

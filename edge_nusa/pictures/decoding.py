@@ -17,8 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from edge_nusa.errors import InputError
 from edge_nusa.pictures import bmp, boxes, gif, jpeg_reading, png, pnm, price, tiff
+from edge_nusa.pictures.bounds import DECODE_FAULTS, Bounds, check_shape, opened
 from edge_nusa.pictures.content import HEAD_BYTES, KINDS, kind_of
-from edge_nusa.pictures.opening import DECODE_FAULTS, Bounds, check_shape, opened
 
 _MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I"})
 """Pillow's modes that `convert("RGB")` turns into what a person sees; with the 16-bit ones, I;16 and its kin."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 from edge_nusa.errors import InputError
 from edge_nusa.pictures import jpeg, price
-from edge_nusa.pictures.opening import DECODE_FAULTS, Bounds, check_shape, opened
+from edge_nusa.pictures.bounds import DECODE_FAULTS, Bounds, check_shape, opened
 
 MAX_JPEG_PIXELS = 200_000_000
 """Of a JPEG that is decoded at a fraction, row by row: the largest cameras give 199.8 million."""

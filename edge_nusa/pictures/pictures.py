@@ -11,10 +11,11 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -22,16 +23,18 @@ from edge_nusa.errors import InputError
 from edge_nusa.files import opening
 from edge_nusa.files.node import FileBytes
 from edge_nusa.files.opening import Below
+from edge_nusa.pictures.bounds import DECODE_FAULTS, Bounds
 from edge_nusa.pictures.decoding import decode_reason, upright
 from edge_nusa.pictures.names import BIN, is_bin, name_fault
 from edge_nusa.pictures.names import os_reason as _os_reason
 from edge_nusa.pictures.names import printable as printable
-from edge_nusa.pictures.opening import DECODE_FAULTS, Bounds
 from edge_nusa.pictures.picture_file import LEAVES, read_file
 
 MAX_PIXELS = 50_000_000
 MOST_ROOM = 512 << 20
 """Of memory, for decoding one picture."""
+Read = Callable[[BinaryIO, Bounds], Image.Image]
+"""From an open file to its picture: `decoding.upright`, or an `apart.Apart` that has a child do it."""
 MOST_ENTRIES = 100_000
 """Entries of one folder that is taught or asked; a watched one may have more (`newest_pictures`)."""
 MOST_LOOKED_AT = 1_000_000
@@ -87,7 +90,11 @@ def newest_pictures(
 
 
 def decode(
-    picture: Path | FileBytes, max_pixels: int = MAX_PIXELS, least_side: int | None = None, room: int = MOST_ROOM
+    picture: Path | FileBytes,
+    max_pixels: int = MAX_PIXELS,
+    least_side: int | None = None,
+    room: int = MOST_ROOM,
+    read: Read = upright,
 ) -> Image.Image:
     """The first frame of a picture as (H, W) RGB of 8 bits, turned upright by its EXIF orientation, fully loaded.
 
@@ -95,14 +102,14 @@ def decode(
     Pillow's `convert("RGB")` does. Size and shape are checked from the header, before any pixel is decoded. Warnings
     are silenced process-wide while this runs, so two threads must not decode at once. least_side: a JPEG may come at
     1/2, 1/4 or 1/8 of its size (its own transform gives them for less work and memory) as long as both sides keep so
-    many pixels. room: the bytes of memory that it may take. Raises InputError, one line, for everything else, and for
-    what would take more than about a second of a fast core (`price`).
+    many pixels. room: the bytes of memory that it may take; read: who decodes, here or apart. Raises InputError, one
+    line, for everything else, and for what would take more than about a second of a fast core (`price`).
     """
     file = picture if isinstance(picture, FileBytes) else read_file(picture)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return upright(io.BytesIO(file.data), Bounds(max_pixels, least_side, room))
+            return read(io.BytesIO(file.data), Bounds(max_pixels, least_side, room))
     except InputError as error:
         raise InputError(f"{printable(file.path)}: {error}") from error
     except DECODE_FAULTS as error:

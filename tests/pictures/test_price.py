@@ -17,7 +17,7 @@ from sample_pictures import KINDS_OF_JPEG, SOFT, Written, chunk, same, saved, se
 
 from edge_nusa.errors import InputError
 from edge_nusa.pictures import boxes, gif, jpeg, jpeg_reading, png, pnm, price, tiff
-from edge_nusa.pictures.opening import Bounds
+from edge_nusa.pictures.bounds import Bounds
 from edge_nusa.pictures.pictures import MOST_ROOM, decode
 
 
