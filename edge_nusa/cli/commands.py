@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from edge_nusa.cli import bench, demo, eval, export, hub, learn, predict, state, sync, watch
+from edge_nusa.cli import bench, demo, eval, export, hub, hub_rounds, learn, predict, state, sync, watch
 
 NAMES = {"evaluate": "eval"}
 """Commands whose function must not have their name, as Python uses it."""
@@ -55,7 +55,17 @@ GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
     ),
     "hub": (
         "Keep a fleet's hub: enrol devices, merge what they learned, publish it.",
-        (hub.init, hub.enroll, hub.revoke, hub.merge, hub.publish, hub.rotate, hub.check, hub.status),
+        (
+            hub.init,
+            hub.enroll,
+            hub.revoke,
+            hub_rounds.merge,
+            hub_rounds.publish,
+            hub_rounds.undo,
+            hub.rotate,
+            hub.check,
+            hub_rounds.status,
+        ),
     ),
 }
 """Name -> what it is for, and its commands."""

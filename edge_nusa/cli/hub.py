@@ -1,8 +1,7 @@
-"""`hub init`, `enroll`, `revoke`, `merge`, `publish`, `rotate`, `check` and `status`: the fleet's meeting point."""
+"""`hub init`, `enroll`, `revoke`, `rotate` and `check`: who takes part in a fleet, by which keys and which store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -11,11 +10,9 @@ import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption
-from edge_nusa.knowledge.labels import in_list, listed
 
 if TYPE_CHECKING:
     from edge_nusa.sync.hub.hub import Hub
-    from edge_nusa.sync.hub.report import HubStatus, MergeReport
 
 HubOption = Annotated[
     Optional[Path],
@@ -34,7 +31,8 @@ def _folder(hub: Path | None) -> Path:
     return hub or data_folder("--hub") / "hub"
 
 
-def _open(hub: Path | None, bundle: Path | None) -> Hub:
+def opened_hub(hub: Path | None, bundle: Path | None) -> Hub:
+    """The hub in a folder."""
     from edge_nusa.model.bundle import Bundle, embedded_bundle
     from edge_nusa.sync.hub.hub import Hub
 
@@ -105,80 +103,28 @@ def enroll(
         raise InputError(
             f"{public_key}: expected the device.pub of a device, found {error.strerror}; bring it from the device"
         ) from error
-    device = _open(hub, bundle).enrolled.add(data, name, str(public_key))
+    device = opened_hub(hub, bundle).enroll(data, name, str(public_key))
     words = f"enrolled {device.key.keyid[:16]} {device.name}"
     output.show({"device": device.key.keyid, "name": device.name}, words, format)
 
 
 def revoke(
     device: Annotated[str, typer.Argument(help="The device's name, or the start of its key's name.")],
+    take_back: Annotated[
+        bool, typer.Option("--take-back", help="Also take all that it brought out of a new round.")
+    ] = False,
     bundle: BundleOption = None,
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Take no more updates of a device; what it brought until now stays in the rounds."""
-    found = _open(hub, bundle).enrolled.revoke(device)
+    """Take no more updates of a device; what it brought until now stays in the rounds, or goes with --take-back."""
+    opened = opened_hub(hub, bundle)
+    found, made = opened.take_back(device) if take_back else (opened.revoke(device), None)
     words = f"revoked {found.key.keyid[:16]} {found.name}"
-    output.show({"device": found.key.keyid, "name": found.name, "revoked": True}, words, format)
-
-
-class RuleChoice(StrEnum):
-    """`--rule`: how the cores of many devices become one."""
-
-    MEAN = "mean"
-    TRIMMED = "trimmed"
-
-
-def merge(
-    rule: Annotated[
-        RuleChoice, typer.Option(help="`mean` where all devices are yours; `trimmed` bears --malicious bad ones.")
-    ] = RuleChoice.MEAN,
-    malicious: Annotated[float, typer.Option(min=0.0, max=0.49, help="The share of devices that may be bad.")] = 0.2,
-    most_pictures: Annotated[
-        int, typer.Option("--most-pictures", min=1, help="Refuse an update of more pictures.")
-    ] = 1000,
-    bundle: BundleOption = None,
-    hub: HubOption = None,
-    format: FormatOption = None,
-) -> None:
-    """Merge what devices pushed into the next round."""
-    from edge_nusa.sync.hub.merge import MergeSettings
-    from edge_nusa.sync.hub.whole_step import UpdateLimits
-
-    done = _open(hub, bundle).merge(MergeSettings(rule.value, malicious, UpdateLimits(most_pictures)))
-    output.show(done, lambda: "\n".join(_merged(done)), format)
-
-
-def _merged(done: MergeReport) -> Iterator[str]:
-    """What people read of a merge."""
-    for row in done.devices:
-        for number, why in row.refused.items():
-            yield f"refused: update {number} of {row.device[:16]}: {why}"
-        for note in row.notes:
-            yield f"passed over: {row.device[:16]}: {note}"
-    if done.made is None:
-        yield f"nothing new; round {done.round} stays"
-        return
-    for entry in done.made.spellings:
-        yield f"one label: {in_list(entry.label)}, also sent as {listed(entry.also)}"
-    for group in done.made.alike:
-        yield f"perhaps one thing under two names: {listed(group)}"
-    source = f"{sum(row.updates for row in done.devices)} updates, {len(done.labels)} labels"
-    yield f"round {done.round} from {source}; publish it with `edge-nusa hub publish`"
-
-
-def publish(
-    mirror: Annotated[
-        Optional[str],
-        typer.Option(help="Copy what is published there too: an OCI registry, S3, or a folder.", show_default=False),
-    ] = None,
-    bundle: BundleOption = None,
-    hub: HubOption = None,
-    format: FormatOption = None,
-) -> None:
-    """Sign the newest round and put it into the store; again before it expires."""
-    done = _open(hub, bundle).publish(mirror)
-    output.show(done, f"published round {done.round}, {done.bytes} bytes", format)
+    if made is not None:
+        words += f"; round {made.number} is without what it brought; publish it with `edge-nusa hub publish`"
+    content = {"device": found.key.keyid, "name": found.name, "revoked": True, "round": made.number if made else None}
+    output.show(content, words, format)
 
 
 def rotate(
@@ -217,27 +163,3 @@ def check(
     races = f"of {done.writers} writers at once one won, in {done.races} of {done.races} races"
     value = {"races": done.races, "writers": done.writers, "keys": list(done.keys)}
     output.show(value, f"sound: {races}; left in the store: check/", format)
-
-
-def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
-    """Show the devices, what they brought, and what was refused and why."""
-    found = _open(hub, bundle).status()
-    output.show(found, lambda: _standing(found), format)
-
-
-def _standing(found: HubStatus) -> str:
-    first = f"fleet {found.fleet[:16]}, round {found.round}, labels: {listed(found.labels) or 'none'}"
-    rows = [
-        [
-            row.device[:16],
-            row.name,
-            "revoked" if row.revoked else "",
-            str(row.updates),
-            str(row.round or 0),
-            row.seen or "never",
-            "; ".join(f"{number}: {why}" for number, why in row.refused.items()),
-        ]
-        for row in found.devices
-    ]
-    table = output.table(rows, ["device", "name", "", "updates", "on round", "last merged (UTC)", "refused"])
-    return f"{first}\n{table}"

@@ -1,7 +1,8 @@
 """What a hub knows of each device besides its round: when it was last heard of, and what was decided on.
 
 devices.json: by device "round" (that it was based on), "seen" (UTC), "refused_rounds", "settled" (hashes of the newest
-updates that were decided on) and "lessons" (ids of the newest that were taken).
+updates that were decided on), "lessons" (ids of the newest that were taken) and "taken" (hash -> number of the newest
+updates that were taken).
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import Any
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.hub.inbox import MOST_SETTLED, Known, Mail
+from edge_nusa.sync.round_file import short
 
 LARGEST_BYTES = 256 << 20
 MOST_LESSONS_KNOWN = 4096
 MOST_REFUSED_ROUNDS = 20
+MOST_TAKEN = 200
+"""Updates of a device that an undo of the newest rounds can name."""
 Records = dict[str, dict[str, Any]]
 NOTHING: dict[str, Any] = {
     "round": 0,
@@ -25,6 +29,7 @@ NOTHING: dict[str, Any] = {
     "refused_rounds": [],
     "settled": [],
     "lessons": [],
+    "taken": {},
 }
 
 
@@ -38,6 +43,7 @@ def decode(data: bytes, where: str) -> Records:
             "refused_rounds": list(entry.texts("refused_rounds")),
             "settled": list(entry.texts("settled", MOST_SETTLED)),
             "lessons": list(entry.texts("lessons", MOST_LESSONS_KNOWN)),
+            "taken": entry.integers("taken", most_entries=MOST_TAKEN),
         }
         for device in record.fields
         for entry in [record.record(device)]
@@ -65,10 +71,12 @@ def with_mails(records: Records, mails: Sequence[Mail]) -> Records:
                     "refused_rounds": list(place.refused_rounds[:MOST_REFUSED_ROUNDS]),
                 }
             lessons = [id for one in mail.accepted for id in one.statement.place.lessons]
+            taken = [(short(one.sha256), one.cover.sequence) for one in mail.accepted]
             entry = {
                 **entry,
                 "settled": [*entry["settled"], *mail.settled][-MOST_SETTLED:],
                 "lessons": [*entry["lessons"], *lessons][-MOST_LESSONS_KNOWN:],
+                "taken": dict([*entry["taken"].items(), *taken][-MOST_TAKEN:]),
             }
             records = {**records, mail.device: entry}
     return records

@@ -76,13 +76,17 @@ class Enrolled:
 
     def revoke(self, wanted: str) -> Device:
         """Take no more updates of the device with this name or start of its key's name. Raises InputError."""
+        return self._write(replace(self.find(wanted), is_revoked=True))
+
+    def find(self, wanted: str) -> Device:
+        """The device with this name or start of its key's name. Raises InputError."""
         found = [d for d in self.all() if d.name == wanted or (len(wanted) >= 8 and d.key.keyid.startswith(wanted))]
         if len(found) != 1:
             raise InputError(
                 f"{wanted!r}: expected the name of one device or 8 characters of its key, found {len(found)} such; see "
                 "`edge-nusa hub status`"
             )
-        return self._write(replace(found[0], is_revoked=True))
+        return found[0]
 
     def _write(self, device: Device) -> Device:
         record = {

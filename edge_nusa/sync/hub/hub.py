@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,11 @@ from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import mismatch
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.state.state import State
+from edge_nusa.state.state import Generation, State
 from edge_nusa.sync import round_file
-from edge_nusa.sync.hub import device_records, inbox, shares
+from edge_nusa.sync.hub import device_records, inbox, shares, take_back
 from edge_nusa.sync.hub.device_records import Records
-from edge_nusa.sync.hub.enrolled import Enrolled
+from edge_nusa.sync.hub.enrolled import Device, Enrolled
 from edge_nusa.sync.hub.folder import read_settings
 from edge_nusa.sync.hub.inbox import Judge, Mail
 from edge_nusa.sync.hub.merge import Ground, Merge, MergeSettings
@@ -60,18 +61,27 @@ class Hub:
     def current(self) -> tuple[Round, Records]:
         """The newest merged round and the device records beside it."""
         found = self.state.snapshot(FILES[:2])
-        if found is None:
+        return self._decoded(found[0], found[1]) if found else self.read(None)
+
+    def read(self, generation: Generation | None) -> tuple[Round, Records]:
+        """The round of a generation and the device records beside it; None: before the first. Raises DamagedError."""
+        if generation is None:
             return round_file.nothing(self.settings.fleet, self.shapes), {}
-        generation, files = found
-        found_round = round_file.decode(files[FILES[0]], self.shapes, str(generation.folder / FILES[0]))
-        return found_round, device_records.decode(files[FILES[1]], str(generation.folder / FILES[1]))
+        return self._decoded(generation, {name: generation.read(name) for name in FILES[:2]})
+
+    def _decoded(self, generation: Generation, files: Mapping[str, bytes]) -> tuple[Round, Records]:
+        found = round_file.decode(files[FILES[0]], self.shapes, str(generation.folder / FILES[0]))
+        return found, device_records.decode(files[FILES[1]], str(generation.folder / FILES[1]))
 
     def shares(self) -> Shares:
         """What each device has given until the newest merged round."""
-        found = self.state.snapshot(FILES[2:])
-        if found is None:
+        return self.shares_of(self.state.current())
+
+    def shares_of(self, generation: Generation | None) -> Shares:
+        """What each device had given then; None: before the first round. Raises DamagedError."""
+        if generation is None:
             return Shares()
-        return shares.decode(found[1][FILES[2]], str(found[0].folder / FILES[2]))
+        return shares.decode(generation.read(FILES[2]), str(generation.folder / FILES[2]))
 
     def merge(self, settings: MergeSettings) -> MergeReport:
         """Merge everything new into the next round. Nothing that a device sends makes it fail (`Merge`).
@@ -109,7 +119,7 @@ class Hub:
         made, after = Merge(ground, mails, rule, bad).made()
         if not any(mail.settled for mail in mails):
             return None
-        self.commit(made, device_records.with_mails(records, mails), replace(after, before=None), "merge")
+        self.commit(made, device_records.with_mails(records, mails), replace(after, content=None), "merge")
         return made
 
     def commit(self, made: Round, records: Records, after: Shares, operation: str) -> None:
@@ -117,19 +127,43 @@ class Hub:
         files = (round_file.encode(made), device_records.encode(records), shares.encode(after))
         self.state.commit(dict(zip(FILES, files, strict=True)), operation)
         with suppress(EdgeNusaError):  # the round is kept: what is no longer needed beside it only takes up room
-            needed = set()
-            for generation in self.state.history():
-                found = shares.decode(generation.read(FILES[2]), str(generation.folder / FILES[2]))
-                needed |= {one.sha256 for one in found.devices.values()}
-            self.given.prune(needed)
+            kept_shares = [self.shares_of(generation) for generation in self.state.history()]
+            self.given.prune({one.sha256 for found in kept_shares for one in found.devices.values()})
+
+    def enroll(self, public: bytes, name: str, where: str) -> Device:
+        """Let the device of a device.pub take part. Raises InputError as `Enrolled.add` does."""
+        with self.state.writer():
+            return self.enrolled.add(public, name, where)
+
+    def revoke(self, wanted: str) -> Device:
+        """Take no more updates of a device. Raises InputError where it is not one device's name."""
+        with self.state.writer():
+            return self.enrolled.revoke(wanted)
+
+    def take_back(self, wanted: str) -> tuple[Device, Round]:
+        """Revoke a device, and make a new round without all that it gave. Raises InputError where it gave nothing."""
+        with self.state.writer():
+            device = self.enrolled.find(wanted)
+            made = take_back.take_back(self, device)
+            return self.enrolled.revoke(wanted), made
+
+    def undo(self) -> Round:
+        """Make a new round with the content of the one before. Raises InputError where there is none."""
+        with self.state.writer():
+            return take_back.undo(self)
 
     def publish(self, mirror: str | None = None) -> Published:
         """Publish the newest round to the enrolled devices, or sign it anew; copy all that is published to `mirror`.
-        Raises InputError before the first merge."""
-        found, data = self.current()[0], self._round_bytes()
-        devices = [device.sealing for device in self.enrolled.all() if not device.is_revoked]
-        with durable.explained(f"publish round {found.number} from {self.folder}"):
-            version = Repository(self.store, self.folder, self.settings.expiry).publish(found.number, data, devices)
+        No merge and no other publication runs meanwhile, so that no older round comes after a newer one.
+
+        Raises InputError before the first merge.
+        """
+        with self.state.writer():
+            found, data = self.current()[0], self._round_bytes()
+            devices = [device.sealing for device in self.enrolled.all() if not device.is_revoked]
+            with durable.explained(f"publish round {found.number} from {self.folder}"):
+                repository = Repository(self.store, self.folder, self.settings.expiry)
+                version = repository.publish(found.number, data, devices)
         kept.part(f"round {found.number} is published")
         if mirror is not None:
             target = open_store(mirror)

@@ -192,9 +192,8 @@ class _Trial:
                 self.cores.add(self.ground.given.read(shares, device).waiting, 1)
             added, shares = dict(self.cores.result()), replace(shares, cores_round=self.fold.number)
         made = self.fold.made(added)
-        of_all = shares.devices.values()
-        losses = mixtures.trimmed(of_all, self.bad) if self.bad else mixtures.added(of_all)
-        return replace(made, knowledge=replace(made.knowledge, fusion=losses)), shares
+        losses = mixtures.of(shares.devices.values(), self.bad)
+        return replace(made, knowledge=replace(made.knowledge, fusion=losses)), replace(shares, bad=self.bad)
 
     def _added(self, mail: Mail, old: Given) -> tuple[Contribution, Given]:
         """Fold one device's step. Raises DamagedError with the reason where it must not be, and StoreError."""

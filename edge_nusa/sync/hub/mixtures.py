@@ -18,6 +18,11 @@ from edge_nusa.sync.hub.suspects import enough
 from edge_nusa.sync.rules import trimmed_mean
 
 
+def of(shares: Iterable[Share], bad: int) -> np.ndarray:
+    """(8, 7) int64: the losses of a fleet of which `bad` devices may lie."""
+    return trimmed(shares, bad) if bad else added(shares)
+
+
 def added(shares: Iterable[Share]) -> np.ndarray:
     """(8, 7) int64: the losses of a fleet whose devices are trusted."""
     total = sum((share.fusion for share in shares), fusion.nothing_seen())

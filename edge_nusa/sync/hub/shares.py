@@ -3,8 +3,9 @@
     HUB/given/SHA256.given   `edge_nusa.sync.hub.given`, written before the generation that names it
 
 shares.json, in each generation of HUB/state: "forgettings" (label key -> the rounds that took it back), "cores_round"
-(the last one that took up the cores that waited), "before" (the generation that `hub undo` goes back to), and by
-device "sha256", "pictures", "tasks", "fusion" and "waiting" (the last round in which its cores began to wait).
+(the last one that took up the cores that waited), "bad" (how many bad devices its merge allowed for), "content" (the
+generation whose content this one has, where an undo went back to it), and by device "sha256", "pictures", "tasks",
+"fusion" and "waiting" (the last round in which its cores began to wait).
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Shares:
     devices: Mapping[str, Share] = field(default_factory=dict)
     forgettings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     cores_round: int = 0
-    before: int | None = None
+    bad: int = 0
+    content: int | None = None
 
     def forgetting(self, keys: Iterable[str], number: int) -> Shares:
         """With labels that the round of that number takes back."""
@@ -83,7 +85,8 @@ def encode(shares: Shares) -> bytes:
         "devices": devices,
         "forgettings": shares.forgettings,
         "cores_round": shares.cores_round,
-        "before": -1 if shares.before is None else shares.before,
+        "bad": shares.bad,
+        "content": -1 if shares.content is None else shares.content,
     }
     return json.dumps(record, sort_keys=True).encode()
 
@@ -92,7 +95,7 @@ def decode(data: bytes, where: str) -> Shares:
     """The inverse of `encode`. Raises DamagedError naming `where`."""
     record = parse(data, Origin(where, _NEXT_STEP), LARGEST_BYTES)
     forgettings, size = record.record("forgettings"), math.prod(fusion.SHAPE)
-    before = record.integer("before", -1)
+    content = record.integer("content", -1)
     return Shares(
         devices={
             device: Share(
@@ -109,7 +112,8 @@ def decode(data: bytes, where: str) -> Shares:
             for key in forgettings.fields
         },
         cores_round=record.integer("cores_round"),
-        before=None if before < 0 else before,
+        bad=record.integer("bad"),
+        content=None if content < 0 else content,
     )
 
 

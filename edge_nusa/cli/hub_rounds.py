@@ -1,0 +1,111 @@
+"""`hub merge`, `publish`, `undo` and `status`: a fleet's rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from edge_nusa.cli import output
+from edge_nusa.cli.hub import HubOption, opened_hub
+from edge_nusa.cli.options import BundleOption, FormatOption
+from edge_nusa.knowledge.labels import in_list, listed
+
+if TYPE_CHECKING:
+    from edge_nusa.sync.hub.report import HubStatus, MergeReport
+
+
+class RuleChoice(StrEnum):
+    """`--rule`: how the cores of many devices become one."""
+
+    MEAN = "mean"
+    TRIMMED = "trimmed"
+
+
+def merge(
+    rule: Annotated[
+        RuleChoice, typer.Option(help="`mean` where all devices are yours; `trimmed` bears --malicious bad ones.")
+    ] = RuleChoice.MEAN,
+    malicious: Annotated[float, typer.Option(min=0.0, max=0.49, help="The share of devices that may be bad.")] = 0.2,
+    most_pictures: Annotated[
+        int, typer.Option("--most-pictures", min=1, help="Of one device at once; the rest waits.")
+    ] = 1000,
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Merge what devices pushed into the next round."""
+    from edge_nusa.sync.hub.merge import MergeSettings
+    from edge_nusa.sync.hub.whole_step import UpdateLimits
+
+    done = opened_hub(hub, bundle).merge(MergeSettings(rule.value, malicious, UpdateLimits(most_pictures)))
+    output.show(done, lambda: "\n".join(_merged(done)), format)
+
+
+def _merged(done: MergeReport) -> Iterator[str]:
+    """What people read of a merge."""
+    for row in done.devices:
+        for number, why in row.refused.items():
+            yield f"refused: update {number} of {row.device[:16]}: {why}"
+        for note in row.notes:
+            yield f"passed over: {row.device[:16]}: {note}"
+    if done.made is None:
+        yield f"nothing new; round {done.round} stays"
+        return
+    for entry in done.made.spellings:
+        yield f"one label: {in_list(entry.label)}, also sent as {listed(entry.also)}"
+    for group in done.made.alike:
+        yield f"perhaps one thing under two names: {listed(group)}"
+    source = f"{sum(row.updates for row in done.devices)} updates, {len(done.labels)} labels"
+    yield f"round {done.round} from {source}; publish it with `edge-nusa hub publish`"
+
+
+def publish(
+    mirror: Annotated[
+        Optional[str],
+        typer.Option(help="Copy what is published there too: an OCI registry, S3, or a folder.", show_default=False),
+    ] = None,
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Sign the newest round and put it into the store; again before it expires."""
+    done = opened_hub(hub, bundle).publish(mirror)
+    output.show(done, f"published round {done.round}, {done.bytes} bytes", format)
+
+
+def undo(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
+    """Make a new round with the content of the one before; devices keep what they brought, and say so."""
+    opened = opened_hub(hub, bundle)
+    made = opened.undo()
+    labels = listed(made.knowledge.names) or "none"
+    words = (
+        f"round {made.number} is as the one before it was, labels: {labels}; publish it with `edge-nusa hub publish`"
+    )
+    output.show({"round": made.number, "labels": made.knowledge.names}, words, format)
+
+
+def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
+    """Show the devices, what they brought, and what was refused and why."""
+    found = opened_hub(hub, bundle).status()
+    output.show(found, lambda: _standing(found), format)
+
+
+def _standing(found: HubStatus) -> str:
+    first = f"fleet {found.fleet[:16]}, round {found.round}, labels: {listed(found.labels) or 'none'}"
+    rows = [
+        [
+            row.device[:16],
+            row.name,
+            "revoked" if row.revoked else "",
+            str(row.updates),
+            str(row.round or 0),
+            row.seen or "never",
+            "; ".join(f"{number}: {why}" for number, why in row.refused.items()),
+        ]
+        for row in found.devices
+    ]
+    table = output.table(rows, ["device", "name", "", "updates", "on round", "last merged (UTC)", "refused"])
+    return f"{first}\n{table}"
