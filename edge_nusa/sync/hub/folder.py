@@ -11,6 +11,9 @@ Root keys belong on a medium that is not here most of the time.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from edge_nusa.files.identity import Identity
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.state.state import State
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.trust import keys, roots, sealing_keys
@@ -59,17 +63,27 @@ def create(
     """Make a hub, its keys and root.json, and put the root into the store. Raises InputError where there is a hub
     already."""
     keys.require_packages()
-    if (folder / SETTINGS_NAME).exists():
-        raise InputError(f"{folder}: expected no hub yet, found one; choose another --hub")
-    opened = open_store(store)
-    if isinstance(opened, FolderStore):
-        store = str(Path(store).absolute())
-        opened.create()
-    root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
-    terms = Terms(sealing_keys.new_named_key(folder / "keys").public, sharing)
-    root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder), terms)
-    settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.identity, expiry)
-    Repository(opened, folder, expiry).publish_root(root)
+    with State(folder / "state", bundle.manifest.identity).writer():
+        if (folder / SETTINGS_NAME).exists():
+            raise InputError(f"{folder}: expected no hub yet, found one; choose another --hub")
+        opened = open_store(store)
+        if isinstance(opened, FolderStore):
+            store = str(Path(store).absolute())
+            opened.create()
+        if opened.head("metadata/1.root.json") is not None:
+            raise InputError(f"{store}: expected a store without a fleet, found one; choose another place")
+        with _keys_removed_on_failure(root_keys.folder, folder / "keys"):
+            root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
+            terms = Terms(sealing_keys.new_named_key(folder / "keys").public, sharing)
+            root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder), terms)
+            settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.identity, expiry)
+            Repository(opened, folder, expiry).publish_root(root)
+            _write_settings(folder, settings, root)
+    kept.done(f"the hub of the fleet {settings.fleet[:16]} is made")
+    return settings
+
+
+def _write_settings(folder: Path, settings: HubSettings, root: bytes) -> None:
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / ROOT_NAME, root)
         durable.replace_file(
@@ -79,8 +93,21 @@ def create(
             ).encode()
             + b"\n",
         )
-    kept.done(f"the hub of the fleet {settings.fleet[:16]} is made")
-    return settings
+
+
+@contextmanager
+def _keys_removed_on_failure(*folders: Path) -> Iterator[None]:
+    """Remove, as far as the disk allows, the keys that the block made where it fails: nothing is signed by them that
+    anyone trusts."""
+    before, is_done = {path for folder in folders for path in folder.glob("*")}, False
+    try:
+        yield
+        is_done = True
+    finally:
+        if not is_done:
+            for path in {path for folder in folders for path in folder.glob("*")} - before:
+                with suppress(OSError):
+                    os.unlink(path)
 
 
 def read_settings(folder: Path) -> HubSettings:
@@ -111,7 +138,8 @@ def rotate(folder: Path, old_keys: Path, new: RootKeys | None) -> dict[str, int]
     """
     settings = read_settings(folder)
     repository = Repository(open_store(settings.store), folder, settings.expiry)
-    with durable.explained(f"rotate the keys of {folder}"):
+    lock = State(folder / "state", settings.identity).writer()
+    with lock, durable.explained(f"rotate the keys of {folder}"):
         current = repository.root()
         old = keys.load_keys(old_keys, "root")
         allowed = current.signed.roles["root"]

@@ -28,7 +28,7 @@ from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.stores.store import Store, put
-from edge_nusa.sync.trust import keys, roots, sealed_rounds, sealing_keys
+from edge_nusa.sync.trust import keys, publication_clock, roots, sealed_rounds, sealing_keys
 from edge_nusa.sync.trust.sealing_keys import SealingKey, SealingPublic
 
 if TYPE_CHECKING:
@@ -83,10 +83,12 @@ class Repository:
         """Publishes a round, sealed to the hub itself and to these devices, or signs the same one anew; returns the
         version of the timestamp.
 
-        Raises StoreError, TrustError (a key), ResourceError (the hub's disk).
+        Raises StoreError, TrustError (a key, the root's end, the clock), ResourceError (the hub's disk).
         """
         from tuf.api.metadata import MetaFile, Snapshot, Targets, Timestamp
 
+        now = datetime.now(UTC)
+        publication_clock.check(self.folder, self.root().signed.expires, now)
         announced, objects = sealed_rounds.sealed_round(number, data, self.sealing_keys()[0], devices)
         for key, content in objects.items():
             put(self.store, key, content)
@@ -96,7 +98,9 @@ class Repository:
         timestamp = Timestamp(
             expires=_after(self.expiry.timestamp_days), snapshot_meta=MetaFile(self._put("snapshot", snapshot))
         )
-        return self._put("timestamp", timestamp)
+        version = self._put("timestamp", timestamp)
+        publication_clock.remember(self.folder, now)
+        return version
 
     def _put(self, role: str, signed: Any) -> int:
         """Sign with the role's key and put under the next free version, which is returned."""
