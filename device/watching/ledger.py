@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files import durable, opening
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.files.foreign import why
+from edge_nusa.files.foreign import FAULTS, why
 from edge_nusa.files.node import Node
 
 WAIT_SECONDS = 5.0
@@ -146,7 +146,7 @@ class Ledger:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, *FAULTS) as error:  # its module fails to decode what a damaged file makes SQLite say
             # the low byte is the kind; an error without a number is of Python's own reading, or of ours
             kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
             # a header of a later SQLite makes a file read-only that may well be written

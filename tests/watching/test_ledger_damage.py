@@ -128,6 +128,11 @@ def test_each_kind_of_error_has_its_advice(
         raise error
 
 
+def test_an_error_whose_words_are_no_unicode_is_damage_too(whole: Path) -> None:
+    with pytest.raises(DamagedError, match=DELETE), Ledger(whole)._explained():
+        raise UnicodeDecodeError("utf-8", b"\xed", 0, 1, "invalid")
+
+
 def test_a_header_of_a_later_sqlite_is_damage_and_no_lack_of_permission(whole: Path) -> None:
     data = bytearray(whole.read_bytes())
     data[18] = 3
