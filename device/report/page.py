@@ -13,7 +13,10 @@ from edge_nusa.device.report import labels, plots
 from edge_nusa.device.report.entries import entries, number, report_of
 from edge_nusa.knowledge.knowledge import Knowledge
 
-NO_PLOTS = '<p class="note">The plots are missing here: <code>pip install "edge-nusa[report]"</code> adds them.</p>'
+NO_PLOTS = (
+    '<p class="note">The plots are missing here: <code>pip install "edge-nusa[report]"</code> adds them, or a folder '
+    "that they may write (<code>MPLCONFIGDIR</code>).</p>"
+)
 NOTHING_KNOWN = (
     '<p class="note">Nothing was learned yet: <code>edge-nusa learn --images DIR --label X</code> teaches a label.</p>'
 )

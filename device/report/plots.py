@@ -77,11 +77,12 @@ def _counts(bars: Sequence[Bar]) -> tuple[list[int], list[int]]:
 
 
 def _svg(draw: Callable[[Figure], None], inches_high: float, name: str, description: str) -> str | None:
-    """Draws on a figure of our own, never on pyplot's, and gives the <svg> element alone."""
+    """Draws on a figure of our own, never on pyplot's, and gives the <svg> element alone; None where matplotlib is not
+    installed, or finds no folder that it may write (a read-only container)."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
-    except ImportError:
+    except (ImportError, OSError):
         return None
     drawn = io.StringIO()
     with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import sys
 import warnings
@@ -199,6 +200,19 @@ def test_without_matplotlib_the_page_has_its_tables_and_says_what_adds_plots(mon
     assert page.tags.count("table") == 5
     assert html.count(NO_PLOTS) == 1
     assert 'pip install "edge-nusa[report]"' in "".join(page.texts)
+
+
+def test_where_matplotlib_finds_no_folder_to_write_the_page_has_its_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is read-only: its import raises OSError."""
+    real = builtins.__import__
+
+    def refused(name: str, *words: Any, **options: Any) -> Any:
+        if name.partition(".")[0] == "matplotlib":
+            raise OSError("Matplotlib requires access to a writable cache directory")
+        return real(name, *words, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refused)
+    assert plots.accuracy_bars([plots.Bar("cat", 3, 1, 2, (20.0, 80.0))]) is None
 
 
 def test_importing_the_report_does_not_import_matplotlib() -> None:
