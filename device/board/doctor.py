@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from edge_nusa import __version__
 from edge_nusa.device.board import linux
 from edge_nusa.device.board.findings import Finding, condition, processor, room
+from edge_nusa.device.board.permissions import permissions
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.state.reader import StateReader
 
@@ -72,7 +73,8 @@ def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
         found = "not examined, because numpy cannot be imported"
         return [*findings, Finding("bundle", "error", found, "repair numpy, then run this again")]
     bundle, finding = _bundle(bundle_folder)
-    return [*findings, finding, *(room(bundle.manifest) if bundle else ()), *_state(state_folder, bundle)]
+    findings += [finding, *(room(bundle.manifest) if bundle else ()), *_state(state_folder, bundle)]
+    return [*findings, *permissions(state_folder)]
 
 
 def probe(code: str) -> Probe:
