@@ -14,6 +14,7 @@ from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
+from edge_nusa.files.read_back import keep_file
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.trust import device_keys, keys, roots, sealing_keys
 from edge_nusa.sync.trust.sealing_keys import SealingKey
@@ -63,7 +64,7 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / "device.pub", device_keys.public_of(signer, sealing.public).encoded())
         durable.replace_file(folder / "root.json", root)
-        durable.replace_file(folder / settings.NAME, made.encoded())
+        keep_file(folder / settings.NAME, made.encoded(), lambda data: settings.decode(data, settings.NAME))
     kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
     return Joined(made.device, str(folder / "device.pub"), made.fleet)
 

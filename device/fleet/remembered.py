@@ -9,6 +9,7 @@ from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin, is_sha256
+from edge_nusa.files.read_back import keep_file
 
 NAME, LARGEST_BYTES = "rounds.json", 1 << 20
 KINDS, LONGEST_REASON = ("refused", "taken"), 2000
@@ -24,7 +25,11 @@ def remembered(fleet: Fleet) -> dict[str, dict[str, Any]]:
         return {}
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error
-    record = parse(data, Origin(str(path), "remove the file"), LARGEST_BYTES)
+    return _decoded(data, str(path))
+
+
+def _decoded(data: bytes, where: str) -> dict[str, dict[str, Any]]:
+    record = parse(data, Origin(where, "remove the file"), LARGEST_BYTES)
     found = {}
     for sha256 in record.fields:
         if not is_sha256(sha256):
@@ -43,4 +48,5 @@ def remember(fleet: Fleet, sha256: str, kind: str, number: int, reason: str) -> 
     entries = {**remembered(fleet), sha256: {"kind": kind, "round": number, "reason": reason[:LONGEST_REASON]}}
     newest = dict(sorted(entries.items(), key=lambda item: item[1]["round"])[-50:])
     with durable.explained(f"write {fleet.folder}"):
-        durable.replace_file(fleet.folder / NAME, json.dumps(newest, sort_keys=True, allow_nan=False).encode() + b"\n")
+        data = json.dumps(newest, sort_keys=True, allow_nan=False).encode() + b"\n"
+        keep_file(fleet.folder / NAME, data, lambda written: _decoded(written, NAME))

@@ -48,7 +48,12 @@ def read(folder: Path) -> Settings:
         ) from error
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error
-    record = parse(data, Origin(str(path), "run `edge-nusa sync init` again"), LARGEST_BYTES)
+    return decode(data, str(path))
+
+
+def decode(data: bytes, where: str) -> Settings:
+    """The inverse of `Settings.encoded`. Raises DamagedError naming `where`."""
+    record = parse(data, Origin(where, "run `edge-nusa sync init` again"), LARGEST_BYTES)
     record.version(FORMAT_VERSION, "use the edge-nusa that wrote it, or join with a new --state")
     rounds = record.text_or_none("rounds") if "rounds" in record else None
     fields = {name: record.text(name) for name in ("fleet", "device", "sealing", "store")}

@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -135,13 +135,16 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     sync_folder(folder)
 
 
-def replace_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
-    """Replaces `path`: whoever reads it, even after a power cut, finds the old bytes or the new ones."""
+def replace_file(path: Path, data: bytes, mode: int = FILE_MODE, check: Callable[[Path], None] | None = None) -> None:
+    """Replaces `path`: whoever reads it, even after a power cut, finds the old bytes or the new ones. check: asked of
+    the file that is about to take the name; what it raises leaves the old one."""
     temporary = path.parent / temporary_name()
     try:
         write_file(temporary, data, mode)
+        if check is not None:
+            check(temporary)
         os.replace(temporary, path)
-    except OSError:
+    except (OSError, EdgeNusaError):
         with suppress(OSError):
             os.unlink(temporary)
         raise

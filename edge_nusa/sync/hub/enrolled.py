@@ -13,6 +13,7 @@ from edge_nusa.errors import InputError
 from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
+from edge_nusa.files.read_back import keep_file
 from edge_nusa.sync.trust import device_keys
 from edge_nusa.sync.trust.device_keys import DevicePublic
 from edge_nusa.sync.trust.sealing_keys import SealingPublic
@@ -97,10 +98,9 @@ class Enrolled:
         }
         with durable.explained(f"write {self.folder}"):
             durable.make_folder(self.folder)
-            durable.replace_file(
-                self.folder / f"{device.key.keyid}.json",
-                json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n",
-            )
+            path = self.folder / f"{device.key.keyid}.json"
+            data = json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+            keep_file(path, data, lambda written: _decoded(written, path))
         kept.done(f"{device.key.keyid[:16]} {device.name} is {'revoked' if device.is_revoked else 'enrolled'}")
         return device
 
@@ -109,12 +109,17 @@ class Enrolled:
             data = durable.read_at_most(path, LARGEST_ENTRY_BYTES + 1)
         except OSError as error:
             raise durable.storage_error(error, f"read {path}") from error
-        record = parse(data, Origin(str(path), _NEXT_STEP), LARGEST_ENTRY_BYTES)
-        record.version(FORMAT_VERSION)
-        public = device_keys.decode_record(record.record("device"))
-        if path.stem != public.key.keyid:
-            raise record.origin.refused("device", f"the key {path.stem[:16]}...", public.key.keyid)
-        return Device(public, record.text("name", LONGEST_NAME), record.flag("revoked"))
+        return _decoded(data, path)
+
+
+def _decoded(data: bytes, path: Path) -> Device:
+    """A device's entry, which is named after its key. Raises DamagedError."""
+    record = parse(data, Origin(str(path), _NEXT_STEP), LARGEST_ENTRY_BYTES)
+    record.version(FORMAT_VERSION)
+    public = device_keys.decode_record(record.record("device"))
+    if path.stem != public.key.keyid:
+        raise record.origin.refused("device", f"the key {path.stem[:16]}...", public.key.keyid)
+    return Device(public, record.text("name", LONGEST_NAME), record.flag("revoked"))
 
 
 def _meet(one: DevicePublic, other: DevicePublic) -> bool:

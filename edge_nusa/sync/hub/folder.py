@@ -24,6 +24,7 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
+from edge_nusa.files.read_back import keep_file
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
 from edge_nusa.sync.stores.folder import FolderStore
@@ -86,13 +87,7 @@ def create(
 def _write_settings(folder: Path, settings: HubSettings, root: bytes) -> None:
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / ROOT_NAME, root)
-        durable.replace_file(
-            folder / SETTINGS_NAME,
-            json.dumps(
-                {**asdict(settings), "format_version": FORMAT_VERSION}, sort_keys=True, indent=1, allow_nan=False
-            ).encode()
-            + b"\n",
-        )
+        keep_file(folder / SETTINGS_NAME, _encoded(settings), lambda data: _decoded(data, SETTINGS_NAME))
 
 
 @contextmanager
@@ -119,7 +114,17 @@ def read_settings(folder: Path) -> HubSettings:
         raise InputError(f"{folder}: expected a hub, found none; make one with `edge-nusa hub init STORE`") from error
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error
-    record = parse(data, Origin(str(path), "restore the file from your backup"), LARGEST_SETTINGS_BYTES)
+    return _decoded(data, str(path))
+
+
+def _encoded(settings: HubSettings) -> bytes:
+    record = {**asdict(settings), "format_version": FORMAT_VERSION}
+    return json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def _decoded(data: bytes, where: str) -> HubSettings:
+    """The inverse of `_encoded`. Raises DamagedError naming `where`."""
+    record = parse(data, Origin(where, "restore the file from your backup"), LARGEST_SETTINGS_BYTES)
     record.version(FORMAT_VERSION, "use the edge-nusa that wrote it, or begin a fleet anew with another --hub")
     expiry = record.record("expiry")
     return HubSettings(

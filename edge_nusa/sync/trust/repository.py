@@ -27,6 +27,7 @@ from edge_nusa.errors import StoreError, TrustError
 from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
+from edge_nusa.files.read_back import keep_file
 from edge_nusa.sync.stores.store import Store, put
 from edge_nusa.sync.trust import keys, publication_clock, roots, sealed_rounds, sealing_keys
 from edge_nusa.sync.trust.sealing_keys import SealingKey, SealingPublic
@@ -108,10 +109,9 @@ class Repository:
 
         signer = self._signer(role)
         signed.version = self._free_version(role)
-        durable.replace_file(
-            self.folder / VERSIONS_NAME,
-            json.dumps({**self._versions(), role: signed.version}, sort_keys=True, allow_nan=False).encode() + b"\n",
-        )
+        counted = {**self._versions(), role: signed.version}
+        data = json.dumps(counted, sort_keys=True, allow_nan=False).encode() + b"\n"
+        keep_file(self.folder / VERSIONS_NAME, data, lambda written: _counted(written, VERSIONS_NAME))
         metadata = Metadata(signed)
         metadata.sign(signer)
         if not self.store.put_new(f"metadata/{signed.version}.{role}.json", roots.to_bytes(metadata)):
@@ -157,9 +157,14 @@ class Repository:
             data = durable.read_at_most(path, LARGEST_VERSIONS_BYTES + 1)
         except FileNotFoundError:
             return {}
-        next_step = "restore the file, or remove it to count from the store"
-        record = parse(data, Origin(str(path), next_step), LARGEST_VERSIONS_BYTES)
-        return {role: record.integer(role, 0, LARGEST_VERSION) for role in record.fields}
+        return _counted(data, str(path))
+
+
+def _counted(data: bytes, where: str) -> dict[str, int]:
+    """The newest version of each role. Raises DamagedError naming `where`."""
+    next_step = "restore the file, or remove it to count from the store"
+    record = parse(data, Origin(where, next_step), LARGEST_VERSIONS_BYTES)
+    return {role: record.integer(role, 0, LARGEST_VERSION) for role in record.fields}
 
 
 def versions(store: Store, role: str) -> list[tuple[int, str]]:
