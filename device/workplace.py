@@ -12,7 +12,7 @@ from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, MOST_LABELS, load, read_report, to_files
+from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, MOST_LABELS, from_files, load, read_report, to_files
 from edge_nusa.pictures.pictures import Quarantined
 from edge_nusa.state.generation import NO_USE, Generation
 
@@ -114,7 +114,9 @@ class Workplace(Opened):
             _, knowledge = self.known()
             name = knowledge.names[knowledge.column(label)]
             kept = replace(knowledge.without(name).with_lesson(), report={})
-            return self.state.commit(to_files(kept), "forget").number, name
+            files = to_files(kept)
+            from_files(self.bundle, files)  # what could not be read back must not be committed
+            return self.state.commit(files, "forget").number, name
 
     def undo(self) -> int:
         """Go a generation back; the number that is current now (0: nothing is learned)."""

@@ -33,8 +33,10 @@ from edge_nusa.state.generation import (
     NO_USE,
     Generation,
     Pointer,
+    damaged,
     describe,
     folder_name,
+    load_generation,
     pointer_to,
 )
 from edge_nusa.state.reader import StateReader
@@ -196,6 +198,7 @@ class State(StateReader):
                 self._point_to(EMPTY_POINTER)
             os.rename(temporary, generation.folder)
             durable.sync_folder(self._generations)
+            _check_written(generation)
             self._point_to(pointer_to(generation))
         except (OSError, EdgeNusaError):
             self._abandon(temporary, generation)
@@ -225,3 +228,11 @@ class State(StateReader):
             for number in self._numbers():
                 if number not in kept:
                     durable.discard(self._generations / folder_name(number))
+
+
+def _check_written(generation: Generation) -> None:
+    """What was written is read back, byte for byte, before the pointer names it. Raises DamagedError."""
+    found = load_generation(generation.folder)
+    if found != generation:
+        raise damaged(generation.folder, "the generation that was just written", "another")
+    found.verify()

@@ -183,3 +183,21 @@ def test_a_pointer_to_no_number_is_damage(number: str) -> None:
     assert Pointer.from_bytes(data.replace(number.encode(), b"7"), Path("CURRENT")).generation == 7
     with pytest.raises(DamagedError, match="^CURRENT: .*expected .*, found .*undo"):
         Pointer.from_bytes(data, Path("CURRENT"))
+
+
+def test_what_a_disk_gives_back_otherwise_than_it_was_written_never_becomes_current(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = chain(tmp_path, 1)
+    real = durable.write_file
+
+    for spoiled in ("core.safetensors", "manifest.json"):
+
+        def rotten(path: Path, data: bytes, mode: int = 0o600, spoiled: str = spoiled) -> None:
+            real(path, data[:-1] + b"?" if Path(path).name == spoiled else data, mode)
+
+        monkeypatch.setattr(durable, "write_file", rotten)
+        with pytest.raises(DamagedError):
+            commit(state, 2)
+        assert contents(tmp_path) == (1, files_of(1))
+        assert os.listdir(tmp_path / "generations") == ["000001"]
