@@ -187,7 +187,9 @@ class Fleet:
         return {id for one in sent if one.sha256 in held for id in one.statement.place.lessons}
 
     def keep_sent(self, statement: Statement, numbers: bytes) -> Sent:
-        """Seal and sign an update, and keep it before it is sent, so that a cut never makes two of one."""
+        """Seal and sign an update, and keep it before it is sent, so that a cut never makes two of one. Raises
+        InputError for one that could not be read back."""
+        update.check_readable(statement, numbers, self.shapes)
         made = parcel.parcel(statement, numbers, self.signer, (self.terms.sealing, self.sealing.public))
         return self._sent.keep(statement, numbers, made.cover, made.envelope, made.numbers)
 

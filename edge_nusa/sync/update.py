@@ -13,7 +13,7 @@ from typing import cast, get_args
 
 import numpy as np
 
-from edge_nusa.errors import DamagedError
+from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity
 from edge_nusa.files.json_bytes import canonical, parse
@@ -143,6 +143,22 @@ def encode(change: Change, place: Place, precision: Precision) -> tuple[Statemen
         fusion=tuple(change.fusion.ravel().tolist()),
         forgets=change.forgets,
     ), numbers
+
+
+def check_readable(statement: Statement, numbers: bytes, shapes: UpdateShapes) -> None:
+    """Whoever makes an update asks this before it keeps or sends it. Raises InputError where no hub could read it,
+    nor this device itself again."""
+    if len(statement.labels) > MOST_LABELS:
+        raise InputError(
+            f"push: expected at most {MOST_LABELS} labels that the fleet does not have yet, found "
+            f"{len(statement.labels)}; nothing is kept or sent: forget some, or begin a second fleet"
+        )
+    try:
+        decode(Statement.from_bytes(statement.to_bytes(), "the update"), numbers, shapes, "the update")
+    except DamagedError as error:
+        raise InputError(
+            f"push: expected an update that can be read again, found that it cannot; nothing is kept or sent: {error}"
+        ) from error
 
 
 def decode(statement: Statement, numbers: bytes, shapes: UpdateShapes, where: str) -> Change:

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from identities import identity
 from small_fleets import BASIS, FEATURES, FLEET, RANK, facts, first, pictures, small_shapes, taught
 
-from edge_nusa.errors import DamagedError, ResourceError
+from edge_nusa.errors import DamagedError, InputError, ResourceError
 from edge_nusa.files import tensor_file
 from edge_nusa.knowledge import fusion
-from edge_nusa.knowledge.knowledge import RoundMark
+from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.sync import gram_form, packed, round_file, update
-from edge_nusa.sync.change import Change, difference
+from edge_nusa.sync.change import Change, LabelChange, difference
 from edge_nusa.sync.hub import plausible
 from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Forgot, Received, Refusal
@@ -451,3 +451,41 @@ def test_an_update_names_each_label_once() -> None:
     twice = replace(statement, labels=(statement.labels[0], replace(statement.labels[0], name="CAT")))
     with pytest.raises(DamagedError, match="^here: labels: expected each label once, found .*; send it again$"):
         Statement.from_bytes(twice.to_bytes(), "here")
+
+
+def of_labels(count: int, template: str | None = None) -> Change:
+    """A change by which so many labels gain no picture."""
+    rows = {
+        f"label {number}": LabelChange(Label(f"label {number}", 0, template), 0, np.zeros(FEATURES, np.int64))
+        for number in range(count)
+    }
+    return replace(gained(), labels=rows)
+
+
+def test_an_update_that_can_be_read_again_may_be_kept() -> None:
+    for change in (gained(), of_labels(update.MOST_LABELS)):
+        update.check_readable(*update.encode(change, PLACE, "float16"), SHAPES)
+
+
+def test_more_labels_than_an_update_may_have_are_told_before_anything_is_kept() -> None:
+    assert update.MOST_LABELS == 2000
+    says = "^push: expected at most 2000 labels that the fleet does not have yet, found 2001; nothing is kept or sent: "
+    with pytest.raises(InputError, match=says):
+        update.check_readable(*update.encode(of_labels(2001), PLACE, "float16"), SHAPES)
+
+
+@pytest.mark.parametrize(
+    "template", ["a photo\tof a {}", "a\xa0photo of a {}", "\x1b[31m{}", "x" * 200 + "{}", "\ud800{}"]
+)
+def test_an_update_that_could_not_be_read_again_is_neither_kept_nor_sent(template: str) -> None:
+    says = (
+        "^push: expected an update that can be read again, found that it cannot; nothing is kept or sent: the update: "
+    )
+    with pytest.raises(InputError, match=says):
+        update.check_readable(*update.encode(of_labels(1, template), PLACE, "float16"), SHAPES)
+
+
+def test_numbers_that_are_not_those_of_the_statement_are_neither_kept_nor_sent() -> None:
+    statement, numbers = update.encode(gained(), PLACE, "float16")
+    with pytest.raises(InputError, match="expected an update that can be read again"):
+        update.check_readable(statement, numbers[:-1], SHAPES)
