@@ -124,15 +124,29 @@ def no_scatter(hub: Hub, device: int, parts: int) -> Iterator[Change]:
         yield replace(giving(hub, own), spare=900 // parts)
 
 
+def _uneven(device: int, share: float, times: float) -> np.ndarray:
+    """(F - 1, F - 1) a degree of freedom: so many times a good device's scatter, this share of it where the digits
+    differ."""
+    axes = _directions()
+    rows = np.concatenate([own - own.mean(axis=0) for own in shares()[0][device].values()])[:, :-1]
+    usual = rows.T @ rows / (len(rows) * (1 - 1 / EACH))
+    inside = float(np.trace(usual)) / axes.shape[1] * axes @ axes.T
+    return np.asarray(times * ((1 - share) * usual + share * inside))
+
+
 def uneven_scatter(hub: Hub, device: int, parts: int) -> Iterator[Change]:
     """A scatter as large in all as honest ones, half of it as theirs, half of it where the digits differ."""
-    axes, spare, features = _directions(), 900 // parts, hub.shapes.features - 1
-    honest_rows = np.concatenate([rows - rows.mean(axis=0) for rows in shares()[0][device].values()])[:, :-1]
-    usual = honest_rows.T @ honest_rows / (len(honest_rows) * 0.75)
-    size = float(np.trace(usual))
+    spare = 900 // parts
     for own in pieces(shares()[0][device], parts):
-        mixed = 0.5 * usual + 0.5 * size / axes.shape[1] * axes @ axes.T
-        yield _with_scatter(giving(hub, own), spare * mixed * min(1, features), spare)
+        yield _with_scatter(giving(hub, own), spare * _uneven(device, 0.5, 1), spare)
+
+
+def bounded_scatter(hub: Hub, device: int, parts: int) -> Iterator[Change]:
+    """What just passes the comparisons: two and a half times honest ones, a quarter of it where the digits differ, and
+    not too much of it."""
+    spare = 60 // parts
+    for own in pieces(shares()[0][device], parts):
+        yield _with_scatter(giving(hub, own), spare * _uneven(device, 0.2, 2.5), spare)
 
 
 def mixture(hub: Hub, device: int, parts: int) -> Iterator[Change]:
@@ -164,6 +178,7 @@ ATTACKS: dict[str, Attack] = {
     "scatter too wide": wide_scatter,
     "scatter too narrow": no_scatter,
     "scatter uneven": uneven_scatter,
+    "scatter at the bounds": bounded_scatter,
     "mixture": mixture,
     "cores": large_cores,
     "forgettings": forgettings,

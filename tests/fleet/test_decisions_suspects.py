@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from edge_nusa.knowledge.fit import UNIT
+from edge_nusa.knowledge.fusion import SHAPE
 from edge_nusa.sync.hub.given import Given, Own
-from edge_nusa.sync.hub.suspects import Means, Scatters
+from edge_nusa.sync.hub.shares import Share, Shares
+from edge_nusa.sync.hub.suspects import Means, Scatters, overweight
 from edge_nusa.sync.rules import Mean, Trimmed, trimmed_mean
 
 F = 4
@@ -110,13 +112,13 @@ def scatter_suspects(odd: Given, bad: int = 1, others: int = 4) -> dict[str, str
     ("diagonal", "words"),
     [
         ((1, 1, 1, 1), ""),
-        ((3.99, 3.99, 3.99, 3.99), ""),
-        ((0.26, 0.26, 0.26, 0.26), ""),
-        ((4.01, 4.01, 4.01, 4.01), "4 times as much as the other devices', the bounds are 1/4 and 4"),
-        ((0.24, 0.24, 0.24, 0.24), "0.24 times as much as the other devices', the bounds are 1/4 and 4"),
-        ((1.9, 1.9, 0.1, 0.1), ""),
-        ((2.01, 0, 1, 1), "2 times as much as the other devices' where labels are told apart, the bound is 2"),
-        ((1.99, 0, 1, 1.01), ""),
+        ((2.99, 2.99, 2.99, 2.99), ""),
+        ((0.34, 0.34, 0.34, 0.34), ""),
+        ((3.01, 3.01, 3.01, 3.01), "3 times as much as the other devices', the bounds are 1/3 and 3"),
+        ((0.33, 0.33, 0.33, 0.33), "0.33 times as much as the other devices', the bounds are 1/3 and 3"),
+        ((1.79, 1.79, 0.21, 0.21), ""),
+        ((1.81, 0, 1, 1.19), "1.8 times as much as the other devices' where labels are told apart, the bound is 1.8"),
+        ((1.79, 0, 1, 1.21), ""),
     ],
 )
 def test_a_device_whose_pictures_scatter_unlike_the_others_is_refused(diagonal: tuple[float, ...], words: str) -> None:
@@ -132,6 +134,21 @@ def test_scatters_are_compared_only_among_enough_devices_with_enough_degrees_of_
     assert scatter_suspects(wild, bad=0, others=2) and not scatter_suspects(wild, bad=0, others=1)
     assert scatter_suspects(scattering(9, 9, 9, 9, freedom=4))
     assert not scatter_suspects(scattering(9, 9, 9, 9, freedom=3))
+
+
+@pytest.mark.parametrize(("freedom", "devices", "bad", "waits"), [
+    (90, 5, 2, False), (91, 5, 2, True), (91, 4, 2, False), (91, 3, 0, True), (91, 2, 0, False),
+])  # fmt: skip
+def test_who_would_count_more_than_three_times_the_median_device_waits(
+    freedom: int, devices: int, bad: int, waits: bool
+) -> None:
+    def share(own: int) -> Share:
+        return Share(sha256="", pictures=1, freedom=own, tasks=1, fusion=np.zeros(SHAPE, np.int64))
+
+    others = {f"good {place}": share(30) for place in range(devices - 1)}
+    found = overweight(Shares(devices={**others, "silent": share(0), "odd": share(freedom)}), bad)
+    words = "its pictures would count 3.0 times as much as the median device's, the bound is 3"
+    assert found == ({"odd": words} if waits else {})
 
 
 def test_the_axes_are_those_in_which_the_medians_of_compared_labels_differ() -> None:

@@ -18,7 +18,7 @@ from edge_nusa.sync.hub import mixtures
 from edge_nusa.sync.hub.given import Given
 from edge_nusa.sync.hub.inbox import Accepted, Mail
 from edge_nusa.sync.hub.shares import GivenFolder, Share, Shares
-from edge_nusa.sync.hub.suspects import Means, Scatters, enough
+from edge_nusa.sync.hub.suspects import Means, Scatters, enough, overweight
 from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.merging import Contribution, Fold, Step
 from edge_nusa.sync.packed import UpdateShapes
@@ -74,10 +74,7 @@ class Merge:
         """The next round, and what each device has given then; refusals are in the mails. Raises StoreError,
         ResourceError, and DamagedError where the hub's own folder is damaged."""
         trial = self._folded(self.mails)
-        if self.bad and (suspects := self._suspects(trial.shares)):
-            for mail in self.mails:
-                if mail.accepted and mail.device in suspects:
-                    mail.refuse(suspects[mail.device], self.ground.before.number + 1)
+        if self.bad and self._set_aside(trial.shares):
             trial = self._folded(self.mails)
         try:
             return self._checked(trial)
@@ -130,6 +127,18 @@ class Merge:
         except _UnreadableError:
             return False
         return True
+
+    def _set_aside(self, shares: Shares) -> bool:
+        """Refuse the steps of devices whose pictures are unlike the others', and let those wait that would outweigh the
+        others; whether there were any."""
+        suspects, heavy = self._suspects(shares), overweight(shares, self.bad)
+        given = [mail for mail in self.mails if mail.accepted and mail.device in {**suspects, **heavy}]
+        for mail in given:
+            if mail.device in suspects:
+                mail.refuse(suspects[mail.device], self.ground.before.number + 1)
+            else:
+                mail.wait(self.ground.before.received.get(mail.device, Received()), heavy[mail.device])
+        return bool(given)
 
     def _suspects(self, shares: Shares) -> dict[str, str]:
         """device -> reason of those whose pictures are unlike the others'."""
@@ -228,6 +237,7 @@ class _Trial:
         self.after[device] = Share(
             sha256=self.ground.given.write(given),
             pictures=given.pictures,
+            freedom=given.freedom,
             tasks=sum(step.change.tasks for step in one.steps) + (old.tasks if old else 0),
             fusion=np.clip(losses, -LARGEST_LOSSES, LARGEST_LOSSES),
             waiting=self.fold.number if given.waiting else 0,

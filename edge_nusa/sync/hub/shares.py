@@ -4,8 +4,8 @@
 
 shares.json, in each generation of HUB/state: "forgettings" (label key -> the rounds that took it back), "cores_round"
 (the last one that took up the cores that waited), "bad" (how many bad devices its merge allowed for), "content" (the
-generation whose content this one has, where an undo went back to it), and by device "sha256", "pictures", "tasks",
-"fusion" and "waiting" (the last round in which its cores began to wait).
+generation whose content this one has, where an undo went back to it), and by device "sha256", "pictures",
+"freedom", "tasks", "fusion" and "waiting" (the last round in which its cores began to wait).
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ _NEXT_STEP = "restore the hub's folder from your backup"
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """Of one device: the file of what it gave, pictures of all labels, tasks and fusion's losses (8, 7) int64; waiting:
-    the round in which its cores began to wait, 0 where none ever did."""
+    """Of one device: the file of what it gave, pictures of all labels, degrees of freedom of its scatter, tasks and
+    fusion's losses (8, 7) int64; waiting: the round in which its cores began to wait, 0 where none ever did."""
 
     sha256: str
     pictures: int
+    freedom: int
     tasks: int
     fusion: np.ndarray
     waiting: int = 0
@@ -75,6 +76,7 @@ def encode(shares: Shares) -> bytes:
         device: {
             "sha256": one.sha256,
             "pictures": one.pictures,
+            "freedom": one.freedom,
             "tasks": one.tasks,
             "fusion": one.fusion.ravel().tolist(),
             "waiting": one.waiting,
@@ -101,6 +103,7 @@ def decode(data: bytes, where: str) -> Shares:
             device: Share(
                 sha256=one.sha256("sha256"),
                 pictures=one.integer("pictures"),
+                freedom=one.integer("freedom"),
                 tasks=one.integer("tasks", -(2**53)),
                 fusion=np.array(one.whole_numbers("fusion", size, -(2**53)), np.int64).reshape(fusion.SHAPE),
                 waiting=one.integer("waiting"),

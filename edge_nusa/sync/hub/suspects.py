@@ -9,7 +9,7 @@ can tell a bad device from a good one there.
 How its pictures scatter is compared in all, and where it counts: in the space of the medians of the labels that were
 compared, in which labels are told apart. There its mean square along each axis is divided by the median of the
 devices', and the largest along any direction, beside what so few pictures give by chance, may not be much more than
-usual beside its scatter in all.
+usual beside its scatter in all. Nor may one device's scatter count for much more than the others'.
 Letters: F features, J axes.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 from edge_nusa.knowledge.fit import UNIT
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.sync.hub.given import Given
+from edge_nusa.sync.hub.shares import Shares
 from edge_nusa.threads import one_blas_thread
 
 LARGEST_RATIO = 3.0
@@ -30,11 +31,13 @@ LARGEST_RATIO = 3.0
 PICTURES_THAT_SAY_ALL = 8
 """More pictures of one device make its mean no more alike to others': they are of one place and one camera."""
 MOST_AXES = 64
-LARGEST_SCATTER_RATIO = 4.0
-"""Labels themselves are so unlike in how widely their pictures lie (`edge_nusa.knowledge.fit`); good devices of the
-simulation stay within 1.2."""
-LARGEST_SHAPE_RATIO = 2.0
+LARGEST_SCATTER_RATIO = 3.0
+"""Good devices of the simulation stay within 1.2; labels themselves are unlike in how widely their pictures lie."""
+LARGEST_SHAPE_RATIO = 1.8
 """Good devices of the simulation stay under 1.4."""
+LARGEST_WEIGHT = 3.0
+"""So many times the scatter of the median device may count; more of it waits. Without this, four devices of twenty
+whose scatter is within all of these bounds cost five points."""
 FEWEST_FREEDOM = 4
 """A device of fewer degrees of freedom is not compared by its scatter, which then is nearly nothing."""
 
@@ -42,6 +45,20 @@ FEWEST_FREEDOM = 4
 def enough(devices: int, bad: int) -> bool:
     """Whether so many devices can be compared, `bad` of which may be."""
     return devices >= max(2 * bad + 1, 3)
+
+
+def overweight(shares: Shares, bad: int) -> dict[str, str]:
+    """device -> reason of those whose scatter would count for too much."""
+    speaking = {device: one.freedom for device, one in shares.devices.items() if one.freedom > 0}
+    if not enough(len(speaking), bad):
+        return {}
+    usual = float(np.median(list(speaking.values())))
+    return {
+        device: f"its pictures would count {freedom / usual:.1f} times as much as the median device's, the bound is "
+        f"{LARGEST_WEIGHT:g}"
+        for device, freedom in speaking.items()
+        if freedom > LARGEST_WEIGHT * usual
+    }
 
 
 class Means:
