@@ -12,7 +12,7 @@ from edge_nusa.errors import DamagedError
 from edge_nusa.knowledge.head import mean_part
 from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.sync.change import Change, LabelChange
-from edge_nusa.sync.hub import given
+from edge_nusa.sync.hub import given, given_file
 from edge_nusa.sync.hub.given import Given, Own
 from edge_nusa.sync.hub.plausible import energy
 from edge_nusa.sync.merging import Step
@@ -149,7 +149,7 @@ def test_the_file_is_read_back_whole(size: int) -> None:
         moved={"text.0.q": np.eye(3)},
         waiting={"text.0.q": 2 * np.eye(3), "text.0.v": np.ones((3, 3))},
     )
-    found = given.decode(given.encode(one), "here")
+    found = given_file.decode(given_file.encode(one), "here")
     assert np.array_equal(found.gram, one.gram) and found.spare == -2
     assert found.labels.keys() == {"cat"} and found.past[0][0] == "dog"
     for mine, theirs in ((one.labels["cat"], found.labels["cat"]), (one.past[0][1], found.past[0][1])):
@@ -160,8 +160,8 @@ def test_the_file_is_read_back_whole(size: int) -> None:
 
 
 def test_a_file_that_was_cut_or_is_of_other_sizes_is_damaged() -> None:
-    data = given.encode(after(CAT))
+    data = given_file.encode(after(CAT))
     with pytest.raises(DamagedError, match="here: .*restore"):
-        given.decode(data[:-1], "here")
+        given_file.decode(data[:-1], "here")
     with pytest.raises(DamagedError, match="here: expected the sums of 1 labels, found others; restore the hub"):
-        given.decode(data.replace(b'"features":40', b'"features":41'), "here")
+        given_file.decode(data.replace(b'"features":40', b'"features":41'), "here")

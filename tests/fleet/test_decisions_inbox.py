@@ -19,6 +19,7 @@ from edge_nusa.sync import parcel, update
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.inbox import Judge, Known
+from edge_nusa.sync.hub.mail import MOST_NOTES, Mail
 from edge_nusa.sync.hub.whole_step import MOST_UPDATES, UpdateLimits
 from edge_nusa.sync.parcel import Parcel
 from edge_nusa.sync.round_file import MOST_REFUSALS, Received, Refusal, Round
@@ -108,16 +109,16 @@ def judge(now: Round | None = None, limits: UpdateLimits | None = None) -> Judge
 
 def collected(
     store: Store, now: Round | None = None, limits: UpdateLimits | None = None, known: Known | None = None
-) -> inbox.Mail:
+) -> Mail:
     return inbox.collect(store, SIGNER.public_key, known or Known(), judge(now, limits))
 
 
-def refusals(mail: inbox.Mail) -> dict[int, str]:
+def refusals(mail: Mail) -> dict[int, str]:
     """number -> reason of what was refused."""
     return {one.number: one.reason for one in mail.refused.values()}
 
 
-def facts(mail: inbox.Mail) -> tuple[list[int], list[int], int]:
+def facts(mail: Mail) -> tuple[list[int], list[int], int]:
     """Numbers of what was accepted, of what was refused, and the last one."""
     return [one.cover.sequence for one in mail.accepted], sorted(refusals(mail)), mail.through
 
@@ -132,8 +133,8 @@ def after(*parcels: Parcel, **received: Any) -> Round:
 def test_the_bounds_of_an_update_are_these() -> None:
     assert UpdateLimits() == UpdateLimits(pictures=1000, size=67_108_864, forgets=20, labels=500)
     assert MOST_UPDATES == MOST_REFUSALS == 20
-    assert inbox.Mail(device="x") == inbox.Mail(device="x", accepted=[], refused={}, notes=[], through=0, last="")
-    assert (inbox.MOST_CANDIDATES, inbox.MOST_NOTES, inbox.MOST_SETTLED) == (8, 20, 4096)
+    assert Mail(device="x") == Mail(device="x", accepted=[], refused={}, notes=[], through=0, last="")
+    assert (inbox.MOST_CANDIDATES, MOST_NOTES, inbox.MOST_SETTLED) == (8, 20, 4096)
 
 
 def test_updates_are_taken_link_by_link_from_the_first_that_the_round_lacks() -> None:

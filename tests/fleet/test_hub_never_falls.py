@@ -16,8 +16,8 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.sync import packed
 from edge_nusa.sync.change import LabelChange
-from edge_nusa.sync.hub.merge import MOST_ROUND_LABELS, MergeSettings
 from edge_nusa.sync.hub.report import MergeReport
+from edge_nusa.sync.hub.trial import MOST_ROUND_LABELS, MergeSettings
 from edge_nusa.sync.rules import RULES, RuleName
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_fleets import FEATURES, RANK, facts, first, joint, pictures, taught
 
-from edge_nusa.cli.hub import RuleChoice
+from edge_nusa.cli.hub_rounds import RuleChoice
 from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import PAPER

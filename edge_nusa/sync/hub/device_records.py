@@ -14,7 +14,8 @@ from typing import Any
 
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
-from edge_nusa.sync.hub.inbox import MOST_SETTLED, Known, Mail
+from edge_nusa.sync.hub.inbox import MOST_SETTLED, Known
+from edge_nusa.sync.hub.mail import Mail
 from edge_nusa.sync.round_file import short
 
 LARGEST_BYTES = 256 << 20

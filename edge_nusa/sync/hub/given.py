@@ -1,7 +1,7 @@
 """What one device has given in all, as the hub keeps it: the exact share of the round's sums that is its own.
 
 It is what a device is judged by, however many updates and rounds it spreads its pictures over, and what
-`hub revoke --take-back` subtracts. A file is one line of JSON and then safetensors, named by its SHA-256. Let G_d be
+`hub revoke --take-back` subtracts. Let G_d be
 the sum of what the device's changes added to G; S, n the sums and counts of its labels. With no lie
 
     G_d - sum over its labels of S S^T / n
@@ -19,9 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edge_nusa.errors import DamagedError
-from edge_nusa.files import tensor_file
-from edge_nusa.files.json_bytes import canonical, parse
-from edge_nusa.files.json_record import Origin
+from edge_nusa.files.json_bytes import canonical
 from edge_nusa.knowledge.head import mean_part
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.sync.change import LabelChange
@@ -35,11 +33,8 @@ MOST_TEXT_BYTES = 1 << 20
 """Of the names and templates of these, as a round writes them."""
 MOST_PAST = 2000
 """Labels that the fleet took back, whose share of the device is remembered."""
-LARGEST_BYTES = 1 << 30
-_LARGEST_LINE_BYTES = 16 << 20
 ROUNDING = 1e-7
 """A scatter may be so much of what its pictures square to below none: every forgetting and every group rounds G."""
-_NEXT_STEP = "restore the hub's folder from your backup"
 _NO_PICTURES = "no pictures give these numbers"
 
 
@@ -70,18 +65,18 @@ class Given:
     @property
     def pictures(self) -> int:
         """Of all labels, also of those that the fleet took back."""
-        return sum(own.pictures for own in self._all())
+        return sum(own.pictures for own in self.all())
 
     @property
     def freedom(self) -> int:
         """Degrees of freedom of its scatter."""
-        return sum(max(own.pictures - 1, 0) for own in self._all()) + self.spare
+        return sum(max(own.pictures - 1, 0) for own in self.all()) + self.spare
 
     @one_blas_thread
     def scatter(self) -> np.ndarray:
         """(F, F) float64: how its pictures lie around its own means of their labels."""
         scatter = self.gram.astype(np.float64)
-        rows = [own.sums / np.sqrt(own.pictures) for own in self._all() if own.pictures > 0]
+        rows = [own.sums / np.sqrt(own.pictures) for own in self.all() if own.pictures > 0]
         if rows:
             stacked = np.stack(rows)
             scatter -= stacked.T @ stacked
@@ -154,7 +149,8 @@ class Given:
                 f"{_NO_PICTURES}"
             ) from error
 
-    def _all(self) -> Iterator[Own]:
+    def all(self) -> Iterator[Own]:
+        """Of every label, also of those that the fleet took back, in the order of their file."""
         yield from self.labels.values()
         yield from (own for _, own in self.past)
 
@@ -190,65 +186,3 @@ def _is_left(key: str, own: Own) -> bool:
     if own.pictures < 0 or own.sums.any():
         raise DamagedError(f"it takes back more pictures of {quoted(key)} than the device gave")
     return False
-
-
-def encode(given: Given) -> bytes:
-    """The file."""
-    labels = [
-        {"key": key, "round": own.round, "pictures": own.pictures, "text": own.text, "past": is_past}
-        for is_past, rows in ((False, given.labels.items()), (True, given.past))
-        for key, own in rows
-    ]
-    rows = [own.sums for own in given._all()]
-    features = len(given.gram)
-    tensors = {
-        "gram": _small(given.gram[np.triu_indices(features)]),
-        "sums": _small(np.array(rows, np.int64).reshape(len(rows), features)),
-        **{f"moved.{name}": core for name, core in given.moved.items()},
-        **{f"waiting.{name}": core for name, core in given.waiting.items()},
-    }
-    line = canonical({"spare": given.spare, "features": features, "labels": labels})
-    return line + b"\n" + tensor_file.encode(tensors)
-
-
-def _small(array: np.ndarray) -> np.ndarray:
-    fits = np.abs(array).max(initial=0) < 2**31
-    return np.ascontiguousarray(array, np.int32 if fits else np.int64)
-
-
-def decode(data: bytes, where: str) -> Given:
-    """The inverse of `encode`. Raises DamagedError naming `where`."""
-    line, _, numbers = data.partition(b"\n")
-    record = parse(line, Origin(where, _NEXT_STEP), _LARGEST_LINE_BYTES)
-    tensors = tensor_file.decode(numbers, where)
-    features, entries = record.integer("features"), record.records("labels", MOST_LABELS + MOST_PAST)
-    upper, sums = tensors.get("gram"), tensors.get("sums")
-    if (
-        upper is None
-        or sums is None
-        or upper.shape != (features * (features + 1) // 2,)
-        or sums.shape != (len(entries), features)
-    ):
-        raise DamagedError(f"{where}: expected the sums of {len(entries)} labels, found others; {_NEXT_STEP}")
-    gram = np.zeros((features, features), np.int64)
-    gram[np.triu_indices(features)] = upper
-    rows = [
-        (
-            one.flag("past"),
-            one.text("key"),
-            Own(one.integer("round"), one.integer("pictures"), row, one.integer("text")),
-        )
-        for one, row in zip(entries, sums.astype(np.int64), strict=True)
-    ]
-    return Given(
-        gram=gram + np.triu(gram, 1).T,
-        spare=record.integer("spare", -(2**53)),
-        labels={key: own for is_past, key, own in rows if not is_past},
-        past=tuple((key, own) for is_past, key, own in rows if is_past),
-        moved=_named(tensors, "moved."),
-        waiting=_named(tensors, "waiting."),
-    )
-
-
-def _named(tensors: Mapping[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(kind): tensor for name, tensor in tensors.items() if name.startswith(kind)}

@@ -20,10 +20,12 @@ from edge_nusa.sync.hub import device_records, inbox, shares, take_back
 from edge_nusa.sync.hub.device_records import Records
 from edge_nusa.sync.hub.enrolled import Device, Enrolled
 from edge_nusa.sync.hub.folder import read_settings
-from edge_nusa.sync.hub.inbox import Judge, Mail
-from edge_nusa.sync.hub.merge import Ground, Merge, MergeSettings
+from edge_nusa.sync.hub.inbox import Judge
+from edge_nusa.sync.hub.mail import Mail
+from edge_nusa.sync.hub.merge import Merge, MergeSettings
 from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.shares import GivenFolder, Shares
+from edge_nusa.sync.hub.trial import Ground
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received, Round

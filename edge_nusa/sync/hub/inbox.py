@@ -11,8 +11,8 @@ but must not be merged is refused for good, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError, StoreError, TrustError
@@ -20,13 +20,13 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import mismatch
 from edge_nusa.sync import parcel, update
 from edge_nusa.sync.hub import plausible
+from edge_nusa.sync.hub.mail import Accepted, Mail, few
 from edge_nusa.sync.hub.whole_step import MOST_UPDATES, UpdateLimits, WholeStep
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.parcel import Cover
 from edge_nusa.sync.round_file import MOST_REFUSALS, SHORT, Received, Refusal, RefusalKind, Round, short
 from edge_nusa.sync.stores.store import Store
 from edge_nusa.sync.trust.sealing_keys import SealingKey
-from edge_nusa.sync.update import Statement
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 MOST_CANDIDATES = 8
 """Envelopes under one number that are looked into."""
-MOST_NOTES = 20
-"""Of a device in a merge's report."""
 MOST_SETTLED = 4096
 """Numbers of a device back from its newest, of which the hub knows every envelope that it decided on."""
 FORK = "another update of this device stands at its place; it is sent again by itself"
@@ -61,51 +59,6 @@ class Judge:
     shapes: UpdateShapes
     limits: UpdateLimits
     keys: Sequence[SealingKey]
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A verified update that can be merged: its cover, the SHA-256 of its envelope, its statement, and label key ->
-    pictures gained."""
-
-    cover: Cover
-    sha256: str
-    statement: Statement
-    pictures: Mapping[str, int]
-
-
-@dataclass(kw_only=True)
-class Mail:
-    """What came from one device. accepted: oldest first; refused: by the update's `short` hash, for good; notes: what
-    was passed over this time, in words; through, last: number and SHA-256 of the last update that was taken or
-    refused."""
-
-    device: str
-    accepted: list[Accepted] = field(default_factory=list)
-    refused: dict[str, Refusal] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    through: int = 0
-    last: str = ""
-
-    def refuse(self, reason: str, round_number: int, kind: RefusalKind = "refused") -> None:
-        """Refuse all that was accepted. round_number: of the round that will say so."""
-        for one in self.accepted:
-            self.refused[short(one.sha256)] = Refusal(one.cover.sequence, reason, kind, round_number)
-        self.accepted = []
-
-    def wait(self, earlier: Received, reason: str) -> None:
-        """Leave everything for another time. earlier: what the last round says of the device."""
-        self.accepted, self.refused, self.through, self.last = [], {}, earlier.through, earlier.last
-        self.notes = _few([*self.notes, f"update {earlier.through + 1} and later ones wait: {reason}"])
-
-    def told(self, earlier: Received) -> Received:
-        """What the next round says of the device. earlier: what is said of it without the refusals."""
-        return replace(earlier, through=self.through, last=self.last).with_refused(self.refused)
-
-    @property
-    def settled(self) -> list[str]:
-        """The `short` hashes of what was decided this time."""
-        return [*(short(one.sha256) for one in self.accepted), *self.refused]
 
 
 @dataclass(frozen=True)
@@ -142,7 +95,7 @@ def collect(store: Store, device: SSlibKey, known: Known, judge: Judge) -> Mail:
     later = [number for number in numbers if number > mail.through + 1]
     if later and mail.through + 1 not in numbers:
         mail.notes.append(f"update {mail.through + 1} is not there yet, {len(later)} later ones wait for it")
-    mail.notes = _few(list(dict.fromkeys(mail.notes)))
+    mail.notes = few(list(dict.fromkeys(mail.notes)))
     return mail
 
 
@@ -168,13 +121,6 @@ def _numbered(listed: Iterable[str], mail: Mail) -> Iterator[tuple[int, str]]:
             yield int(number), key
         elif not name.endswith(".numbers"):
             mail.notes.append(f"{key}: not an update, passed over")
-
-
-def _few(notes: list[str]) -> list[str]:
-    """At most MOST_NOTES of them, the last of which says how many more there were."""
-    if len(notes) <= MOST_NOTES:
-        return notes
-    return [*notes[: MOST_NOTES - 1], f"and {len(notes) - MOST_NOTES + 1} more"]
 
 
 def _short_of(key: str) -> str:

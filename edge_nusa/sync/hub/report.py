@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_nusa.sync.hub import spelling
 from edge_nusa.sync.hub.enrolled import Device
-from edge_nusa.sync.hub.inbox import Mail
+from edge_nusa.sync.hub.mail import Mail
 from edge_nusa.sync.hub.spelling import Spelling
 from edge_nusa.sync.round_file import Received, Refusal, Round
 

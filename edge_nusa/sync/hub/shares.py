@@ -1,6 +1,6 @@
 """What every device has given, beside the hub's round: shares.json, and a file a device that it names by SHA-256.
 
-    HUB/given/SHA256.given   `edge_nusa.sync.hub.given`, written before the generation that names it
+    HUB/given/SHA256.given   `edge_nusa.sync.hub.given_file`, written before the generation that names it
 
 shares.json, in each generation of HUB/state: "forgettings" (label key -> the rounds that took it back), "cores_round"
 (the last one that took up the cores that waited), "bad" (how many bad devices its merge allowed for), "content" (the
@@ -27,6 +27,7 @@ from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import fusion
 from edge_nusa.sync.hub import given as givens
+from edge_nusa.sync.hub import given_file
 from edge_nusa.sync.hub.given import Given
 
 NAME = "shares.json"
@@ -133,19 +134,19 @@ class GivenFolder:
             return givens.nothing(self.features)
         path = self._path(share.sha256)
         try:
-            data = durable.read_at_most(path, givens.LARGEST_BYTES)
+            data = durable.read_at_most(path, given_file.LARGEST_BYTES)
         except FileNotFoundError as error:
             raise DamagedError(f"{path}: expected what a device gave, found no file; {_NEXT_STEP}") from error
         except OSError as error:
             raise durable.storage_error(error, f"read {path}") from error
         if sha256_hex(data) != share.sha256:
             raise DamagedError(f"{path}: expected the file with that SHA-256, found another; {_NEXT_STEP}")
-        found = givens.decode(data, str(path)).settled(shares.forgettings)
+        found = given_file.decode(data, str(path)).settled(shares.forgettings)
         return found if shares.is_waiting(device) else replace(found, waiting={})
 
     def write(self, given: Given) -> str:
         """Keep what a device gave; returns its SHA-256."""
-        data = givens.encode(given)
+        data = given_file.encode(given)
         sha256 = sha256_hex(data)
         path = self._path(sha256)
         if not path.exists():
