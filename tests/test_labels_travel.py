@@ -65,6 +65,7 @@ def test_no_label_is_part_of_any_files_name(place: Path) -> None:
         "anchors.safetensors",
         "core.safetensors",
         "head.safetensors",
+        "private.safetensors",
         "taught.safetensors",
         "report.json",
     }
