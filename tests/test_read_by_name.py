@@ -105,20 +105,37 @@ def test_no_file_of_a_state_makes_a_command_wait(
     member: Path, pictures: DemoPictures, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = str(next(pictures.asked["gravel"].iterdir()))
-    words = [["predict", picture], ["history"], ["sync", "status"], ["sync", "push"], ["sync", "pull"], ["undo"]]
-    codes = try_all(member, "state", [[*one, "--state", "PLACE/state"] for one in words], tmp_path / "p", capsys)
-    assert 4 in codes["CURRENT"] and 4 in codes["settings.json"]
+    for room, words in (
+        ("state/generations", [["predict", picture], ["history"], ["undo"]]),
+        ("state/sync", [["sync", "status"], ["sync", "push"], ["sync", "pull"]]),
+    ):
+        commands = [[*one, "--state", "PLACE/state"] for one in words]
+        codes = try_all(member, room, commands, tmp_path / "place", capsys)
+        assert 4 in codes["labels.json" if room == "state/generations" else "settings.json"]
     assert codes["device.pub"] == {0}, "it is only carried to the hub"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pointer_that_is_no_file_is_damage(
+    kind: str, taught: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (taught / "CURRENT").unlink()
+    KINDS[kind](taught / "CURRENT")
+    for words in (["labels"], ["forget", "gravel"]):
+        assert ended([*words, "--state", str(taught)], kind, capsys) == 4
+    is_in_the_way = kind == "a folder"
+    assert ended(["undo", "--state", str(taught)], kind, capsys) == int(is_in_the_way), "to the newest readable one"
+    assert ended(["labels", "--state", str(taught)], kind, capsys) == (4 if is_in_the_way else 0)
 
 
 @pytest.mark.slow
 def test_no_file_of_a_hub_makes_a_command_wait(
     member: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [["status"], ["merge"], ["publish"], ["revoke", "a"], ["rotate", "--root-keys", "PLACE/rootkeys"]]
-    codes = try_all(member, "hub", [["hub", *one, "--hub", "PLACE/hub"] for one in words], tmp_path / "p", capsys)
+    words = [["status"], ["publish"], ["revoke", "a"], ["rotate", "--root-keys", "PLACE/rootkeys"]]
+    codes = try_all(member, "hub", [["hub", *one, "--hub", "PLACE/hub"] for one in words], tmp_path / "place", capsys)
     assert 4 in codes["settings.json"] and 4 in codes["versions.json"]
-    keys = try_all(member, "rootkeys", [["hub", *words[-1], "--hub", "PLACE/hub"]], tmp_path / "p", capsys)
+    keys = try_all(member, "rootkeys", [["hub", *words[-1], "--hub", "PLACE/hub"]], tmp_path / "place", capsys)
     assert all(code != {0} for code in keys.values())
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edge_nusa.errors import InputError
+from edge_nusa.files.opening import Below
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.pictures.names import BIN, ENDINGS, is_bin
@@ -113,7 +114,7 @@ def _parts(folder: Path) -> tuple[list[_Part], list[Quarantined]]:
                 )
             )
         else:
-            paths, bad = find_pictures(entry)
+            paths, bad = find_pictures(Below.of(entry, folder))
             inner = [path.relative_to(entry).parts for path in paths]
             if paths:
                 parts.append(

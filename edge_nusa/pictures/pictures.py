@@ -53,7 +53,8 @@ def find_pictures(root: Path, limit: int = MOST_ENTRIES) -> tuple[list[Path], li
     """All pictures under `root` (a folder, searched to its depths, or one file), in the order of their paths' bytes.
 
     Names that start with a dot are skipped, bins and folders of thumbnails are left out. Links to folders are not
-    followed; a link to a file must stay under `root`. One file is taken whatever its name. Returns the paths, each
+    followed; a link to a file must stay under `root`. One file is taken whatever its name. A `root` that was found in a
+    folder itself is reached from there, as `Below`. Returns the paths, each
     starting with `root`, and what was left out. Raises InputError where `root` is missing or unreadable, or holds more
     than `limit` entries (hidden ones and folders counted).
     """
@@ -135,8 +136,13 @@ def _mode(root: Path) -> int:
 def _sorted(found: list[tuple[Path, str | None]], root: Path) -> tuple[list[Path], list[Quarantined]]:
     """Pictures below the folder `root`, and what was left out, each in the order of their paths' bytes."""
     found.sort(key=lambda entry: os.fsencode(entry[0]))
-    pictures: list[Path] = [Below.of(path, root) for path, reason in found if reason is None]
+    pictures: list[Path] = [Below.of(path, _first(root)) for path, reason in found if reason is None]
     return pictures, [Quarantined(printable(path), reason) for path, reason in found if reason is not None]
+
+
+def _first(root: Path) -> Path:
+    """The folder that a person named: `root`, or the one that it was found in itself."""
+    return root.folder if isinstance(root, Below) and root.folder is not None else root
 
 
 def _changed_ns(path: Path) -> int:
@@ -164,7 +170,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, str | None] | None]:
                     elif entry.name.startswith("."):
                         yield None
                     elif entry.is_dir(follow_symlinks=False):
-                        folders.append(Below.of(Path(path), root))
+                        folders.append(Below.of(Path(path), _first(root)))
                         yield None
                     else:
                         yield Path(path), _entry_fault(entry, path, real_root)

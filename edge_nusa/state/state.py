@@ -211,7 +211,9 @@ class State(StateReader):
                 durable.discard(generation.folder)
 
     def _point_to(self, pointer: Pointer) -> None:
-        before = self._pointer_bytes()
+        before = None
+        with suppress(DamagedError):  # a pipe or a link has taken its name: there is nothing to go back to
+            before = self._pointer_bytes()
         try:
             durable.replace_file(self._pointer_path, pointer.to_bytes())
         except OSError:

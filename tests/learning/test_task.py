@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -11,10 +12,12 @@ from conftest import bytes_of, run_cli
 from PIL import Image
 
 from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.device.learning import task as tasks
 from edge_nusa.device.learning.task import LINK, folder_per_label, one_label
 from edge_nusa.errors import InputError
+from edge_nusa.pictures import pictures
 from edge_nusa.pictures.names import BIN
-from edge_nusa.pictures.picture_file import LEAVES
+from edge_nusa.pictures.picture_file import LEAVES, read_file
 
 
 def tree(root: Path, *pictures: str) -> Path:
@@ -149,3 +152,30 @@ def test_the_command_refuses_the_parts_of_a_data_set_and_takes_what_it_says(
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert f"(test, train, val); teach one of them: --dataset '{tmp_path / 'my set' / 'train'}'" in done.stderr
     assert bytes_of(taught) == before
+
+
+def test_the_folder_of_a_label_that_becomes_a_link_after_the_listing_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path / "set", "cat/a.jpg", "dog/b.jpg")
+    tree(tmp_path / "elsewhere", "secret.jpg")
+    real = pictures.find_pictures
+
+    def swapped(folder: Path) -> object:
+        if folder.name == "dog":
+            os.rename(folder, tmp_path / "old")
+            folder.symlink_to(tmp_path / "elsewhere")
+        return real(folder)
+
+    monkeypatch.setattr(tasks, "find_pictures", swapped)
+    task = folder_per_label(tmp_path / "set")
+    assert task.labels == ["cat"]
+    assert "expected a readable folder, found a link in the place of a folder" in task.quarantined[0].reason
+    monkeypatch.undo()
+    (tmp_path / "set" / "dog").unlink()
+    os.rename(tmp_path / "old", tmp_path / "set" / "dog")
+    path = folder_per_label(tmp_path / "set").paths[1]
+    os.rename(tmp_path / "set" / "dog", tmp_path / "old")
+    (tmp_path / "set" / "dog").symlink_to(tmp_path / "old")
+    with pytest.raises(InputError, match=r"b\.jpg: expected a regular file, found a link in the place of a folder"):
+        read_file(path)
