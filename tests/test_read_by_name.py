@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from conftest import MICRO, answer_of, made_once
+from conftest import MICRO, answer_of
 
 from edge_nusa.cli import ending
 from edge_nusa.cli.app import app
@@ -37,19 +37,20 @@ KINDS: dict[str, Callable[[Path], None]] = {"a FIFO": os.mkfifo, "a link to /dev
 
 @pytest.fixture(scope="module")
 def member(taught_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state that pushed and pulled, and its hub and store; never written to."""
+    """A state that pushed and pulled, and its hub and store, which know each other as in the folder `work` beside
+    it; never written to."""
 
-    def make(place: Path) -> None:
-        shutil.copytree(taught_once, place / "state")
-        answer_of("hub", "init", place / "store", "--hub", place / "hub", "--root-keys", place / "rootkeys")
-        answer_of("sync", "init", place / "store", "--root", place / "hub" / "root.json", "--state", place / "state")
-        answer_of("hub", "enroll", place / "state" / "sync" / "device.pub", "--name", "a", "--hub", place / "hub")
-        answer_of("sync", "push", "--state", place / "state")
-        answer_of("hub", "merge", "--hub", place / "hub")
-        answer_of("hub", "publish", "--hub", place / "hub")
-        answer_of("sync", "pull", "--state", place / "state")
-
-    return made_once(tmp_path_factory, "member", make)
+    folder = tmp_path_factory.mktemp("member")
+    place = folder / "work"
+    shutil.copytree(taught_once, place / "state")
+    answer_of("hub", "init", place / "store", "--hub", place / "hub", "--root-keys", place / "rootkeys")
+    answer_of("sync", "init", place / "store", "--root", place / "hub" / "root.json", "--state", place / "state")
+    answer_of("hub", "enroll", place / "state" / "sync" / "device.pub", "--name", "a", "--hub", place / "hub")
+    answer_of("sync", "push", "--state", place / "state")
+    answer_of("hub", "merge", "--hub", place / "hub")
+    answer_of("hub", "publish", "--hub", place / "hub")
+    answer_of("sync", "pull", "--state", place / "state")
+    return place.rename(folder / "member")
 
 
 @pytest.fixture(autouse=True)
@@ -83,10 +84,11 @@ def ended(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> in
 
 
 def try_all(
-    member: Path, room: str, commands: list[list[str]], place: Path, capsys: pytest.CaptureFixture[str]
+    member: Path, room: str, commands: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> dict[str, set[int]]:
     """A pipe in the place of each file of a folder, and all commands after it; the codes by the file's name."""
     codes: dict[str, set[int]] = {}
+    place = member.parent / "work"
     for path in sorted((member / room).rglob("*")):
         if path.is_file():
             file = path.relative_to(member)
@@ -110,7 +112,7 @@ def test_no_file_of_a_state_makes_a_command_wait(
         ("state/sync", [["sync", "status"], ["sync", "push"], ["sync", "pull"]]),
     ):
         commands = [[*one, "--state", "PLACE/state"] for one in words]
-        codes = try_all(member, room, commands, tmp_path / "place", capsys)
+        codes = try_all(member, room, commands, capsys)
         assert 4 in codes["labels.json" if room == "state/generations" else "settings.json"]
     assert codes["device.pub"] == {0}, "it is only carried to the hub"
 
@@ -133,9 +135,9 @@ def test_no_file_of_a_hub_makes_a_command_wait(
     member: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [["status"], ["publish"], ["revoke", "a"], ["rotate", "--root-keys", "PLACE/rootkeys"]]
-    codes = try_all(member, "hub", [["hub", *one, "--hub", "PLACE/hub"] for one in words], tmp_path / "place", capsys)
+    codes = try_all(member, "hub", [["hub", *one, "--hub", "PLACE/hub"] for one in words], capsys)
     assert 4 in codes["settings.json"] and 4 in codes["versions.json"]
-    keys = try_all(member, "rootkeys", [["hub", *words[-1], "--hub", "PLACE/hub"]], tmp_path / "place", capsys)
+    keys = try_all(member, "rootkeys", [["hub", *words[-1], "--hub", "PLACE/hub"]], capsys)
     assert all(code != {0} for code in keys.values())
 
 
