@@ -132,7 +132,9 @@ def test_what_is_known_is_told_by_the_plain_round_and_not_fetched(world: World) 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("round", "1", "targets: rounds/current.round: round: expected a whole number from 0 to"),
+        ("round", "1", "targets: rounds/current.round: round: expected a whole number from 0 to 2147483648, found '1'"),
+        ("round", 2**31 + 1, "round: expected a whole number from 0 to 2147483648"),
+        ("round", -1, "round: expected a whole number from 0 to"),
         ("recipients", 0, "recipients: expected a whole number from 1 to 10000, found 0"),
         ("recipients", 10_001, "recipients: expected a whole number from 1 to 10000"),
         ("sha256", "", "sha256: expected a SHA-256, found ''"),
@@ -288,7 +290,7 @@ def test_the_hub_passes_over_what_others_planted(world: World) -> None:
     shutil.copy(metadata / "1.snapshot.json", metadata / "7.timestamp.json")
     found = own(world)
     assert found is not None and found.number == 1
-    for number in range(8, own_rounds.MOST_CANDIDATES + 1):
+    for number in range(8, 65):
         (metadata / f"{number}.timestamp.json").write_bytes(b"{}")
     assert own(world) is not None
     (metadata / "999.timestamp.json").write_bytes(b"{}")
@@ -341,6 +343,13 @@ def test_a_sealing_key_that_the_device_does_not_vouch_for_is_not_enrolled(enroll
         with pytest.raises(InputError, match="device.pub: signature: expected the device's own over its sealing key"):
             enrolling.enrolled.add(wrong.encoded(), "kitchen", "device.pub")
     assert enrolling.enrolled.all() == []
+
+
+def test_a_device_pub_has_a_largest_size(enrolling: Enrolling) -> None:
+    data = enrolling.public.encoded()
+    enrolling.enrolled.add(data.ljust(8192), "kitchen", "device.pub")
+    with pytest.raises(InputError, match="device.pub: expected at most 8192 bytes, found more"):
+        enrolling.enrolled.add(data.ljust(8193), "hall", "device.pub")
 
 
 def test_two_devices_never_share_a_sealing_key(enrolling: Enrolling, tmp_path: Path) -> None:

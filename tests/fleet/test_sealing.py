@@ -86,9 +86,20 @@ def test_changed_bytes_never_open_as_another_content(place: int, change: int) ->
         assert refused(bytes(made), key) or sealing.opened(bytes(made), key, USE, "here") == b"content"
 
 
+def cut_words(size: int) -> str:
+    """What is said of so many of the first bytes of what was sealed to one; 1212 of them are there in any case."""
+    if size < 12:
+        return "here: expected sealed bytes, found another beginning; they were cut"
+    if size < 1212:
+        return f"here: expected sealed bytes, found {size} bytes of at least 1212; they were cut"
+    return "here: expected bytes sealed to this key for this use, found others; they were changed"
+
+
 def test_every_cut_is_refused_and_so_is_more() -> None:
     made = sealing.sealed(b"seven by", [KEYS[0].public], USE)
-    assert all(refused(made[:size], KEYS[0]) for size in range(len(made)))
+    for size in range(len(made)):
+        with pytest.raises(TrustError, match=cut_words(size)):
+            sealing.opened(made[:size], KEYS[0], USE, "here")
     assert refused(made + b"\0", KEYS[0])
 
 
@@ -132,6 +143,11 @@ def test_it_is_sealed_to_someone_and_to_no_more_than_the_bound(monkeypatch: pyte
         sealing.opened(made, KEYS[1], USE, "here")
 
 
+def test_bytes_for_nobody_are_no_sealed_bytes() -> None:
+    with pytest.raises(TrustError, match="here: expected sealed bytes, found 0 recipients, of 1 to 10000"):
+        sealing.opened(sealing.MAGIC + bytes(40), KEYS[0], USE, "here")
+
+
 def test_names_out_of_order_or_twice_are_refused() -> None:
     made = sealing.sealed(b"x", [key.public for key in KEYS[:2]], USE)
     for names in (made[28:44] + made[12:28], made[12:28] * 2):
@@ -165,9 +181,16 @@ def test_a_public_key_is_read_back_and_tried() -> None:
     for data in (b"", key.data[:-1], key.data + b"\0", no_curve, no_lattice):
         with pytest.raises(InputError, match="device.pub: sealing: expected the 1216 bytes of a sealing key in base64"):
             public(SealingPublic(data).text)
-    for text in (key.text[:-1], key.text + "\n", "!" + key.text[1:]):
+    for text in (
+        key.text[:-1],
+        key.text[:-5] + "!" + key.text[-5:-1],
+        "\u00e9" * 1624,
+        key.text[:-5] + "\n" + key.text[-4:],
+    ):
         with pytest.raises(InputError, match="sealing key in base64, found"):
             public(text)
+    with pytest.raises(InputError, match="sealing: expected a text of at most 1624 characters"):
+        public(key.text + "\n")
 
 
 def test_a_new_key_is_its_users_alone_and_never_overwritten(tmp_path: Path) -> None:

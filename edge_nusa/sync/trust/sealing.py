@@ -27,7 +27,7 @@ from edge_nusa.sync.trust.sealing_keys import NAME_BYTES, SealingKey, SealingPub
 MAGIC = b"ENSEAL1\n"
 INFO = b"edge-nusa sealed 1\n"
 MOST_RECIPIENTS = 10_000
-WRAP_BYTES, CONTENT_KEY_BYTES, TAG_BYTES = 1168, 32, 16
+WRAP_BYTES, TAG_BYTES = 1168, 16
 START_BYTES = len(MAGIC) + 4
 _NONCE = bytes(12)
 
@@ -130,8 +130,6 @@ def _unwrapped(wrap: bytes, content: memoryview, key: SealingKey, context: bytes
     hpke = suite()
     try:
         content_key = hpke.decrypt(wrap, key.inside, info)
-        if len(content_key) != CONTENT_KEY_BYTES:
-            raise InvalidTag
         return ChaCha20Poly1305(content_key).decrypt(_NONCE, content, info)
     except InvalidTag as error:
         raise TrustError(

@@ -32,7 +32,8 @@ SUITE = "MLKEM768_X25519"
 NAME_BYTES = 16
 MLKEM_PUBLIC_BYTES, MLKEM_SEED_BYTES, X25519_BYTES = 1184, 64, 32
 PUBLIC_BYTES, SECRET_BYTES = MLKEM_PUBLIC_BYTES + X25519_BYTES, MLKEM_SEED_BYTES + X25519_BYTES
-LONGEST_TEXT = 1700
+LONGEST_TEXT = 1624
+"""Characters of a public key in base64; a secret has fewer."""
 _NEXT_STEP = "restore it from your backup"
 
 
@@ -69,8 +70,6 @@ class SealingKey:
 
     def __init__(self, secret: bytes) -> None:
         """Raises ValueError for another number of bytes, MissingPackageError where there is no such suite."""
-        if len(secret) != SECRET_BYTES:
-            raise ValueError(f"{len(secret)} bytes")
         suite()
         from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
         from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
@@ -115,9 +114,9 @@ def public_of(record: Record, name: str) -> SealingPublic:
     text = record.text(name, LONGEST_TEXT)
     hpke = suite()
     try:
-        made = SealingPublic(base64.b64decode(text, validate=True))
-        if len(made.data) != PUBLIC_BYTES or made.text != text:
-            raise ValueError(f"{len(made.data)} bytes")
+        made = SealingPublic(base64.b64decode(text))
+        if made.text != text:
+            raise ValueError("not as it is written")
         hpke.encrypt(b"", made.inside)
     except ValueError as error:
         raise record.origin.refused(name, f"the {PUBLIC_BYTES} bytes of a sealing key in base64", text) from error
@@ -152,7 +151,7 @@ def load_key(path: Path) -> SealingKey:
     record.choice("suite", (SUITE,))
     text = record.text("secret", LONGEST_TEXT)
     try:
-        return SealingKey(base64.b64decode(text, validate=True))
+        return SealingKey(base64.b64decode(text))
     except ValueError as error:
         raise TrustError(
             f"{path}: secret: expected {SECRET_BYTES} bytes in base64, found something else; {_NEXT_STEP}"
