@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 
 from edge_nusa import kept
-from edge_nusa.errors import EdgeNusaError, InputError, OtherFormatError, ResourceError
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity
 from edge_nusa.files.lock import Lock

@@ -73,6 +73,11 @@ def pack(tensors: Mapping[str, np.ndarray]) -> bytes:
 
 def unpack(data: bytes, most_bytes: int, where: str) -> dict[str, np.ndarray]:
     """The tensors of `pack`. Raises DamagedError naming `where`, also where they unpack to more than `most_bytes`."""
+    return tensor_file.decode(inflated(data, most_bytes, where), where)
+
+
+def inflated(data: bytes, most_bytes: int, where: str) -> bytes:
+    """What zlib packed. Raises DamagedError naming `where`, also where that is more than `most_bytes`."""
     with decoded(Origin(where, "send it again"), "packed numbers"):
         inflater = zlib.decompressobj()
         raw = inflater.decompress(data, most_bytes)
@@ -81,7 +86,7 @@ def unpack(data: bytes, most_bytes: int, where: str) -> dict[str, np.ndarray]:
             f"{where}: expected packed numbers of at most {most_bytes} bytes and nothing after them, found others; "
             "send it again"
         )
-    return tensor_file.decode(raw, where)
+    return raw
 
 
 def head_of(

@@ -36,6 +36,7 @@ from edge_nusa.errors import EdgeNusaError, RefusedError, StoreError, TrustError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.state.state import State
+from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.stores.folder import FolderStore
 
@@ -149,6 +150,7 @@ class Trust(RuleBasedStateMachine):
         self.lives: list[Life] = []
         self.copies: list[Copy] = []
         self.taught = 0
+        self.published: dict[str, int] = {}
         self.gone: set[int] = set()
         """Lessons that some life undid or forgot: they may be there or not, never twice."""
 
@@ -230,6 +232,9 @@ class Trust(RuleBasedStateMachine):
     def publish(self, kill: int | None) -> None:
         with killed_at(kill):
             self.hub.publish()
+        # where it was killed after its last change but one, the round may be in the store or not: the next one says
+        if kill is None:
+            self.published = self.counts(self.hub.current()[0].knowledge)
 
     @rule(index=lives)
     def back_up(self, index: int) -> None:
@@ -260,6 +265,20 @@ class Trust(RuleBasedStateMachine):
         member.name, member.key = folder.name, copy.key
         member.workplace = Workplace(bundle(), State(folder, bundle().manifest.identity), threads=1)
         self.lives.append(Life(member, dict(copy.accepted)))
+
+    @rule()
+    def back_up_hub(self) -> None:
+        """Its whole folder; the store is not part of it."""
+        shutil.rmtree(self.folder / "hub copy", ignore_errors=True)
+        shutil.copytree(self.hub.folder, self.folder / "hub copy")
+
+    @precondition(lambda self: (self.folder / "hub copy").exists())
+    @rule()
+    def restore_hub(self) -> None:
+        """The hub is what it was; store and devices went on."""
+        shutil.rmtree(self.hub.folder)
+        shutil.copytree(self.folder / "hub copy", self.hub.folder)
+        self.hub = Hub(self.hub.folder, bundle())
 
     @rule(count=st.integers(1, 4))
     def lose(self, count: int) -> None:
@@ -293,7 +312,8 @@ class Trust(RuleBasedStateMachine):
             self.check_counts(knows)
             missing = {lesson for lesson in life.lessons - self.gone if knows.get(own(lesson)) != OWN}
             assert not missing, f"{life.member.name} has lost {missing}"
-            waiting = {lesson for lesson in life.lessons - self.gone if newest.get(own(lesson)) != OWN}
+            told = {**self.published, **newest}
+            waiting = {lesson for lesson in life.lessons - self.gone if told.get(own(lesson)) != OWN}
             if waiting:
                 found = life.status
                 assert found.unsent or found.waiting or found.refused_by_hub, f"{waiting} wait, and nobody says so"

@@ -89,18 +89,23 @@ class Enrolled:
             )
         return found[0]
 
+    def files(self) -> dict[str, bytes]:
+        """Every device's file by its name. Raises DamagedError."""
+        return {f"{device.key.keyid}.json": _encoded(device) for device in self.all()}
+
+    def take(self, name: str, data: bytes) -> None:
+        """A device of an older list of this hub's: one that is missing here, or not known to be revoked. Raises
+        DamagedError for a file that is none."""
+        found = _decoded(data, self.folder / name)
+        known = next((one for one in self.all() if one.key.keyid == found.key.keyid), None)
+        if known is None or (found.is_revoked and not known.is_revoked):
+            self._write(found)
+
     def _write(self, device: Device) -> Device:
-        record = {
-            "format_version": FORMAT_VERSION,
-            "device": device.public.record(),
-            "name": device.name,
-            "revoked": device.is_revoked,
-        }
         with durable.explained(f"write {self.folder}"):
             durable.make_folder(self.folder)
             path = self.folder / f"{device.key.keyid}.json"
-            data = json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
-            keep_file(path, data, lambda written: _decoded(written, path))
+            keep_file(path, _encoded(device), lambda written: _decoded(written, path))
         kept.done(f"{device.key.keyid[:16]} {device.name} is {'revoked' if device.is_revoked else 'enrolled'}")
         return device
 
@@ -110,6 +115,16 @@ class Enrolled:
         except OSError as error:
             raise durable.storage_error(error, f"read {path}") from error
         return _decoded(data, path)
+
+
+def _encoded(device: Device) -> bytes:
+    record = {
+        "format_version": FORMAT_VERSION,
+        "device": device.public.record(),
+        "name": device.name,
+        "revoked": device.is_revoked,
+    }
+    return json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def _decoded(data: bytes, path: Path) -> Device:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_nusa import kept
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
@@ -17,6 +18,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import Generation, State
 from edge_nusa.sync import round_file
 from edge_nusa.sync.hub import device_records, inbox, shares, take_back
+from edge_nusa.sync.hub.catching_up import catch_up, kept_records
 from edge_nusa.sync.hub.device_records import Records
 from edge_nusa.sync.hub.enrolled import Device, Enrolled
 from edge_nusa.sync.hub.folder import read_settings
@@ -26,6 +28,7 @@ from edge_nusa.sync.hub.merge import Merge, MergeSettings
 from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.shares import GivenFolder, Shares
 from edge_nusa.sync.hub.trial import Ground
+from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received, Round
@@ -35,6 +38,9 @@ from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import Store, copy_new
 from edge_nusa.sync.trust import keys, sealing_keys
 from edge_nusa.sync.trust.repository import Repository
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
 
 FILES = ("round.bin", "devices.json", shares.NAME)
 LARGEST_MIRRORED_BYTES = 1 << 30
@@ -92,10 +98,10 @@ class Hub:
         """
         began = time.monotonic()
         with self.state.writer():
+            catch_up(self)
             before, records = self.current()
             devices = [device.key for device in self.enrolled.all() if not device.is_revoked]
-            judge = Judge(before, self.shapes, settings.limits, self.keys)
-            mails = [inbox.collect(self.store, key, device_records.known(records, key.keyid), judge) for key in devices]
+            judge, mails = self._collected(before, devices, records, settings.limits)
             made = None
             if any(mail.settled for mail in mails):
                 made = self._merged(judge, mails, settings.rule, settings.bad(len(devices)), records)
@@ -105,6 +111,21 @@ class Hub:
                 made=of_labels(before, made, mails) if made else None,
                 seconds=round(time.monotonic() - began, 2),
             )
+
+    def _collected(
+        self, before: Round, devices: Sequence[SSlibKey], records: Records, limits: UpdateLimits
+    ) -> tuple[Judge, list[Mail]]:
+        """What came from each device. Where a device is based on a later round than any that is left of the fleet, the
+        next round is numbered on from that one, so that no device has to go back."""
+
+        def collected(now: Round) -> tuple[Judge, list[Mail]]:
+            judge = Judge(now, self.shapes, limits, self.keys)
+            known = [device_records.known(records, key.keyid) for key in devices]
+            return judge, [inbox.collect(self.store, key, one, judge) for key, one in zip(devices, known, strict=True)]
+
+        judge, mails = collected(before)
+        ahead = max((mail.ahead for mail in mails), default=0)
+        return collected(replace(before, number=ahead)) if ahead else (judge, mails)
 
     def _merged(self, judge: Judge, mails: list[Mail], rule: RuleName, bad: int, records: Records) -> Round | None:
         """The next round, committed; None where all that there was has to wait after all."""
@@ -126,11 +147,29 @@ class Hub:
 
     def commit(self, made: Round, records: Records, after: Shares, operation: str) -> None:
         """Make a round the newest. Call it inside state.writer()."""
-        files = (round_file.encode(made), device_records.encode(records), shares.encode(after))
-        self.state.commit(dict(zip(FILES, files, strict=True)), operation)
+        self.commit_files((round_file.encode(made), device_records.encode(records), shares.encode(after)), operation)
         with suppress(EdgeNusaError):  # the round is kept: what is no longer needed beside it only takes up room
             kept_shares = [self.shares_of(generation) for generation in self.state.history()]
             self.given.prune({one.sha256 for found in kept_shares for one in found.devices.values()})
+
+    def commit_files(self, files: Sequence[bytes], operation: str) -> None:
+        """The same of the files FILES."""
+        self.state.commit(dict(zip(FILES, files, strict=True)), operation)
+
+    def files(self) -> tuple[bytes, ...]:
+        """The files FILES of the newest round. Raises InputError before the first merge."""
+        snapshot = self.state.snapshot(FILES)
+        if snapshot is None:
+            raise InputError(
+                f"{self.folder}: expected a merged round, found none; run `edge-nusa hub merge` after a device has "
+                "pushed"
+            )
+        return tuple(snapshot[1][name] for name in FILES)
+
+    def newest(self) -> tuple[int, bytes | None]:
+        """The number of the newest merged round and its file; 0 and None before the first."""
+        snapshot = self.state.snapshot(FILES[:1])
+        return (self.current()[0].number, snapshot[1][FILES[0]]) if snapshot else (0, None)
 
     def enroll(self, public: bytes, name: str, where: str) -> Device:
         """Let the device of a device.pub take part. Raises InputError as `Enrolled.add` does."""
@@ -145,6 +184,7 @@ class Hub:
     def take_back(self, wanted: str) -> tuple[Device, Round]:
         """Revoke a device, and make a new round without all that it gave. Raises InputError where it gave nothing."""
         with self.state.writer():
+            catch_up(self)
             device = self.enrolled.find(wanted)
             made = take_back.take_back(self, device)
             return self.enrolled.revoke(wanted), made
@@ -152,6 +192,7 @@ class Hub:
     def undo(self) -> Round:
         """Make a new round with the content of the one before. Raises InputError where there is none."""
         with self.state.writer():
+            catch_up(self)
             return take_back.undo(self)
 
     def publish(self, mirror: str | None = None) -> Published:
@@ -161,11 +202,12 @@ class Hub:
         Raises InputError before the first merge.
         """
         with self.state.writer():
-            found, data = self.current()[0], self._round_bytes()
+            catch_up(self)
+            found, data = self.current()[0], self.files()[0]
             devices = [device.sealing for device in self.enrolled.all() if not device.is_revoked]
             with durable.explained(f"publish round {found.number} from {self.folder}"):
                 repository = Repository(self.store, self.folder, self.settings.expiry)
-                version = repository.publish(found.number, data, devices)
+                version = repository.publish(found.number, data, devices, kept_records(self))
         kept.part(f"round {found.number} is published")
         if mirror is not None:
             target = open_store(mirror)
@@ -189,12 +231,3 @@ class Hub:
             labels=found.knowledge.names,
             devices=rows,
         )
-
-    def _round_bytes(self) -> bytes:
-        snapshot = self.state.snapshot(FILES[:1])
-        if snapshot is None:
-            raise InputError(
-                f"{self.folder}: expected a merged round, found none; run `edge-nusa hub merge` after a device has "
-                "pushed"
-            )
-        return snapshot[1][FILES[0]]

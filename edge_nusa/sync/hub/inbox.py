@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MOST_CANDIDATES = 8
 """Envelopes under one number that are looked into."""
+MOST_AHEAD = 1000
+"""Rounds that a hub may have lost, with the store that had them, and count on from what its devices know."""
 MOST_SETTLED = 4096
 """Numbers of a device back from its newest, of which the hub knows every envelope that it decided on."""
 FORK = "another update of this device stands at its place; it is sent again by itself"
@@ -215,6 +217,7 @@ class _Reader:
         was taken by another update."""
         now = self.judge.now.number
         if place.round.number > now:
+            self.mail.ahead = place.round.number if place.round.number <= now + MOST_AHEAD else 0
             raise _WaitError(
                 f"it is based on round {place.round.number}, and the newest that this hub knows is {now}; it waits"
             )

@@ -28,7 +28,7 @@ class Accepted:
 class Mail:
     """What came from one device. accepted: oldest first; refused: by the update's `short` hash, for good; notes: what
     was passed over this time, in words; through, last: number and SHA-256 of the last update that was taken or
-    refused."""
+    refused; ahead: the number of a round that its next update is based on and the hub does not know, 0 for none."""
 
     device: str
     accepted: list[Accepted] = field(default_factory=list)
@@ -36,6 +36,7 @@ class Mail:
     notes: list[str] = field(default_factory=list)
     through: int = 0
     last: str = ""
+    ahead: int = 0
 
     def refuse(self, reason: str, round_number: int, kind: RefusalKind = "refused") -> None:
         """Refuse all that was accepted. round_number: of the round that will say so."""

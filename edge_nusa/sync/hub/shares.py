@@ -132,21 +132,33 @@ class GivenFolder:
         share = shares.devices.get(device)
         if share is None:
             return givens.nothing(self.features)
-        path = self._path(share.sha256)
+        data = self.bytes_of(share.sha256)
+        found = given_file.decode(data, str(self._path(share.sha256))).settled(shares.forgettings)
+        return found if shares.is_waiting(device) else replace(found, waiting={})
+
+    def has(self, sha256: str) -> bool:
+        """Whether there is a file of that name."""
+        return self._path(sha256).exists()
+
+    def bytes_of(self, sha256: str) -> bytes:
+        """A whole file. Raises DamagedError where it is missing or another."""
+        path = self._path(sha256)
         try:
             data = durable.read_at_most(path, given_file.LARGEST_BYTES)
         except FileNotFoundError as error:
             raise DamagedError(f"{path}: expected what a device gave, found no file; {_NEXT_STEP}") from error
         except OSError as error:
             raise durable.storage_error(error, f"read {path}") from error
-        if sha256_hex(data) != share.sha256:
+        if sha256_hex(data) != sha256:
             raise DamagedError(f"{path}: expected the file with that SHA-256, found another; {_NEXT_STEP}")
-        found = given_file.decode(data, str(path)).settled(shares.forgettings)
-        return found if shares.is_waiting(device) else replace(found, waiting={})
+        return data
 
     def write(self, given: Given) -> str:
         """Keep what a device gave; returns its SHA-256."""
-        data = given_file.encode(given)
+        return self.keep(given_file.encode(given))
+
+    def keep(self, data: bytes) -> str:
+        """Keep a whole file; returns its SHA-256."""
         sha256 = sha256_hex(data)
         path = self._path(sha256)
         if not path.exists():

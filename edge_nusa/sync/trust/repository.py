@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,9 +80,9 @@ class Repository:
         kept.part(f"root {version} is in the store")
         durable.replace_file(self.folder / CURRENT_ROOT_NAME, data)
 
-    def publish(self, number: int, data: bytes, devices: Sequence[SealingPublic]) -> int:
+    def publish(self, number: int, data: bytes, devices: Sequence[SealingPublic], records: str = "") -> int:
         """Publishes a round, sealed to the hub itself and to these devices, or signs the same one anew; returns the
-        version of the timestamp.
+        version of the timestamp. records: the SHA-256 of what the hub keeps beside it.
 
         Raises StoreError, TrustError (a key, the root's end, the clock), ResourceError (the hub's disk).
         """
@@ -93,7 +93,7 @@ class Repository:
         announced, objects = sealed_rounds.sealed_round(number, data, self.sealing_keys()[0], devices)
         for key, content in objects.items():
             put(self.store, key, content)
-        target = sealed_rounds.target_of(announced)
+        target = sealed_rounds.target_of(replace(announced, records=records))
         targets = self._put("targets", Targets(expires=_after(self.expiry.targets_days), targets={target.path: target}))
         snapshot = Snapshot(expires=_after(self.expiry.timestamp_days), meta={"targets.json": MetaFile(targets)})
         timestamp = Timestamp(

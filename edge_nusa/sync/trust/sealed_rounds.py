@@ -7,6 +7,7 @@ TUF's targets name the first with its SHA-256 and bytes, and say in `custom` wha
 
     round, sha256                 the round's number, and the SHA-256 of the plain round
     keys, names, recipients       the SHA-256 of the second object, that of the names in it, and how many they are
+    records                       the SHA-256 of what the hub keeps for itself beside it (`edge_nusa.sync.hub.stored`)
 
 A device reads its own wrap only, so that a fleet of a thousand costs it 17 KB and not 1.2 MB. A wrap that was changed
 opens nothing, and what is opened is compared with the plain SHA-256 that was signed.
@@ -44,7 +45,8 @@ _CONTENT_KEY = b"edge-nusa content key 1\n"
 @dataclass(frozen=True, kw_only=True)
 class Announced:
     """What the hub signed of a round. number; sha256: of the plain round; size: of the sealed content in bytes;
-    content, keys, names: SHA-256 of the two objects and of the names in the second; recipients: how many."""
+    content, keys, names: SHA-256 of the two objects and of the names in the second; recipients: how many; records: the
+    SHA-256 of the hub's own records, "" for none."""
 
     number: int
     sha256: str
@@ -53,6 +55,7 @@ class Announced:
     keys: str
     names: str
     recipients: int
+    records: str = ""
 
     @property
     def content_key(self) -> str:
@@ -94,7 +97,7 @@ def target_of(announced: Announced) -> TargetFile:
     """What targets metadata says of a round."""
     from tuf.api.metadata import TargetFile
 
-    custom = {name: getattr(announced, name) for name in (*HASHES, "recipients")}
+    custom = {name: getattr(announced, name) for name in (*HASHES, "recipients", "records")}
     fields = {"custom": {"round": announced.number, **custom}}
     return TargetFile(announced.size, {"sha256": announced.content}, TARGET, fields)
 
@@ -118,6 +121,7 @@ def announced_by(info: TargetFile | None) -> Announced:
         size=info.length,
         content=content,
         recipients=record.integer("recipients", 1, sealing.MOST_RECIPIENTS),
+        records=record.sha256("records"),
     )
 
 

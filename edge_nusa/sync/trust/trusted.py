@@ -37,11 +37,12 @@ PARTS = "parts"
 @dataclass(frozen=True)
 class Published:
     """A round as it was vouched for: its number, the SHA-256 in hex of the plain round, and that round's bytes, or None
-    where it was known."""
+    where it was known; records: the SHA-256 of what the hub keeps beside it, "" for none."""
 
     number: int
     sha256: str
     data: bytes | None
+    records: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def opened_round(
     _check_size(announced.number, announced.size - TAG_BYTES, bounds)
     with _forged_or_cut():
         data = sealed_rounds.fetched(store, announced, keys, parts)
-    return Published(announced.number, announced.sha256, data)
+    return Published(announced.number, announced.sha256, data, announced.records)
 
 
 class ForgedError(TrustError):

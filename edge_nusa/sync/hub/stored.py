@@ -1,0 +1,73 @@
+"""What a hub keeps of itself in the store, sealed to itself alone: so that its folder can be restored from an old
+backup, or made anew from its keys, without forgetting what it has published.
+
+    hub/SHA256.records   devices.json, shares.json and the list of devices as of a published round, a line each; TUF's
+                         targets name it
+    hub/SHA256.given     what one device had given (`edge_nusa.sync.hub.given`); the records name it
+
+SHA256 is that of what is inside, so nothing that somebody else sealed is taken for it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge_nusa.errors import DamagedError, StoreError, TrustError
+from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.sync.packed import inflated
+from edge_nusa.sync.stores.store import MissingObjectError, Store, put
+from edge_nusa.sync.trust import sealing
+from edge_nusa.sync.trust.sealing_keys import SealingKey
+
+LARGEST_RECORDS, LARGEST_GIVEN = 1 << 30, 1 << 30
+
+
+@dataclass(frozen=True)
+class OwnStore:
+    """A store, and the hub's sealing keys: to the first it seals, and any may open."""
+
+    store: Store
+    keys: Sequence[SealingKey]
+
+    def keep(self, lines: Sequence[bytes], given: Mapping[str, Callable[[], bytes]]) -> str:
+        """Put what stands beside a round, as far as it is not there; the SHA-256 of the records. lines: of the records,
+        each without a line feed; given: by SHA-256 what each device gave."""
+        for sha256, content in given.items():
+            self._put(f"hub/{sha256}.given", content)
+        records = b"\n".join(lines)
+        name = sha256_hex(records)
+        self._put(f"hub/{name}.records", lambda: records)
+        return name
+
+    def records(self, name: str) -> list[bytes]:
+        """The lines that `keep` gave that name. Raises StoreError where the store has lost them, TrustError."""
+        if not name:
+            raise TrustError(
+                "expected a published round that names the hub's own records, found none named; use the edge-nusa that "
+                "published it"
+            )
+        return self._get(f"hub/{name}.records", LARGEST_RECORDS).split(b"\n")
+
+    def given(self, sha256: str) -> bytes:
+        """What a device gave. Raises StoreError where the store has lost it, TrustError."""
+        return self._get(f"hub/{sha256}.given", LARGEST_GIVEN)
+
+    def _put(self, key: str, content: Callable[[], bytes]) -> None:
+        if self.store.head(key) is None:
+            packed = zlib.compress(content(), 6)
+            put(self.store, key, sealing.sealed(packed, [self.keys[0].public], key.encode()))
+
+    def _get(self, key: str, largest: int) -> bytes:
+        try:
+            sealed = self.store.get(key, largest)
+        except MissingObjectError as error:
+            raise StoreError(
+                f"{key}: expected what this hub kept in the store, found none; restore the store, or a newer backup of "
+                "the hub"
+            ) from error
+        data = inflated(sealing.opened_by_any(sealed, self.keys, key.encode(), key), largest, key)
+        if sha256_hex(data) != key.partition("/")[2].partition(".")[0]:
+            raise DamagedError(f"{key}: expected what this hub kept in the store, found something else; restore it")
+        return data
