@@ -17,9 +17,9 @@ from edge_nusa.device.fleet import store as fleet_store
 from edge_nusa.errors import EdgeNusaError, InputError, StoreError, TrustError
 from edge_nusa.files import durable
 from edge_nusa.knowledge import head as heads
-from edge_nusa.sync.hub import inbox
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
+from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.stores import check as checks
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
@@ -323,4 +323,4 @@ def test_a_place_of_an_unknown_kind_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found the scheme 'ftp'"):
         open_store("ftp://example/fleet")
     assert isinstance(open_store(str(tmp_path)), FolderStore)
-    assert inbox.UpdateLimits().pictures == 1000
+    assert UpdateLimits().pictures == 1000

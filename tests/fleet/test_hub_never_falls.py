@@ -16,8 +16,9 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.sync import packed
 from edge_nusa.sync.change import LabelChange
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.hub.report import MergeReport
-from edge_nusa.sync.hub.trial import MOST_ROUND_LABELS, MergeSettings
+from edge_nusa.sync.hub.trial import MOST_ROUND_LABELS
 from edge_nusa.sync.rules import RULES, RuleName
 
 
@@ -139,6 +140,8 @@ def test_six_hundred_small_cores_are_no_larger_than_those_of_one_update(scene: S
         scene.hub.merge(MergeSettings())
     knowledge = scene.hub.current()[0].knowledge
     assert max(np.linalg.norm(core) for core in knowledge.cores.values()) < 1e4
+    scene.hub.publish()
+    scene.hub.take_back("liar")  # the judge of each device refuses such cores, and so every round that has them
     scene.goes_on("mean")
 
 
@@ -256,3 +259,76 @@ def test_labels_that_are_taken_back_with_other_sums_across_merges_are_refused(sc
     scene.liar.send(replace(half, labels={"x": wrong}))
     assert scene.refused(scene.hub.merge(MergeSettings()))
     scene.goes_on("mean")
+
+
+def test_whoever_makes_the_round_unreadable_is_found_and_refused_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.push()
+    scene.hub.merge(MergeSettings())
+    line = scene.hub.state.current()
+    assert line is not None
+    size = line.read("round.bin").find(b"\n")
+    scene.liar.send(giving(scene.hub, {f"{place} " + "n" * 90: digits(place % 10, 0, 1) for place in range(100)}))
+    for place, member in enumerate(scene.honest):
+        member.teach({f"more {place}": digits(5, 8 * place, 4)}, place)
+    scene.push()
+    with monkeypatch.context() as patch:
+        patch.setattr("edge_nusa.sync.round_file.LARGEST_LINE_BYTES", size + 3_000)
+        report = scene.hub.merge(MergeSettings())
+    assert scene.refused(report) == ["the fleet's round could not be read with it"]
+    assert scene.pictures() == 64 + 8
+    assert set(scene.hub.status().labels) >= {"more 0", "more 1"}
+
+
+def test_numbers_that_the_store_loses_during_a_merge_wait_and_the_rest_goes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_nusa.errors import StoreError
+    from edge_nusa.sync.hub import inbox
+    from edge_nusa.sync.hub.mail import Accepted
+
+    scene.liar.send(giving(scene.hub, {"x": digits(3, 40, 5)}))
+    scene.push()
+    read, seen = inbox.read, list[str]()
+
+    def once(store: object, one: Accepted, judge: inbox.Judge) -> object:
+        seen.append(one.cover.device)
+        if one.cover.device == scene.member.key and seen.count(scene.member.key) > 1:
+            raise StoreError("the store's transport changed them")
+        return read(store, one, judge)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(inbox, "read", once)
+    report = scene.hub.merge(MergeSettings())
+    row = next(row for row in report.devices if row.device == scene.member.key)
+    assert (row.updates, row.refused) == (0, {})
+    assert row.notes == ["update 1 and later ones wait: the store's transport changed them"]
+    assert scene.pictures() == 64
+    monkeypatch.undo()
+    assert scene.hub.merge(MergeSettings()).is_merged and scene.pictures() == 69
+
+
+def test_under_trimmed_cores_wait_until_enough_devices_have_sent_some(scene: Scene) -> None:
+    more = [Member(scene.hub.folder.parent, scene.hub, f"more-{place}") for place in range(2)]
+    rule = MergeSettings(rule="trimmed")
+    scene.push()
+    scene.hub.merge(rule)
+    assert not any(core.any() for core in scene.hub.current()[0].knowledge.cores.values())
+    assert sum(scene.hub.shares().is_waiting(member.key) for member in scene.honest) == 2
+    scene.liar.send(replace(giving(scene.hub, {"digit 1": digits(1, 40, 4)}), cores=_large(scene)))
+    scene.hub.merge(rule)
+    name, core = next(iter(scene.hub.current()[0].knowledge.cores.items()))
+    assert core.any() and np.linalg.norm(core) < 0.1 * scene.hub.shapes.largest_cores[name]
+    assert not any(scene.hub.shares().is_waiting(member.key) for member in [*scene.honest, scene.member])
+    more[0].teach({"digit 1": digits(1, 60, 4)}, 7)
+    more[0].push()
+    before = scene.hub.current()[0].knowledge.cores
+    scene.hub.merge(rule)
+    assert np.array_equal(scene.hub.current()[0].knowledge.cores[name], before[name])
+
+
+def _large(scene: Scene) -> dict[str, np.ndarray]:
+    return {
+        name: np.full((rank, rank), 0.9 * scene.hub.shapes.largest_cores[name] / rank)
+        for name, rank in scene.hub.shapes.ranks.items()
+    }
