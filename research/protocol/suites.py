@@ -7,6 +7,8 @@ OUT/runs/KEY.json is a finished run, OUT/parts/KEY.npz one that was killed, OUT/
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict
@@ -133,8 +135,22 @@ def _do_in_worker(settings: Settings, plan: Plan) -> None:
     _do(settings, _here["sources"], plan)
 
 
+def end_with_parent() -> None:
+    """In a worker: end with the process that started it, which a signal may end at once; it would wait for a next run
+    for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watched() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watched, name="edge-nusa-parent", daemon=True).start()
+
+
 def _do_side_by_side(settings: Settings, plans: list[Plan], progress: Progress) -> None:
-    with ProcessPoolExecutor(settings.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(settings.jobs, mp_context=spawned, initializer=end_with_parent) as pool:
         waiting = {pool.submit(_do_in_worker, settings, plan) for plan in plans}
         done = 0
         try:

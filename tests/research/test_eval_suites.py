@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -389,3 +390,27 @@ def test_default_beats_ridge_on_real_pictures_and_keeps_what_the_untouched_model
     lasts = {learner: last(rows) or 0 for learner, rows in accuracy.items()}
     assert lasts["default"] > lasts["ridge"] > lasts["frozen"]
     assert transfer(accuracy["default"]) == transfer(accuracy["frozen"]) == frozen_transfer(accuracy["frozen"])
+
+
+LEAVING = """
+import multiprocessing, os, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from edge_nusa.research.protocol.suites import end_with_parent
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 600)
+    time.sleep(0.5)
+    os._exit(0)
+"""
+
+
+def test_a_worker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, str(tmp_path / "leaving.py")]
+    worker = int(subprocess.run(words, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=120).stdout)
+    ends = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
