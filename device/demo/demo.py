@@ -20,6 +20,7 @@ from edge_nusa.device.report.page import html_report
 from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import UsageError
 from edge_nusa.files.durable import write_asked
+from edge_nusa.files.foreign import shown
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.memory import peak_bytes
@@ -99,7 +100,9 @@ def _taught(
 ) -> tuple[dict[str, Counts], dict[str, Answers], list[int]]:
     """Ask, teach one lesson after the other, ask again; and the memory that each lesson took."""
     offered = [*pictures.taught, *pictures.others]
-    say(f"The embedded model {workplace.bundle.manifest.model!r} has seen none of these pictures. One lesson each:")
+    say(
+        f"The embedded model {shown(workplace.bundle.manifest.model)} has seen none of these pictures. One lesson each:"
+    )
     before = answers(workplace, offered, pictures)
     peaks = [_teach(workplace, task, progress, say) for task in lessons]
     after = answers(workplace, offered, pictures)

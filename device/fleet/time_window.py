@@ -6,6 +6,7 @@ import re
 from datetime import datetime, time
 
 from edge_nusa.errors import UsageError
+from edge_nusa.files.foreign import shown
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
@@ -15,7 +16,7 @@ def is_within(hours: str, now: time | None = None) -> bool:
     UsageError."""
     match = _HOURS.fullmatch(hours)
     if match is None:
-        raise UsageError(f"--between: expected hours such as 01:00-05:00, got {hours!r}")
+        raise UsageError(f"--between: expected hours such as 01:00-05:00, got {shown(hours)}")
     first, last = time(int(match[1]), int(match[2])), time(int(match[3]), int(match[4]))
     present = now or datetime.now().time()
     return first <= present < last if first <= last else present >= first or present < last

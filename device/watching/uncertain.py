@@ -15,6 +15,7 @@ from pathlib import Path
 from edge_nusa.device.asking.predict import Prediction
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
+from edge_nusa.files.foreign import shown
 from edge_nusa.files.node import FileBytes
 from edge_nusa.pictures.names import SUFFIXES
 from edge_nusa.pictures.pictures import printable
@@ -53,9 +54,7 @@ class UncertainFolder:
         """
         suffix = picture.path.suffix.lower()
         if suffix not in SUFFIXES:
-            raise InputError(
-                f"{printable(picture.path)}: expected a picture's name, found {printable(suffix)!r}; rename it"
-            )
+            raise InputError(f"{printable(picture.path)}: expected a picture's name, found {shown(suffix)}; rename it")
         if len(picture.data) > self.settings.most_bytes:
             return None
         name = picture.sha256[:16] + suffix

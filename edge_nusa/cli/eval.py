@@ -12,6 +12,7 @@ from edge_nusa import kept
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
+from edge_nusa.files.foreign import shown
 
 LARGEST_RESULTS_BYTES = 1 << 30
 SUITES = ("mtil", "cil", "orders")
@@ -21,7 +22,7 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     """`5,16` as whole numbers, each once. Raises UsageError for anything else."""
     words = [word.strip() for word in text.split(",")]
     if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
-        raise UsageError(f"{option}: expected whole numbers such as 5,16, got {text!r}")
+        raise UsageError(f"{option}: expected whole numbers such as 5,16, got {shown(text)}")
     return tuple(dict.fromkeys(int(word) for word in words))
 
 
@@ -134,7 +135,7 @@ def evaluate(
 
 def _suite(name: str) -> Literal["mtil", "cil"]:
     if name not in SUITES:
-        raise UsageError(f"eval: there is no suite {name!r}; expected {', '.join(SUITES)}")
+        raise UsageError(f"eval: there is no suite {shown(name)}; expected {', '.join(SUITES)}")
     return "cil" if name == "cil" else "mtil"
 
 

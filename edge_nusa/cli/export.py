@@ -14,6 +14,7 @@ from edge_nusa import kept
 from edge_nusa.cli import output
 from edge_nusa.cli.options import FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
+from edge_nusa.files.foreign import shown
 
 if TYPE_CHECKING:
     from edge_nusa.export.writer import ExportSettings
@@ -25,7 +26,7 @@ def _blocks(text: str | None, default: int | None, option: str) -> int | None:
     if text == "all":
         return None
     if not text.isascii() or not text.isdigit():
-        raise UsageError(f"{option}: expected a number of blocks or 'all', got {text!r}")
+        raise UsageError(f"{option}: expected a number of blocks or 'all', got {shown(text)}")
     return int(text)
 
 

@@ -12,6 +12,7 @@ import typer
 
 from edge_nusa.cli.output import Format
 from edge_nusa.errors import MissingPackageError, UsageError
+from edge_nusa.files.foreign import shown
 
 BundleOption = Annotated[
     Optional[Path],
@@ -74,7 +75,7 @@ def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     number, unit = (text[:-1], units[text[-1].upper()]) if text and text[-1].upper() in units else (text, 1)
     if not number.isascii() or not number.isdigit() or len(number) > 15 or int(number) == 0:
-        raise UsageError(f"{option}: expected a size such as 512M or 1G, got {text!r}")
+        raise UsageError(f"{option}: expected a size such as 512M or 1G, got {shown(text)}")
     return int(number) * unit
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_nusa.errors import UsageError
+from edge_nusa.files.foreign import shown
 from edge_nusa.model.parameters import Tower
 from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape
 
@@ -85,7 +86,7 @@ RECIPES = {recipe.name: recipe for recipe in (DEVICE, PAPER)}
 def recipe_named(name: str) -> Recipe:
     """Raises UsageError for an unknown name."""
     if name not in RECIPES:
-        raise UsageError(f"there is no recipe {name!r}; expected one of {', '.join(RECIPES)}")
+        raise UsageError(f"there is no recipe {shown(name)}; expected one of {', '.join(RECIPES)}")
     return RECIPES[name]
 
 

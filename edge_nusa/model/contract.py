@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edge_nusa.files.foreign import shown
 from edge_nusa.model.bundle import UNIT
 from edge_nusa.model.manifest import Manifest
 from edge_nusa.model.shapes import VitShape
@@ -27,7 +28,7 @@ class Array(NamedTuple):
     def declared(self, found: Any) -> str | None:
         """What of an input or output that onnxruntime lists does not fit; None where all does."""
         if found.name != self.name:
-            return f"{found.name!r}"[:60]
+            return shown(found.name)
         shape = found.shape
         if not isinstance(shape, list) or found.type != _TYPES[self.dtype] or not self._fits(shape):
             return f"{found.type} {shape}"[:60]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_nusa.errors import DamagedError
-from edge_nusa.files.foreign import SHOWN
+from edge_nusa.files.foreign import shown
 
 INJECTED = "injected-by-edge-nusa"
 """The external location of an initializer that the caller must give; it names no file, so forgetting it fails
@@ -111,10 +111,9 @@ def check(path: Path, listed: Collection[str]) -> None:
         if name == INJECTED and not os.path.lexists(path.parent / name):
             continue
         if name not in listed:
-            shown = repr(name if len(name) <= SHOWN else f"{name[:SHOWN]}...")
             raise DamagedError(
-                f"{path}: expected its external data in files that the manifest lists, found {shown}; it is no graph "
-                "that `edge-nusa export` writes, so export the bundle again"
+                f"{path}: expected its external data in files that the manifest lists, found {shown(name)}; it is no "
+                "graph that `edge-nusa export` writes, so export the bundle again"
             )
 
 

@@ -84,7 +84,8 @@ class Generation:
         record = self.files.get(name)
         if record is None:
             raise InputError(
-                f"{self.folder}: expected one of the files {sorted(self.files)}, found {name!r}; ask for one of those"
+                f"{self.folder}: expected one of the files {shown(sorted(self.files))}, found {shown(name)}; ask for "
+                "one of those"
             )
         data = _read(self.folder / name, record.bytes + 1)
         if len(data) != record.bytes:
@@ -133,7 +134,7 @@ class Pointer:
             raise other_format(where, FORMAT_VERSION, version)
         pointer = cls(record.integer("generation", 0, LARGEST_GENERATION), record.sha256("sha256"))
         if pointer.to_bytes() != data:
-            raise damaged(where, f"a pointer in format_version {FORMAT_VERSION}", repr(data[:160]))
+            raise damaged(where, f"a pointer in format_version {FORMAT_VERSION}", shown(data))
         if pointer.generation == 0 and pointer != EMPTY_POINTER:
             raise damaged(where, f"SHA-256 {EMPTY_POINTER.sha256} for generation 0", str(pointer.sha256))
         return pointer
@@ -156,7 +157,7 @@ def describe(files: Mapping[str, bytes]) -> dict[str, FileRecord]:
     """The records of files about to be written. Raises InputError for a name that a generation cannot hold."""
     for name in files:
         if not _is_name(name):
-            raise InputError(f"a file of a generation: expected {_NAME_RULE}, found {name!r}; rename it")
+            raise InputError(f"a file of a generation: expected {_NAME_RULE}, found {shown(name)}; rename it")
     return {name: FileRecord(sha256_hex(data), len(data)) for name, data in files.items()}
 
 

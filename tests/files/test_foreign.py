@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import sqlite3
 import struct
 import zlib
 
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +96,25 @@ def test_an_error_of_the_longest_text_is_whole_and_of_a_longer_one_cut() -> None
     assert str(EdgeNusaError("a" * 600)) == "a" * 600
     assert str(EdgeNusaError("a" * 400 + "b" * 201)) == "a" * 393 + " [...] " + "b" * 200
     assert str(EdgeNusaError()) == ""
+
+
+REPEATING = {
+    "edge_nusa/errors.py": "escapes what is no printable sign of a whole message",
+    "edge_nusa/files/foreign.py": "the one place that shows what is foreign",
+    "edge_nusa/knowledge/labels.py": "a label that is refused, within single quotes",
+}
+"""Where Python's own form of a value is asked for, and why."""
+
+
+def test_what_is_foreign_is_shown_by_one_function() -> None:
+    """On boards and hubs; a workstation's and a researcher's words go through the errors' own bound alone."""
+    found, raw = set(), []
+    for room in ("edge_nusa", "device"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            place = str(path.relative_to(ROOT))
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FormattedValue) and node.conversion == ord("r"):
+                    raw.append(f"{place}:{node.lineno}")
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "repr":
+                    found.add(place)
+    assert (raw, found) == ([], set(REPEATING))

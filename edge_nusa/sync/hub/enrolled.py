@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge_nusa import kept
 from edge_nusa.errors import InputError
 from edge_nusa.files import durable
+from edge_nusa.files.foreign import shown
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.files.read_back import keep_file
@@ -64,14 +65,13 @@ class Enrolled:
         found = device_keys.decode(public, where)
         if not name.isprintable() or len(name) > LONGEST_NAME:
             raise InputError(
-                f"--name: expected at most {LONGEST_NAME} printable characters, found {name[:LONGEST_NAME]!r}; choose "
-                "another"
+                f"--name: expected at most {LONGEST_NAME} printable characters, found {shown(name)}; choose another"
             )
         taken = next((one for one in self.all() if _meet(one.public, found) or (name and one.name == name)), None)
         if taken is not None:
             state = "revoked: make a new key on the device" if taken.is_revoked else "enrolled already"
             raise InputError(
-                f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {taken.name!r}, {state}"
+                f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {shown(taken.name)}, {state}"
             )
         return self._write(Device(found, name))
 
@@ -84,8 +84,8 @@ class Enrolled:
         found = [d for d in self.all() if d.name == wanted or (len(wanted) >= 8 and d.key.keyid.startswith(wanted))]
         if len(found) != 1:
             raise InputError(
-                f"{wanted!r}: expected the name of one device or 8 characters of its key, found {len(found)} such; see "
-                "`edge-nusa hub status`"
+                f"{shown(wanted)}: expected the name of one device or 8 characters of its key, found {len(found)} "
+                "such; see `edge-nusa hub status`"
             )
         return found[0]
 

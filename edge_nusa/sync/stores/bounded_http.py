@@ -19,6 +19,8 @@ from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from edge_nusa.files.foreign import named
+
 Result = TypeVar("Result")
 _PIECE_BYTES = 1 << 16
 CONNECTING_RETRIES = 2
@@ -61,7 +63,7 @@ class BoundedAdapter(HTTPAdapter):  # type: ignore[misc]  # requests has no type
         if f"{parts.scheme}://{parts.netloc}" == self._origin:
             return
         if parts.scheme != "https" or _is_link_local(parts.hostname or ""):
-            raise RequestException(f"that it leads on to {address[:80]}, where nothing is asked")
+            raise RequestException(f"that it leads on to {named(address)}, where nothing is asked")
 
 
 def _is_link_local(host: str) -> bool:

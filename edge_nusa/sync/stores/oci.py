@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from edge_nusa.errors import InputError, MissingPackageError, StoreError
+from edge_nusa.files.foreign import named, shown, why
 from edge_nusa.sync.stores.store import MissingObjectError, check_key
 
 Result = TypeVar("Result")
@@ -49,7 +50,7 @@ class OciStore:
         host, _, name = rest.partition("/")
         if not host or not name:
             raise InputError(
-                f"{place[:80]!r}: expected oci://HOST/NAME, found another form; give a registry and a repository in it"
+                f"{shown(place)}: expected oci://HOST/NAME, found another form; give a registry and a repository in it"
             )
         self._place = place
         self._name = f"{host}/{name}"
@@ -121,7 +122,7 @@ class OciStore:
         tag = check_key(key).replace("/", "__")
         if len(tag) > LONGEST_TAG:
             raise StoreError(
-                f"{key[:80]}: expected a key of at most {LONGEST_TAG} characters for a registry, found {len(tag)}; "
+                f"{named(key)}: expected a key of at most {LONGEST_TAG} characters for a registry, found {len(tag)}; "
                 "updates go to a folder or to S3"
             )
         return Container(f"{self._name}:{tag}")
@@ -195,7 +196,7 @@ class OciStore:
         try:
             return within(SECONDS + more_seconds, ask)
         except (RequestException, ValueError, KeyError, TypeError, OSError) as error:
-            found = " ".join(str(error).split())[:300]
+            found = why(error)
             raise StoreError(
                 f"{self._place}: {doing}: expected the registry to do it, found {found}; check its address, your login "
                 "and the network"

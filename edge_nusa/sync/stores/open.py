@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_nusa.errors import InputError
+from edge_nusa.files.foreign import shown
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.store import Store
 
@@ -23,8 +24,8 @@ def open_store(place: str) -> Store:
 
         return OciStore(place)
     raise InputError(
-        f"{place[:80]!r}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {scheme!r}; give "
-        "one of those"
+        f"{shown(place)}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {shown(scheme)}; "
+        "give one of those"
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edge_nusa.errors import InputError, MissingPackageError, StoreError
+from edge_nusa.files.foreign import shown
 from edge_nusa.sync.stores.store import MissingObjectError, check_key
 
 TIMEOUT = timedelta(seconds=120)
@@ -43,7 +44,7 @@ class S3Store:
         parts = urlsplit(place)
         if not parts.netloc or parts.query or parts.fragment:
             raise InputError(
-                f"{place[:80]!r}: expected s3://BUCKET or s3://BUCKET/PREFIX, found another form; the endpoint is "
+                f"{shown(place)}: expected s3://BUCKET or s3://BUCKET/PREFIX, found another form; the endpoint is "
                 "AWS_ENDPOINT_URL"
             )
         self._name, self._prefix = parts.netloc, parts.path.strip("/")

@@ -12,6 +12,7 @@ import time
 from typing import Protocol
 
 from edge_nusa.errors import StoreError
+from edge_nusa.files.foreign import shown
 
 _KEY = re.compile(r"[a-z0-9_][a-z0-9._-]*(/[a-z0-9_][a-z0-9._-]*)*")
 
@@ -43,7 +44,7 @@ def check_key(key: str) -> str:
     """The key itself. Raises StoreError for what a store may not hold."""
     if not _KEY.fullmatch(key) or len(key) > 400:
         raise StoreError(
-            f"expected a key of small letters, digits, '.', '_', '-' and '/', found {key[:80]!r}; nothing was read or "
+            f"expected a key of small letters, digits, '.', '_', '-' and '/', found {shown(key)}; nothing was read or "
             "written there"
         )
     return key
