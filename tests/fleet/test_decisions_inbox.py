@@ -14,6 +14,7 @@ from small_fleets import BASIS, FEATURES, FLEET, first, pictures, small_shapes
 
 from edge_nusa.errors import StoreError
 from edge_nusa.files.identity import mismatch
+from edge_nusa.files.json_bytes import canonical
 from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.sync import parcel, update
 from edge_nusa.sync.change import Change, LabelChange
@@ -231,7 +232,7 @@ def test_notes_are_few_however_many_strangers_write() -> None:
     for number in range(30):
         store.objects[f"updates/{DEVICE}/odd {number:02d}"] = b""
     notes = collected(store).notes
-    assert len(notes) == 20 and notes[-1] == "and 11 more" and notes[18].startswith(f"updates/{DEVICE}/odd 18")
+    assert len(notes) == 20 and notes[-1] == "and 11 more" and notes[18].startswith("odd 18: not an update")
     for number in range(10):
         del store.objects[f"updates/{DEVICE}/odd {number:02d}"]
     assert len(collected(store).notes) == 20 and "more" not in collected(store).notes[-1]
@@ -260,7 +261,21 @@ def test_only_names_of_updates_are_read_and_others_are_passed_over(name: str, is
     }
     mail = collected(store)
     assert facts(mail) == (([1], [], 1) if is_update else ([], [], 0))
-    assert mail.notes == ([f"updates/{DEVICE}/{called}: not an update, passed over"] if is_told else [])
+    assert mail.notes == ([f"{called}: not an update, passed over"] if is_told else [])
+
+
+def test_what_strangers_wrote_is_short_in_a_note() -> None:
+    """Long names of objects, and an envelope of a thousand keys with names of a thousand signs."""
+    store = Store()
+    store.objects[f"updates/{DEVICE}/\x1b[31m{'n' * 1000}"] = b""
+    signatures = [{"keyid": f"{number:04d}{'k' * 1000}", "sig": "AAAA"} for number in range(1000)]
+    forged = {"payload": "AAAA", "payloadType": parcel.PAYLOAD_TYPE, "signatures": signatures}
+    store.objects[f"updates/{DEVICE}/00000001-{'0' * 16}.json"] = canonical(forged)
+    mail = inbox.collect(store, SIGNER.public_key, Known(), Judge(first(), small_shapes(), UpdateLimits(), [HUB]))
+    assert len(mail.notes) == 2
+    assert "expected one signature by a key that is enrolled, found 1000 by '0000k" in mail.notes[1] + mail.notes[0]
+    for note in mail.notes:
+        assert len(note) <= 600 and note.isprintable(), note
 
 
 def test_an_update_under_another_name_than_its_own_is_passed_over() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError, StoreError, TrustError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.foreign import named
 from edge_nusa.files.identity import mismatch
 from edge_nusa.sync import parcel, update
 from edge_nusa.sync.hub import plausible
@@ -122,7 +123,7 @@ def _numbered(listed: Iterable[str], mail: Mail) -> Iterator[tuple[int, str]]:
         if len(number) == 8 and number.isascii() and number.isdecimal() and rest.endswith(".json"):
             yield int(number), key
         elif not name.endswith(".numbers"):
-            mail.notes.append(f"{key}: not an update, passed over")
+            mail.notes.append(f"{named(name)}: not an update, passed over")
 
 
 def _short_of(key: str) -> str:
