@@ -91,7 +91,7 @@ def encode(shares: Shares) -> bytes:
         "bad": shares.bad,
         "content": -1 if shares.content is None else shares.content,
     }
-    return json.dumps(record, sort_keys=True).encode()
+    return json.dumps(record, sort_keys=True, allow_nan=False).encode()
 
 
 def decode(data: bytes, where: str) -> Shares:

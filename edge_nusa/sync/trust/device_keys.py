@@ -46,7 +46,7 @@ class DevicePublic:
 
     def encoded(self) -> bytes:
         """The file `device.pub`."""
-        return json.dumps(self.record(), sort_keys=True, indent=1).encode() + b"\n"
+        return json.dumps(self.record(), sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def public_of(signer: CryptoSigner, sealing: SealingPublic) -> DevicePublic:

@@ -170,4 +170,4 @@ def load_keys(folder: Path) -> list[SealingKey]:
 def encoded(key: SealingKey) -> bytes:
     """A key's file; nothing else may ever hold these bytes."""
     content = {"format_version": FORMAT_VERSION, "suite": SUITE, "secret": base64.b64encode(key.secret).decode()}
-    return json.dumps(content, sort_keys=True, indent=1).encode() + b"\n"
+    return json.dumps(content, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
