@@ -10,10 +10,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from edge_nusa.files.json_record import Origin
+from edge_nusa.errors import EdgeNusaError
 
 SHOWN = 60
 """Characters of what was found that a text repeats."""
@@ -29,6 +28,22 @@ FAULTS = (
     struct.error,
 )
 """What Python's own decoders raise for bytes that they cannot make out; UnicodeError and JSON's are ValueErrors."""
+
+
+class From(Protocol):
+    """What an error says of bytes: `edge_nusa.files.json_record.Origin`."""
+
+    @property
+    def where(self) -> str:
+        """The file, and the place in it."""
+
+    @property
+    def next_step(self) -> str:
+        """What its reader can do."""
+
+    @property
+    def error(self) -> type[EdgeNusaError]:
+        """What is raised."""
 
 
 def shown(value: object) -> str:
@@ -52,7 +67,7 @@ def why(error: BaseException) -> str:
 
 
 @contextmanager
-def decoded(origin: Origin, expected: str) -> Iterator[None]:
+def decoded(origin: From, expected: str) -> Iterator[None]:
     """Turns what a decoder raises for bytes that are none into the origin's error; ours go through as they are, and so
     does what the system says (OSError, MemoryError)."""
     try:
