@@ -29,8 +29,9 @@ fi
 for_board=(--only-binary :all: --python-version 3.11 --platform manylinux2014_aarch64)
 for glibc in 17 24 26 27 28; do for_board+=(--platform "manylinux_2_${glibc}_aarch64"); done
 python3.11 -m pip download --quiet --no-deps "${for_board[@]}" --require-hashes -r "$source_root/device/install/learn-aarch64.lock" -d "$root/wheels"
+python3.11 -m pip download --quiet --no-deps "${for_board[@]}" --require-hashes -r "$source_root/device/install/build.lock" -d "$root/wheels"
 python3.11 -m pip download --quiet "${for_board[@]}" -d "$root/wheels" -c <(sed -n 's/^\([a-z0-9_.-]*==[^ ]*\).*/\1/p' "$source_root/device/install/learn-aarch64.lock") \
-    'setuptools>=77' wheel scikit-image scikit-learn pytest hypothesis
+    scikit-image scikit-learn pytest hypothesis
 
 # 3. What the board does when it starts.
 rm -rf "$root/src" && mkdir "$root/src"

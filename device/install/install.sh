@@ -10,12 +10,12 @@ Usage: device/install/install.sh [options]        (as the user who will use it, 
   --predict-only       no torch: this board asks, watches, and learns by its head alone
   --wheel FILE         install this wheel of edge-nusa instead of the source around this script
   --python PROGRAM     which Python (3.11 to 3.13); the newest found by itself
-  --bundle DIR         the bundle that commands and services use; the embedded `lite` without it
+  --bundle DIR         the bundle that commands and services use, of which a copy is kept here; the embedded `lite` without it
   --watch DIR          also a service that answers the pictures that appear in DIR
   --watch-options "…"  more options of `edge-nusa watch`, such as "--keep /home/me/unsure --out /home/me/answers.jsonl"
   --writable DIR       a further folder that the services may write (for --keep, --out, --delete, a store); may be repeated
   --sync "…"           also a timer that runs `edge-nusa sync run` with these options, four times a day
-  --no-lock            take the newest packages instead of those of the lock file
+  --no-lock            take the newest packages, without hashes, instead of those of the lock files (they are for aarch64)
   --no-services        write the services' files but start nothing
   --uninstall          stop and remove all of the above; what was learned and the settings stay
   --purge              with --uninstall: remove what was learned and the settings too
@@ -76,7 +76,7 @@ remove_units() {
 if [ -n "$uninstall" ]; then
     remove_units
     if [ -L "$command_link" ] && [ "$(readlink "$command_link")" = "$root/venv/bin/edge-nusa" ]; then rm -f "$command_link"; fi
-    rm -rf "$root"/venv "$root"/venv-*
+    rm -rf "$root"/venv "$root"/venv-* "$root"/bundle-*
     if [ -n "$purge" ]; then rm -rf "$root" "$settings"; fi
     rmdir "$root" 2>/dev/null || true
     say "removed${purge:+, with all that was learned}"
@@ -101,8 +101,11 @@ for folder in ${bundle:+"$bundle"} ${watch:+"$watch"} "${writable[@]}"; do
     case "$folder" in *[[:space:]%\"\'\\]*) fail "$folder: a service needs a path without spaces, quotes and percent signs" ;; esac
 done
 if [ -n "$wheel" ]; then [ -f "$wheel" ] || fail "$wheel: expected a wheel of edge-nusa"; fi
-locked="$here/$learn-aarch64.lock"
-[ -n "$lock" ] && [ "$(uname -m)" = aarch64 ] && [ -f "$locked" ] || locked=""
+locked="" locked_sync=""
+if [ -n "$lock" ]; then
+    locked="$here/$learn-$(uname -m).lock" locked_sync="$here/sync-$(uname -m).lock"
+    [ -f "$locked" ] || fail "expected a lock file for $(uname -m), found none; pass --no-lock to take packages without hashes"
+fi
 
 # A sync timer, asked for now or before, needs the packages of the extra `sync`, which the lock files do not hold.
 with_sync="$has_sync"
@@ -112,7 +115,7 @@ if grep -qs '^EDGE_NUSA_SYNC_OPTIONS=' "$settings/environment"; then with_sync=y
 fingerprint() {
     "$python" --version
     echo "$learn ${locked:+locked}${with_sync:+ sync}"
-    if [ -n "$locked" ]; then sha256sum <"$locked"; fi
+    if [ -n "$locked" ]; then cat "$locked" ${with_sync:+"$locked_sync"} | sha256sum; fi
     if [ -n "$wheel" ]; then sha256sum <"$wheel"; else
         cd "$source_root"
         find pyproject.toml edge_nusa export device -type f -not -path '*/__pycache__/*' -not -path 'device/install/*' -print0 | sort -z | xargs -0 sha256sum
@@ -133,18 +136,18 @@ else
     extras=$([ "$learn" = learn ] && echo "learn" || true)${with_sync:+,sync}
     extras="${extras#,}"
     say "installing packages${locked:+ of $(basename "$locked")}; this takes minutes on a slow card"
-    if [ -n "$locked" ]; then "${pip[@]}" install --require-hashes --only-binary=:all: -r "$locked"; fi
+    if [ -n "$locked" ]; then "${pip[@]}" install --require-hashes --only-binary=:all: -r "$locked" ${with_sync:+-r "$locked_sync"}; fi
     what="${wheel:-}"
     if [ -z "$what" ]; then
         build="$(mktemp -d)"
         (cd "$source_root" && tar -cf - pyproject.toml README.md LICENSE NOTICE edge_nusa export device research) | tar -xf - -C "$build"
-        "${pip[@]}" wheel --no-deps -w "$build/wheels" "$build"
+        "$python" -m venv "$build/builder"
+        builder=("$build/builder/bin/python" -m pip --disable-pip-version-check --quiet)
+        "${builder[@]}" install --require-hashes --only-binary=:all: -r "$here/build.lock"
+        "${builder[@]}" wheel --no-deps --no-build-isolation -w "$build/wheels" "$build"
         what="$(echo "$build"/wheels/*.whl)"
     fi
-    if [ -z "$locked" ]; then "${pip[@]}" install "$what${extras:+[$extras]}"; else
-        "${pip[@]}" install --no-deps "$what"
-        if [ -n "$with_sync" ]; then "${pip[@]}" install "$what[sync]"; fi
-    fi
+    "${pip[@]}" install ${locked:+--no-deps} "$what${extras:+[$extras]}"
     if [ -n "${build:-}" ]; then rm -rf "$build"; fi
     "$venv/bin/edge-nusa" --help >/dev/null
     touch "$venv/complete"
@@ -159,11 +162,29 @@ ln -sfn "$root/venv/bin/edge-nusa" "$command_link"
 # Settings: made once, then only the lines that an option names are changed.
 environment="$settings/environment"
 [ -f "$environment" ] || printf '%s\n' "# Settings of edge-nusa's services; every EDGE_NUSA_* variable of docs/commands.md may stand here." "EDGE_NUSA_STATE=$root/state" >"$environment"
+# A bundle is never written in place: a copy of its own name is made beside, proved and renamed. The one before it stays
+# until the next call, since a running service may still have it open.
+is_whole() { "$root/venv/bin/python" -c 'import sys, pathlib; from edge_nusa.model.bundle import Bundle; Bundle.open(pathlib.Path(sys.argv[1]))' "$1" 2>/dev/null; }
+take_bundle() {
+    [ -f "$bundle/manifest.json" ] || fail "$bundle: expected a bundle, a folder with manifest.json"
+    taken="$root/bundle-$(sha256sum <"$bundle/manifest.json" | cut -c 1-16)"
+    [ "$(realpath "$bundle")" != "$(realpath -m "$taken")" ] || return 0
+    for old in "$root"/bundle-*; do
+        case "$old" in "$taken" | "$(sed -n 's/^EDGE_NUSA_BUNDLE=//p' "$environment")") ;; *) rm -rf "$old" ;; esac
+    done
+    if [ -d "$taken" ] && is_whole "$taken"; then return 0; fi
+    cp -rL --reflink=auto "$bundle" "$taken.new"
+    is_whole "$taken.new" || { rm -rf "$taken.new"; fail "$bundle: expected a whole bundle, found another; edge-nusa doctor --bundle $bundle says more" 4; }
+    sync -f "$taken.new"
+    if [ -d "$taken" ]; then mv -T "$taken" "$taken.old"; fi
+    mv -T "$taken.new" "$taken"
+    say "the bundle is kept as $taken; $bundle is not needed any more"
+}
 set_line() {
     { grep -v "^$1=" "$environment" || true; printf '%s=%s\n' "$1" "$2"; } >"$environment.new"
     mv "$environment.new" "$environment"
 }
-[ -z "$bundle" ] || set_line EDGE_NUSA_BUNDLE "$(realpath "$bundle")"
+if [ -n "$bundle" ]; then take_bundle; set_line EDGE_NUSA_BUNDLE "$taken"; fi
 [ -z "$watch" ] || set_line EDGE_NUSA_WATCH "$(realpath "$watch")"
 [ -z "$watch_options" ] || set_line EDGE_NUSA_WATCH_OPTIONS "$watch_options"
 [ -z "$has_sync" ] || set_line EDGE_NUSA_SYNC_OPTIONS "$sync"

@@ -1,8 +1,9 @@
 """Writes the lock files of the board's packages: every aarch64 wheel of Python 3.11 to 3.13 with its hash, resolved
 by pip.
 
-    python device/install/lock.py            # on a workstation of any kind; writes predict-aarch64.lock and
-    learn-aarch64.lock
+    python device/install/lock.py            # on a workstation of any kind; writes predict-aarch64.lock,
+    learn-aarch64.lock, sync-aarch64.lock (what `--sync` adds to either) and build.lock (what builds our wheel)
+    python device/install/lock.py sync build # these alone
 
 pip judges markers by the machine it runs on, so what it found is walked again here with a board's markers.
 """
@@ -27,6 +28,7 @@ GLIBC = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_24",
 TORCH = "torch>=2.7,<2.11,!=2.10.*"
 """Versions whose aarch64 wheels need no CUDA packages."""
 Wheels = dict[str, dict[str, Any]]
+Rows = dict[tuple[str, str], dict[str, set[str]]]
 
 
 def resolve(requirements: list[str], python: str) -> Wheels:
@@ -91,13 +93,13 @@ def needed(found: Wheels, roots: list[str], python: str) -> tuple[set[str], set[
     return names, missing
 
 
-def locked(roots: list[str]) -> dict[tuple[str, str], dict[str, set[str]]]:
+def locked(roots: list[str], base: str = "") -> Rows:
     """(name, version) -> Python version -> hashes; all Pythons get the versions of the first where those exist for
-    them."""
-    rows: dict[tuple[str, str], dict[str, set[str]]] = {}
+    them, and those of the lock file `base` where a package is in it."""
+    rows: Rows = {}
     pins: list[str] = []
     for python in PYTHONS:
-        wanted = [*roots, *pins]
+        wanted = [*roots, *pins, *pinned(base, python)]
         found = resolve(wanted, python)
         names, missing = needed(found, roots, python)
         while missing:
@@ -111,7 +113,18 @@ def locked(roots: list[str]) -> dict[tuple[str, str], dict[str, set[str]]]:
     return rows
 
 
-def text_of(rows: dict[tuple[str, str], dict[str, set[str]]], what: str) -> str:
+def pinned(text: str, python: str) -> list[str]:
+    """The requirements of a lock file that hold for this Python."""
+    lines = [line.rstrip(" \\") for line in text.splitlines() if line and line[0] not in "# "]
+    found = [Requirement(line) for line in lines]
+    return [
+        f"{one.name}{one.specifier}"
+        for one in found
+        if one.marker is None or one.marker.evaluate({"python_version": python})
+    ]
+
+
+def text_of(rows: Rows, what: str) -> str:
     """A requirements file for `pip install --require-hashes`."""
     lines = [
         f"# {what}: wheels for aarch64 Linux, Python {', '.join(PYTHONS)}; written by device/install/lock.py, not by "
@@ -130,13 +143,23 @@ def text_of(rows: dict[tuple[str, str], dict[str, set[str]]], what: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Write both files."""
-    project = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text())["project"]
-    base = list(project["dependencies"])
+def main(names: list[str]) -> None:
+    """Write the files of these names, or all."""
+    asked = names or ["predict", "learn", "sync", "build"]
+    about = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text())
+    base = list(about["project"]["dependencies"])
     for name, roots in {"predict": base, "learn": [*base, TORCH]}.items():
-        (HERE / f"{name}-aarch64.lock").write_text(text_of(locked(roots), f"edge-nusa, {name}"))
+        if name in asked:
+            (HERE / f"{name}-aarch64.lock").write_text(text_of(locked(roots), f"edge-nusa, {name}"))
+    if "sync" in asked:
+        first = (HERE / "predict-aarch64.lock").read_text()
+        there = {Requirement(one).name for python in PYTHONS for one in pinned(first, python)}
+        rows = locked([*base, *about["project"]["optional-dependencies"]["sync"]], first)
+        more = {key: found for key, found in rows.items() if key[0] not in there}
+        (HERE / "sync-aarch64.lock").write_text(text_of(more, "edge-nusa, what sync adds"))
+    if "build" in asked:
+        (HERE / "build.lock").write_text(text_of(locked(about["build-system"]["requires"]), "edge-nusa, its wheel"))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

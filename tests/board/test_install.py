@@ -14,11 +14,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import MICRO, ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edge_nusa.errors import RefusedError, StoreError
+from edge_nusa.model.bundle import Bundle
 
 INSTALL = ROOT / "device" / "install"
 SCRIPT = INSTALL / "install.sh"
@@ -48,7 +49,7 @@ class Home:
         return subprocess.run(["bash", SCRIPT, *map(str, words)], env=kept, capture_output=True, text=True, timeout=300)
 
     def install(self, wheel: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        done = self.run("--predict-only", "--wheel", wheel, "--python", sys.executable, *words)
+        done = self.run("--predict-only", "--no-lock", "--wheel", wheel, "--python", sys.executable, *words)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -112,13 +113,75 @@ def test_a_failed_upgrade_leaves_the_old_environment_and_a_changed_option_only_i
     before = os.readlink(home.root / "venv")
     broken = tmp_path / "edge_nusa-9.9.9-py3-none-any.whl"
     broken.write_bytes(b"no wheel")
-    failed = home.run("--predict-only", "--wheel", broken, "--python", sys.executable)
+    failed = home.run("--predict-only", "--no-lock", "--wheel", broken, "--python", sys.executable)
     assert failed.returncode != 0
     assert os.readlink(home.root / "venv") == before
     assert [p.name for p in home.root.glob("venv-*")] == [Path(before).name]
     home.install(wheel, "--watch-options", "--top 1")
     lines = home.settings.read_text().splitlines()
     assert {"EDGE_NUSA_THREADS=2", "EDGE_NUSA_WATCH_OPTIONS=--top 1", f"EDGE_NUSA_WATCH={camera}"} <= set(lines)
+
+
+@pytest.mark.slow
+def test_a_bundle_is_kept_as_a_copy_beside_the_one_in_use_and_never_written_in_place(
+    wheel: Path, tmp_path: Path
+) -> None:
+    home, given = Home(tmp_path / "home"), Path(shutil.copytree(MICRO, tmp_path / "given"))
+    home.install(wheel, "--bundle", given)
+    [first] = home.root.glob("bundle-*")
+    assert f"EDGE_NUSA_BUNDLE={first}\n" in home.settings.read_text()
+    nodes = {path.name: path.stat().st_ino for path in first.iterdir()}
+    assert not set(nodes.values()) & {path.stat().st_ino for path in given.iterdir()}, "not even a hard link"
+    home.install(wheel, "--bundle", given)
+    assert {path.name: path.stat().st_ino for path in first.iterdir()} == nodes
+    (given / "weights.safetensors").write_bytes(b"half of it")
+    done = home.run("--predict-only", "--no-lock", "--wheel", wheel, "--python", sys.executable, "--bundle", given)
+    assert done.returncode == 0 and Bundle.open(first), "the same manifest: what is kept already is whole"
+    content = json.loads((given / "manifest.json").read_text())
+    (given / "manifest.json").write_text(json.dumps(content))
+    done = home.run("--predict-only", "--no-lock", "--wheel", wheel, "--python", sys.executable, "--bundle", given)
+    assert done.returncode == 4 and "expected a whole bundle" in done.stderr
+    assert [path.name for path in home.root.glob("bundle-*")] == [first.name]
+    shutil.copytree(MICRO, given, dirs_exist_ok=True)
+    (given / "manifest.json").write_text(json.dumps(content))
+    home.install(wheel, "--bundle", given)
+    assert len(list(home.root.glob("bundle-*"))) == 2, "a service may still have the first one open"
+    shutil.rmtree(given)
+    second = Path(re.findall("EDGE_NUSA_BUNDLE=(.+)", home.settings.read_text())[0])
+    assert second != first and Bundle.open(second)
+    assert home.run("--uninstall").returncode == 0 and not list(home.root.glob("bundle-*"))
+
+
+def test_where_there_is_no_lock_file_the_user_says_that_hashes_are_not_wanted(tmp_path: Path) -> None:
+    machine = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
+    if (INSTALL / f"predict-{machine}.lock").exists():
+        pytest.skip("this machine has a lock file")
+    home = Home(tmp_path / "home")
+    done = home.run("--predict-only", "--python", sys.executable)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"expected a lock file for {machine}, found none; pass --no-lock" in done.stderr
+    assert home.files() == {}
+
+
+FETCHES = re.compile(r"(?:pip|builder\[@\]\}\"|pip\[@\]\}\"|-m pip) (?:[a-z-]+ )*?(install|wheel|download)[^\n]*")
+
+
+@pytest.mark.parametrize("name", ["install.sh", "Dockerfile"])
+def test_nothing_is_fetched_without_a_hash(name: str) -> None:
+    text = (INSTALL / name).read_text()
+    calls = [match.group() for match in FETCHES.finditer(text)]
+    assert len(calls) >= 4
+    for call in calls:
+        is_hashed = "--require-hashes" in call and "--only-binary=:all:" in call
+        assert is_hashed or "--no-deps" in call and ("install" in call or "--no-build-isolation" in call), call
+
+
+def test_the_image_is_built_from_the_source_alone() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines, "nothing but what is named"
+    named = {line[1:] for line in lines if line.startswith("!")}
+    links = {path.name for path in (ROOT / "edge_nusa").iterdir() if path.is_symlink()}
+    assert named == {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "edge_nusa", *links}
 
 
 @pytest.mark.parametrize(
@@ -235,6 +298,23 @@ def test_a_lock_file_holds_every_dependency_with_a_hash_and_no_cuda(name: str) -
         assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), line
     assert not [package for package in versions if package.startswith(("nvidia", "triton"))]
     assert ("torch" in versions) is (name == "learn")
+
+
+def test_what_sync_adds_and_what_builds_the_wheel_have_hashes_too() -> None:
+    first = (INSTALL / "predict-aarch64.lock").read_text()
+    more = (INSTALL / "sync-aarch64.lock").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for line in project["project"]["optional-dependencies"]["sync"]:
+        [version] = re.findall(rf"^{canonicalize_name(Requirement(line).name)}==([^\s;]+)", more, re.MULTILINE)
+        assert Requirement(line).specifier.contains(version), line
+    names = [set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE)) for text in (first, more)]
+    assert not names[0] & names[1], "what both have is in the first"
+    build = (INSTALL / "build.lock").read_text()
+    for line in project["build-system"]["requires"]:
+        [version] = re.findall(rf"^{Requirement(line).name}==(\S+)", build, re.MULTILINE)
+        assert Requirement(line).specifier.contains(version)
+    for text in (more, build):
+        assert text.count("--hash=sha256:") >= text.count("==") - text.count("python_version ==") > 0
 
 
 def test_the_wheel_that_the_installer_makes_has_every_room() -> None:
