@@ -157,7 +157,7 @@ def signed_anew(role: str, content: bytes) -> bytes:
     place = folder / "roots" if role == "root" else made.hub / "keys"
     try:
         record = json.loads(content)
-        bare = encode_canonical(record["signed"]).encode()
+        bare = str(encode_canonical(record["signed"])).encode()
     except Exception:  # noqa: BLE001 - what cannot be signed goes in as it is
         return content
     signers = [keys.load_key(path) for path in sorted(place.glob(f"{role}-*.pem"))]

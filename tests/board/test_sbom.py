@@ -1,4 +1,4 @@
-"""The bill of materials and the lowest versions, made from what pyproject.toml, the lock files and this environment say."""
+"""The bill of materials and the lowest versions: of pyproject.toml, the lock files and this environment."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_the_embedded_models_files_are_named_with_their_hashes(tmp_path: Path) -
 
 def test_a_hash_is_only_of_the_version_that_is_there(tmp_path: Path) -> None:
     sbom, lock = tool("sbom"), tmp_path / "x.lock"
-    lock.write_text(
-        f"numpy==0.1 \\\n    --hash=sha256:{'a' * 64}\npillow=={metadata.version('pillow')} \\\n    --hash=sha256:{'b' * 64}\n"
-    )
+    installed = metadata.version("pillow")
+    lines = [f"numpy==0.1 \\\n    --hash=sha256:{'a' * 64}", f"pillow=={installed} \\\n    --hash=sha256:{'b' * 64}"]
+    lock.write_text("\n".join(lines) + "\n")
     sbom.main(["--out", str(tmp_path / "sbom.json"), "--lock", str(lock)])
     found = {one["name"]: one for one in json.loads((tmp_path / "sbom.json").read_text())["components"]}
     assert found["pillow"]["hashes"] == [{"alg": "SHA-256", "content": "b" * 64}]

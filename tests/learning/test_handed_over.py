@@ -13,7 +13,7 @@ from edge_nusa.errors import ResourceError
 
 
 def test_arrays_and_settings_come_out_as_they_went_in() -> None:
-    given = {
+    given: dict[str, np.ndarray] = {
         "rows": np.arange(12, dtype=np.float32).reshape(3, 4).T,
         "none": np.zeros((0, 7), np.int64),
         "flags": np.array([True, False, True]),
