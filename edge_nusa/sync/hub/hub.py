@@ -125,7 +125,10 @@ class Hub:
 
         judge, mails = collected(before)
         ahead = max((mail.ahead for mail in mails), default=0)
-        return collected(replace(before, number=ahead)) if ahead else (judge, mails)
+        if not ahead:
+            return judge, mails
+        Repository(self.store, self.folder, self.settings.expiry).leave_room()
+        return collected(replace(before, number=ahead))
 
     def _merged(self, judge: Judge, mails: list[Mail], rule: RuleName, bad: int, records: Records) -> Round | None:
         """The next round, committed; None where all that there was has to wait after all."""

@@ -16,7 +16,7 @@ numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ONLINE_ROLES = ("targets", "snapshot", "timestamp")
 VERSIONS_NAME, CURRENT_ROOT_NAME = "versions.json", "current-root.json"
 LARGEST_ROOT_BYTES = 512_000
-FARTHEST = 1_000_000
+FARTHEST, LOST = 1_000_000, 1000
 LARGEST_VERSION = 10**11 - 2
 """The next one still has a name that `versions` lists."""
 LARGEST_VERSIONS_BYTES = 4096
@@ -103,21 +103,29 @@ class Repository:
         publication_clock.remember(self.folder, now)
         return version
 
+    def leave_room(self) -> None:
+        """Count on from beyond all versions that publications which this folder and the store have lost may have had,
+        since devices that saw them take no older ones."""
+        counted = {role: self._versions().get(role, 0) + LOST for role in ONLINE_ROLES}
+        self._count(counted)
+
     def _put(self, role: str, signed: Any) -> int:
         """Sign with the role's key and put under the next free version, which is returned."""
         from tuf.api.metadata import Metadata
 
         signer = self._signer(role)
         signed.version = self._free_version(role)
-        counted = {**self._versions(), role: signed.version}
-        data = json.dumps(counted, sort_keys=True, allow_nan=False).encode() + b"\n"
-        keep_file(self.folder / VERSIONS_NAME, data, lambda written: _counted(written, VERSIONS_NAME))
+        self._count({**self._versions(), role: signed.version})
         metadata = Metadata(signed)
         metadata.sign(signer)
         if not self.store.put_new(f"metadata/{signed.version}.{role}.json", roots.to_bytes(metadata)):
             found = f"metadata/{signed.version}.{role}.json: expected a free name, found it taken"
             raise StoreError(f"{found}; another hub writes to this store: stop that one, and run it again")
         return int(signed.version)
+
+    def _count(self, counted: Mapping[str, int]) -> None:
+        data = json.dumps(counted, sort_keys=True, allow_nan=False).encode() + b"\n"
+        keep_file(self.folder / VERSIONS_NAME, data, lambda written: _counted(written, VERSIONS_NAME))
 
     def _signer(self, role: str) -> CryptoSigner:
         """The key of an online role, which is the one that the newest root names."""
