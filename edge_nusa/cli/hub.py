@@ -118,8 +118,10 @@ def revoke(
     format: FormatOption = None,
 ) -> None:
     """Take no more updates of a device; what it brought until now stays in the rounds, or goes with --take-back."""
+    from edge_nusa.sync.hub import take_back as taking
+
     opened = opened_hub(hub, bundle)
-    found, made = opened.take_back(device) if take_back else (opened.revoke(device), None)
+    found, made = taking.take_back(opened, device) if take_back else (opened.revoke(device), None)
     words = f"revoked {found.key.keyid[:16]} {found.name}"
     if made is not None:
         words += f"; round {made.number} is without what it brought; publish it with `edge-nusa hub publish`"

@@ -78,8 +78,9 @@ def publish(
 
 def undo(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
     """Make a new round with the content of the one before; devices keep what they brought, and say so."""
-    opened = opened_hub(hub, bundle)
-    made = opened.undo()
+    from edge_nusa.sync.hub import take_back
+
+    made = take_back.undo(opened_hub(hub, bundle))
     labels = listed(made.knowledge.names) or "none"
     words = (
         f"round {made.number} is as the one before it was, labels: {labels}; publish it with `edge-nusa hub publish`"

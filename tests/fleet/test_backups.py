@@ -18,6 +18,7 @@ from edge_nusa.errors import StoreError
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
+from edge_nusa.sync.hub.take_back import take_back
 
 
 def digits(digit: int, start: int, count: int) -> np.ndarray:
@@ -198,7 +199,7 @@ def test_a_hub_made_anew_of_its_keys_has_its_round_its_devices_and_what_each_gav
     world.hub.publish()
     assert (world.hub.status().round, world.merged) == (1, {"three": 8, "four": 5})
     assert {row.name: row.revoked for row in world.hub.status().devices} == {"a": False, "b": True}
-    world.hub.take_back("b")
+    take_back(world.hub, "b")
     assert world.merged == {"three": 8}
     world.hub.publish()
     world.a.pull()

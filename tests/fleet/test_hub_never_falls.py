@@ -16,6 +16,7 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.sync import packed
 from edge_nusa.sync.change import LabelChange
+from edge_nusa.sync.hub import take_back
 from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.hub.report import MergeReport
 from edge_nusa.sync.hub.trial import MOST_ROUND_LABELS
@@ -141,7 +142,9 @@ def test_six_hundred_small_cores_are_no_larger_than_those_of_one_update(scene: S
     knowledge = scene.hub.current()[0].knowledge
     assert max(np.linalg.norm(core) for core in knowledge.cores.values()) < 1e4
     scene.hub.publish()
-    scene.hub.take_back("liar")  # the judge of each device refuses such cores, and so every round that has them
+    take_back.take_back(
+        scene.hub, "liar"
+    )  # the judge of each device refuses such cores, and so every round that has them
     scene.goes_on("mean")
 
 

@@ -11,6 +11,7 @@ from fleet_world import Member, bundle, new_hub, one_round, scans
 
 from edge_nusa.errors import DamagedError, InputError, ResourceError, StoreError, TrustError
 from edge_nusa.sync.hub import folder as hub_folder
+from edge_nusa.sync.hub import take_back
 from edge_nusa.sync.hub.folder import RootKeys
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
@@ -73,8 +74,8 @@ def test_whatever_changes_a_hub_waits_for_who_changes_it(
         "enroll": lambda: hub.enroll(b"", "x", "x.pub"),
         "revoke": lambda: hub.revoke("a"),
         "publish": hub.publish,
-        "take_back": lambda: hub.take_back("a"),
-        "undo": hub.undo,
+        "take_back": lambda: take_back.take_back(hub, "a"),
+        "undo": lambda: take_back.undo(hub),
         "rotate": lambda: hub_folder.rotate(hub.folder, tmp_path / "root-keys", None),
     }
     with Hub(hub.folder, bundle()).state.writer(), pytest.raises(ResourceError, match="another process writing"):

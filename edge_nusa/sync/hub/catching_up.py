@@ -5,53 +5,60 @@ the newest nor refuses what devices learned on newer ones."""
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
-from edge_nusa import kept
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.hub import shares
 from edge_nusa.sync.hub.enrolled import Enrolled
+from edge_nusa.sync.hub.shares import GivenFolder
 from edge_nusa.sync.hub.stored import OwnStore
 from edge_nusa.sync.trust.own_rounds import newest_own
 from edge_nusa.sync.trust.repository import Repository
 from edge_nusa.sync.trust.trusted import PARTS, Bounds
 
-if TYPE_CHECKING:
-    from edge_nusa.sync.hub.hub import Hub
-
 LARGEST_ROUND_LABELS = 10_000
 LARGEST_LIST_BYTES = 256 << 20
+Files = tuple[bytes, bytes, bytes]
+"""A round, the device records beside it, and the shares (`edge_nusa.sync.hub.hub.FILES`)."""
 
 
-def kept_records(hub: Hub) -> str:
-    """Keep in the store what stands beside the newest round; the SHA-256 of the records."""
-    _, records, given = hub.files()
-    found = shares.decode(given, shares.NAME).devices.values()
-    contents = {one.sha256: lambda name=one.sha256: hub.given.bytes_of(name) for one in found}
-    return OwnStore(hub.store, hub.keys).keep((records, given, _list_of(hub.enrolled)), contents)
+@dataclass(frozen=True)
+class Publications:
+    """What a hub has published. folder: the hub's own; largest: bytes of the largest possible round."""
 
+    repository: Repository
+    own: OwnStore
+    given: GivenFolder
+    enrolled: Enrolled
+    folder: Path
+    largest: int
 
-def catch_up(hub: Hub) -> None:
-    """Take the newest round that this hub has published where its folder does not know it. Call it inside
-    state.writer().
+    def keep(self, files: Files) -> str:
+        """Keep in the store what stands beside a round that is about to be published; the SHA-256 of the records."""
+        _, records, given = files
+        found = shares.decode(given, shares.NAME).devices.values()
+        contents = {one.sha256: lambda name=one.sha256: self.given.bytes_of(name) for one in found}
+        return self.own.keep((records, given, _list_of(self.enrolled)), contents)
 
-    Raises StoreError where the store does not answer or has lost what belongs to that round, TrustError.
-    """
-    number, data = hub.newest()
-    bounds = Bounds(hub.shapes.largest_bytes(LARGEST_ROUND_LABELS), known=frozenset({sha256_hex(data)} if data else ()))
-    found = newest_own(Repository(hub.store, hub.folder, hub.settings.expiry), hub.folder / PARTS, bounds)
-    if found is None or found.data is None or found.number < number:
-        return
-    own = OwnStore(hub.store, hub.keys)
-    records, given, devices = own.records(found.records)
-    for one in shares.decode(given, shares.NAME).devices.values():
-        if not hub.given.has(one.sha256):
-            hub.given.keep(own.given(one.sha256))
-    _take_list(hub.enrolled, devices)
-    hub.commit_files((found.data, records, given), f"round {found.number} from the store")
-    kept.part(f"round {found.number}, which this hub had published, is taken from the store")
+    def newer(self, number: int, data: bytes | None) -> tuple[int, Files] | None:
+        """The number and the files of the newest published round, where it is not older than the round `number` whose
+        file is `data`, and another. What each device had given, and the list of devices, are then here.
+
+        Raises StoreError where the store does not answer or has lost what belongs to that round, TrustError.
+        """
+        bounds = Bounds(self.largest, known=frozenset({sha256_hex(data)} if data else ()))
+        found = newest_own(self.repository, self.folder / PARTS, bounds)
+        if found is None or found.data is None or found.number < number:
+            return None
+        records, given, devices = self.own.records(found.records)
+        for one in shares.decode(given, shares.NAME).devices.values():
+            if not self.given.has(one.sha256):
+                self.given.keep(self.own.given(one.sha256))
+        _take_list(self.enrolled, devices)
+        return found.number, (found.data, records, given)
 
 
 def _list_of(enrolled: Enrolled) -> bytes:

@@ -17,8 +17,8 @@ from edge_nusa.files.identity import mismatch
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import Generation, State
 from edge_nusa.sync import round_file
-from edge_nusa.sync.hub import device_records, inbox, shares, take_back
-from edge_nusa.sync.hub.catching_up import catch_up, kept_records
+from edge_nusa.sync.hub import device_records, inbox, shares
+from edge_nusa.sync.hub.catching_up import LARGEST_ROUND_LABELS, Files, Publications
 from edge_nusa.sync.hub.device_records import Records
 from edge_nusa.sync.hub.enrolled import Device, Enrolled
 from edge_nusa.sync.hub.folder import read_settings
@@ -27,6 +27,7 @@ from edge_nusa.sync.hub.mail import Mail
 from edge_nusa.sync.hub.merge import Merge, MergeSettings
 from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.shares import GivenFolder, Shares
+from edge_nusa.sync.hub.stored import OwnStore
 from edge_nusa.sync.hub.trial import Ground
 from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.merging import Step
@@ -98,7 +99,7 @@ class Hub:
         """
         began = time.monotonic()
         with self.state.writer():
-            catch_up(self)
+            self.catch_up()
             before, records = self.current()
             devices = [device.key for device in self.enrolled.all() if not device.is_revoked]
             judge, mails = self._collected(before, devices, records, settings.limits)
@@ -150,16 +151,32 @@ class Hub:
 
     def commit(self, made: Round, records: Records, after: Shares, operation: str) -> None:
         """Make a round the newest. Call it inside state.writer()."""
-        self.commit_files((round_file.encode(made), device_records.encode(records), shares.encode(after)), operation)
+        files = (round_file.encode(made), device_records.encode(records), shares.encode(after))
+        self.state.commit(dict(zip(FILES, files, strict=True)), operation)
         with suppress(EdgeNusaError):  # the round is kept: what is no longer needed beside it only takes up room
             kept_shares = [self.shares_of(generation) for generation in self.state.history()]
             self.given.prune({one.sha256 for found in kept_shares for one in found.devices.values()})
 
-    def commit_files(self, files: Sequence[bytes], operation: str) -> None:
-        """The same of the files FILES."""
-        self.state.commit(dict(zip(FILES, files, strict=True)), operation)
+    def catch_up(self) -> None:
+        """Take the newest round that this hub has published where its folder does not know it. Call it inside
+        state.writer(). Raises StoreError, TrustError."""
+        found = self._publications().newer(*self.newest())
+        if found is not None:
+            number, files = found
+            self.state.commit(dict(zip(FILES, files, strict=True)), f"round {number} from the store")
+            kept.part(f"round {number}, which this hub had published, is taken from the store")
 
-    def files(self) -> tuple[bytes, ...]:
+    def _publications(self) -> Publications:
+        return Publications(
+            Repository(self.store, self.folder, self.settings.expiry),
+            OwnStore(self.store, self.keys),
+            self.given,
+            self.enrolled,
+            self.folder,
+            self.shapes.largest_bytes(LARGEST_ROUND_LABELS),
+        )
+
+    def files(self) -> Files:
         """The files FILES of the newest round. Raises InputError before the first merge."""
         snapshot = self.state.snapshot(FILES)
         if snapshot is None:
@@ -167,7 +184,8 @@ class Hub:
                 f"{self.folder}: expected a merged round, found none; run `edge-nusa hub merge` after a device has "
                 "pushed"
             )
-        return tuple(snapshot[1][name] for name in FILES)
+        merged, records, given = (snapshot[1][name] for name in FILES)
+        return merged, records, given
 
     def newest(self) -> tuple[int, bytes | None]:
         """The number of the newest merged round and its file; 0 and None before the first."""
@@ -184,20 +202,6 @@ class Hub:
         with self.state.writer():
             return self.enrolled.revoke(wanted)
 
-    def take_back(self, wanted: str) -> tuple[Device, Round]:
-        """Revoke a device, and make a new round without all that it gave. Raises InputError where it gave nothing."""
-        with self.state.writer():
-            catch_up(self)
-            device = self.enrolled.find(wanted)
-            made = take_back.take_back(self, device)
-            return self.enrolled.revoke(wanted), made
-
-    def undo(self) -> Round:
-        """Make a new round with the content of the one before. Raises InputError where there is none."""
-        with self.state.writer():
-            catch_up(self)
-            return take_back.undo(self)
-
     def publish(self, mirror: str | None = None) -> Published:
         """Publish the newest round to the enrolled devices, or sign it anew; copy all that is published to `mirror`.
         No merge and no other publication runs meanwhile, so that no older round comes after a newer one.
@@ -205,12 +209,12 @@ class Hub:
         Raises InputError before the first merge.
         """
         with self.state.writer():
-            catch_up(self)
+            self.catch_up()
             found, data = self.current()[0], self.files()[0]
             devices = [device.sealing for device in self.enrolled.all() if not device.is_revoked]
             with durable.explained(f"publish round {found.number} from {self.folder}"):
                 repository = Repository(self.store, self.folder, self.settings.expiry)
-                version = repository.publish(found.number, data, devices, kept_records(self))
+                version = repository.publish(found.number, data, devices, self._publications().keep(self.files()))
         kept.part(f"round {found.number} is published")
         if mirror is not None:
             target = open_store(mirror)

@@ -11,31 +11,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.knowledge.head import Head, mean_part
+from edge_nusa.state.generation import Generation
 from edge_nusa.sync import merging, round_file
 from edge_nusa.sync.change import without_anchors
 from edge_nusa.sync.hub import mixtures
 from edge_nusa.sync.hub.device_records import NOTHING, Records
+from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.given import Given, Own
+from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.round_file import Received, Refusal, Round
-
-if TYPE_CHECKING:
-    from edge_nusa.state.generation import Generation
-    from edge_nusa.sync.hub.enrolled import Device
-    from edge_nusa.sync.hub.hub import Hub
 
 TAKEN_BACK = "taken back by the hub's user"
 _KEPT = "the newest rounds are kept, see `edge-nusa hub status`"
 
 
 def undo(hub: Hub) -> Round:
-    """Make a new round with the content of the one before the newest. Call it inside state.writer(). Raises
-    InputError where there is none."""
+    """Make a new round with the content of the one before the newest. Raises InputError where there is none."""
+    with hub.state.writer():
+        hub.catch_up()
+        return _undo(hub)
+
+
+def take_back(hub: Hub, wanted: str) -> tuple[Device, Round]:
+    """Revoke a device, and make a new round without all that it gave. Raises InputError where it gave nothing."""
+    with hub.state.writer():
+        hub.catch_up()
+        made = _take_back(hub, hub.enrolled.find(wanted))
+        return hub.enrolled.revoke(wanted), made
+
+
+def _undo(hub: Hub) -> Round:
     generations = {one.number: one for one in hub.state.history()}
     current = hub.state.current()
     now, records = hub.current()
@@ -99,9 +109,7 @@ def undone(now: Round, old: Round, taken: Mapping[str, Mapping[str, int]], recor
     return replace(old, number=number, received=received, withdrawn=merging.newest(withdrawn))
 
 
-def take_back(hub: Hub, device: Device) -> Round:
-    """Make a new round without anything that this device gave. Call it inside state.writer(). Raises InputError where
-    it gave nothing."""
+def _take_back(hub: Hub, device: Device) -> Round:
     now, records = hub.current()
     found, name = hub.shares(), device.key.keyid
     if name not in found.devices:
