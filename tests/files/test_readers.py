@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import golden_files
+import numpy as np
 import pytest
 from conftest import ROOT
 from fleet_world import bundle as real_bundle
@@ -37,10 +38,12 @@ from edge_nusa.research.data import datasets
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.generation import Generation, Pointer, load_generation
 from edge_nusa.sync import parcel, round_file, update
-from edge_nusa.sync.hub import device_records
+from edge_nusa.sync.hub import device_records, given_file, shares
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
-from edge_nusa.sync.trust import device_keys, keys, roots, sealed_rounds, sealing_keys
+from edge_nusa.sync.hub.given import Given, Own
+from edge_nusa.sync.hub.shares import Share, Shares
+from edge_nusa.sync.trust import device_keys, keys, publication_clock, roots, sealed_rounds, sealing_keys
 from edge_nusa.sync.trust.repository import Repository
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 
@@ -58,11 +61,18 @@ DEVICES = {
         "round": 3,
         "seen": "2026-11-26T08:00:00Z",
         "refused_rounds": ["e" * 64],
-        "given": {"cup": 3},
         "settled": ["f" * 16],
         "lessons": ["0" * 16],
+        "taken": {"f" * 16: 1},
     }
 }
+SHARES = Shares(
+    devices={"d" * 64: Share(sha256="e" * 64, pictures=3, freedom=2, tasks=1, fusion=np.ones((8, 7), np.int64))},
+    forgettings={"cup": (2, 4)},
+)
+GIVEN_LINE, _, GIVEN_NUMBERS = given_file.encode(
+    Given(gram=np.eye(3, dtype=np.int64), labels={"cup": Own(1, 2, np.ones(3, np.int64), 30)})
+).partition(b"\n")
 WICKED: list[Any] = [
     None,
     True,
@@ -198,8 +208,14 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "sealing key": ((FOLDER / "sealed/sealing.key").read_bytes(), in_file("sealing.key", sealing_keys.load_key)),
     "terms": (canonical({roots.TERMS: roots.Terms(SealingKey(bytes(96)).public, "groups").to_json()}), terms),
     "targets": (
-        canonical({"round": 1, "recipients": 2, **dict.fromkeys(sealed_rounds.HASHES, "b" * 64)}),
+        canonical({"round": 1, "recipients": 2, "records": "", **dict.fromkeys(sealed_rounds.HASHES, "b" * 64)}),
         announced,
+    ),
+    "shares": (shares.encode(SHARES), lambda d: shares.decode(d, "here")),
+    "given": (GIVEN_LINE, lambda d: given_file.decode(d + b"\n" + GIVEN_NUMBERS, "here")),
+    "publication": (
+        b'{"seconds": 1790000000}\n',
+        in_file("published.json", lambda p: publication_clock._last(p.parent)),
     ),
     "versions": (b'{"snapshot": 3, "targets": 2, "timestamp": 9}\n', in_file("versions.json", versions)),
     "member": ((FOLDER / "member/sync/settings.json").read_bytes(), in_file("sync/settings.json", a_members)),

@@ -12,6 +12,7 @@ from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.hub.given import MOST_LABELS, MOST_PAST, Given, Own
 
+FORMAT_VERSION = 1
 LARGEST_BYTES = 1 << 30
 _LARGEST_LINE_BYTES = 16 << 20
 _NEXT_STEP = "restore the hub's folder from your backup"
@@ -32,7 +33,7 @@ def encode(given: Given) -> bytes:
         **{f"moved.{name}": core for name, core in given.moved.items()},
         **{f"waiting.{name}": core for name, core in given.waiting.items()},
     }
-    line = canonical({"spare": given.spare, "features": features, "labels": labels})
+    line = canonical({"format_version": FORMAT_VERSION, "spare": given.spare, "features": features, "labels": labels})
     return line + b"\n" + tensor_file.encode(tensors)
 
 
@@ -45,6 +46,7 @@ def decode(data: bytes, where: str) -> Given:
     """The inverse of `encode`. Raises DamagedError naming `where`."""
     line, _, numbers = data.partition(b"\n")
     record = parse(line, Origin(where, _NEXT_STEP), _LARGEST_LINE_BYTES)
+    record.version(FORMAT_VERSION, "use the edge-nusa that wrote it")
     tensors = tensor_file.decode(numbers, where)
     features, entries = record.integer("features"), record.records("labels", MOST_LABELS + MOST_PAST)
     upper, sums = tensors.get("gram"), tensors.get("sums")

@@ -30,6 +30,7 @@ from edge_nusa.sync.hub import given as givens
 from edge_nusa.sync.hub import given_file
 from edge_nusa.sync.hub.given import Given
 
+FORMAT_VERSION = 1
 NAME = "shares.json"
 LARGEST_BYTES = 256 << 20
 MOST_FORGETTINGS = 100
@@ -85,6 +86,7 @@ def encode(shares: Shares) -> bytes:
         for device, one in shares.devices.items()
     }
     record = {
+        "format_version": FORMAT_VERSION,
         "devices": devices,
         "forgettings": shares.forgettings,
         "cores_round": shares.cores_round,
@@ -97,6 +99,7 @@ def encode(shares: Shares) -> bytes:
 def decode(data: bytes, where: str) -> Shares:
     """The inverse of `encode`. Raises DamagedError naming `where`."""
     record = parse(data, Origin(where, _NEXT_STEP), LARGEST_BYTES)
+    record.version(FORMAT_VERSION, "use the edge-nusa that wrote it")
     forgettings, size = record.record("forgettings"), math.prod(fusion.SHAPE)
     content = record.integer("content", -1)
     return Shares(
