@@ -42,6 +42,9 @@ LONGEST_FIRST = [
     "test_fleet_http.py",
     "test_state_faults.py",
     "test_bench.py",
+    "test_read_by_name.py",
+    "test_stopping.py",
+    "test_races.py",
 ]
 """Files of half a minute and more: where workers share the files, none of these may be the one that is left over."""
 
