@@ -158,26 +158,32 @@ def extracted(
     nothing = [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]
     with closing(ahead_of(prepared, len(paths), bounds.chunk)) as coming:
         for start in range(0, len(paths), bounds.chunk):
-            batch, nodes, kept, quarantined = [], [], [], []
+            ready: list[tuple[np.ndarray, Node]] = []
+            kept, quarantined = [], []
             for index, one in zip(range(start, min(start + bounds.chunk, len(paths))), coming, strict=False):
                 if isinstance(one, Quarantined):
                     quarantined.append(one)
                 else:
-                    batch.append(one[0])
-                    nodes.append(one[1])
+                    ready.append(one)
                     kept.append(index)
                 progress(index + 1, len(paths))
-            outputs = trunk.session.run(None, {"pixels": np.stack(batch)}) if batch else nothing
-            if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
-                raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
+            outputs = _run(trunk, [array for array, _ in ready]) if ready else nothing
             yield Features(
                 embedding=outputs[0],
                 taps=outputs[1],
-                tokens=outputs[2].astype(np.float16) if with_tokens and batch else None,
+                tokens=outputs[2].astype(np.float16) if with_tokens and ready else None,
                 kept=kept,
                 quarantined=quarantined,
-                nodes=nodes,
+                nodes=[node for _, node in ready],
             )
+
+
+def _run(trunk: Trunk, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Embeddings, taps and, where the graph gives them, tokens of pictures (3, H, W). Raises InputError."""
+    outputs: list[np.ndarray] = trunk.session.run(None, {"pixels": np.stack(batch)})
+    if not (np.isfinite(outputs[0]).all() and np.isfinite(outputs[1]).all()):
+        raise InputError("the trunk gave NaN or infinite features; check the bundle with `edge-nusa doctor`")
+    return outputs
 
 
 def image_tail(bundle: Bundle, merged: Mapping[str, np.ndarray], threads: int) -> Any:
