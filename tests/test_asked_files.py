@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -14,7 +15,7 @@ from conftest import run_cli
 from processes import run_shell
 
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.errors import InputError
+from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.files import durable, opening
 from edge_nusa.files.json_lines import JsonLines
 
@@ -140,3 +141,26 @@ def test_lines_are_added_through_a_link(tmp_path: Path) -> None:
     JsonLines(tmp_path / "link").write({})
     assert (tmp_path / "real").read_bytes() == b"{}\n{}\n"
     assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["ENOENT", "EACCES", "EROFS", "ESTALE", "ENOTCONN", "EHOSTDOWN", "EIO", "ENOSPC"])
+def test_a_share_of_lines_that_goes_away_is_a_resource_so_that_a_watch_is_started_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = JsonLines(tmp_path / "share" / "lines")
+    lines.write({"first": 1})
+    number = getattr(errno, name)
+    if name == "ENOENT":
+        os.rename(tmp_path / "share", tmp_path / "gone")
+    else:
+
+        def refused(*words: object, **options: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "open", refused)
+    for act in (lambda: lines.write({"second": 2}), lines.sync):
+        with pytest.raises(ResourceError) as raised:
+            act()
+        assert raised.value.exit_code == 5
+    monkeypatch.undo()
+    assert not (tmp_path / "share").exists() or name != "ENOENT"
