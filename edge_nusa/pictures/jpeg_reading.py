@@ -21,8 +21,6 @@ def read(file: BinaryIO, bounds: Bounds) -> Image.Image:
     head = jpeg.trimmed(file.read())
     if head.data.count(b"\xff\xda") > jpeg.MAX_SCANS:  # the count over all bytes is quick and never too low
         jpeg.walk(head.data)
-    if jpeg.LONG_FILL in head.data:
-        return _mended(head, bounds)
     try:
         image = _picture(head, head.data, bounds)
     except MemoryError:

@@ -178,6 +178,7 @@ TAKEN: dict[str, tuple[str, Callable[[], bytes]]] = {
     "JPEG, 49 MP, 10 scans": (".jpg", lambda: flat("JPEG", progressive=True)),
     "JPEG, 49 MP progressive without its end": (".jpg", lambda: flat("JPEG", progressive=True)[:-2]),
     "JPEG, 250 EXIF blocks": (".jpg", lambda: in_jpeg(exif(5000), 250)),
+    "JPEG, short runs of fill in its scan": (".jpg", lambda: small("JPEG")[:-2] + b"\xff\xff\xff\0" * (4 << 20)),
     "JPEG, runs of fill": (".jpg", lambda: in_jpeg(b"\xff" * 4000 + b"\xfe\x00\x03A", 4000)),
     "PNG, 15,000 packed profiles": (
         ".png",

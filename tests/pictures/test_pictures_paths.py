@@ -203,7 +203,7 @@ def test_a_name_of_any_bytes_is_found_decoded_and_shown_on_one_line(name: bytes,
         decode(picture)
     assert (
         str(raised.value)
-        == f"{printable(tmp_path)}/{shown}: expected 1 to 67108864 bytes, found 0; replace or scale down the picture"
+        == f"{printable(tmp_path)}/{shown}: expected 1 to 50331648 bytes, found 0; replace or scale down the picture"
     )
 
 
