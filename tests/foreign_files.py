@@ -6,6 +6,7 @@ anew after the change, by keys that the reader trusts, so that what lies behind 
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import tempfile
@@ -23,7 +24,7 @@ from fleet_world import bundle as real_bundle
 from golden_files import FOLDER
 from onnx_bytes import external
 from small_fleets import small_shapes
-from test_readers import GENERATION, READERS, files_with
+from test_readers import COVER, GENERATION, READERS, files_with
 from test_sync_trust import World
 
 from edge_nusa.device.report.page import html_report
@@ -35,7 +36,6 @@ from edge_nusa.model import graph_file
 from edge_nusa.model.tokenizer import Tokenizer
 from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.trust import keys, roots, sealing
-from edge_nusa.sync.trust.trusted import Bounds, newest_round
 
 Change = Callable[[random.Random, bytes], bytes]
 
@@ -141,9 +141,10 @@ def metadata(role: str, is_signed_anew: bool) -> Foreign:
 
     def read(content: bytes) -> object:
         content = signed_anew(role, content) if is_signed_anew else content
+        met: Any = copy.copy(world()[0])
         with tempfile.TemporaryDirectory() as cache:
-            store: Any = Planted(role, content)
-            return newest_round(store, world()[0].root, Path(cache), Bounds(10_000))
+            met.store, met.cache = Planted(role, content), Path(cache)
+            return met.pull()
 
     return Foreign(data, mutators.of_record, read)
 
@@ -192,13 +193,7 @@ def foreign() -> dict[str, Foreign]:
     """name -> how to fuzz it."""
     golden, key = FOLDER, golden_files.sealing_key()
     found = {name: Foreign(data, mutators.of_record, read) for name, (data, read) in READERS.items()}
-    cover = keys.opened(
-        (golden / "update/envelope.json").read_bytes(),
-        parcel.PAYLOAD_TYPE,
-        {one.keyid: one for one in [keys.public_key((golden / "update/device.pub").read_bytes(), "here")]},
-        "here",
-    )[1]
-    found["cover, signed anew"] = Foreign(cover, mutators.of_record, signed_cover)
+    found["cover, signed anew"] = Foreign(COVER, mutators.of_record, signed_cover)
     found["statement, sealed anew"] = Foreign(
         (golden / "update/statement.json").read_bytes(), mutators.of_record, resealed_statement
     )
