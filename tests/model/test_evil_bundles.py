@@ -20,7 +20,8 @@ from PIL import Image
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files import tensor_file
-from edge_nusa.model.bundle import Bundle
+from edge_nusa.model import contract
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.graph_file import INJECTED
 
 PIXELS = np.zeros((1, 3, 64, 64), np.float32)
@@ -251,3 +252,42 @@ def test_a_matrix_of_another_shape_is_refused(tmp_path: Path) -> None:
     opened = Bundle.open(bundle(tmp_path / "b", weights_safetensors=tensor_file.encode(found)))
     with pytest.raises(DamagedError, match="expected W_0"):
         opened.matrix(opened.matrices("text")[0])
+
+
+@pytest.mark.parametrize(("factor", "fits"), [(1.009, True), (1.011, False), (0.991, True), (0.989, False)])
+def test_an_embedding_may_differ_from_unit_norm_by_a_hundredth(factor: float, fits: bool) -> None:
+    array = contract.Array("embedding", "float32", (contract.ANY, 2))
+    fault = array.fault(np.array([[0.6 * factor, 0.8 * factor]], np.float32), 1)
+    assert fault == (None if fits else "a norm other than one")
+
+
+@pytest.mark.parametrize(
+    ("found", "batch", "says"),
+    [
+        (np.zeros((2, 3), np.float32), 2, None),
+        (np.zeros((2, 3), np.float32), 3, r"the shape \(2, 3\)"),
+        (np.zeros((2, 4), np.float32), 2, r"the shape \(2, 4\)"),
+        (np.zeros((2, 3, 1), np.float32), 2, r"the shape \(2, 3, 1\)"),
+        (np.zeros((2, 3), np.float64), 2, "float64"),
+        (np.full((2, 3), np.inf, np.float32), 2, "NaN or infinite numbers"),
+        (["a", "b"], 2, "list"),
+    ],
+)
+def test_what_comes_out_of_a_graph_is_as_the_manifest_says(found: Any, batch: int, says: str | None) -> None:
+    fault = contract.Array("taps", "float32", (contract.ANY, 3)).fault(found, batch)
+    assert fault is None if says is None else re.fullmatch(says, str(fault))
+
+
+def test_the_contract_follows_the_towers_kind() -> None:
+    opened = Bundle.open(MICRO)
+    assert [one.name for one in contract.contract(opened.manifest, "image_trunk").outputs] == [
+        "embedding",
+        "taps",
+        "tokens",
+    ]
+    frozen = Bundle.open(embedded_bundle())
+    assert [one.name for one in contract.contract(frozen.manifest, "image_trunk").outputs] == ["embedding", "taps"]
+    assert [one.words() for one in contract.contract(frozen.manifest, "text_tail").inputs] == [
+        "hidden float32 (any, any, 192)",
+        "last int64 (any)",
+    ]
