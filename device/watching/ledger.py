@@ -47,6 +47,15 @@ class Stamp(NamedTuple):
         """The stamp of a file. A time that SQLite's 64 bits do not hold (from the year 2262) is taken modulo 2**64."""
         return cls(node.bytes, (node.changed_ns + 2**63) % 2**64 - 2**63)
 
+    @classmethod
+    def at(cls, path: Path) -> Stamp | None:
+        """The file's stamp, by which a look sees whether it rests; None where it is gone or cannot be looked at. What
+        is answered and deleted is decided by the file that is opened."""
+        try:
+            return cls.of(Node.of(os.stat(path)))
+        except OSError:
+            return None
+
 
 LEFT_OUT = Stamp(-1, 0)
 """Stands for an entry that is no picture's file (a link out of the folder, a FIFO): it is said once."""

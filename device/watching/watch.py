@@ -9,7 +9,6 @@ one.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -131,7 +130,7 @@ class Watch:
         """Complete pictures that were not answered yet with their stamps, and what is left out, to be said once."""
         paths, faults, is_all = newest_pictures(self.settings.folder, MOST_ENTRIES)
         found = {
-            path: stamp for path in paths if (stamp := stamp_of(path)) is not None and not self.ledger.has(path, stamp)
+            path: stamp for path in paths if (stamp := Stamp.at(path)) is not None and not self.ledger.has(path, stamp)
         }
         ready = self._unsettled.look(found)
         said = [fault for fault in faults if fault.reason not in NAME_FAULTS]
@@ -241,12 +240,3 @@ class Watch:
                 raise
             return False
         return True
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """The file's stamp, by which a look sees whether it rests; None where it is gone or cannot be looked at. What is
-    answered and deleted is decided by the file that is opened."""
-    try:
-        return Stamp.of(Node.of(os.stat(path)))
-    except OSError:
-        return None

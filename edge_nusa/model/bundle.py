@@ -32,6 +32,7 @@ from edge_nusa.model import manifest as manifests
 from edge_nusa.model.null_space import Pool
 from edge_nusa.model.parameters import Tower, matrix_names, matrix_region
 from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape
+from edge_nusa.model.whole_file import not_plain, verify_file
 
 MAX_MANIFEST_BYTES = 1 << 20
 UNIT = 0.01
@@ -218,41 +219,10 @@ def _manifest_bytes(folder: Path, path: Path) -> bytes:
             if size <= MAX_MANIFEST_BYTES:
                 return opening.read(descriptor, MAX_MANIFEST_BYTES)
     except OtherKindError as error:
-        raise _not_plain(path, error) from error
+        raise not_plain(path, error) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"no bundle in {folder}: expected a folder with manifest.json; make one with `edge-nusa export MODEL "
             f"--out {folder}`"
         ) from error
     raise DamagedError(f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {size}; copy the bundle again")
-
-
-def _not_plain(path: Path, error: OtherKindError) -> EdgeNusaError:
-    """The error for a link, which a person made, or a folder or pipe, which was never exported."""
-    expected = f"{path}: expected a plain file inside the bundle, found {error.found}"
-    if error.found == opening.LINK:
-        return InputError(f"{expected}; copy the bundle with `cp -rL`, which copies what links point to")
-    return DamagedError(f"{expected}; copy the bundle again")
-
-
-def verify_file(folder: Path, name: str, record: FileRecord) -> None:
-    """Compare a file's size, then its SHA-256, with its record. Raises DamagedError naming the file."""
-    path = folder / name
-    try:
-        if Path(name).name != name:
-            raise FileNotFoundError
-        with opening.opened(path) as descriptor:
-            size = os.fstat(descriptor).st_size
-            found = opening.sha256_of(descriptor) if size == record.bytes else ""
-    except OtherKindError as error:
-        raise _not_plain(path, error) from error
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DamagedError(
-            f"{path}: expected a plain file inside the bundle, found none; copy the bundle again"
-        ) from error
-    if size != record.bytes:
-        raise DamagedError(f"{path}: expected {record.bytes} bytes, found {size}; copy the bundle again")
-    if found != record.sha256:
-        raise DamagedError(
-            f"{path}: expected SHA-256 {record.sha256[:16]}..., found {found[:16]}...; copy the bundle again"
-        )

@@ -21,9 +21,10 @@ from conftest import MICRO  # noqa: E402
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, RefusedError, UsageError  # noqa: E402
 from edge_nusa.export import graphs, models, tokenizer_file, verify, vocabulary, writer  # noqa: E402
 from edge_nusa.export.settings import ExportSettings, default_settings  # noqa: E402
-from edge_nusa.model.bundle import Bundle, verify_file  # noqa: E402
+from edge_nusa.model.bundle import Bundle  # noqa: E402
 from edge_nusa.model.shapes import VitShape  # noqa: E402
 from edge_nusa.model.tokenizer import Tokenizer  # noqa: E402
+from edge_nusa.model.whole_file import verify_file  # noqa: E402
 
 TINY = {
     "embed_dim": 32,

@@ -7,12 +7,12 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from edge_nusa.errors import ResourceError, UsageError
-from edge_nusa.files import lock as locks
 from edge_nusa.files.durable import explained
 from edge_nusa.files.lock import Lock
 
@@ -58,7 +58,7 @@ def test_who_waits_takes_it_as_soon_as_it_is_free(tmp_path: Path, monkeypatch: p
         if len(slept) == 2:
             first.release()
 
-    monkeypatch.setattr(locks.time, "sleep", sleeps)
+    monkeypatch.setattr(time, "sleep", sleeps)
     assert first.acquire() and second.acquire(60)
     assert slept == [0.05, 0.05]
 

@@ -12,7 +12,7 @@ import pytest
 from fleet_world import Member, bundle, new_hub, one_round, scans
 
 from edge_nusa.device.asking.answer import Answerer, PictureFeatures
-from edge_nusa.device.fleet.push import unsent
+from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.status import status
 from edge_nusa.device.learning import sharing as agreed
 from edge_nusa.errors import DamagedError

@@ -22,14 +22,15 @@ from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import InputError, TrustError
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub import folder as hub_folder
-from edge_nusa.sync.hub.hub import Hub, MergeSettings
+from edge_nusa.sync.hub.hub import Hub
+from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.trust import keys, roots
 from edge_nusa.sync.trust.own_rounds import newest_own
 from edge_nusa.sync.trust.repository import Repository
 from edge_nusa.sync.trust.trusted import Bounds
 
 NAMES = ("brick wall", "gravel", "Zürich lawn")
-SEALED = ("rounds", "metadata")
+SEALED = ("rounds", "metadata", "updates", "hub")
 """The folders of a store in which nothing may be read."""
 KEPT = ("key.pem", "sealing.key", "device.pub", "root.json", "settings.json")
 """What docs/fleet.md says to keep of a device."""
@@ -66,7 +67,7 @@ def test_in_a_store_no_label_no_number_and_nothing_that_unpacks_can_be_read(flee
     head, words = knowledge.head, [name.encode() for name in NAMES]
     escaped = [json.dumps(name).strip('"').encode() for name in NAMES]
     numbers = [np.ascontiguousarray(array).tobytes()[:24] for array in (head.gram, head.sums, head.counts)]
-    plain = hub._round_bytes()
+    plain = hub.files()[0]
     assert any(word in plain for word in escaped) and [one for one in unpacked(plain) if len(one) > 64]
     found = [path for name in SEALED for path in (hub.folder.parent / "store" / name).rglob("*") if path.is_file()]
     assert len(found) >= 15
@@ -153,7 +154,7 @@ def test_a_hub_made_anew_of_its_folder_without_its_state_opens_what_it_published
     fleet: tuple[Hub, Member, Member], tmp_path: Path
 ) -> None:
     hub, _, _ = fleet
-    plain, repository = hub._round_bytes(), Repository(hub.store, hub.folder)
+    plain, repository = hub.files()[0], Repository(hub.store, hub.folder)
     shutil.rmtree(hub.folder / "state")
     found = newest_own(repository, tmp_path / "parts", Bounds(1 << 26))
     assert found is not None and found.data == plain

@@ -20,7 +20,6 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.watching import begun
 from edge_nusa.device.watching.begun import Begun, Mark
 from edge_nusa.device.watching.ledger import Ledger, Stamp
-from edge_nusa.device.watching.watch import stamp_of
 
 PATIENCE_SECONDS = 120
 
@@ -96,7 +95,7 @@ def test_a_picture_that_killed_the_watch_is_said_once_and_tried_again_when_it_ch
     taught: Path, camera: Path
 ) -> None:
     first = sorted(camera.iterdir())[0]
-    stamp = stamp_of(first)
+    stamp = Stamp.at(first)
     assert stamp is not None
     ledger = taught / "ledger.sqlite"
     ledger.with_name(ledger.name + begun.ENDING).write_bytes(

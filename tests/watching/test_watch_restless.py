@@ -18,7 +18,6 @@ from PIL import Image
 from watching import Lines, watched
 
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.watching import watch as watching
 from edge_nusa.device.watching.ledger import Stamp
 from edge_nusa.device.watching.unsettled import Unsettled, at_rest
 from edge_nusa.device.watching.watch import Watch
@@ -93,7 +92,7 @@ def test_a_reading_counts_only_where_the_file_rested(folder: Path, monkeypatch: 
     path.write_bytes(b"one")
     found = at_rest(path)
     assert found is not None
-    assert (found.data, found.path, Stamp.of(found.node)) == (b"one", path, watching.stamp_of(path))
+    assert (found.data, found.path, Stamp.of(found.node)) == (b"one", path, Stamp.at(path))
 
     def while_it_settles(change: Callable[[], Any]) -> bytes | None:
         monkeypatch.setattr("time.sleep", lambda seconds: change())
