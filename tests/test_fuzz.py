@@ -34,6 +34,17 @@ def test_a_sound_file_is_read_and_a_changed_one_raises_only_errors_of_ours(name:
     READERS[name].read(READERS[name].data)
 
 
+class SayingError(DamagedError):
+    """An error of ours that says just these words."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = words
+
+    def __str__(self) -> str:
+        return self.words
+
+
 def refuses(error: BaseException) -> Foreign:
     def read(data: bytes) -> None:
         raise error
@@ -45,8 +56,8 @@ def refuses(error: BaseException) -> Foreign:
     ("error", "says"),
     [
         (ValueError("no error of ours"), "ValueError: no error of ours"),
-        (DamagedError("x" * (fuzz.LONGEST_MESSAGE + 1)), "a message of 2001 characters"),
-        (DamagedError("here: \x1b[2J"), "a message that moves a terminal"),
+        (SayingError("x" * (fuzz.LONGEST_MESSAGE + 1)), "a message of 2001 characters"),
+        (SayingError("here: \x1b[2J"), "a message that moves a terminal"),
         (MemoryError(), "MemoryError"),
         (fuzz.StuckError(), "more than 20 s"),
     ],
@@ -56,7 +67,7 @@ def test_what_is_no_short_error_of_ours_is_found(error: BaseException, says: str
 
 
 def test_a_short_error_of_ours_is_well() -> None:
-    outcome = fuzz.tried("one", refuses(DamagedError("x" * fuzz.LONGEST_MESSAGE)), 3, 5)
+    outcome = fuzz.tried("one", refuses(SayingError("x" * fuzz.LONGEST_MESSAGE)), 3, 5)
     assert (outcome.wrong, outcome.refused, outcome.longest) == ([], 3, fuzz.LONGEST_MESSAGE)
     assert outcome.line().endswith(": well")
 
