@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet import settings
 from edge_nusa.device.fleet.sent import Sent, SentFolder
+from edge_nusa.device.fleet.standing import Standing
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, ResourceError, TrustError, UnreadableError
 from edge_nusa.files import durable
@@ -32,7 +33,7 @@ from edge_nusa.sync import chain, parcel, round_file, update
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.parcel import Cover
-from edge_nusa.sync.round_file import Received, Round, short
+from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.trust import keys, sealing_keys, trusted
 from edge_nusa.sync.trust.roots import Terms, fleet_terms
 from edge_nusa.sync.trust.sealing_keys import SealingKey
@@ -154,37 +155,38 @@ class Fleet:
         """What a round says of this device."""
         return now.received.get(self.device, Received())
 
+    def standing(self, now: Round) -> Standing:
+        """Which of what was sent a round holds, refuses, or has passed by."""
+        return Standing.of(self.sent(), self.received(now), now.number)
+
     def pending(self, now: Round) -> list[Step]:
         """The steps that a round does not hold, oldest first; a fork is none, as its content is to be sent again."""
-        sent, received = self.sent(), self.received(now)
-        links = sents.links(sent)
-        gone = chain.held(links, received) | chain.forks(links, received)
         return [
             Step(
                 one.statement.place.sequence,
                 one.statement.place.round.number,
                 update.decode(one.statement, one.numbers, self.shapes, "sent"),
             )
-            for one in sent
-            if one.sha256 not in gone
+            for one in self.standing(now).pending
         ]
 
     def waiting(self, now: Round) -> list[Sent]:
         """Updates of this life of the device that a round neither holds nor refuses, oldest first."""
-        sent, received = self.sent(), self.received(now)
-        links = sents.links(sent)
-        gone = chain.held(links, received) | chain.forks(links, received)
-        return [
-            one
-            for one in sent
-            if one.sealed is not None and one.sha256 not in gone and short(one.sha256) not in received.refused
-        ]
+        return self.standing(now).waiting
 
     def lessons_in(self, now: Round) -> set[str]:
         """Ids of the lessons that are in a round by this device's updates."""
-        sent = self.sent()
-        held = chain.held(sents.links(sent), self.received(now))
-        return {id for one in sent if one.sha256 in held for id in one.statement.place.lessons}
+        return {id for one in self.standing(now).held for id in one.statement.place.lessons}
+
+    def labels_of_others(self, now: Round) -> set[str]:
+        """Keys of the labels that other lives of this device accounted for in what a round holds: where it lacks them,
+        they took them back."""
+        return {label.key for one in self.standing(now).held if one.sealed is None for label in one.statement.labels}
+
+    def remember_refused(self, now: Round) -> None:
+        """Keep why a round refuses own updates, which later rounds do not say again."""
+        for one, refusal in self.standing(now).newly_refused:
+            self._sent.refuse(one, refusal)
 
     def keep_sent(self, statement: Statement, numbers: bytes) -> Sent:
         """Seal and sign an update, and keep it before it is sent, so that a cut never makes two of one. Raises
@@ -219,7 +221,7 @@ class Fleet:
                 if path.stem not in needed:
                     os.unlink(path)
             sent = self.sent()
-            in_each = [chain.held(sents.links(sent), self.received(one)) for one in rounds]
+            in_each = [{one.sha256 for one in Standing.of(sent, self.received(now), now.number).held} for now in rounds]
             newest = max((one.cover.sequence for one in sent), default=0)
             for one in sent:
                 if one.cover.sequence < newest and all(one.sha256 in held for held in in_each):

@@ -159,6 +159,7 @@ def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
     anchors."""
     base = fleet.base(before.round)
     fleet.drop_forks(now)
+    fleet.remember_refused(now)
     gained = unsent(before, base, fleet.pending(base), fleet.device)
     steps = fleet.pending(now)
     if not gained.is_empty:
@@ -187,7 +188,7 @@ def _judge(fleet: Fleet, before: Knowledge, after: Knowledge, now: Round, kept: 
         for entries in (now.forgotten, now.withdrawn)
         for key, number in entries.items()
         if number > before.round.number
-    }
+    } | fleet.labels_of_others(now)
     try:
         round_judge.check(before, after, kept, taken_back)
     except RefusedError as error:

@@ -3,13 +3,14 @@
 envelope.json           as it lies in the store, signed and sealed; HASH: the start of its SHA-256
 statement-SHA256.json   what this state has of it, in the clear, and numbers, the packed numbers of that
 sealed                  the sealed numbers, of an update that this life of the device made; another life's has none
+refused.json            why and in which round the hub refused it for good, where it did: rounds say so for a while only
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,28 +18,33 @@ from typing import TYPE_CHECKING
 from edge_nusa.errors import DamagedError, UnreadableError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.json_bytes import canonical, parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.sync import parcel, update
 from edge_nusa.sync.chain import Link
 from edge_nusa.sync.parcel import Cover, Parcel
-from edge_nusa.sync.round_file import short
+from edge_nusa.sync.round_file import LONGEST_REASON, Refusal, read_refusal, short
 from edge_nusa.sync.update import Statement
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 NAME = "sent"
+_REFUSED, _LARGEST_REFUSAL = "refused.json", 8 * LONGEST_REASON
 
 
 @dataclass(frozen=True)
 class Sent:
     """statement, numbers: what this state has of the update; cover, envelope: as signed; sealed: the sealed numbers,
-    None where another life of this device sent it."""
+    None where another life of this device sent it; refusal: why and in which round the hub refused it, None where it
+    did not."""
 
     statement: Statement
     numbers: bytes
     cover: Cover
     envelope: bytes
     sealed: bytes | None
+    refusal: Refusal | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -93,6 +99,11 @@ class SentFolder:
             durable.sync_folder(self.folder)
         return made
 
+    def refuse(self, one: Sent, refusal: Refusal) -> None:
+        """Remember that the hub refused an update for good."""
+        with durable.explained(f"write {self.folder}"):
+            durable.replace_file(self.path(one) / _REFUSED, canonical(asdict(refusal)))
+
     def path(self, one: Sent) -> Path:
         """Where an update lies."""
         return self.folder / f"{one.cover.sequence:08d}-{short(one.sha256)}"
@@ -110,8 +121,19 @@ class SentFolder:
         cover = parcel.opened_cover(envelope, self.key, str(folder))
         statement = self._statement(folder)
         numbers = read_file(folder / "numbers", statement.size + 1)
-        sealed = folder / "sealed"
-        return Sent(statement, numbers, cover, envelope, self._sealed(sealed, cover) if sealed.exists() else None)
+        sealed, refused = folder / "sealed", folder / _REFUSED
+        return Sent(
+            statement,
+            numbers,
+            cover,
+            envelope,
+            self._sealed(sealed, cover) if sealed.exists() else None,
+            self._refusal(refused) if refused.exists() else None,
+        )
+
+    def _refusal(self, path: Path) -> Refusal:
+        data = read_file(path, _LARGEST_REFUSAL + 1)
+        return read_refusal(parse(data, Origin(str(path), "remove the file, and pull again"), _LARGEST_REFUSAL))
 
     def _statement(self, folder: Path) -> Statement:
         names = sorted(folder.glob("statement-*.json"))

@@ -54,7 +54,8 @@ def status(opened: Opened) -> FleetStatus:
         unsent_pictures=gained.pictures,
         unsent=not gained.is_empty,
         refused_by_hub={
-            str(one.number): one.reason for one in fleet.received(base).refused.values() if one.kind == "refused"
+            **{str(one.cover.sequence): one.refusal.reason for one in fleet.sent() if one.refusal is not None},
+            **{str(one.number): one.reason for one in fleet.received(base).refused.values() if one.kind == "refused"},
         },
         refused_here={str(entry["round"]): entry["reason"] for entry in refused},
         pictures_waiting=kept_here.not_told(opened, knowledge),

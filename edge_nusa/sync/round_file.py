@@ -217,7 +217,7 @@ def _received(record: Record) -> Received:
     return Received(
         record.integer("through"),
         record.sha256("last"),
-        {key: _refusal(one) for key, one in record.named("refused", MOST_REFUSALS).items()},
+        {key: read_refusal(one) for key, one in record.named("refused", MOST_REFUSALS).items()},
         {
             key: Forgot(own.integer("sequence"), own.integer("base"))
             for key, own in record.named("forgot", LARGEST_LINE_BYTES).items()
@@ -225,7 +225,8 @@ def _received(record: Record) -> Received:
     )
 
 
-def _refusal(record: Record) -> Refusal:
+def read_refusal(record: Record) -> Refusal:
+    """The inverse of `asdict`. Raises the record's error."""
     kind = record.choice("kind", REFUSAL_KINDS)
     reason = record.text("reason", LONGEST_REASON)
     return Refusal(record.integer("number"), reason, cast(RefusalKind, kind), record.integer("round"))
