@@ -120,9 +120,8 @@ def _label_changes(now: Knowledge, before: Knowledge) -> dict[str, LabelChange]:
     return found
 
 
-def applied(knowledge: Knowledge, change: Change, void: Collection[str] = ()) -> Knowledge:
-    """The knowledge with the change, without anchors. void: keys of labels that the fleet has forgotten and that this
-    change did not know to be: their pictures become background, as `Head.without` leaves them.
+def applied(knowledge: Knowledge, change: Change) -> Knowledge:
+    """The knowledge with the change, without anchors.
 
     Raises DamagedError where a label would be left with fewer than no pictures.
     """
@@ -131,10 +130,7 @@ def applied(knowledge: Knowledge, change: Change, void: Collection[str] = ()) ->
     gram, spare = base.head.gram + change.gram, base.head.spare + change.spare
     columns = dict(base.columns)
     for key, one in change.labels.items():
-        if key in void:
-            gram = gram - mean_part(one.sums, one.pictures)
-            spare += int(np.sign(one.pictures)) * max(abs(one.pictures) - 1, 0)
-        elif key not in columns:
+        if key not in columns:
             columns[key] = len(labels)
             labels.append(replace(one.label, images=one.pictures))
             sums.append(one.sums)
@@ -157,6 +153,17 @@ def applied(knowledge: Knowledge, change: Change, void: Collection[str] = ()) ->
         fusion=losses,
     )
     return without_anchors(whole)
+
+
+def background(change: Change, pictures: Mapping[str, tuple[int, np.ndarray]]) -> Change:
+    """The change with pictures of forgotten labels as `Head.without` leaves them: no label's, and around their own
+    mean. pictures: label key -> how many, and their sums (F,) int64, which the change's G holds."""
+    gram, spare = change.gram, change.spare
+    for count, sums in pictures.values():
+        if count:
+            gram = gram - mean_part(sums, count)
+            spare += int(np.sign(count)) * (abs(count) - 1)
+    return replace(change, gram=gram, spare=spare)
 
 
 def forget(knowledge: Knowledge, keys: Iterable[str]) -> Knowledge:

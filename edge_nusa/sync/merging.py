@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_nusa.knowledge.knowledge import LARGEST_NORM, Knowledge
-from edge_nusa.sync.change import Change, applied, forget
+from edge_nusa.sync.change import Change, applied, background, forget
 from edge_nusa.sync.round_file import Forgot, Received, Round
 from edge_nusa.sync.rules import Rule
 
@@ -73,6 +73,25 @@ def void_labels(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Map
     return found
 
 
+def settled(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Mapping[str, Forgot]) -> list[Step]:
+    """The steps with the pictures that come too late (`void_labels`) as background: all of a label together around
+    their mean, as the device leaves them where it forgets the label itself, and not those of each step around its
+    own."""
+    found = list(steps)
+    late: dict[str, tuple[int, int, np.ndarray]] = {}
+    for place, (step, void) in enumerate(zip(steps, void_labels(steps, forgotten, forgot), strict=True)):
+        for key in sorted(void):
+            one = step.change.labels[key]
+            _, count, sums = late.get(key, (place, 0, np.zeros_like(one.sums)))
+            late[key] = (place, count + one.pictures, sums + one.sums)
+        labels = {key: one for key, one in step.change.labels.items() if key not in void}
+        found[place] = replace(step, change=replace(step.change, labels=labels))
+    for key, (place, count, sums) in late.items():
+        step = found[place]
+        found[place] = replace(step, change=background(step.change, {key: (count, sums)}))
+    return found
+
+
 class Fold:
     """The next round in the making: one device's steps after another.
 
@@ -85,16 +104,16 @@ class Fold:
         self.knowledge = forget(before.knowledge, sorted(self._forgets))
         self.received = dict(before.received)
 
-    def void(self, one: Contribution) -> list[set[str]]:
-        """Of each of a device's steps, the labels whose pictures come too late (`void_labels`)."""
-        return void_labels(one.steps, self.forgotten, self.received.get(one.device, Received()).forgot)
+    def settled(self, one: Contribution) -> list[Step]:
+        """A device's steps with the pictures that come too late as background."""
+        return settled(one.steps, self.forgotten, self.received.get(one.device, Received()).forgot)
 
     def add(self, one: Contribution) -> None:
         """Take in what a device brings, but for its cores. Raises DamagedError, and is then as it was, where a label
         would be left with fewer than no pictures."""
         knowledge = self.knowledge
-        for step, void in zip(one.steps, self.void(one), strict=True):
-            knowledge = applied(knowledge, replace(step.change, cores={}, forgets=()), void)
+        for step in self.settled(one):
+            knowledge = applied(knowledge, replace(step.change, cores={}, forgets=()))
         known = {*self.before.knowledge.columns, *knowledge.columns, *self.forgotten, *self.before.withdrawn}
         earlier = self.received.get(one.device, Received())
         self.received[one.device] = _received(earlier, one, self.forgotten, known)
@@ -181,8 +200,8 @@ def rebased(now: Round, steps: Sequence[Step], device: str) -> Knowledge:
     received = now.received.get(device, Received())
     waiting = [key for key, own in received.forgot.items() if now.forgotten.get(key, 0) <= own.base]
     knowledge = forget(now.knowledge, waiting)
-    for step, void in zip(steps, void_labels(steps, now.forgotten, received.forgot), strict=True):
+    for step in settled(steps, now.forgotten, received.forgot):
         late = {key for key in step.change.forgotten_keys if step.base < now.forgotten.get(key, 0)}
         forgets = tuple(pair for pair in step.change.forgets if pair[0] not in late)
-        knowledge = applied(knowledge, replace(step.change, forgets=forgets), void)
+        knowledge = applied(knowledge, replace(step.change, forgets=forgets))
     return knowledge

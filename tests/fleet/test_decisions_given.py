@@ -15,7 +15,7 @@ from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import given, given_file
 from edge_nusa.sync.hub.given import Given, Own
 from edge_nusa.sync.hub.plausible import energy
-from edge_nusa.sync.merging import Step
+from edge_nusa.sync.merging import Step, settled
 
 
 def change(name: str, rows: np.ndarray, sign: int = 1, spare: int = 0) -> Change:
@@ -26,7 +26,7 @@ def change(name: str, rows: np.ndarray, sign: int = 1, spare: int = 0) -> Change
 
 def after(*changes: Change, start: Given | None = None, number: int = 1) -> Given:
     steps = [Step(place + 1, 0, one) for place, one in enumerate(changes)]
-    return (start or given.nothing(FEATURES)).after(steps, [set()] * len(steps), number)
+    return (start or given.nothing(FEATURES)).after(steps, number)
 
 
 ROWS = pictures(1, 5)
@@ -122,10 +122,11 @@ def test_a_label_that_the_fleet_took_back_is_put_aside_with_the_round_that_did()
 
 
 def test_late_pictures_leave_their_scatter_and_no_label() -> None:
-    one = given.nothing(FEATURES).after([Step(1, 0, CAT)], [{"cat"}], 2)
+    late = {"cat": 1}
+    one = given.nothing(FEATURES).after(settled([Step(1, 0, CAT)], late, {}), 2)
     assert one.labels == {} and one.spare == 4
     assert np.array_equal(one.gram, CAT.gram - mean_part(ROWS.sum(axis=0), 5))
-    back = one.after([Step(2, 0, change("cat", ROWS, -1))], [{"cat"}], 3)
+    back = one.after(settled([Step(2, 0, change("cat", ROWS, -1))], late, {}), 3)
     assert not back.gram.any() and back.spare == 0
 
 

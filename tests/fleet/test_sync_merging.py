@@ -363,6 +363,20 @@ def test_whatever_happens_all_devices_agree_after_two_rounds_and_every_sum_stays
     assert np.linalg.eigvalsh(head.gram.astype(float)).min() > -1e-6 * max(head.gram.trace(), 1) - FEATURES
 
 
+def test_pictures_undone_and_forgotten_before_they_were_merged_leave_nothing() -> None:
+    now = first()
+    a, b = Device("a", now), Device("b", now)
+    a.teach("cat", 1, 1)
+    a.push()
+    before = a.knows
+    a.teach("cat", 2, 2)
+    a.push()
+    a.knows = before
+    a.forget("cat")
+    now = one_round(now, [a, b])
+    assert facts(now.knowledge) == facts(a.knows) == facts(b.knows) == facts(first().knowledge)
+
+
 def test_a_change_that_takes_back_what_was_never_given_is_an_error() -> None:
     knowledge = taught(first().knowledge, "cat", pictures(1, 2))
     gained = difference(first().knowledge, taught(first().knowledge, "cat", pictures(2, 3)), set())

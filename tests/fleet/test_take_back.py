@@ -44,7 +44,7 @@ class SmallHub:
         self.shares = self.shares.forgetting(wanted, fold.number)
         for device, rows in sorted(changes.items()):
             one = Contribution(device, [Step(place + 1, base, change) for place, (base, change) in enumerate(rows)])
-            self.given[device] = self.settled(device).after(one.steps, fold.void(one), fold.number)
+            self.given[device] = self.settled(device).after(fold.settled(one), fold.number)
             self.given[device].check()
             fold.add(one)
         self.now = fold.made({})
@@ -125,7 +125,7 @@ def test_what_is_not_in_the_round_cannot_be_taken_out_of_it() -> None:
     hub = SmallHub()
     hub.merge({"a": [(0, change("x", pictures(1, 3)))]}, "")
     with pytest.raises(DamagedError, match="the device b: expected its pictures to be in the round, found fewer"):
-        without(hub.now, "b", givens.nothing(FEATURES).after([Step(1, 0, change("x", pictures(3, 4)))], [set()], 1), [])
+        without(hub.now, "b", givens.nothing(FEATURES).after([Step(1, 0, change("x", pictures(3, 4)))], 1), [])
 
 
 def test_an_undone_round_says_that_what_it_took_is_taken_back_and_keeps_what_was_said_before() -> None:

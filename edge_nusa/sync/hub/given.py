@@ -13,7 +13,7 @@ has no negative direction either, so nothing more has to be looked at. Letters: 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -97,18 +97,14 @@ class Given:
             self, labels={key: own for key, own in self.labels.items() if key not in gone}, past=past
         )._with_bounded_past()
 
-    def after(self, steps: Sequence[Step], void: Sequence[Collection[str]], number: int) -> Given:
-        """With the changes of one merge. void: of each step the labels whose pictures come too late; number: of the
-        round that is made. Raises DamagedError where more is taken back than was given."""
+    def after(self, steps: Sequence[Step], number: int) -> Given:
+        """With the changes of one merge, as they are settled (`edge_nusa.sync.merging.settled`). number: of the round
+        that is made. Raises DamagedError where more is taken back than was given."""
         gram, spare, labels = self.gram, self.spare, dict(self.labels)
-        for step, late in zip(steps, void, strict=True):
+        for step in steps:
             gram, spare = gram + step.change.gram, spare + step.change.spare
             for key, one in step.change.labels.items():
-                if key in late:
-                    gram = gram - mean_part(one.sums, one.pictures)
-                    spare += int(np.sign(one.pictures)) * max(abs(one.pictures) - 1, 0)
-                else:
-                    labels[key] = _joined(labels.get(key), one, number)
+                labels[key] = _joined(labels.get(key), one, number)
         left = {key: own for key, own in labels.items() if _is_left(key, own)}
         return replace(self, gram=gram, spare=spare, labels=left)
 

@@ -91,7 +91,7 @@ class Trial:
     def _added(self, mail: Mail, old: Given) -> tuple[Contribution, Given]:
         """Fold one device's step. Raises DamagedError with the reason where it must not be, and StoreError."""
         one = Contribution(mail.device, [self.ground.read(accepted) for accepted in mail.accepted])
-        given = old.after(one.steps, self.fold.void(one), self.fold.number)
+        given = old.after(self.fold.settled(one), self.fold.number)
         given.check()
         new = set(given.labels) - set(self.fold.knowledge.columns)
         if new and len(self.fold.knowledge.labels) + len(new) > MOST_ROUND_LABELS:
