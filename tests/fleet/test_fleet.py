@@ -4,6 +4,7 @@ labels."""
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,27 @@ def test_a_hubs_other_commands_say_what_they_did(fleet: Fleet) -> None:
     assert said("merge", *hub) == "nothing new; round 1 stays\n"
     status = run_cli("sync", "status", "--state", fleet.folder / "b", "--format", "human")
     assert ["round", "1"] in [line.split() for line in status.stdout.splitlines()]
+
+
+def test_a_card_and_a_hub_that_are_put_back_lose_no_picture_and_count_none_twice(
+    pictures: DemoPictures, tmp_path: Path
+) -> None:
+    fleet = Fleet(tmp_path, "a", "b")
+    fleet.learn("b", "lawn grass", pictures.taught["lawn grass"])
+    fleet.round()
+    shutil.copytree(tmp_path / "hub", tmp_path / "old hub")
+    fleet.learn("a", "gravel", pictures.taught["gravel"])
+    shutil.copytree(tmp_path / "a", tmp_path / "old card")
+    fleet.round()
+    shutil.rmtree(tmp_path / "a")
+    shutil.copytree(tmp_path / "old card", tmp_path / "a")
+    fleet.learn("a", "gravel", pictures.asked["gravel"])
+    shutil.rmtree(tmp_path / "hub")
+    shutil.copytree(tmp_path / "old hub", tmp_path / "hub")
+    pushed = fleet.device("a", "push")
+    assert (pushed["pictures"], pushed["others"]) == (8, [1])
+    assert fleet.hub("publish")["round"] == 2
+    fleet.round()
+    assert fleet.labels("a") == fleet.labels("b") == {"lawn grass": 8, "gravel": 16}
+    standing = fleet.device("a", "status")
+    assert (standing["unsent"], standing["waiting"], standing["refused_by_hub"]) == (False, [], {})
