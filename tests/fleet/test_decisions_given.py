@@ -121,6 +121,14 @@ def test_a_label_that_the_fleet_took_back_is_put_aside_with_the_round_that_did()
     again.check()
 
 
+@pytest.mark.parametrize("count", [1, 5, 60])
+def test_what_a_device_gave_is_packed_and_comes_back_bit_for_bit(count: int) -> None:
+    data = given_file.encode(after(change("cat", pictures(7, count)), number=3))
+    packed = given_file.packed(data)
+    assert given_file.unpacked(packed, "here") == data
+    assert len(packed) < len(data)
+
+
 def test_late_pictures_leave_their_scatter_and_no_label() -> None:
     late = {"cat": 1}
     one = given.nothing(FEATURES).after(settled([Step(1, 0, CAT)], late, {}), 2)

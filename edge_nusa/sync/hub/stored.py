@@ -3,7 +3,7 @@ backup, or made anew from its keys, without forgetting what it has published.
 
     hub/SHA256.records   devices.json, shares.json and the list of devices as of a published round, a line each; TUF's
                          targets name it
-    hub/SHA256.given     what one device had given (`edge_nusa.sync.hub.given`); the records name it
+    hub/SHA256.given     what one device had given (`given_file.packed`); the records name it
 
 SHA256 is that of what is inside, so nothing that somebody else sealed is taken for it.
 """
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 from edge_nusa.errors import DamagedError, StoreError, TrustError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.sync.hub import given_file
 from edge_nusa.sync.packed import inflated
 from edge_nusa.sync.stores.store import MissingObjectError, Store, put
 from edge_nusa.sync.trust import sealing
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 
-LARGEST_RECORDS, LARGEST_GIVEN = 1 << 30, 1 << 30
+LARGEST_RECORDS = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,12 @@ class OwnStore:
         """Put what stands beside a round, as far as it is not there; the SHA-256 of the records. lines: of the records,
         each without a line feed; given: by SHA-256 what each device gave."""
         for sha256, content in given.items():
-            self._put(f"hub/{sha256}.given", content)
+            if self.store.head(f"hub/{sha256}.given") is None:
+                self._put(f"hub/{sha256}.given", given_file.packed(content()))
         records = b"\n".join(lines)
         name = sha256_hex(records)
-        self._put(f"hub/{name}.records", lambda: records)
+        if self.store.head(f"hub/{name}.records") is None:
+            self._put(f"hub/{name}.records", zlib.compress(records, 6))
         return name
 
     def records(self, name: str) -> list[bytes]:
@@ -48,26 +51,30 @@ class OwnStore:
                 "expected a published round that names the hub's own records, found none named; use the edge-nusa that "
                 "published it"
             )
-        return self._get(f"hub/{name}.records", LARGEST_RECORDS).split(b"\n")
+        key = f"hub/{name}.records"
+        return _same(inflated(self._get(key), LARGEST_RECORDS, key), key).split(b"\n")
 
     def given(self, sha256: str) -> bytes:
         """What a device gave. Raises StoreError where the store has lost it, TrustError."""
-        return self._get(f"hub/{sha256}.given", LARGEST_GIVEN)
+        key = f"hub/{sha256}.given"
+        return _same(given_file.unpacked(self._get(key), key), key)
 
-    def _put(self, key: str, content: Callable[[], bytes]) -> None:
-        if self.store.head(key) is None:
-            packed = zlib.compress(content(), 6)
-            put(self.store, key, sealing.sealed(packed, [self.keys[0].public], key.encode()))
+    def _put(self, key: str, content: bytes) -> None:
+        put(self.store, key, sealing.sealed(content, [self.keys[0].public], key.encode()))
 
-    def _get(self, key: str, largest: int) -> bytes:
+    def _get(self, key: str) -> bytes:
         try:
-            sealed = self.store.get(key, largest)
+            sealed = self.store.get(key, LARGEST_RECORDS)
         except MissingObjectError as error:
             raise StoreError(
                 f"{key}: expected what this hub kept in the store, found none; restore the store, or a newer backup of "
                 "the hub"
             ) from error
-        data = inflated(sealing.opened_by_any(sealed, self.keys, key.encode(), key), largest, key)
-        if sha256_hex(data) != key.partition("/")[2].partition(".")[0]:
-            raise DamagedError(f"{key}: expected what this hub kept in the store, found something else; restore it")
-        return data
+        return sealing.opened_by_any(sealed, self.keys, key.encode(), key)
+
+
+def _same(data: bytes, key: str) -> bytes:
+    """The data, of which an object is named. Raises DamagedError."""
+    if sha256_hex(data) != key.partition("/")[2].partition(".")[0]:
+        raise DamagedError(f"{key}: expected what this hub kept in the store, found something else; restore it")
+    return data
