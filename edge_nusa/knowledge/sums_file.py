@@ -1,10 +1,11 @@
 """How a head's sums are stored, and what of them stays on the board: tensors by name, and how they are read back.
 
 head.safetensors: gram: the upper triangle of G (int64); sums: Q (L, F) int32; counts (L,) int64; spare (1,) int64.
-private.safetensors: the same of `private.Private.head`; losses (L, 8, 7) int32; settled (8, 7) int64; marks (M,)
-uint64, columns (M,) int32; no tensor at all where all of the head's sums may leave.
+private.safetensors: the same of `private.Private.head`, but sums (O, F) and losses (O, 8, 7) int32 of the labels
+`open` (O,) int32 alone, as those of the others are zero; settled (8, 7) int64; marks (M,) uint64, columns (M,) int32;
+no tensor at all where all of the head's sums may leave.
 
-Letters: F features, L labels, M open pictures.
+Letters: F features, L labels, O of them with open pictures, M open pictures.
 """
 
 from __future__ import annotations
@@ -70,13 +71,17 @@ def private_bytes(private: Private | None) -> bytes:
     """The file PRIVATE."""
     if private is None:
         return tensor_file.encode({})
+    head = head_tensors(private.head)
+    opened = np.flatnonzero(head["sums"].any(axis=1) | private.losses.any(axis=(1, 2)))
     more = {
-        "losses": private.losses.astype(np.int32),
+        "open": opened.astype(np.int32),
+        "sums": head["sums"][opened],
+        "losses": private.losses[opened].astype(np.int32),
         "settled": private.settled,
         "marks": private.marks,
         "columns": private.columns.astype(np.int32),
     }
-    return tensor_file.encode({**head_tensors(private.head), **more})
+    return tensor_file.encode({**head, **more})
 
 
 def private_from(data: bytes, exact: Head) -> Private | None:
@@ -85,22 +90,35 @@ def private_from(data: bytes, exact: Head) -> Private | None:
     if not tensors:
         return None
     features, labels = exact.sums.shape
+    opened = _opened(tensors, labels)
     more: tensor_file.Expected = {
-        "losses": ("int32", (labels, *fusions.SHAPE)),
+        "open": ("int32", (len(opened),)),
+        "sums": ("int32", (len(opened), features)),
+        "losses": ("int32", (len(opened), *fusions.SHAPE)),
         "settled": ("int64", fusions.SHAPE),
         "marks": ("uint64", (-1,)),
         "columns": ("int32", (-1,)),
     }
     tensor_file.check(tensors, PRIVATE, {**head_expected(features, labels), **more})
+    sums, losses = np.zeros((labels, features), np.int32), np.zeros((labels, *fusions.SHAPE), np.int64)
+    sums[opened], losses[opened] = tensors["sums"], tensors["losses"]
     found = Private(
-        head=head_from_tensors(tensors, features, labels),
-        losses=tensors["losses"].astype(np.int64),
+        head=head_from_tensors({**tensors, "sums": sums}, features, labels),
+        losses=losses,
         settled=tensors["settled"],
         marks=tensors["marks"],
         columns=tensors["columns"].astype(np.int64),
     )
     _check(found, exact)
     return found
+
+
+def _opened(tensors: Mapping[str, np.ndarray], labels: int) -> np.ndarray:
+    """The labels whose sums are there. Raises DamagedError for any that there are not, or twice."""
+    opened = tensors.get("open", np.zeros(0, np.int32))
+    if opened.ndim != 1 or opened.dtype != np.int32 or not set(opened.tolist()) <= set(range(labels)):
+        raise DamagedError(f"{PRIVATE}: open: expected some of {labels} labels, found others; run `edge-nusa undo`")
+    return opened
 
 
 def _check(private: Private, exact: Head) -> None:
