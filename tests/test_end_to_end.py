@@ -196,8 +196,11 @@ def test_the_same_seed_gives_the_same_bytes_in_two_states(three: Path, tmp_path:
         for state in ("one", "two")
     ]
     assert trained[0]["training"] == trained[1]["training"] and trained[0]["training"]["loss"] > 0
-    for name in ("core.safetensors", "head.safetensors", "anchors.safetensors", "labels.json"):
+    for name in ("core.safetensors", "head.safetensors", "anchors.safetensors", "private.safetensors"):
         assert generation_file(tmp_path / "one", name) == generation_file(tmp_path / "two", name)
+    labels = [json.loads(generation_file(tmp_path / state, "labels.json")) for state in ("one", "two")]
+    assert labels[0].pop("lessons") != labels[1].pop("lessons"), "each lesson has an id of its own"
+    assert labels[0] == labels[1]
     cores = tensor_file.decode(generation_file(tmp_path / "one", "core.safetensors"), "core")
     assert any(np.any(core) for core in cores.values()) == (trained[0]["text"] == "kept")
 

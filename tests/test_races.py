@@ -30,10 +30,10 @@ WHEN = """
 import os, shutil, sys
 from edge_nusa.device.asking import ahead
 real, done = ahead.{call}, []
-def hooked(source, *arguments):
+def hooked(source, *arguments, **named):
     if {is_before}:
         swap(source)
-    found = real(source, *arguments)
+    found = real(source, *arguments, **named)
     if not {is_before}:
         swap(source)
     return found
@@ -43,6 +43,9 @@ def swap(source):
         done.append(path)
         {action}
 ahead.{call} = hooked
+if {call!r} == "decode":
+    from edge_nusa.device.watching import decoding  # a watch decodes in a child
+    decoding.decode = hooked
 """
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from conftest import bytes_of, command, environment, run_cli
-from filelock import FileLock
 
 from edge_nusa.cli import signals
 from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.files.lock import Lock
 
 SECONDS = 2.0
 BUSY = """
@@ -128,9 +128,12 @@ def test_a_lesson_while_a_picture_is_decoded(count: int, taught: Path, pictures:
 
 
 def test_while_it_waits_for_a_lock(taught: Path) -> None:
-    with FileLock(taught / "lock"), started("forget", "gravel", "--state", taught) as process:
+    lock = Lock(taught / "lock")
+    assert lock.acquire()
+    with started("forget", "gravel", "--state", taught) as process:
         says(process, "waiting for it")
         ends(process)
+    lock.release()
 
 
 def test_while_it_waits_for_another_watch(taught: Path, tmp_path: Path) -> None:

@@ -152,7 +152,9 @@ class Placed:
             left[:, column] -= weighted[place]
             counts[column] -= sizes[place]
         # int64 products have no BLAS; float64 holds every one exactly, since they stay below 2^53
-        gram = head.gram - (weighted.T.astype(np.float64) @ means.astype(np.float64)).astype(np.int64)
+        with one_blas_thread:
+            product = weighted.T.astype(np.float64) @ means.astype(np.float64)
+        gram = head.gram - product.astype(np.int64)
         return Head(gram, left, counts, head.spare + int(sizes.sum()) - len(sizes))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_nusa.errors import DamagedError
+from edge_nusa.files import opening
 from edge_nusa.files.foreign import shown
 
 INJECTED = "injected-by-edge-nusa"
@@ -71,11 +72,12 @@ class _Field(NamedTuple):
 def locations(path: Path) -> set[str]:
     """The external data that a graph's tensors name. Raises DamagedError for what is no ONNX graph as this version
     knows it."""
-    size = path.stat().st_size
-    if not 0 < size <= LARGEST_GRAPH_BYTES:
-        raise _refused(path.name, f"1 to {LARGEST_GRAPH_BYTES} bytes", f"{size}")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return of_bytes(data, path.name)
+    with opening.opened(path) as descriptor:
+        size = os.fstat(descriptor).st_size
+        if not 0 < size <= LARGEST_GRAPH_BYTES:
+            raise _refused(path.name, f"1 to {LARGEST_GRAPH_BYTES} bytes", f"{size}")
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+            return of_bytes(data, path.name)
 
 
 def of_bytes(data: bytes | mmap.mmap, where: str) -> set[str]:

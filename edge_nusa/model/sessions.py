@@ -54,9 +54,9 @@ class Graph:
             self._check_declared(what, arrays, found)
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs of these names (None: all) for a batch. Raises DamagedError where the graph fails or gives
-        something else than the manifest says, BundleChangedError where the bundle's files are not those that were
-        verified, ResourceError where memory runs out."""
+        """The outputs of these names (None: all of the contract) for a batch. Raises DamagedError where the graph fails
+        or gives something else than the manifest says, BundleChangedError where the bundle's files are not those that
+        were verified, ResourceError where memory runs out."""
         import onnxruntime
 
         self._bundle.check_unchanged()  # its weights may be mapped
@@ -68,7 +68,8 @@ class Graph:
             options.terminate = True
 
         with _refused(self.path, "run"):
-            found = interruptible(lambda: self.session.run(names, dict(feeds), options), stop)
+            asked = [one.name for one in self._outputs(names)]
+            found = interruptible(lambda: self.session.run(asked, dict(feeds), options), stop)
         batch = len(next(iter(feeds.values())))
         for array, values in zip(self._outputs(names), found, strict=True):
             if fault := array.fault(values, batch):
@@ -79,9 +80,9 @@ class Graph:
         return [one for one in self.contract.outputs if names is None or one.name in names]
 
     def _check_declared(self, what: str, arrays: Sequence[Array], found: Sequence[Any]) -> None:
-        if len(found) != len(arrays):
+        if len(found) < len(arrays) or (len(found) > len(arrays) and what == "inputs"):
             raise DamagedError(f"{self.path}: expected {len(arrays)} {what}, found {len(found)}; {_EXPORT}")
-        for array, one in zip(arrays, found, strict=True):
+        for array, one in zip(arrays, found, strict=False):  # outputs beyond these are never asked for
             if fault := array.declared(one):
                 raise DamagedError(f"{self.path}: expected the {what[:-1]} {array.words()}, found {fault}; {_EXPORT}")
 

@@ -140,9 +140,11 @@ class _Child:
         assert self._process.stdout is not None
         ends, line = time.monotonic() + self._limits.clock, b""
         while not line.endswith(b"\n"):
-            left = ends - time.monotonic()
+            left, is_there = ends - time.monotonic(), False
             try:
-                is_there = left > 0 and select.select([self._process.stdout], [], [], left)[0]
+                answers = select.poll()  # which, other than `select`, has no largest descriptor
+                answers.register(self._process.stdout, select.POLLIN)
+                is_there = left > 0 and bool(answers.poll(left * 1000))
                 more = self._process.stdout.read(LONGEST_LINE) if is_there else b""
             except (OSError, ValueError):  # interrupted
                 more = b""

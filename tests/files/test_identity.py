@@ -158,6 +158,6 @@ def test_labels_of_another_format_are_refused_with_the_next_step(tmp_path: Path)
     files = stored.to_files(knowledge.nothing(bundle, DEVICE))
     old = {**json.loads(files["labels.json"]), "format_version": 3}
     with pytest.raises(
-        OtherFormatError, match="labels.json: expected a state of format 4, found 3: an earlier edge-nusa wrote it"
+        OtherFormatError, match="labels.json: expected a state of format 5, found 3: an earlier edge-nusa wrote it"
     ):
         stored.from_files(bundle, {**files, "labels.json": json.dumps(old).encode()})

@@ -82,7 +82,7 @@ def test_metadata_say_the_round_and_its_hashes_and_nothing_else(fleet: tuple[Hub
     for path in (fleet[0].folder.parent / "store" / "metadata").glob("*.targets.json"):
         [target] = json.loads(path.read_bytes())["signed"]["targets"].values()
         assert set(target) == {"custom", "hashes", "length"}
-        assert set(target["custom"]) == {"round", "sha256", "keys", "names", "recipients"}
+        assert set(target["custom"]) == {"round", "sha256", "keys", "names", "recipients", "records"}
 
 
 def test_a_device_that_comes_late_is_told_to_wait_and_gets_the_round_when_it_is_published_again(

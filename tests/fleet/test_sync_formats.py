@@ -347,15 +347,11 @@ HONEST = difference(taught(first().knowledge, "cat", pictures(3, 9)), first().kn
             "features of a mean square of 1",
         ),
         (
-            lied(HONEST, fusion=np.full(fusion.SHAPE, 200 * fusion.LARGEST)),
-            "expected losses of at most .* for 9 pictures",
+            lied(HONEST, fusion=np.full(fusion.SHAPE, 10**5 * fusion.LARGEST)),
+            "expected losses of at most .* for 1009 pictures",
         ),
         (lied(HONEST, gram=-HONEST.gram), "whose last row is that of the labels' sums"),
-        (lied(HONEST, gram=HONEST.gram + np.pad(np.diag(np.full(39, 10**9)), (0, 1))), "expected a G of at most"),
-        (
-            lied(HONEST, gram=HONEST.gram // np.pad(np.full((39, 39), 50), (0, 1), constant_values=1)),
-            "a negative direction",
-        ),
+        (lied(HONEST, gram=HONEST.gram + np.pad(np.diag(np.full(39, 10**12)), (0, 1))), "expected a G of at most"),
     ],
 )
 def test_what_no_pictures_can_give_is_refused(change: Change, words: str) -> None:

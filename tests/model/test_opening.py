@@ -17,11 +17,12 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import DamagedError
 from edge_nusa.model import bundle as bundles
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.whole_file import verify_file
 
 
 def test_the_first_file_waits_until_every_file_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hollow_bundle(tmp_path / "bundle")
-    may_go_on, asked, verified, real = threading.Event(), threading.Event(), [], bundles.verify_file
+    may_go_on, asked, verified, real = threading.Event(), threading.Event(), [], verify_file
 
     def slowly(folder: Path, name: str, record: Any) -> None:
         may_go_on.wait(30)

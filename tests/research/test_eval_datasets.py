@@ -321,7 +321,7 @@ def test_the_digest_is_of_the_content_alone(tmp_path: Path) -> None:
     ]
     assert len(set(digests)) == 3
     assert content_digest(np.asfortranarray(pixels.reshape(3, 4))) == digests[0]
-    with pytest.raises(InputError, match="gone.png: expected a readable picture"):
+    with pytest.raises(InputError, match="gone.png: expected a picture, found no such file"):
         content_digest(tmp_path / "gone.png")
 
 

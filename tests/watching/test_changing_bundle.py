@@ -26,6 +26,7 @@ from edge_nusa.errors import DamagedError
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.unchanged import BundleChangedError
+from edge_nusa.model.whole_file import verify_file
 
 PIXELS = {"pixels": np.zeros((1, 3, 64, 64), np.float32)}
 
@@ -88,7 +89,7 @@ def test_no_graph_runs_and_no_file_is_handed_out_of_a_bundle_that_changed(
 def test_a_change_while_the_bundle_is_verified_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edge_nusa.model import bundle as bundles
 
-    real = bundles.verify_file
+    real = verify_file
 
     def verify(place: Path, name: str, record: Any) -> None:
         real(place, name, record)

@@ -14,7 +14,7 @@ import pytest
 
 from edge_nusa.device.watching import ledger as ledgers
 from edge_nusa.device.watching.ledger import Ledger, Stamp
-from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
+from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
 
 DELETE = "delete it"
 TABLE = "CREATE TABLE answered (path BLOB PRIMARY KEY, bytes INTEGER, changed_ns INTEGER) WITHOUT ROWID"
@@ -143,5 +143,5 @@ def test_a_header_of_a_later_sqlite_is_damage_and_no_lack_of_permission(whole: P
 
 def test_a_folder_that_takes_no_ledger_is_a_resource(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").mkdir()
-    with pytest.raises(ResourceError, match="unable to open database file.*free some space, and check"):
+    with pytest.raises(InputError, match="ledger.sqlite: expected a regular file, found a folder; name another"):
         Ledger.own(tmp_path / "ledger.sqlite")

@@ -151,12 +151,18 @@ class _Reader:
             return False
         found = self._verified(candidates)
         fitting = sorted((one for one in found if one.cover.before == mail.last), key=lambda one: one.sha256)
+        chosen = next((one for one in fitting if self._is_decided(one)), None)
         for one in found:
-            if one not in fitting[:1]:
+            if one is not chosen and (chosen is not None or one not in fitting):
                 self._refuse(one, FORK, "fork")
-        if not fitting:
+        if chosen is None:
             return False
-        chosen = fitting[0]
+        mail.through, mail.last = chosen.cover.sequence, chosen.sha256
+        return True
+
+    def _is_decided(self, chosen: _Found) -> bool:
+        """Take an update or refuse it for good; False, with a note, where it must wait."""
+        mail = self.mail
         try:
             mail.accepted.append(self._judged(chosen))
         except (StoreError, ResourceError, _WaitError) as error:
@@ -166,7 +172,6 @@ class _Reader:
             self._refuse(chosen, str(error), "known")
         except EdgeNusaError as error:
             self._refuse(chosen, str(error), "refused")
-        mail.through, mail.last = chosen.cover.sequence, chosen.sha256
         return True
 
     def refuse_late(self, keys: Sequence[str]) -> None:

@@ -151,13 +151,17 @@ def _put(name: str, data: bytes, folder: int | None) -> bool:
 def _sweep(folder: int | None, place: str, now: float) -> None:
     """Remove, as far as the store allows, what killed writers left half-written beside it; now: the store's own
     clock."""
-    with suppress(OSError), os.scandir(place or "." if folder is None else folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith(durable.TEMPORARY_PREFIX) or not entry.is_file(follow_symlinks=False):
-                continue
-            with suppress(OSError):
-                if now - entry.stat(follow_symlinks=False).st_mtime > LEFT_SECONDS:
-                    os.unlink(os.path.join(place, entry.name), dir_fd=folder)
+    with suppress(OSError):
+        opened = os.open(place or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            for name in os.listdir(opened):
+                with suppress(OSError):
+                    found = os.stat(name, dir_fd=opened, follow_symlinks=False)
+                    is_left = name.startswith(durable.TEMPORARY_PREFIX) and stat.S_ISREG(found.st_mode)
+                    if is_left and now - found.st_mtime > LEFT_SECONDS:
+                        os.unlink(name, dir_fd=opened)
+        finally:
+            os.close(opened)
 
 
 def _is_there(name: str, folder: int | None) -> bool:
