@@ -191,7 +191,8 @@ def test_a_watch_goes_on_with_the_bundle_that_is_put_back(
         watch._look = look  # type: ignore[method-assign]
         watch.run(said.append)
     assert [Path(line["image"]).name for line in lines] == ["a.png", "b.png"]
-    assert len(said) == 1 and said[0].endswith("the bundle changed; waiting until it is whole")
+    # on a busy machine the copies may rest long enough to be whole in between, and change it again
+    assert 1 <= len(said) <= 3 and all(word.endswith("the bundle changed; waiting until it is whole") for word in said)
 
 
 def until(found: Callable[[], bool]) -> None:
