@@ -8,6 +8,7 @@ back with the next round. So nothing is sent twice, and nothing is left out.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet.gained import gained_until, unsent
@@ -23,8 +24,9 @@ from edge_nusa.sync.parcel import Cover
 from edge_nusa.sync.round_file import Round, short
 from edge_nusa.sync.stores.store import Store
 
-MOST_LOOKED_AT = 64
-"""Envelopes of other lives that are fetched at a time; the rest another time."""
+MOST_ADOPTED, MOST_LOOKED_AT = 64, 1000
+"""Updates of other lives that are taken notice of at a time, and envelopes that are fetched to find them: who writes to
+the store may plant some."""
 
 
 def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base: Round) -> list[int]:
@@ -37,7 +39,7 @@ def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base
     stored = dict(_listed(store, fleet.device))
     known = {short(one.sha256) for one in own}
     unknown = [key for name, key in stored.items() if name not in known and _number(key) > received.through]
-    covers = dict(_verified(fleet, store, unknown[:MOST_LOOKED_AT]))
+    covers = dict(islice(_verified(fleet, store, unknown[:MOST_LOOKED_AT]), MOST_ADOPTED))
     links = [Link(cover.sequence, sha256, cover.before) for sha256, (cover, _) in covers.items()]
     adopted = []
     for link in chain.connected(links, {received.last, *(one.sha256 for one in own)}):
@@ -70,8 +72,8 @@ def _verified(fleet: Fleet, store: Store, keys: Collection[str]) -> Iterator[tup
         try:
             envelope = store.get(key, parcel.LARGEST_ENVELOPE_BYTES)
             cover = parcel.opened_cover(envelope, fleet.signer.public_key, key)
-        except (TrustError, DamagedError):
-            continue
+        except (TrustError, DamagedError, StoreError):
+            continue  # nobody's, or not to be had: the hub names what then stands beside the chain
         if cover.fleet == fleet.fleet and parcel.envelope_key(cover, sha256_hex(envelope)) == key:
             yield sha256_hex(envelope), (cover, envelope)
 
@@ -89,22 +91,24 @@ class _Finder:
         common = [id for id in mine if id in set(place.lessons)]
         if not common:
             return nothing_changed(self.fleet.shapes)
-        if set(common) == set(place.lessons):
-            return self._whole(cover, whole)
+        exact = self._whole(cover, whole) if set(common) == set(place.lessons) else None
+        if exact is not None:
+            return exact
         if common == mine[: len(common)]:
             then = gained_until(self.opened, self.knowledge, common[-1])
             if then is not None:
                 return unsent(then, self.base, self.fleet.pending(self.base), self.fleet.device)
         return nothing_changed(self.fleet.shapes)
 
-    def _whole(self, cover: Cover, statement: update.Statement) -> Change:
+    def _whole(self, cover: Cover, statement: update.Statement) -> Change | None:
+        """The update as it was sent; None where the store has lost or changed its numbers."""
         key = parcel.numbers_key(cover)
-        sealed = self.store.get(key, cover.size)
         try:
+            sealed = self.store.get(key, cover.size)
             numbers = parcel.opened_numbers(cover, sealed, [self.fleet.sealing], key)
             return update.decode(statement, numbers, self.fleet.shapes, key)
-        except DamagedError as error:
-            raise StoreError(f"{error}") from error
+        except (StoreError, TrustError, DamagedError):
+            return None
 
 
 def _adopt_one(finder: _Finder, cover: Cover, envelope: bytes) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fleet_world import Member, bundle, new_hub, one_round, scans
 
 from edge_nusa.cli.sync import _pushed
+from edge_nusa.device.fleet import other_lives
 from edge_nusa.device.fleet import push as pushing
 from edge_nusa.device.fleet.status import status
 from edge_nusa.device.workplace import Workplace
@@ -132,6 +133,36 @@ def test_a_lesson_from_before_the_backup_that_went_out_with_a_later_one_counts_o
     assert (pushed.labels, pushed.pictures, pushed.others) == (["five"], 4, [1])
     world.round(world.a, world.b)
     assert world.a.labels == world.b.labels == world.merged == {"three": 8, "four": 5, "five": 4}
+
+
+@pytest.mark.parametrize("kind", ["lost", "changed"])
+def test_where_the_store_has_lost_what_another_copy_sent_its_generations_tell(world: World, kind: str) -> None:
+    world.a.teach({"three": digits(3, 0, 8)}, 1)
+    copy = world.back_up(world.a)
+    world.a.push()
+    world.hub.merge(MergeSettings())
+    world.hub.publish()
+    for path in (Path(world.hub.settings.store) / "updates" / world.a.key).glob("*.numbers"):
+        path.unlink() if kind == "lost" else path.write_bytes(b"something else")
+    world.restore(world.a, copy)
+    world.a.teach({"four": digits(4, 0, 5)}, 2)
+    world.round(world.a, world.b)
+    assert world.a.labels == world.b.labels == world.merged == {"three": 8, "four": 5}
+
+
+def test_what_strangers_plant_under_a_devices_name_ends_no_push(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(other_lives, "MOST_ADOPTED", 1)
+    folder = Path(world.hub.settings.store) / "updates" / world.a.key
+    folder.mkdir(parents=True)
+    for number in range(1, 6):
+        (folder / f"{number:08d}-{'0' * 16}.json").write_bytes(b"[" * (3 << 20 if number == 2 else 10))
+    world.a.teach({"three": digits(3, 0, 8)}, 1)
+    copy = world.back_up(world.a)
+    world.a.push()
+    world.restore(world.a, copy)
+    assert (world.a.push().update, world.a.push().others) == (None, [])
+    world.round(world.a, world.b)
+    assert world.a.labels == world.b.labels == {"three": 8}
 
 
 def test_two_cards_of_one_copy_live_on_beside_each_other(world: World) -> None:
