@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from edge_nusa.device.board.findings import Finding
@@ -36,7 +37,10 @@ def permissions(state: Path) -> Iterator[Finding]:
 
 def _folder_above(folder: Path) -> Iterator[str]:
     """Whoever may write the folder above may put another state there, but for a sticky one such as /tmp."""
-    mode = os.stat(folder).st_mode
+    try:
+        mode = os.stat(folder).st_mode
+    except OSError:
+        return
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         yield f"{folder} may be written by everybody"
 
@@ -44,8 +48,8 @@ def _folder_above(folder: Path) -> Iterator[str]:
 def _of_state(state: Path) -> Iterator[str]:
     for folder in (state, state / "generations", state / "sync"):
         yield from _faults(folder, WRITERS, "written")
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
+        with suppress(OSError):  # what cannot be looked into is told by who reads it
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 is_key = path.suffix in (".pem", ".key")
                 if path.is_file() or is_key:
                     yield from _faults(path, READERS if is_key else WRITERS, "read" if is_key else "written")

@@ -199,6 +199,10 @@ class Fleet:
         """Keep what this state has of an update that another life of the device sent."""
         self._sent.keep(statement, numbers, cover, envelope, None)
 
+    def put(self, one: Sent) -> None:
+        """Remember that an update came into the store."""
+        self._sent.put(one)
+
     def drop(self, some: Collection[str]) -> None:
         """Forget that these updates (SHA-256) were made: what they hold is then to be sent again."""
         with durable.explained(f"write {self._sent.folder}"):

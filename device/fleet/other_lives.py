@@ -29,28 +29,39 @@ MOST_ADOPTED, MOST_LOOKED_AT = 64, 1000
 the store may plant some."""
 
 
-def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base: Round) -> list[int]:
-    """Take notice of what other lives of this device sent beyond `base`; the numbers of those updates.
+def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base: Round, now: Round) -> list[int]:
+    """Take notice of what other lives of this device sent beyond `base`; the numbers of those updates. now: the newest
+    round that is known, which may have passed own updates by: these are forgotten, to be sent again.
 
     Call it with the fleet's lock held. Raises StoreError where the store does not answer.
     """
-    own = fleet.sent()
-    received = fleet.received(base)
+    own, received = fleet.sent(), fleet.received(base)
     stored = dict(_listed(store, fleet.device))
     known = {short(one.sha256) for one in own}
     unknown = [key for name, key in stored.items() if name not in known and _number(key) > received.through]
     covers = dict(islice(_verified(fleet, store, unknown[:MOST_LOOKED_AT]), MOST_ADOPTED))
     links = [Link(cover.sequence, sha256, cover.before) for sha256, (cover, _) in covers.items()]
+    others = {*covers, *(one.sha256 for one in own if one.sealed is None)}
+    every = [*sents.links(own), *links]
+    gone = chain.unsent_beside(every, others, stored.keys())
+    gone |= chain.forks(every, fleet.received(now)) | chain.forks(every, received)
+    dropped = {one.sha256 for one in own if one.sha256 in gone}
+    if dropped:
+        # which lessons the others' updates hold of ours is looked at anew, now that ours hold them no more
+        in_base = chain.held(sents.links(own), received, sents.put(own))
+        anew = [one for one in own if one.sealed is None and one.sha256 not in in_base | gone]
+        anew = [one for one in anew if short(one.sha256) in stored]
+        fleet.drop(dropped | {one.sha256 for one in anew})
+        covers |= {one.sha256: (one.cover, one.envelope) for one in anew}
+        links += sents.links(anew)
+    kept = {one.sha256 for one in fleet.sent()}
     adopted = []
-    for link in chain.connected(links, {received.last, *(one.sha256 for one in own)}):
-        if short(link.sha256) in received.refused:
+    for link in chain.connected(links, {received.last, *kept}):
+        if link.sha256 in gone or short(link.sha256) in received.refused:
             continue
         cover, envelope = covers[link.sha256]
         _adopt_one(_Finder(opened, fleet, store, knowledge, base), cover, envelope)
         adopted.append(cover.sequence)
-    every = fleet.sent()
-    others = {one.sha256 for one in every if one.sealed is None}
-    fleet.drop(chain.unsent_beside(sents.links(every), others, stored.keys()))
     return adopted
 
 
@@ -133,5 +144,6 @@ def _adopt_one(finder: _Finder, cover: Cover, envelope: bytes) -> None:
 
 
 def is_news(fleet: Fleet, now: Round) -> bool:
-    """Whether a round holds updates of this device that this state has never heard of."""
-    return not chain.is_known(sents.links(fleet.sent()), fleet.received(now))
+    """Whether a round holds updates of this device that this state has never heard of, or passes own ones by."""
+    links, received = sents.links(fleet.sent()), fleet.received(now)
+    return not chain.is_known(links, received) or bool(chain.forks(links, received))

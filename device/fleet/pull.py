@@ -97,8 +97,8 @@ def _hear_of_others(opened: Opened, fleet: Fleet, mark: RoundMark) -> None:
     their lessons counts twice here."""
     now = fleet.base(mark)
     if other_lives.is_news(fleet, now):
-        _, knowledge = load(opened.bundle, opened.state, DEVICE)
-        other_lives.adopt(opened, fleet, asked(fleet.store_place), knowledge, fleet.base(knowledge.round))
+        knowledge = kept_here.agreed(opened, load(opened.bundle, opened.state, DEVICE)[1])
+        other_lives.adopt(opened, fleet, asked(fleet.store_place), knowledge, fleet.base(knowledge.round), now)
 
 
 def _known(opened: Opened, fleet: Fleet, is_forced: bool) -> frozenset[str]:

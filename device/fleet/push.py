@@ -22,6 +22,7 @@ from edge_nusa.knowledge.waiting import Waiting
 from edge_nusa.sync import chain, parcel, update
 from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Round
+from edge_nusa.sync.stores.store import Store
 
 PRECISION: Precision = "float16"
 
@@ -59,18 +60,17 @@ def push(opened: Opened, precision: Precision = PRECISION, most_bytes: int | Non
         knowledge = kept_here.agreed(opened, knowledge)
         base = fleet.base(knowledge.round)
         store = asked(fleet.store_place)
-        fleet.drop_forks(base)
-        adopted = adopt(opened, fleet, store, knowledge, base)
+        adopted = adopt(opened, fleet, store, knowledge, base, base)
         gained = unsent(knowledge, base, fleet.pending(base), fleet.device)
         made = (
             None
             if gained.is_empty
             else fleet.keep_sent(*update.encode(gained, _place(fleet, knowledge, base), precision))
         )
-        waiting = [one.parcel for one in fleet.waiting(base) if one.parcel is not None]
-        _check_size(sum(len(one.envelope) + len(one.numbers) for one in waiting), most_bytes)
+        waiting = fleet.waiting(base)
+        _check_size(sum(len(one.envelope) + len(one.sealed or b"") for one in waiting), most_bytes)
         for one in waiting:
-            parcel.send(store, one)
+            _put(fleet, store, one)
             kept.part(f"update {one.cover.sequence} is sent")
         return Pushed(
             update=made.cover.sequence if made else None,
@@ -99,6 +99,13 @@ def _place(fleet: Fleet, knowledge: Knowledge, base: Round) -> update.Place:
         lessons=tuple(id for id in knowledge.lessons if id not in earlier),
         refused_rounds=refused,
     )
+
+
+def _put(fleet: Fleet, store: Store, one: sents.Sent) -> None:
+    if one.parcel is not None:
+        parcel.send(store, one.parcel)
+    if not one.is_put:
+        fleet.put(one)
 
 
 def _check_size(size: int, most_bytes: int | None) -> None:

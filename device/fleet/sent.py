@@ -3,6 +3,7 @@
 envelope.json           as it lies in the store, signed and sealed; HASH: the start of its SHA-256
 statement-SHA256.json   what this state has of it, in the clear, and numbers, the packed numbers of that
 sealed                  the sealed numbers, of an update that this life of the device made; another life's has none
+put                     empty, where that came into the store
 refused.json            why and in which round the hub refused it for good, where it did: rounds say so for a while only
 """
 
@@ -29,7 +30,7 @@ from edge_nusa.sync.update import Statement
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-NAME = "sent"
+NAME, _PUT = "sent", "put"
 _REFUSED, _LARGEST_REFUSAL = "refused.json", 8 * LONGEST_REASON
 
 
@@ -37,7 +38,7 @@ _REFUSED, _LARGEST_REFUSAL = "refused.json", 8 * LONGEST_REASON
 class Sent:
     """statement, numbers: what this state has of the update; cover, envelope: as signed; sealed: the sealed numbers,
     None where another life of this device sent it; refusal: why and in which round the hub refused it, None where it
-    did not."""
+    did not; is_put: whether it came into the store."""
 
     statement: Statement
     numbers: bytes
@@ -45,6 +46,7 @@ class Sent:
     envelope: bytes
     sealed: bytes | None
     refusal: Refusal | None = None
+    is_put: bool = False
 
     @cached_property
     def sha256(self) -> str:
@@ -65,6 +67,11 @@ class Sent:
 def links(sent: Sequence[Sent]) -> list[Link]:
     """Their places in the chain."""
     return [one.link for one in sent]
+
+
+def put(sent: Sequence[Sent]) -> set[str]:
+    """SHA-256 of those that came into the store."""
+    return {one.sha256 for one in sent if one.is_put}
 
 
 class SentFolder:
@@ -99,6 +106,11 @@ class SentFolder:
             durable.sync_folder(self.folder)
         return made
 
+    def put(self, one: Sent) -> None:
+        """Remember that an update came into the store."""
+        with durable.explained(f"write {self.folder}"):
+            durable.replace_file(self.path(one) / _PUT, b"")
+
     def refuse(self, one: Sent, refusal: Refusal) -> None:
         """Remember that the hub refused an update for good."""
         with durable.explained(f"write {self.folder}"):
@@ -129,6 +141,7 @@ class SentFolder:
             envelope,
             self._sealed(sealed, cover) if sealed.exists() else None,
             self._refusal(refused) if refused.exists() else None,
+            is_put=not sealed.exists() or (folder / _PUT).exists(),
         )
 
     def _refusal(self, path: Path) -> Refusal:

@@ -26,7 +26,7 @@ class Standing:
     def of(cls, sent: Sequence[Sent], received: Received, round_number: int) -> Standing:
         """Of what a device has of its chain, and what the round of that number says of it."""
         links = sents.links(sent)
-        in_round, forks = chain.held(links, received), chain.forks(links, received)
+        in_round, forks = chain.held(links, received, sents.put(sent)), chain.forks(links, received)
         refused = {one.sha256 for one in sent if one.refusal is not None and one.refusal.round <= round_number}
         held = [one for one in sent if one.sha256 in in_round - refused]
         pending = [one for one in sent if one not in held and one.sha256 not in forks]

@@ -53,7 +53,7 @@ class Begun:
     def __init__(self, ledger: Path) -> None:
         """Reads what a process before left. A mark that cannot be read or written is none: it ends nothing."""
         self._path = ledger.with_name(ledger.name + ENDING)
-        self._boot = _boot()
+        self._boot, self._is_open = _boot(), True
         self._left = self._found()
         self._tries = {} if self._left is None else {(self._left.path, self._left.stamp): self._left.tries + 1}
 
@@ -63,6 +63,16 @@ class Begun:
         if left is None or (left.boot != self._boot and left.tries == 0):
             return None
         return Path(os.fsdecode(left.path)), left.stamp
+
+    def close(self) -> None:
+        """Nothing is being opened any more, whatever a thread still does: the process ends by itself, or is asked
+        to."""
+        self._is_open = False
+        self._put(b"")
+
+    def open(self) -> None:
+        """From now on there may be marks again."""
+        self._is_open = True
 
     @contextmanager
     def marked(self, path: Path, stamp: Stamp) -> Iterator[None]:
@@ -80,6 +90,10 @@ class Begun:
         return None
 
     def _write(self, data: bytes) -> None:
+        if self._is_open:
+            self._put(data)
+
+    def _put(self, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with suppress(OSError):
             descriptor = os.open(self._path, flags, durable.FILE_MODE)

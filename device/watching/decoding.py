@@ -27,7 +27,16 @@ class Decoding:
     def __init__(self, ledger: Path) -> None:
         self._apart, self._begun = Apart(), Begun(ledger)
         self.killed = self._begun.killed
-        self.start, self.close = self._apart.start, self._apart.close
+
+    def start(self) -> None:
+        """Start the child, which gets ready meanwhile. Raises ResourceError."""
+        self._begun.open()
+        self._apart.start()
+
+    def close(self) -> None:
+        """End the child, and take the mark away: no picture ended this watch."""
+        self._begun.close()
+        self._apart.close()
 
     def __call__(self, file: FileBytes, bounds: DecodeBounds) -> Image.Image:
         """The file's picture. Raises InputError, ResourceError where no child can be started."""

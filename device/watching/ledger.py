@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -80,7 +80,7 @@ class Ledger:
             self._rows = sqlite3.connect(path, timeout=WAIT_SECONDS)
         try:
             self._answered = self._read()
-            with durable.explained(f"keep {path} to its user"):
+            with suppress(PermissionError):  # on a mount that knows no users, or of another one's file
                 os.chmod(path, durable.FILE_MODE)
         except EdgeNusaError:
             self._rows.close()

@@ -83,6 +83,10 @@ class Watch:
         with closing(self._decoding):
             self._run(note)
 
+    def stop(self) -> None:
+        """Let go of what is being decoded, as this process ends; from any thread."""
+        self._decoding.close()
+
     def _run(self, note: Callable[[str], None]) -> None:
         self._set_killed_aside()
         is_told = False

@@ -14,6 +14,9 @@ GRACE_SECONDS = 1.0
 """What a command has to tidy up after a signal, before the process is ended whatever it does."""
 
 
+_before_end: list[Callable[[], None]] = []
+
+
 class Stopped(SystemExit):
     """A signal came; the exit code is 128 and its number."""
 
@@ -52,8 +55,18 @@ def _end_after(descriptor: int, last_words: Callable[[], str]) -> None:
     while (number := os.read(descriptor, 1)[0]) not in SIGNALS:
         pass
     time.sleep(GRACE_SECONDS)
-    os.write(2, f"edge-nusa: {last_words()}\n".encode(errors="backslashreplace"))
-    os._exit(128 + number)
+    try:
+        for action in _before_end:
+            action()
+        os.set_blocking(2, False)  # nobody may read it
+        os.write(2, f"edge-nusa: {last_words()}\n".encode(errors="backslashreplace"))
+    finally:
+        os._exit(128 + number)
+
+
+def before_end(action: Callable[[], None]) -> None:
+    """From now on `guard` does this first, in its own thread, before it ends the process."""
+    _before_end.append(action)
 
 
 def let_go() -> None:

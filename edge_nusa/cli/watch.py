@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from edge_nusa.cli import output
+from edge_nusa.cli import output, signals
 from edge_nusa.cli.options import (
     BundleOption,
     FormatOption,
@@ -97,6 +97,7 @@ def watch(
     uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
     sink = _Written(JsonLines(out)) if out is not None else _Printed(format)
     watcher = watching.Watch(workplace, settings, answered, sink, uncertain)
+    signals.before_end(watcher.stop)
     if once:
         watcher.once()
     else:

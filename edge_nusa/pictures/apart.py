@@ -31,6 +31,8 @@ SECONDS = 120
 CHILD_BYTES = 40 << 20
 """What the child takes beside a picture (measured: 36 MiB with Pillow and numpy)."""
 LONGEST_LINE = 4096
+READY, TRIES = "ready", 2
+"""What a child says first; and how often a picture is tried whose child was ended, as by a system short of memory."""
 KEPT_BYTES = 4 << 20
 """Of a shared file, for the next picture: made anew each time it costs as much as copying."""
 _REPLACE = "look at it, and replace or remove it"
@@ -64,12 +66,17 @@ class Apart:
 
     def __call__(self, file: BinaryIO, bounds: Bounds) -> Image.Image:
         """Raises InputError, without the file's name, where there is no picture within `bounds` and the limits."""
-        self.start()
-        assert self._child is not None
-        try:
-            return self._child.decoded(file.read(), bounds)
-        except _Ended:
-            raise InputError(self._child.ending(bounds.room)) from None
+        data, tries = file.read(), 0
+        while True:
+            self.start()
+            child, tries = self._child, tries + 1
+            assert child is not None
+            try:
+                return child.decoded(data, bounds)
+            except _Ended:
+                reason = child.ending(bounds.room)
+                if tries == TRIES or not child.may_be_chance:
+                    raise InputError(reason) from None
 
     def interrupt(self) -> None:
         """End the child, and with it what is being decoded."""
@@ -87,7 +94,7 @@ class _Child:
     """A running child with the files that it shares with this process."""
 
     def __init__(self, limits: TimeLimits) -> None:
-        self._limits, self._is_late = limits, False
+        self._limits, self._is_late, self._is_ready, self.may_be_chance = limits, False, False, False
         words = [sys.executable, "-P", "-m", "edge_nusa.pictures.decoder_process"]
         try:
             self._asked, self._found = os.memfd_create("edge-nusa-asked"), os.memfd_create("edge-nusa-found")
@@ -113,6 +120,7 @@ class _Child:
     def decoded(self, data: bytes, bounds: Bounds) -> Image.Image:
         """The picture. Raises InputError with the child's reason, _Ended where it gave none."""
         assert self._process.stdin is not None
+        self._begin()
         try:
             _written(self._asked, data)
             asked = f"{len(data)} {bounds.max_pixels} {bounds.least_side or 0} {bounds.room}\n"
@@ -134,6 +142,22 @@ class _Child:
         if 3 * width * height > KEPT_BYTES:
             os.ftruncate(self._found, 0)
         return image
+
+    def _begin(self) -> None:
+        """Wait for the child to say that it is ready. Raises ResourceError where it could not even begin."""
+        if self._is_ready:
+            return
+        try:
+            self._is_ready = self._answer() == READY
+        except _Ended:
+            if not self.end.alive:  # interrupted
+                raise
+        if not self._is_ready:
+            self.end()
+            raise ResourceError(
+                "expected the process that decodes pictures to begin, found that it ended or said nothing "
+                f"(code {self._process.returncode}); end other programs, or install edge-nusa again"
+            )
 
     def _answer(self) -> str:
         """The child's line. Raises _Ended where none comes in time."""
@@ -159,6 +183,7 @@ class _Child:
         was_alive = self.end.alive
         self.end()
         code = self._process.returncode
+        self.may_be_chance = was_alive and not self._is_late and code != -signal.SIGXCPU
         if self._is_late:
             found = f"expected a picture that is decoded within {self._limits.clock:g} s, found one that is not"
         elif code == -signal.SIGXCPU:

@@ -40,6 +40,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     own = _data_bytes()
     warnings.simplefilter("ignore")
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     for line in sys.stdin:
         size, max_pixels, least_side, room = map(int, line.split())
         _limit(resource.RLIMIT_DATA, own + room + SLACK_BYTES)

@@ -28,15 +28,17 @@ def is_known(links: Sequence[Link], received: Received) -> bool:
     return received.last == "" or any(received.last in (link.sha256, link.before) for link in links)
 
 
-def held(links: Sequence[Link], received: Received) -> set[str]:
-    """SHA-256 of the links whose content is in a round."""
+def held(links: Sequence[Link], received: Received, put: Collection[str] = ()) -> set[str]:
+    """SHA-256 of the links whose content is in a round. put: of those that came into the store: where nobody has the
+    links in between any more, these are taken to be in the chain, unless the round says otherwise."""
     by_hash = {link.sha256: link for link in links}
     if received.last in by_hash:
-        found = {link.sha256 for link in _back(by_hash, received.last)}
-    elif is_known(links, received):
-        found = set()
+        walked = list(_back(by_hash, received.last))
+        found = {link.sha256 for link in walked}
+        if walked[-1].before:
+            found |= {link.sha256 for link in links if link.sequence < walked[-1].sequence and link.sha256 in put}
     else:
-        found = {link.sha256 for link in links if link.sequence <= received.through}
+        found = {link.sha256 for link in links if link.sequence < received.through and link.sha256 in put}
     refused = {link.sha256: received.refused.get(short(link.sha256)) for link in links}
     in_others = {sha256 for sha256, entry in refused.items() if entry is not None and entry.kind == "known"}
     return {sha256 for sha256 in found if refused[sha256] is None} | in_others

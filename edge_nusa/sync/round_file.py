@@ -74,10 +74,12 @@ class Received:
     forgot: Mapping[str, Forgot] = field(default_factory=dict)
 
     def with_refused(self, more: Mapping[str, Refusal]) -> Received:
-        """The newest MOST_REFUSALS of them, each with a reason of at most LONGEST_REASON characters."""
+        """The newest MOST_REFUSALS of them, forks last, each with a reason of at most LONGEST_REASON characters."""
         known = {**self.refused, **{key: replace(one, reason=one.reason[:LONGEST_REASON]) for key, one in more.items()}}
-        newest = sorted(known.items(), key=lambda item: (item[1].round, item[1].number, item[0]))[-MOST_REFUSALS:]
-        return replace(self, refused=dict(newest))
+        newest = sorted(
+            known.items(), key=lambda item: (item[1].kind != "fork", item[1].round, item[1].number, item[0])
+        )[-MOST_REFUSALS:]
+        return replace(self, refused=dict(newest[-MOST_REFUSALS:]))
 
 
 def short(sha256: str) -> str:

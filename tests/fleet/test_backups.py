@@ -15,11 +15,11 @@ from edge_nusa.device.fleet import other_lives
 from edge_nusa.device.fleet import push as pushing
 from edge_nusa.device.fleet.status import status
 from edge_nusa.device.workplace import Workplace
-from edge_nusa.errors import StoreError
+from edge_nusa.errors import InputError, ResourceError, StoreError
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
-from edge_nusa.sync.hub.take_back import take_back
+from edge_nusa.sync.hub.take_back import take_back, undo
 
 
 def digits(digit: int, start: int, count: int) -> np.ndarray:
@@ -175,6 +175,94 @@ def test_two_cards_of_one_copy_live_on_beside_each_other(world: World) -> None:
         world.round(world.a, twin, world.b)
     wanted = {"three": 8, "four": 5, "five": 4}
     assert world.merged == world.a.labels == world.b.labels == twin.labels == wanted
+
+
+def test_a_lesson_of_both_cards_counts_once_though_one_could_not_send(world: World) -> None:
+    world.a.teach({"three": digits(3, 0, 8)}, 1)
+    twin = world.clone(world.a, world.back_up(world.a))
+    world.a.teach({"four": digits(4, 0, 5)}, 2)
+    twin.teach({"five": digits(5, 0, 4)}, 3)
+    with pytest.raises(ResourceError, match="--max-bytes"):
+        pushing.push(twin.workplace, most_bytes=10)
+    world.a.push()
+    twin.push()
+    world.round(world.a, twin, world.b)
+    assert world.merged == world.a.labels == world.b.labels == twin.labels == {"three": 8, "four": 5, "five": 4}
+
+
+def test_a_lesson_of_both_cards_counts_once_though_both_pushed_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.a.teach({"three": digits(3, 0, 8)}, 1)
+    twin = world.clone(world.a, world.back_up(world.a))
+    world.a.teach({"four": digits(4, 0, 5)}, 2)
+    twin.teach({"five": digits(5, 0, 4)}, 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(pushing, "adopt", lambda *arguments: [])
+        world.a.push()
+        twin.push()
+    for _ in range(3):
+        world.round(world.a, twin, world.b)
+    assert world.merged == world.a.labels == world.b.labels == twin.labels == {"three": 8, "four": 5, "five": 4}
+
+
+def test_a_card_whose_other_lifes_envelope_the_store_has_lost_takes_nothing_back(world: World) -> None:
+    world.a.teach({"three": digits(3, 0, 8)}, 1)
+    world.round(world.a, world.b)
+    copy = world.back_up(world.a)
+    world.a.teach({"four": digits(4, 0, 5)}, 2)
+    world.round(world.a, world.b)
+    world.restore(world.a, copy)
+    next((Path(world.hub.settings.store) / "updates" / world.a.key).glob("00000002-*.json")).unlink()
+    world.a.pull()
+    assert status(world.a.workplace).unsent_pictures == 0
+    world.a.teach({"five": digits(5, 0, 6)}, 3)
+    for _ in range(2):
+        world.round(world.a, world.b)
+    assert world.merged == world.a.labels == world.b.labels == {"three": 8, "four": 5, "five": 6}
+    assert status(world.a.workplace).waiting == []
+
+
+def test_a_lesson_that_was_kept_and_never_sent_is_sent_though_another_lifes_envelope_is_lost(world: World) -> None:
+    world.a.teach({"three": digits(3, 0, 8)}, 1)
+    world.round(world.a, world.b)
+    copy = world.back_up(world.a)
+    world.a.teach({"four": digits(4, 0, 5)}, 2)
+    world.round(world.a, world.b)
+    world.restore(world.a, copy)
+    next((Path(world.hub.settings.store) / "updates" / world.a.key).glob("00000002-*.json")).unlink()
+    world.a.teach({"three": digits(3, 20, 6)}, 3)
+    with pytest.raises(ResourceError, match="--max-bytes"):
+        pushing.push(world.a.workplace, most_bytes=10)
+    world.a.pull()
+    for _ in range(3):
+        world.round(world.a, world.b)
+    assert world.merged == world.a.labels == world.b.labels == {"three": 14, "four": 5}
+
+
+def test_what_strangers_plant_keeps_no_update_from_the_hub(world: World) -> None:
+    folder = Path(world.hub.settings.store) / "updates" / world.a.key
+    folder.mkdir(parents=True)
+    for place in range(20):
+        (folder / f"00000001-{place:016d}.json").write_bytes(b"[")
+    world.a.teach({"three": digits(3, 0, 8)}, 1)
+    world.round(world.a)
+    assert world.merged == {"three": 8}
+
+
+def test_a_hub_takes_back_no_round_that_it_only_read_in_the_store(world: World) -> None:
+    world.a.teach({"three": digits(3, 0, 8)}, 1)
+    world.round(world.a, world.b)
+    copy = world.back_up_hub()
+    world.a.teach({"four": digits(4, 0, 5)}, 2)
+    world.round(world.a, world.b)
+    world.restore_hub(copy)
+    with pytest.raises(InputError, match="expected a round that was merged here to take back, found none"):
+        undo(world.hub)
+    world.a.teach({"five": digits(5, 0, 6)}, 3)
+    world.round(world.a, world.b)
+    undo(world.hub)
+    assert world.merged == {"three": 8, "four": 5}
 
 
 def test_two_cards_that_push_at_the_same_moment_lose_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,9 +69,20 @@ def test_a_last_link_that_is_not_known_here_is_of_another_life() -> None:
     assert chain.is_known(own[1:], at(1, "a"))
     assert not chain.is_known(own, at(3, "z"))
     assert not chain.is_known([], at(1, "a"))
-    # where nothing is to be learned of it, its number tells
-    assert chain.held(own, at(1, "z")) == {sha("a")}
-    assert chain.held(own, at(2, "z", a="refused")) == {sha("b")}
+    # where nothing is to be learned of it, what came into the store counts, but for what the round says of it
+    both = {sha("a"), sha("b")}
+    assert chain.held(own, at(3, "z"), both) == both
+    assert chain.held(own, at(3, "z"), {sha("b")}) == {sha("b")}
+    assert chain.held(own, at(2, "z"), both) == {sha("a")}
+    assert chain.held(own, at(3, "z", a="refused"), both) == {sha("b")}
+
+
+def test_where_a_link_in_between_is_lost_what_is_older_and_was_sent_is_held() -> None:
+    own = [*links("a"), Link(3, sha("c"), sha("b"))]
+    assert chain.held(own, at(3, "c"), {sha("a"), sha("c")}) == {sha("a"), sha("c")}
+    assert chain.held(own, at(3, "c"), {sha("c")}) == {sha("c")}
+    assert chain.held(own, at(2, "b"), {sha("a")}) == {sha("a")}
+    assert chain.held(own, at(3, "c", a="fork"), {sha("a"), sha("c")}) == {sha("c")}
 
 
 def test_the_next_update_follows_the_longest_way_on_from_the_round_by_smaller_hashes() -> None:

@@ -73,7 +73,9 @@ def test_rounds_are_undone_one_after_another_down_to_none(fleet: tuple[Hub, Memb
         one_round(hub, [good, other])
     assert asked(hub, "undo")["labels"] == ["digit 1"]
     assert asked(hub, "undo") == {"round": 4, "labels": []}
-    with pytest.raises(InputError, match="expected a merged round to take back, found none; nothing was changed"):
+    with pytest.raises(
+        InputError, match="expected a round that was merged here to take back, found none; nothing was changed"
+    ):
         take_back.undo(hub)
     hub.publish()
     other.pull()

@@ -19,7 +19,7 @@ from sample_pictures import SOFT, same, saved
 
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.pictures import apart
-from edge_nusa.pictures.apart import Apart, TimeLimits
+from edge_nusa.pictures.apart import Apart, TimeLimits, _Child
 from edge_nusa.pictures.bounds import Bounds
 from edge_nusa.pictures.decoding import upright
 from edge_nusa.pictures.pictures import MAX_PIXELS, MOST_ROOM, decode
@@ -93,7 +93,6 @@ def test_a_picture_that_takes_more_memory_than_allowed_is_a_reason_and_the_next_
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        (signal.SIGKILL, r"can be decoded in 512 MiB, found one that ended its decoder \(signal 9\); look at it"),
         (signal.SIGXCPU, "takes at most 20 s of processor, found more; look at it, and replace or remove it"),
     ],
 )
@@ -111,6 +110,40 @@ def test_a_child_that_is_killed_sets_one_picture_aside(number: signal.Signals, r
         asked(child, saved(SOFT))
     assert same(asked(child, saved(SOFT, "PNG")), SOFT)
     assert pid(child) != first
+
+
+def test_a_picture_whose_child_was_killed_by_chance_is_tried_once_more(child: Apart) -> None:
+    asked(child, saved(SOFT))
+    first = pid(child)
+    os.kill(first, signal.SIGSTOP)
+    threading.Timer(0.3, lambda: os.kill(first, signal.SIGKILL)).start()
+    assert same(asked(child, saved(SOFT, "PNG")), SOFT)
+    assert pid(child) != first
+
+
+def test_a_picture_that_ends_each_child_is_set_aside(child: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, real = [], _Child._answer
+
+    def answer(self: _Child) -> str:
+        found = real(self)
+        if found == "ready":
+            ended.append(self._process.pid)
+            self._process.kill()
+            self._process.wait()
+        return found
+
+    monkeypatch.setattr(_Child, "_answer", answer)
+    with pytest.raises(
+        InputError, match=r"can be decoded in 512 MiB, found one that ended its decoder \(signal 9\); look at it"
+    ):
+        asked(child, saved(SOFT))
+    assert len(set(ended)) == 2
+
+
+def test_a_child_that_cannot_begin_is_no_pictures_fault(child: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with pytest.raises(ResourceError, match=r"to begin, found that it ended or said nothing \(code 1\); end other"):
+        asked(child, saved(SOFT))
 
 
 def test_a_child_that_says_nothing_for_too_long_is_ended() -> None:

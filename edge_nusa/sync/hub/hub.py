@@ -162,8 +162,11 @@ class Hub:
         state.writer(). Raises StoreError, TrustError."""
         found = self._publications().newer(*self.newest())
         if found is not None:
-            number, files = found
-            self.state.commit(dict(zip(FILES, files, strict=True)), f"round {number} from the store")
+            number, (merged, records, given) = found
+            # no generation of this folder has the round before it, so `undo` has none to go back to
+            here = replace(shares.decode(given, shares.NAME), content=0)
+            files = dict(zip(FILES, (merged, records, shares.encode(here)), strict=True))
+            self.state.commit(files, f"round {number} from the store")
             kept.part(f"round {number}, which this hub had published, is taken from the store")
 
     def _publications(self) -> Publications:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from edge_nusa.sync.change import Change
 
-MOST_CANDIDATES = 8
-"""Envelopes under one number that are looked into."""
+MOST_CANDIDATES, MOST_LOOKED_AT = 8, 256
+"""Envelopes under one number that its device signed, and that are fetched to find them: others may plant some."""
 MOST_AHEAD = 1000
 """Rounds that a hub may have lost, with the store that had them, and count on from what its devices know."""
 MOST_SETTLED = 4096
@@ -186,7 +186,9 @@ class _Reader:
     def _verified(self, keys: Sequence[str]) -> list[_Found]:
         """Those that the device signed, each once; of the others a note."""
         found: dict[str, _Found] = {}
-        for key in keys[:MOST_CANDIDATES]:
+        for key in keys[:MOST_LOOKED_AT]:
+            if len(found) == MOST_CANDIDATES:
+                break
             try:
                 envelope = self.store.get(key, parcel.LARGEST_ENVELOPE_BYTES)
                 sha256 = sha256_hex(envelope)

@@ -51,7 +51,9 @@ def _undo(hub: Hub) -> Round:
     now, records = hub.current()
     origin = _content(hub, current)
     if current is None or origin == 0:
-        raise InputError(f"{hub.folder}: expected a merged round to take back, found none; nothing was changed")
+        raise InputError(
+            f"{hub.folder}: expected a round that was merged here to take back, found none; nothing was changed"
+        )
     if origin not in generations:
         raise InputError(f"{hub.folder}: expected the round that is to be taken back, found it gone; {_KEPT}")
     number = generations[origin].parent
@@ -125,7 +127,11 @@ def _take_back(hub: Hub, device: Device) -> Round:
     made = replace(made, knowledge=replace(made.knowledge, fusion=losses, tasks=tasks))
     read = round_file.decode(round_file.encode(made), hub.shapes, "the round without the device")
     if read.knowledge.labels:
-        read.knowledge.head.solve()
+        try:
+            read.knowledge.head.solve()
+        except np.linalg.LinAlgError as error:
+            found_without = f"the round without {name[:16]} cannot be solved ({error})"
+            raise DamagedError(f"{found_without}; restore the hub's folder from your backup") from error
     hub.commit(made, records, rest, f"take back {device.name or name[:16]}")
     return made
 
