@@ -147,7 +147,8 @@ def _verified(
     (folder / "vocabulary.safetensors").write_bytes(tensor_file.encode({"anchors": anchors.astype(np.float16)}))
     if settings.precision in ("int8", "auto"):
         progress("int8", 1, 1)
-        manifest, loss = _try_int8(folder, bundle, settings, manifest)
+        _finish(folder, manifest, source.origin)  # with the vocabulary, which was not there when it was opened
+        manifest, loss = _try_int8(folder, Bundle.open(folder), settings, manifest)
         measured |= loss
     return replace(manifest, measured=measured)
 

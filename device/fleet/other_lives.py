@@ -2,7 +2,7 @@
 
 They are found by their names in the store, under this device's own key, and opened, since updates are sealed to their
 own device too. Which of this state's lessons they hold is told by the lessons' ids; what they hold beside those comes
-back with the next round. So nothing is sent twice, and nothing is left out.
+back with the next round. So nothing is sent twice, and nothing is left out, as far as the store still has them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Groups of pictures: nothing that leaves a board is a sum of fewer than four pictures, whatever is undone, forgotten
-and taught again.
+and taught again there (of two copies of one state: SECURITY.md).
 
 A picture is known by its mark, 8 bytes of the SHA-256 of its features. Every group that was ever formed on a board is
 remembered (STATE/groups), also after `undo` and `forget`, since it may have been sent: {a, b, c, d} and later {a, b, c,
