@@ -70,7 +70,7 @@ class Begun:
         self._is_open = False
         self._put(b"")
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """From now on there may be marks again."""
         self._is_open = True
 

@@ -30,7 +30,7 @@ class Decoding:
 
     def start(self) -> None:
         """Start the child, which gets ready meanwhile. Raises ResourceError."""
-        self._begun.open()
+        self._begun.begin()
         self._apart.start()
 
     def close(self) -> None:

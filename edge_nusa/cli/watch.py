@@ -98,10 +98,7 @@ def watch(
     sink = _Written(JsonLines(out)) if out is not None else _Printed(format)
     watcher = watching.Watch(workplace, settings, answered, sink, uncertain)
     signals.before_end(watcher.stop)
-    if once:
-        watcher.once()
-    else:
-        watcher.run(note)
+    watcher.once() if once else watcher.run(note)
 
 
 def _uncertain(folder: Path, keep: Path | None, most: int, most_bytes: int, below: float) -> UncertainFolder | None:

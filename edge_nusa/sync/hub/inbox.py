@@ -87,13 +87,8 @@ def collect(store: Store, device: SSlibKey, known: Known, judge: Judge) -> Mail:
     while reader.take([key for number, key in unsettled if number == mail.through + 1]):
         pass
     decided = {*known.settled, *mail.settled}
-    reader.refuse_late(
-        [
-            key
-            for number, key in unsettled
-            if mail.through - MOST_SETTLED < number <= mail.through and _short_of(key) not in decided
-        ]
-    )
+    places = range(mail.through - MOST_SETTLED + 1, mail.through + 1)
+    reader.refuse_late([key for number, key in unsettled if number in places and _short_of(key) not in decided])
     numbers = [number for number, _ in unsettled]
     later = [number for number in numbers if number > mail.through + 1]
     if later and mail.through + 1 not in numbers:
@@ -176,7 +171,7 @@ class _Reader:
 
     def refuse_late(self, keys: Sequence[str]) -> None:
         """Name as forks what stands at places that are taken; the rest another time where they are many."""
-        for one in self._verified(keys[:MOST_REFUSALS]):
+        for one in self._verified(keys):
             self._refuse(one, FORK, "fork")
 
     def _refuse(self, one: _Found, reason: str, kind: RefusalKind) -> None:
