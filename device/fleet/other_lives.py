@@ -38,7 +38,7 @@ def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base
     own, received = fleet.sent(), fleet.received(base)
     stored = dict(_listed(store, fleet.device))
     known = {short(one.sha256) for one in own}
-    unknown = [key for name, key in stored.items() if name not in known and _number(key) > received.through]
+    unknown = [key for name, (number, key) in stored.items() if name not in known and number > received.through]
     covers = dict(islice(_verified(fleet, store, unknown[:MOST_LOOKED_AT]), MOST_ADOPTED))
     links = [Link(cover.sequence, sha256, cover.before) for sha256, (cover, _) in covers.items()]
     others = {*covers, *(one.sha256 for one in own if one.sealed is None)}
@@ -65,16 +65,12 @@ def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base
     return adopted
 
 
-def _listed(store: Store, device: str) -> Iterator[tuple[str, str]]:
-    """(`short` hash, key) of every update of the device in the store, in the order of their numbers."""
+def _listed(store: Store, device: str) -> Iterator[tuple[str, tuple[int, str]]]:
+    """(`short` hash, (number, key)) of every update of the device in the store, in the order of their numbers."""
     for key in sorted(store.list(f"updates/{device}")):
-        number, _, rest = key.rsplit("/", 1)[1].partition("-")
-        if len(number) == 8 and number.isascii() and number.isdecimal() and rest.endswith(".json"):
-            yield rest.removesuffix(".json"), key
-
-
-def _number(key: str) -> int:
-    return int(key.rsplit("/", 1)[1][:8])
+        if (found := parcel.read_key(key)) is not None:
+            number, name = found
+            yield name, (number, key)
 
 
 def _verified(fleet: Fleet, store: Store, keys: Collection[str]) -> Iterator[tuple[str, tuple[Cover, bytes]]]:

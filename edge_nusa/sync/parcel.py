@@ -121,6 +121,14 @@ def envelope_key(cover: Cover, sha256: str) -> str:
     return f"updates/{cover.device}/{cover.sequence:08d}-{short(sha256)}.json"
 
 
+def read_key(key: str) -> tuple[int, str] | None:
+    """The number and the hash in an envelope's place; None for any other name. Both are only claimed there."""
+    number, _, rest = key.rsplit("/", 1)[1].partition("-")
+    if len(number) == 8 and number.isascii() and number.isdecimal() and rest.endswith(".json"):
+        return int(number), rest.removesuffix(".json")
+    return None
+
+
 def numbers_key(cover: Cover) -> str:
     """Where its sealed numbers lie."""
     return f"updates/{cover.device}/{cover.sha256}.numbers"

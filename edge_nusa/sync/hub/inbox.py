@@ -113,12 +113,11 @@ def read(store: Store, one: Accepted, judge: Judge) -> Change:
 
 def _numbered(listed: Iterable[str], mail: Mail) -> Iterator[tuple[int, str]]:
     for key in listed:
-        name = key.rsplit("/", 1)[1]
-        number, _, rest = name.partition("-")
-        if len(number) == 8 and number.isascii() and number.isdecimal() and rest.endswith(".json"):
-            yield int(number), key
-        elif not name.endswith(".numbers"):
-            mail.notes.append(f"{named(name)}: not an update, passed over")
+        found = parcel.read_key(key)
+        if found is not None:
+            yield found[0], key
+        elif not key.endswith(".numbers"):
+            mail.notes.append(f"{named(key.rsplit('/', 1)[1])}: not an update, passed over")
 
 
 def _short_of(key: str) -> str:
