@@ -29,7 +29,7 @@ from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.lock import Lock
 from edge_nusa.knowledge.knowledge import RoundMark
-from edge_nusa.sync import chain, parcel, round_file, update
+from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.parcel import Cover
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
 LARGEST_ROUND_BYTES = 1 << 30
-LARGEST_SETTINGS_BYTES = 1 << 16
 
 
 class Fleet:
@@ -209,10 +208,6 @@ class Fleet:
             for one in reversed(self.sent()):
                 if one.sha256 in some:
                     durable.discard(self._sent.path(one))
-
-    def drop_forks(self, now: Round) -> None:
-        """Forget the updates that a round has passed by."""
-        self.drop(chain.forks(sents.links(self.sent()), self.received(now)))
 
     def prune(self, marks: Collection[RoundMark]) -> None:
         """Remove, as far as the disk allows, rounds that no kept generation is based on (`marks`), and own updates

@@ -158,7 +158,6 @@ def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
     """The round with what this device gained and the round lacks, and with what it keeps to itself; without
     anchors."""
     base = fleet.base(before.round)
-    fleet.drop_forks(now)
     fleet.remember_refused(now)
     gained = unsent(before, base, fleet.pending(base), fleet.device)
     steps = fleet.pending(now)

@@ -142,7 +142,6 @@ def grouped(
     opened: marks of the label's open pictures, whose features are known as one sum only; offered: marks of a lesson's
     pictures of it; is_one: all that can be grouped is one group, however many. The order of pictures does not matter.
     """
-    left = sorted(range(len(offered)), key=lambda row: offered[row])
     again = _formed_again(opened, offered, formed)
     taken = {row for group in again for row in group.rows}
     left = [row for row in sorted(range(len(offered)), key=lambda row: offered[row]) if row not in taken]

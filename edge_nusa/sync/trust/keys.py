@@ -3,7 +3,6 @@ passed as words."""
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -104,20 +103,9 @@ def read_private(path: Path) -> bytes:
     return data
 
 
-def public_bytes(key: SSlibKey) -> bytes:
-    """A public key as JSON, to be handed to the hub."""
-    return json.dumps(public_record(key), sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
-
-
 def public_record(key: SSlibKey) -> dict[str, Any]:
     """What a public key's file says."""
     return {"keyid": key.keyid, **key.to_dict()}
-
-
-def public_key(data: bytes, where: str) -> SSlibKey:
-    """The inverse of `public_bytes`. Raises InputError naming `where`."""
-    origin = Origin(where, "give the public key that `edge-nusa sync init` wrote", InputError)
-    return key_of(parse(data, origin, LARGEST_KEY_BYTES))
 
 
 def key_of(record: Record) -> SSlibKey:
