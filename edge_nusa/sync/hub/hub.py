@@ -192,8 +192,8 @@ class Hub:
 
     def newest(self) -> tuple[int, bytes | None]:
         """The number of the newest merged round and its file; 0 and None before the first."""
-        snapshot = self.state.snapshot(FILES[:1])
-        return (self.current()[0].number, snapshot[1][FILES[0]]) if snapshot else (0, None)
+        snapshot = self.state.snapshot(FILES[:2])
+        return (self._decoded(*snapshot)[0].number, snapshot[1][FILES[0]]) if snapshot else (0, None)
 
     def enroll(self, public: bytes, name: str, where: str) -> Device:
         """Let the device of a device.pub take part. Raises InputError as `Enrolled.add` does."""
@@ -213,11 +213,11 @@ class Hub:
         """
         with self.state.writer():
             self.catch_up()
-            found, data = self.current()[0], self.files()[0]
+            (found, _), files = self.current(), self.files()
             devices = [device.sealing for device in self.enrolled.all() if not device.is_revoked]
             with durable.explained(f"publish round {found.number} from {self.folder}"):
                 repository = Repository(self.store, self.folder, self.settings.expiry)
-                version = repository.publish(found.number, data, devices, self._publications().keep(self.files()))
+                version = repository.publish(found.number, files[0], devices, self._publications().keep(files))
         kept.part(f"round {found.number} is published")
         if mirror is not None:
             target = open_store(mirror)
@@ -225,7 +225,7 @@ class Hub:
                 target.create()
             for prefix in ("rounds", "metadata"):
                 copy_new(self.store, target, prefix, LARGEST_MIRRORED_BYTES)
-        return Published(found.number, sha256_hex(data), len(data), version)
+        return Published(found.number, sha256_hex(files[0]), len(files[0]), version)
 
     def status(self) -> HubStatus:
         """Where the fleet stands."""
