@@ -28,11 +28,11 @@ class Standing:
         links = sents.links(sent)
         in_round, forks = chain.held(links, received, sents.put(sent)), chain.forks(links, received)
         refused = {one.sha256 for one in sent if one.refusal is not None and one.refusal.round <= round_number}
-        held = [one for one in sent if one.sha256 in in_round - refused]
-        pending = [one for one in sent if one not in held and one.sha256 not in forks]
+        holds = in_round - refused
+        pending = [one for one in sent if one.sha256 not in holds | forks]
         said = {one.sha256: received.refused.get(short(one.sha256)) for one in sent}
         return cls(
-            held=held,
+            held=[one for one in sent if one.sha256 in holds],
             pending=pending,
             waiting=[
                 one
