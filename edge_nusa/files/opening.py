@@ -99,7 +99,13 @@ def opened(path: Path) -> Iterator[int]:
 def opened_named(path: Path) -> Iterator[int]:
     """The same of a file that a person named, whose name may be a link. Raises what `opened` raises."""
     _check_kind(os.stat(path).st_mode, path, InputError)
-    descriptor = os.open(path, _READS | _AT_ONCE)
+    with _regular(os.open(path, _READS | _AT_ONCE), path) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def _regular(descriptor: int, path: Path) -> Iterator[int]:
+    """A descriptor that is closed at the end. Raises OtherKindError where it is no regular file's."""
     try:
         _check_kind(os.fstat(descriptor).st_mode, path, InputError)
         yield descriptor
@@ -112,12 +118,8 @@ def opened_to_change(path: Path, flags: int, mode: int) -> Iterator[int]:
     """The descriptor of a regular file, to be written to with these flags of `os.open` and made with this mode where
     they say so. Its name may be a link. Raises what `opened` raises."""
     check_name(path)
-    descriptor = os.open(path, flags | _AT_ONCE | getattr(os, "O_CLOEXEC", 0), mode)
-    try:
-        _check_kind(os.fstat(descriptor).st_mode, path, InputError)
+    with _regular(os.open(path, flags | _AT_ONCE | getattr(os, "O_CLOEXEC", 0), mode), path) as descriptor:
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
