@@ -206,7 +206,8 @@ def test_a_lesson_of_both_cards_counts_once_though_both_pushed_at_once(
     assert world.merged == world.a.labels == world.b.labels == twin.labels == {"three": 8, "four": 5, "five": 4}
 
 
-def test_a_card_whose_other_lifes_envelope_the_store_has_lost_takes_nothing_back(world: World) -> None:
+def restored_without_the_others_envelope(world: World) -> None:
+    """Card a is put back to its first lesson; its second is in the round, and its envelope is in no store."""
     world.a.teach({"three": digits(3, 0, 8)}, 1)
     world.round(world.a, world.b)
     copy = world.back_up(world.a)
@@ -214,6 +215,10 @@ def test_a_card_whose_other_lifes_envelope_the_store_has_lost_takes_nothing_back
     world.round(world.a, world.b)
     world.restore(world.a, copy)
     next((Path(world.hub.settings.store) / "updates" / world.a.key).glob("00000002-*.json")).unlink()
+
+
+def test_a_card_whose_other_lifes_envelope_the_store_has_lost_takes_nothing_back(world: World) -> None:
+    restored_without_the_others_envelope(world)
     world.a.pull()
     assert status(world.a.workplace).unsent_pictures == 0
     world.a.teach({"five": digits(5, 0, 6)}, 3)
@@ -224,13 +229,7 @@ def test_a_card_whose_other_lifes_envelope_the_store_has_lost_takes_nothing_back
 
 
 def test_a_lesson_that_was_kept_and_never_sent_is_sent_though_another_lifes_envelope_is_lost(world: World) -> None:
-    world.a.teach({"three": digits(3, 0, 8)}, 1)
-    world.round(world.a, world.b)
-    copy = world.back_up(world.a)
-    world.a.teach({"four": digits(4, 0, 5)}, 2)
-    world.round(world.a, world.b)
-    world.restore(world.a, copy)
-    next((Path(world.hub.settings.store) / "updates" / world.a.key).glob("00000002-*.json")).unlink()
+    restored_without_the_others_envelope(world)
     world.a.teach({"three": digits(3, 20, 6)}, 3)
     with pytest.raises(ResourceError, match="--max-bytes"):
         pushing.push(world.a.workplace, most_bytes=10)
