@@ -24,7 +24,7 @@ from edge_nusa.device.learning.judge import LITTLE_APART
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.report import LearnReport
 from edge_nusa.device.learning.task import Task
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import EdgeNusaError, InputError, RefusedError
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.research.data.datasets import DataSet, find_sets
@@ -51,14 +51,14 @@ def run(kind: str, dataset: DataSet, shots: int, seed: int, steps: int) -> Trial
     random = np.random.default_rng([seed, KINDS.index(kind)])
     with tempfile.TemporaryDirectory(prefix="edge-nusa-") as folder:
         task, other = drawn(dataset, shots, random)
-        workplace = Workplace.open(None, Path(folder) / "state", threads=1)
+        model = Model.open(None, Path(folder) / "state", threads=1)
         settings = LearnSettings(recipe=replace(DEVICE, steps=steps), seed=seed, template=dataset.templates[0])
         if kind == "renamed":
-            _teach(workplace, task, replace(settings, is_forced=True))
+            _teach(model, task, replace(settings, is_forced=True))
             task = Task(["qwxv"], other, np.zeros(len(other), np.int64), [])
         spoiled = _spoiled(kind, task, Path(folder), random)
         try:
-            report = _teach(workplace, spoiled, settings)
+            report = _teach(model, spoiled, settings)
         except RefusedError as error:
             return Trial(kind=kind, dataset=dataset.name, shots=shots, outcome="refused", says=str(error))
         except InputError as error:
@@ -90,8 +90,8 @@ def _path(dataset: DataSet, index: int) -> Path:
     return picture
 
 
-def _teach(workplace: Workplace, task: Task, settings: LearnSettings) -> LearnReport:
-    return learn(workplace, task, settings, lambda what, done, total: None)
+def _teach(model: Model, task: Task, settings: LearnSettings) -> LearnReport:
+    return learn(model, task, settings, lambda what, done, total: None)
 
 
 def _spoiled(kind: str, task: Task, folder: Path, random: np.random.Generator) -> Task:

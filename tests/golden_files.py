@@ -17,8 +17,8 @@ from small_fleets import BASIS, FLEET, first, pictures, taught
 from edge_nusa.device.fleet import membership as fleet
 from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.remembered import remember
+from edge_nusa.device.model import Model
 from edge_nusa.device.watching.ledger import Ledger, Stamp
-from edge_nusa.device.workplace import Workplace
 from edge_nusa.knowledge import groups, knowledge, private, stored
 from edge_nusa.knowledge.groups import Formed
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
@@ -181,9 +181,9 @@ def sealing_key() -> SealingKey:
 def fleet_files(folder: Path) -> dict[str, bytes]:
     """A hub's folder and a member's, with keys that are not kept; `PLACE` stands for their store."""
     hub_folder.create(folder / "hub", str(folder / "store"), real_bundle(), RootKeys(folder / "roots"), Expiry())
-    workplace = Workplace(real_bundle(), State(folder / "member", real_bundle().manifest.identity), threads=1)
-    made = join(workplace, str(folder / "store"), folder / "hub" / "root.json")
-    remember(fleet.Fleet(workplace), "c" * 64, "refused", 5, "for the test")
+    model = Model(real_bundle(), State(folder / "member", real_bundle().manifest.identity), threads=1)
+    made = join(model, str(folder / "store"), folder / "hub" / "root.json")
+    remember(fleet.Fleet(model), "c" * 64, "refused", 5, "for the test")
     device = Enrolled(folder / "hub" / "devices").add(Path(made.public_key).read_bytes(), "kitchen", "device.pub")
     found = {
         "hub/settings.json": folder / "hub" / "settings.json",

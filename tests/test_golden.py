@@ -21,8 +21,8 @@ from small_fleets import BASIS, facts, small_shapes
 
 from edge_nusa.device.fleet.membership import Fleet, fleet_name
 from edge_nusa.device.fleet.remembered import remembered
+from edge_nusa.device.model import Model
 from edge_nusa.device.watching.ledger import Ledger
-from edge_nusa.device.workplace import Workplace
 from edge_nusa.files import tensor_file
 from edge_nusa.knowledge import groups, stored
 from edge_nusa.knowledge.knowledge import Knowledge
@@ -181,7 +181,7 @@ def test_a_hubs_folder_is_read() -> None:
 
 def test_a_membership_is_read(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(FOLDER / "member", tmp_path / "member"))
-    fleet = Fleet(Workplace(real_bundle(), State(folder, real_bundle().manifest.identity)))
+    fleet = Fleet(Model(real_bundle(), State(folder, real_bundle().manifest.identity)))
     assert (fleet.store_place, fleet.rounds_place) == (PLACE, PLACE)
     assert fleet.root == golden("member/sync/root.json")
     assert remembered(fleet) == {"c" * 64: {"kind": "refused", "round": 5, "reason": "for the test"}}

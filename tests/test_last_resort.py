@@ -25,7 +25,7 @@ NO_LOCKS = "import fcntl\ndef flock(descriptor, how):\n    raise OSError({}, 're
 
 def raising(error: str) -> str:
     """A patch by which reading the state raises this."""
-    return f"import edge_nusa.device.workplace as m\ndef known(self):\n    raise {error}\nm.Workplace.known = known"
+    return f"import edge_nusa.device.model as m\ndef known(self):\n    raise {error}\nm.Model.known = known"
 
 
 @pytest.mark.parametrize(

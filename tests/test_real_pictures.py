@@ -13,7 +13,7 @@ from conftest import MICRO
 from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import Task
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.knowledge.recipes import DEVICE
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -39,21 +39,21 @@ def split(data: Path, name: str) -> tuple[Task, list[Path], list[str], str]:
     return Task(names, paths, np.array(classes), []), asked, goals, wording["template"]
 
 
-def accuracy(workplace: Workplace, offered: list[str], paths: list[Path], goals: list[str]) -> float:
+def accuracy(model: Model, offered: list[str], paths: list[Path], goals: list[str]) -> float:
     """Percent answered right, `offered` beside what was learned."""
-    results = [r for r in Predictor(workplace, offered)(paths, 1) if isinstance(r, Prediction)]
+    results = [r for r in Predictor(model, offered)(paths, 1) if isinstance(r, Prediction)]
     return 100 * float(np.mean([r.labels[0].label == goal for r, goal in zip(results, goals, strict=True)]))
 
 
 def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(
     data_folder: Path, tmp_path: Path
 ) -> None:
-    workplace = Workplace.open(MICRO, tmp_path / "state", threads=1)
+    model = Model.open(MICRO, tmp_path / "state", threads=1)
     for name in ("rsscn7", "trashnet"):
         task, asked, goals, template = split(data_folder, name)
-        before = accuracy(workplace, task.labels, asked, goals)
-        report = learn(workplace, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
-        after = accuracy(workplace, [], asked, goals)
+        before = accuracy(model, task.labels, asked, goals)
+        report = learn(model, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
+        after = accuracy(model, [], asked, goals)
         assert after >= before + 15, (name, before, after)
         assert report.retention.vocabulary_agreement >= 90
 
@@ -61,34 +61,34 @@ def test_sixteen_pictures_a_class_beat_zero_shot_on_aerial_pictures_and_waste(
 def test_pictures_of_things_never_taught_keep_the_untouched_models_accuracy(data_folder: Path, tmp_path: Path) -> None:
     _, asked, goals, _ = split(data_folder, "cifar10")
     others = sorted(set(goals))
-    workplace = Workplace.open(MICRO, tmp_path / "state", threads=1)
-    before = accuracy(workplace, others, asked, goals)
+    model = Model.open(MICRO, tmp_path / "state", threads=1)
+    before = accuracy(model, others, asked, goals)
     task, _, _, template = split(data_folder, "rsscn7")
-    learn(workplace, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
+    learn(model, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
     assert before > 13, "above chance, else this shows nothing"
-    assert accuracy(workplace, others, asked, goals) >= before - 3
+    assert accuracy(model, others, asked, goals) >= before - 3
 
 
 def test_a_forgotten_label_falls_to_the_zero_shot_level_and_the_others_stay(data_folder: Path, tmp_path: Path) -> None:
     task, asked, goals, template = split(data_folder, "trashnet")
-    workplace = Workplace.open(MICRO, tmp_path / "state", threads=1)
+    model = Model.open(MICRO, tmp_path / "state", threads=1)
     label = task.labels[0]
     ours = [path for path, goal in zip(asked, goals, strict=True) if goal == label]
     rest = [(path, goal) for path, goal in zip(asked, goals, strict=True) if goal != label]
-    untouched = accuracy(workplace, task.labels, ours, [label] * len(ours))
-    learn(workplace, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
-    knew = accuracy(workplace, [], ours, [label] * len(ours))
-    before = among(workplace, task.labels[1:], rest)
-    workplace.forget(label)
+    untouched = accuracy(model, task.labels, ours, [label] * len(ours))
+    learn(model, task, LearnSettings(recipe=DEVICE, template=template), lambda what, done, total: None)
+    knew = accuracy(model, [], ours, [label] * len(ours))
+    before = among(model, task.labels[1:], rest)
+    model.forget(label)
     assert knew >= untouched + 20, "it was never known, so that forgetting shows nothing"
     # the zero-shot level itself moves, since the others' anchors are of the task's template now (4 of 12 pictures here)
     one_picture = 100 / len(ours)
-    assert accuracy(workplace, [label], ours, [label] * len(ours)) <= untouched + one_picture + 0.5
-    assert abs(among(workplace, task.labels[1:], rest) - before) < 0.5
+    assert accuracy(model, [label], ours, [label] * len(ours)) <= untouched + one_picture + 0.5
+    assert abs(among(model, task.labels[1:], rest) - before) < 0.5
 
 
-def among(workplace: Workplace, labels: list[str], asked: list[tuple[Path, str]]) -> float:
+def among(model: Model, labels: list[str], asked: list[tuple[Path, str]]) -> float:
     """Percent right when these learned labels alone compete."""
-    results = [r for r in Predictor(workplace)([path for path, _ in asked], None) if isinstance(r, Prediction)]
+    results = [r for r in Predictor(model)([path for path, _ in asked], None) if isinstance(r, Prediction)]
     first = [next(name for name, _ in r.labels if name in labels) for r in results]
     return 100 * float(np.mean([found == goal for found, (_, goal) in zip(first, asked, strict=True)]))

@@ -7,10 +7,10 @@ from typing import Any
 
 from conftest import MICRO
 
+from edge_nusa.device.model import Model
 from edge_nusa.device.watching.ledger import Ledger
 from edge_nusa.device.watching.line import Line
 from edge_nusa.device.watching.watch import Watch, WatchSettings
-from edge_nusa.device.workplace import Workplace
 
 
 class Lines(list[dict[str, Any]]):
@@ -27,9 +27,7 @@ class Lines(list[dict[str, Any]]):
 
 
 def watched(state: Path, folder: Path, lines: Lines, **settings: Any) -> Watch:
-    workplace = Workplace.open(MICRO, state, threads=1)
-    watch = Watch(
-        workplace, WatchSettings(folder=folder, seconds=0.01, **settings), Ledger(state / "ledger.sqlite"), lines
-    )
+    model = Model.open(MICRO, state, threads=1)
+    watch = Watch(model, WatchSettings(folder=folder, seconds=0.01, **settings), Ledger(state / "ledger.sqlite"), lines)
     assert watch._is_able()
     return watch

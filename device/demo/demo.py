@@ -16,8 +16,8 @@ from edge_nusa.device.learning.expected import expected
 from edge_nusa.device.learning.learn import LearnSettings
 from edge_nusa.device.learning.task import Task, folder_per_label, one_label
 from edge_nusa.device.learning.two_commits import Progress
+from edge_nusa.device.model import Model
 from edge_nusa.device.report.page import html_report
-from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import UsageError
 from edge_nusa.files.durable import write_asked
 from edge_nusa.files.foreign import shown
@@ -73,13 +73,13 @@ def run_demo(out: Path, progress: Progress, say: Say) -> DemoReport:
     pictures = _together(grounds, rare, digits)
     lessons = [folder_per_label(out / "grounds" / "taught"), *(one_label(p, label) for label, p in rare.taught.items())]
     lessons.append(folder_per_label(out / "digits" / "taught"))
-    workplace = Workplace.open(None, out / "state")
-    labels, kept, peaks = _taught(workplace, pictures, lessons, progress, say)
-    report = _report(workplace, out / "report.html")
+    model = Model.open(None, out / "state")
+    labels, kept, peaks = _taught(model, pictures, lessons, progress, say)
+    report = _report(model, out / "report.html")
     peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began
     say(
         f"All of it took {seconds:.0f} s and {peak / 2**20:.0f} MiB at most; "
-        f"{workplace.status().state_bytes / 1e6:.2f} MB of state; no picture was kept."
+        f"{model.status().state_bytes / 1e6:.2f} MB of state; no picture was kept."
     )
     say(f"The report with its plots: {report}")
     return DemoReport(labels=labels, kept=kept, seconds=round(seconds, 1), peak_rss_bytes=peak, report=str(report))
@@ -96,16 +96,14 @@ def _together(*sets: DemoPictures) -> DemoPictures:
 
 
 def _taught(
-    workplace: Workplace, pictures: DemoPictures, lessons: list[Task], progress: Progress, say: Say
+    model: Model, pictures: DemoPictures, lessons: list[Task], progress: Progress, say: Say
 ) -> tuple[dict[str, Counts], dict[str, Answers], list[int]]:
     """Ask, teach one lesson after the other, ask again; and the memory that each lesson took."""
     offered = [*pictures.taught, *pictures.others]
-    say(
-        f"The embedded model {shown(workplace.bundle.manifest.model)} has seen none of these pictures. One lesson each:"
-    )
-    before = answers(workplace, offered, pictures)
-    peaks = [_teach(workplace, task, progress, say) for task in lessons]
-    after = answers(workplace, offered, pictures)
+    say(f"The embedded model {shown(model.bundle.manifest.model)} has seen none of these pictures. One lesson each:")
+    before = answers(model, offered, pictures)
+    peaks = [_teach(model, task, progress, say) for task in lessons]
+    after = answers(model, offered, pictures)
     labels = {
         name: Counts(len(before[name]), before[name].count(name), after[name].count(name)) for name in pictures.asked
     }
@@ -119,11 +117,11 @@ def _taught(
     return labels, kept, peaks
 
 
-def _report(workplace: Workplace, path: Path) -> Path:
+def _report(model: Model, path: Path) -> Path:
     """Write the report of what was taught; returns where."""
-    history = [row.to_json() for row in workplace.history()]
-    knowledge = workplace.known()[1]
-    html = html_report(knowledge, history, workplace.bundle.manifest.model, expected(workplace.bundle, knowledge))
+    history = [row.to_json() for row in model.history()]
+    knowledge = model.known()[1]
+    html = html_report(knowledge, history, model.bundle.manifest.model, expected(model.bundle, knowledge))
     write_asked(path, html.encode())
     return path
 
@@ -137,9 +135,9 @@ def _clear(out: Path) -> None:
     (out / MARKER).touch()
 
 
-def _teach(workplace: Workplace, task: Task, progress: Progress, say: Say) -> int:
+def _teach(model: Model, task: Task, progress: Progress, say: Say) -> int:
     """Teach it and say so; returns the most memory that this took, in bytes."""
-    report = workplace.teach(task, LearnSettings(recipe=DEVICE), progress)
+    report = model.teach(task, LearnSettings(recipe=DEVICE), progress)
     names = ", ".join(quoted(row.label) for row in report.labels)
     say(
         f"  taught {names} from {sum(row.images for row in report.labels)} pictures in {report.seconds:.1f} s; "
@@ -148,9 +146,9 @@ def _teach(workplace: Workplace, task: Task, progress: Progress, say: Say) -> in
     return report.peak_rss_bytes
 
 
-def answers(workplace: Workplace, offered: list[str], pictures: DemoPictures) -> dict[str, list[str]]:
+def answers(model: Model, offered: list[str], pictures: DemoPictures) -> dict[str, list[str]]:
     """The first answer to every picture that is asked about, `offered` beside what was learned, by the right name."""
-    predictor, found = Predictor(workplace, offered), {}
+    predictor, found = Predictor(model, offered), {}
     for name, folder in (pictures.asked | pictures.others).items():
         results = predictor(find_pictures(folder)[0], 1)
         found[name] = [result.labels[0].label for result in results if isinstance(result, Prediction)]

@@ -38,7 +38,7 @@ class Joined:
         return asdict(self)
 
 
-def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = None) -> Joined:
+def join(model: Opened, store: str, root_path: Path, rounds: str | None = None) -> Joined:
     """Make this state a member of a fleet: its key, and what it trusts.
 
     rounds: the hub's mirror to pull from, instead of the store.
@@ -46,7 +46,7 @@ def join(workplace: Opened, store: str, root_path: Path, rounds: str | None = No
     Raises InputError where it is one already, TrustError for a root that is none.
     """
     keys.require_packages()
-    folder = workplace.state.folder / "sync"
+    folder = model.state.folder / "sync"
     if (folder / settings.NAME).exists():
         raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
     with durable.explained(f"read {root_path}"):

@@ -49,10 +49,10 @@ class Fleet:
     """An opened folder; device is the name of its key, which is its name in the fleet. Raises InputError where this
     state belongs to no fleet."""
 
-    def __init__(self, workplace: Opened) -> None:
+    def __init__(self, model: Opened) -> None:
         keys.require_packages()
-        self.folder = workplace.state.folder / "sync"
-        self.shapes = UpdateShapes(workplace.bundle)
+        self.folder = model.state.folder / "sync"
+        self.shapes = UpdateShapes(model.bundle)
         found = settings.read(self.folder)
         self.fleet, self.device, self.store_place = found.fleet, found.device, found.store
         self._sealing_name = found.sealing

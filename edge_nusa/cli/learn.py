@@ -79,7 +79,7 @@ def learn(
     """Teach a label from pictures, judge the result, and keep it."""
     from edge_nusa.device.learning import task as tasks
     from edge_nusa.device.learning.learn import LearnSettings
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
     from edge_nusa.knowledge.recipes import recipe_named
 
     output.hush(quiet)
@@ -95,10 +95,10 @@ def learn(
     )
     if (dataset is None) == (images is None) or (images is None) != (label is None):
         raise UsageError("learn: expected either --images DIR with --label NAME, or --dataset DIR")
-    workplace = Workplace.open(bundle, state, threads, memory_bytes(max_memory))
+    model = Model.open(bundle, state, threads, memory_bytes(max_memory))
     task = tasks.folder_per_label(dataset) if dataset is not None else tasks.one_label(images or Path(), label or "")
-    report = workplace.teach(task, settings, output.progress_bar(quiet), _telling(format, quiet))
-    told = _waiting(report) if workplace.is_in_fleet else ()
+    report = model.teach(task, settings, output.progress_bar(quiet), _telling(format, quiet))
+    told = _waiting(report) if model.is_in_fleet else ()
     output.show(report, lambda: "\n".join([*_lines(report), *told]), format)
 
 

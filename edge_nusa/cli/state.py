@@ -15,9 +15,9 @@ from edge_nusa.knowledge.labels import listed, quoted
 
 def labels(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """List what was taught."""
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    number, found = Workplace.open(bundle, state).labels()
+    number, found = Model.open(bundle, state).labels()
     rows = [row.to_json() for row in found]
     cells = [[row.label, str(row.images), output.of_ten(row.expected)] for row in found]
     table = output.table(cells, ["label", "pictures", "expected to be recognised"])
@@ -31,27 +31,27 @@ def forget(
     format: FormatOption = None,
 ) -> None:
     """Take a label back."""
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    number, name = Workplace.open(bundle, state).forget(label)
+    number, name = Model.open(bundle, state).forget(label)
     words = f"forgot {quoted(name)}; generation {number} (`edge-nusa undo` brings it back)"
     output.show({"generation": number, "forgotten": name}, words, format)
 
 
 def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Go one generation back."""
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    number = Workplace.open(bundle, state).undo()
+    number = Model.open(bundle, state).undo()
     words = f"generation {number} is current" if number else "back at the start: nothing is learned"
     output.show({"generation": number}, words, format)
 
 
 def history(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Show the kept generations, oldest first."""
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    rows = Workplace.open(bundle, state).history()
+    rows = Model.open(bundle, state).history()
     lines = [
         ["*" if row.current else "", str(row.generation), row.operation, row.created, listed(row.labels)]
         for row in rows
@@ -72,18 +72,18 @@ def report(
 ) -> None:
     """Write an HTML page with plots of what was learned and kept, or print the same as JSON."""
     from edge_nusa.device.learning.expected import expected
+    from edge_nusa.device.model import Model
     from edge_nusa.device.report.page import html_report
-    from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.durable import write_asked
 
-    workplace = Workplace.open(bundle, state)
-    rows = [row.to_json() for row in workplace.history()]
+    model = Model.open(bundle, state)
+    rows = [row.to_json() for row in model.history()]
     if format is output.Format.JSON or (out is None and output.chosen(format) is output.Format.JSON):
-        output.emit_json({**workplace.status().to_json(), "generations": rows})
+        output.emit_json({**model.status().to_json(), "generations": rows})
         return
     out = out or Path("edge-nusa-report.html")
-    knowledge = workplace.known()[1]
-    page = html_report(knowledge, rows, workplace.bundle.manifest.model, expected(workplace.bundle, knowledge))
+    knowledge = model.known()[1]
+    page = html_report(knowledge, rows, model.bundle.manifest.model, expected(model.bundle, knowledge))
     write_asked(out, page.encode())
     kept.part(f"the report is in {out}")
     output.emit(f"the report is in {out}")
@@ -91,9 +91,9 @@ def report(
 
 def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Say in numbers where this device stands."""
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    found = Workplace.open(bundle, state).status()
+    found = Model.open(bundle, state).status()
     rows = [[name, str(value)] for name, value in found.to_json().items()]
     output.show(found, output.table(rows, ["what", "value"]), format)
 

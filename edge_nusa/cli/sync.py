@@ -39,9 +39,9 @@ def init(
 ) -> None:
     """Make this device a member of a fleet: make its keys, and trust the fleet's root."""
     from edge_nusa.device.fleet.joining import join
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    made = join(Workplace.open(bundle, state), store, root, rounds)
+    made = join(Model.open(bundle, state), store, root, rounds)
     who = f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}"
     words = f"{who}; bring {made.public_key} to the hub: edge-nusa hub enroll device.pub"
     output.show(made, words, format)
@@ -63,9 +63,9 @@ def push(
 ) -> None:
     """Send what was learned here since the last push."""
     from edge_nusa.device.fleet import push as fleet
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    done = fleet.push(Workplace.open(bundle, state), payload.value, memory_bytes(max_bytes, "--max-bytes"))
+    done = fleet.push(Model.open(bundle, state), payload.value, memory_bytes(max_bytes, "--max-bytes"))
     output.show(done, lambda: _pushed(done), format)
 
 
@@ -79,9 +79,9 @@ def pull(
 ) -> None:
     """Take what the fleet learned, if the judge lets it."""
     from edge_nusa.device.fleet import pull as fleet
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    done = fleet.pull(Workplace.open(bundle, state, threads), force, memory_bytes(max_bytes, "--max-bytes"))
+    done = fleet.pull(Model.open(bundle, state, threads), force, memory_bytes(max_bytes, "--max-bytes"))
     output.show(done, lambda: _pulled(done), format)
 
 
@@ -103,14 +103,14 @@ def run(
     from edge_nusa.device.fleet import pull as pulling
     from edge_nusa.device.fleet import push as pushing
     from edge_nusa.device.fleet import time_window
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
     if between is not None and not time_window.is_within(between):
         output.show({"push": None, "pull": None}, f"not between {between}: nothing was done", format)
         return
-    workplace, most = Workplace.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")
-    pushed = pushing.push(workplace, payload.value, most)
-    pulled = pulling.pull(workplace, most_bytes=most)
+    model, most = Model.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")
+    pushed = pushing.push(model, payload.value, most)
+    pulled = pulling.pull(model, most_bytes=most)
     both = {"push": pushed.to_json(), "pull": pulled.to_json()}
     output.show(both, lambda: f"{_pushed(pushed)}\n{_pulled(pulled)}", format)
 
@@ -118,9 +118,9 @@ def run(
 def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Say where this device stands in its fleet; asks no store."""
     from edge_nusa.device.fleet import status as fleet
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
 
-    found = fleet.status(Workplace.open(bundle, state))
+    found = fleet.status(Model.open(bundle, state))
     said = found.to_json() | {"pictures_waiting": list(map(str, found.pictures_waiting))}
     rows = [[name.replace("_", " "), _words(value)] for name, value in said.items()]
     output.show(found, output.table(rows, ["what", "value"]), format)

@@ -77,10 +77,10 @@ def watch(
     quiet: QuietOption = False,
 ) -> None:
     """Answer the pictures that appear in a folder, each once, as JSON lines."""
+    from edge_nusa.device.model import Model
     from edge_nusa.device.watching import changing_bundle
     from edge_nusa.device.watching import watch as watching
     from edge_nusa.device.watching.ledger import Ledger, default_path
-    from edge_nusa.device.workplace import Workplace
     from edge_nusa.files.json_lines import JsonLines
     from edge_nusa.knowledge.labels import offered
     from edge_nusa.model.bundle import embedded_bundle
@@ -89,14 +89,14 @@ def watch(
     budget = memory_bytes(max_memory)
     place = bundle or embedded_bundle()
     waits = not once and place.is_dir()
-    workplace = changing_bundle.whole(place, lambda: Workplace.open(place, state, threads, budget), note, waits)
+    model = changing_bundle.whole(place, lambda: Model.open(place, state, threads, budget), note, waits)
     settings = watching.WatchSettings(
         folder=folder, others=offered(labels, label or []), top=top, seconds=every, deletes=delete
     )
-    answered = Ledger(ledger) if ledger else Ledger.own(default_path(workplace.state.folder, folder))
+    answered = Ledger(ledger) if ledger else Ledger.own(default_path(model.state.folder, folder))
     uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
     sink = _Written(JsonLines(out)) if out is not None else _Printed(format)
-    watcher = watching.Watch(workplace, settings, answered, sink, uncertain)
+    watcher = watching.Watch(model, settings, answered, sink, uncertain)
     signals.before_end(watcher.stop)
     watcher.once() if once else watcher.run(note)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.board.bench import LABELS, PICTURES_EACH, warm
 from edge_nusa.device.board.measure import child, edge_nusa_words, learn_child, median, write_pictures
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 
 Row = dict[str, float]
 """Figures by name, of one bundle in one round."""
@@ -54,7 +54,7 @@ def cost(bundle: Path, pictures: Path, state: Path, threads: int) -> Row:
     alone = ("--threads", str(threads), *common)
     cold = child(edge_nusa_words("predict", asked[0], *alone))
     offered = child(edge_nusa_words("predict", asked[0], "--labels", "birch,elm", *alone))
-    running = warm(Predictor(Workplace.open(bundle, state, threads)), asked[:1])
+    running = warm(Predictor(Model.open(bundle, state, threads)), asked[:1])
     return {
         "bundle MB": sum(path.stat().st_size for path in bundle.iterdir()) / 1e6,
         "cold seconds": cold.seconds,

@@ -18,7 +18,7 @@ from typing import Any
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.board.bench import PICTURES_EACH, warm
 from edge_nusa.device.board.measure import child, edge_nusa_words, learn_child, write_pictures
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.export import listing
 from edge_nusa.files.durable import replace_file
@@ -75,7 +75,7 @@ def figures_of(name: str, bundle: Path, state: Path, pictures: Path) -> dict[str
     asked = sorted(taught.iterdir())
     alone = child(edge_nusa_words("predict", asked[0], "--threads", "1", *common))
     one, every = (
-        warm(Predictor(Workplace.open(bundle, state, threads)), asked[:1]).milliseconds_an_image
+        warm(Predictor(Model.open(bundle, state, threads)), asked[:1]).milliseconds_an_image
         for threads in (1, available())
     )
     return {

@@ -15,7 +15,7 @@ from typing import Any
 from edge_nusa.device.asking.predict import Predictor
 from edge_nusa.device.board.bench import warm
 from edge_nusa.device.board.measure import ChildRun, child, edge_nusa_words, median, write_pictures
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 
 HERE = Path(__file__).parent
 WARM_IMAGES = 20
@@ -83,7 +83,7 @@ def opponent(what: str, arguments: argparse.Namespace, pictures: Path, images: i
 
 def warm_milliseconds(arguments: argparse.Namespace, folder: Path, pictures: Path) -> dict[str, float]:
     """A picture at a time in running processes, the median over the rounds."""
-    predictor = Predictor(Workplace.open(arguments.bundle, folder / "state"))
+    predictor = Predictor(Model.open(arguments.bundle, folder / "state"))
     paths = sorted(pictures.glob("ash/*.jpg"))
     found: dict[str, list[float]] = {"edge-nusa predict": [], "open_clip": [], "onnxruntime, numpy (rclip's way)": []}
     overhead: list[float] = []

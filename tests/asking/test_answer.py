@@ -15,63 +15,59 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.learning.learn import LearnSettings
 from edge_nusa.device.learning.report import LearnReport
 from edge_nusa.device.learning.task import one_label
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.pictures.pictures import find_pictures
 
 QUICK = LearnSettings(recipe=replace(DEVICE, steps=3), is_forced=True)
 
 
-def teach(workplace: Workplace, folder: Path, label: str, settings: LearnSettings = QUICK) -> LearnReport:
+def teach(model: Model, folder: Path, label: str, settings: LearnSettings = QUICK) -> LearnReport:
     """One learn of a few steps, without progress."""
-    return workplace.teach(one_label(folder, label), settings)
+    return model.teach(one_label(folder, label), settings)
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
+def model(tmp_path: Path) -> Model:
     """The bundle `micro` with an empty state, on one thread."""
-    return Workplace.open(MICRO, tmp_path / "state", threads=1)
+    return Model.open(MICRO, tmp_path / "state", threads=1)
 
 
-def first_answers(workplace: Workplace, others: list[str], folder: Path) -> list[str]:
+def first_answers(model: Model, others: list[str], folder: Path) -> list[str]:
     """The most probable label of each picture in a folder."""
     return [
-        r.labels[0].label
-        for r in Predictor(workplace, others)(find_pictures(folder)[0], 1)
-        if isinstance(r, Prediction)
+        r.labels[0].label for r in Predictor(model, others)(find_pictures(folder)[0], 1) if isinstance(r, Prediction)
     ]
 
 
-def test_one_picture_does_not_open_the_gate_for_everything(workplace: Workplace, pictures: DemoPictures) -> None:
+def test_one_picture_does_not_open_the_gate_for_everything(model: Model, pictures: DemoPictures) -> None:
     one = find_pictures(pictures.taught["brick wall"])[0][0]
-    before = {
-        thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()
-    }
-    teach(workplace, one, "qwxv")
+    before = {thing: first_answers(model, list(pictures.others), folder) for thing, folder in pictures.others.items()}
+    teach(model, one, "qwxv")
     assert {
-        thing: first_answers(workplace, list(pictures.others), folder) for thing, folder in pictures.others.items()
+        thing: first_answers(model, list(pictures.others), folder) for thing, folder in pictures.others.items()
     } == before
 
 
 def test_a_label_alone_is_judged_against_nouns_and_not_always_right(
-    workplace: Workplace, pictures: DemoPictures, tmp_path: Path
+    model: Model, pictures: DemoPictures, tmp_path: Path
 ) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     sources = [find_pictures(folder)[0][0] for folder in (*pictures.others.values(), *pictures.taught.values())]
     for index, source in enumerate(sources):
         (mixed / f"{index}.png").write_bytes(source.read_bytes())
-    report = teach(workplace, mixed, "zebra")
+    report = teach(model, mixed, "zebra")
     assert report.judged_by == "leave-one-out"
     assert (report.labels[0].accuracy_after or 0) < 100
 
 
 def test_teaching_a_case_twin_goes_on_with_the_same_label_and_its_template(
-    workplace: Workplace, pictures: DemoPictures
+    model: Model, pictures: DemoPictures
 ) -> None:
-    teach(workplace, pictures.taught["gravel"], "gravel", replace(QUICK, template="{} on the ground"))
-    report = teach(workplace, pictures.asked["gravel"], "Gravel")
-    labels = workplace.known()[1].labels
+    teach(model, pictures.taught["gravel"], "gravel", replace(QUICK, template="{} on the ground"))
+    report = teach(model, pictures.asked["gravel"], "Gravel")
+    labels = model.known()[1].labels
     assert [(label.name, label.images, label.template) for label in labels] == [("gravel", 16, "{} on the ground")]
     assert report.retention.old_labels_cosine is None
 

@@ -34,7 +34,7 @@ def test_a_room_reaches_all_that_its_rooms_reach() -> None:
     ("module", "subject"),
     [
         ("edge_nusa.device.learning.judge", "device/learning"),
-        ("edge_nusa.device.workplace", "device"),
+        ("edge_nusa.device.model", "device"),
         ("edge_nusa.model.bundle", "model"),
         ("edge_nusa.errors", "errors"),
     ],

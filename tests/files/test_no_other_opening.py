@@ -18,7 +18,7 @@ METHODS = frozenset(
     }
 )
 """What opens a file where it is called on a module or a path."""
-OURS = frozenset({"Bundle", "Workplace", "Opened", "opening"})
+OURS = frozenset({"Bundle", "Model", "Opened", "opening"})
 """What has an `open` of its own, which opens nothing by itself."""
 KERNEL = "the kernel's own file"
 ITS_OWN = "a file of the process's own temporary folder"

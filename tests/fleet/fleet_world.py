@@ -19,7 +19,7 @@ from edge_nusa.device.asking.answer import Answerer, PictureFeatures
 from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.pull import Pulled, pull
 from edge_nusa.device.fleet.push import Pushed, push
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge, Label
@@ -64,39 +64,39 @@ class Member:
 
     def __init__(self, folder: Path, hub: Hub, name: str) -> None:
         self.name = name
-        self.workplace = Workplace(bundle(), State(folder / name, bundle().manifest.identity), threads=1)
-        made = join(self.workplace, hub.settings.store, hub.folder / "root.json")
+        self.model = Model(bundle(), State(folder / name, bundle().manifest.identity), threads=1)
+        made = join(self.model, hub.settings.store, hub.folder / "root.json")
         hub.enrolled.add(Path(made.public_key).read_bytes(), name, name)
         self.key = made.device
 
     @property
     def part(self) -> Path:
         """The device's own folder of the fleet."""
-        return self.workplace.state.folder / "sync"
+        return self.model.state.folder / "sync"
 
     @property
     def knows(self) -> Knowledge:
-        return load(self.workplace.bundle, self.workplace.state, DEVICE)[1]
+        return load(self.model.bundle, self.model.state, DEVICE)[1]
 
     def teach(self, lessons: Mapping[str, np.ndarray], seed: int, core_size: float = 0.02) -> None:
         """Labels with their features (B, F) int64, committed as a generation."""
-        with self.workplace.state.writer():
+        with self.model.state.writer():
             knowledge = after_lessons(self.knows, lessons, seed, core_size).with_lesson()
-            self.workplace.state.commit(to_files(knowledge), "learn")
+            self.model.state.commit(to_files(knowledge), "learn")
 
     def forget(self, name: str) -> None:
-        with self.workplace.state.writer():
-            self.workplace.state.commit(to_files(self.knows.without(name).with_lesson()), "forget")
+        with self.model.state.writer():
+            self.model.state.commit(to_files(self.knows.without(name).with_lesson()), "forget")
 
     def undo(self) -> None:
-        with self.workplace.state.writer():
-            self.workplace.state.undo()
+        with self.model.state.writer():
+            self.model.state.undo()
 
     def push(self) -> Pushed:
-        return push(self.workplace)
+        return push(self.model)
 
     def pull(self, is_forced: bool = False) -> Pulled:
-        return pull(self.workplace, is_forced)
+        return pull(self.model, is_forced)
 
     @property
     def labels(self) -> dict[str, int]:

@@ -25,7 +25,7 @@ class Liar:
 
     def __init__(self, hub: Hub, member: Member) -> None:
         self.hub, self.member = hub, member
-        folder = member.workplace.state.folder / "sync"
+        folder = member.model.state.folder / "sync"
         self.signer = keys.load_key(folder / "key.pem")
         self.own = sealing_keys.load_key(folder / "sealing.key")
         self.place = Place(

@@ -24,7 +24,7 @@ from edge_nusa.device.asking.answer import PictureFeatures
 from edge_nusa.device.asking.features import Trunk, extract, limits, picture_features
 from edge_nusa.device.asking.predict import make_answerer
 from edge_nusa.device.fleet import round_judge
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.head import Head
@@ -125,7 +125,7 @@ def payload(folder: str, pictures: str | None = None) -> None:
         )
         if asked is not None:
             views, goals = asked
-            answers = make_answerer(Workplace(bundle(), state, 1), found, ())(views).probabilities.argmax(axis=1)
+            answers = make_answerer(Model(bundle(), state, 1), found, ())(views).probabilities.argmax(axis=1)
             answered = answers if answered is None else answered
             alone = (views.frozen @ found.adapted_anchors.T).argmax(axis=1)
             line += (

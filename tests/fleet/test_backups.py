@@ -14,7 +14,7 @@ from edge_nusa.cli.sync import _pushed
 from edge_nusa.device.fleet import other_lives
 from edge_nusa.device.fleet import push as pushing
 from edge_nusa.device.fleet.status import status
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import InputError, ResourceError, StoreError
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub.hub import Hub
@@ -38,18 +38,18 @@ class World:
     def back_up(self, member: Member) -> Path:
         copy = self.folder / f"copy of {member.name}"
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(member.workplace.state.folder, copy)
+        shutil.copytree(member.model.state.folder, copy)
         return copy
 
     def restore(self, member: Member, copy: Path) -> None:
-        shutil.rmtree(member.workplace.state.folder)
-        shutil.copytree(copy, member.workplace.state.folder)
+        shutil.rmtree(member.model.state.folder)
+        shutil.copytree(copy, member.model.state.folder)
 
     def clone(self, member: Member, copy: Path) -> Member:
         """A second card made of the copy."""
         made: Any = object.__new__(Member)
         made.name, made.key = "clone", member.key
-        made.workplace = Workplace(bundle(), State(copy, bundle().manifest.identity), threads=1)
+        made.model = Model(bundle(), State(copy, bundle().manifest.identity), threads=1)
         return made
 
     def back_up_hub(self) -> Path:
@@ -90,7 +90,7 @@ def test_a_card_restored_from_before_its_push_keeps_every_picture_once(world: Wo
     )
     world.round(world.a, world.b)
     assert world.merged == world.a.labels == world.b.labels == {"three": 14}
-    assert not status(world.a.workplace).unsent and status(world.a.workplace).waiting == []
+    assert not status(world.a.model).unsent and status(world.a.model).waiting == []
 
 
 def test_a_card_restored_from_before_a_new_label_takes_the_next_rounds(world: World) -> None:
@@ -104,7 +104,7 @@ def test_a_card_restored_from_before_a_new_label_takes_the_next_rounds(world: Wo
     world.restore(world.a, copy)
     world.a.teach({"four": digits(4, 0, 5)}, 2)
     world.a.pull()
-    assert world.a.labels == {"one": 4, "three": 8, "four": 5} and status(world.a.workplace).unsent_pictures == 5
+    assert world.a.labels == {"one": 4, "three": 8, "four": 5} and status(world.a.model).unsent_pictures == 5
     world.round(world.a, world.b)
     assert world.merged == world.b.labels == {"one": 4, "three": 8, "four": 5}
 
@@ -183,7 +183,7 @@ def test_a_lesson_of_both_cards_counts_once_though_one_could_not_send(world: Wor
     world.a.teach({"four": digits(4, 0, 5)}, 2)
     twin.teach({"five": digits(5, 0, 4)}, 3)
     with pytest.raises(ResourceError, match="--max-bytes"):
-        pushing.push(twin.workplace, most_bytes=10)
+        pushing.push(twin.model, most_bytes=10)
     world.a.push()
     twin.push()
     world.round(world.a, twin, world.b)
@@ -220,19 +220,19 @@ def restored_without_the_others_envelope(world: World) -> None:
 def test_a_card_whose_other_lifes_envelope_the_store_has_lost_takes_nothing_back(world: World) -> None:
     restored_without_the_others_envelope(world)
     world.a.pull()
-    assert status(world.a.workplace).unsent_pictures == 0
+    assert status(world.a.model).unsent_pictures == 0
     world.a.teach({"five": digits(5, 0, 6)}, 3)
     for _ in range(2):
         world.round(world.a, world.b)
     assert world.merged == world.a.labels == world.b.labels == {"three": 8, "four": 5, "five": 6}
-    assert status(world.a.workplace).waiting == []
+    assert status(world.a.model).waiting == []
 
 
 def test_a_lesson_that_was_kept_and_never_sent_is_sent_though_another_lifes_envelope_is_lost(world: World) -> None:
     restored_without_the_others_envelope(world)
     world.a.teach({"three": digits(3, 20, 6)}, 3)
     with pytest.raises(ResourceError, match="--max-bytes"):
-        pushing.push(world.a.workplace, most_bytes=10)
+        pushing.push(world.a.model, most_bytes=10)
     world.a.pull()
     for _ in range(3):
         world.round(world.a, world.b)

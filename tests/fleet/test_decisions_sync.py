@@ -24,7 +24,7 @@ from edge_nusa.device.fleet.push import Pushed, push
 from edge_nusa.device.fleet.remembered import remember, remembered
 from edge_nusa.device.fleet.status import status
 from edge_nusa.device.learning import judge
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import RefusedError, ResourceError, TrustError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge.knowledge import Knowledge, RoundMark, feature_count
@@ -57,7 +57,7 @@ class Device:
         monkeypatch.setattr(
             Bundle, "pools", {name: pool for tower in ("image", "text") for name in bundle.matrices(tower)}
         )
-        self.workplace = Workplace(bundle, State(folder / "state", bundle.manifest.identity), 1)
+        self.model = Model(bundle, State(folder / "state", bundle.manifest.identity), 1)
         self.shapes, self.bounds, self.kept = UpdateShapes(bundle), list[Bounds](), SOUND
         self.offered: Published | None = None
         root = b"root"
@@ -82,37 +82,37 @@ class Device:
         monkeypatch.setattr(round_judge, "with_anchors", lambda bundle, known, threads: (anchored(known), self.kept))
 
     def newest(self, store: Any, root: bytes, cache: Path, bounds: Bounds, key: SealingKey) -> Published:
-        assert key.public.name == fleets.Fleet(self.workplace).sealing.public.name
+        assert key.public.name == fleets.Fleet(self.model).sealing.public.name
         self.bounds.append(bounds)
         assert self.offered is not None
         return replace(self.offered, data=None) if self.offered.sha256 in bounds.known else self.offered
 
     @property
     def knows(self) -> Knowledge:
-        return load(self.workplace.bundle, self.workplace.state, DEVICE)[1]
+        return load(self.model.bundle, self.model.state, DEVICE)[1]
 
     def offer(self, number: int, *names: str, **parts: Any) -> str:
         """The store's newest round is this one, of these labels; its SHA-256."""
         one = round_file.nothing(fleets.fleet_name(b"root"), self.shapes)
         known = one.knowledge
         for seed, name in enumerate(names):
-            known = taught(known, name, rows(self.workplace.bundle, seed))
+            known = taught(known, name, rows(self.model.bundle, seed))
         data = round_file.encode(replace(one, number=number, knowledge=known, **parts))
         self.offered = Published(number, sha256_hex(data), data)
         return self.offered.sha256
 
     def teach(self, name: str, seed: int = 7, count: int = 3) -> None:
-        with self.workplace.state.writer():
-            known = anchored(taught(self.knows, name, rows(self.workplace.bundle, seed, count)))
-            self.workplace.state.commit(to_files(known), "learn")
+        with self.model.state.writer():
+            known = anchored(taught(self.knows, name, rows(self.model.bundle, seed, count)))
+            self.model.state.commit(to_files(known), "learn")
 
     def taught_file(self, digest: int, name: str) -> None:
         """Remember that a file of the label was taught."""
-        with self.workplace.state.writer():
+        with self.model.state.writer():
             known = self.knows
             columns = np.array([known.column(name)])
             files = known.files.added(np.array([digest], np.uint64), columns)
-            self.workplace.state.commit(to_files(replace(known, files=files)), "learn")
+            self.model.state.commit(to_files(replace(known, files=files)), "learn")
 
     @property
     def files(self) -> dict[int, str]:
@@ -121,22 +121,22 @@ class Device:
         return {digest: known.names[column] for digest, column in known.files.column_of.items()}
 
     def forget(self, name: str) -> None:
-        with self.workplace.state.writer():
-            self.workplace.state.commit(to_files(self.knows.without(name)), "forget")
+        with self.model.state.writer():
+            self.model.state.commit(to_files(self.knows.without(name)), "forget")
 
     def pull(self, **options: Any) -> Pulled:
-        return pull(self.workplace, **options)
+        return pull(self.model, **options)
 
     def push(self, **options: Any) -> Pushed:
-        return push(self.workplace, **options)
+        return push(self.model, **options)
 
     def remembered(self) -> dict[str, Any]:
-        return remembered(fleets.Fleet(self.workplace))
+        return remembered(fleets.Fleet(self.model))
 
 
 def sent_hash(device: Device, number: int) -> str:
     """The SHA-256 of one of the device's own updates."""
-    return next(one.sha256 for one in fleets.Fleet(device.workplace).sent() if one.cover.sequence == number)
+    return next(one.sha256 for one in fleets.Fleet(device.model).sent() if one.cover.sequence == number)
 
 
 def rows(bundle: Bundle, seed: int, count: int = 3) -> np.ndarray:
@@ -203,10 +203,10 @@ def test_a_refused_round_is_remembered_not_fetched_again_and_taken_by_force(devi
     ):
         device.pull()
     assert device.bounds[-1].known == {"", sha256}
-    assert list(status(device.workplace).refused_here) == ["1"]
+    assert list(status(device.model).refused_here) == ["1"]
     device.pull(is_forced=True)
     assert device.bounds[-1].known == {""} and device.knows.names == ["cat"]
-    assert status(device.workplace).refused_here == {}
+    assert status(device.model).refused_here == {}
 
 
 def test_an_undone_round_is_not_taken_again_by_itself(device: Device) -> None:
@@ -214,11 +214,11 @@ def test_an_undone_round_is_not_taken_again_by_itself(device: Device) -> None:
     sha256 = device.offer(1, "cat")
     device.pull()
     assert device.remembered() == {sha256: {"kind": "taken", "round": 1, "reason": "taken as generation 2"}}
-    with device.workplace.state.writer():
-        device.workplace.state.undo()
+    with device.model.state.writer():
+        device.model.state.undo()
     with pytest.raises(RefusedError, match="round 1 was taken here and undone; the state is unchanged"):
         device.pull()
-    assert status(device.workplace).refused_here == {}
+    assert status(device.model).refused_here == {}
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_programs_get_what_a_push_and_a_pull_did_and_no_word_of_a_judge_that_was
     judged_by = "vocabulary and labels; no pictures are kept to measure accuracy with"
     assert device.pull().to_json() == {**taken, "retention": kept, "judged_by": judged_by}
     assert device.pull().to_json() == {**taken, "generation": None, "new": [], "retention": None}
-    standing = status(device.workplace).to_json()
+    standing = status(device.model).to_json()
     assert len(standing.pop("fleet")) == 32 and standing == {
         "device": device.key,
         "store": str(device.store),
@@ -352,14 +352,14 @@ def test_updates_are_numbered_from_one_up_and_only_what_the_hub_lacks_is_sent_ag
     device.teach("hat", 8, 2)
     second = device.push()
     assert (second.update, second.sent, second.labels, second.pictures) == (2, [1, 2], ["hat"], 2)
-    standing = status(device.workplace)
+    standing = status(device.model)
     assert (standing.waiting, standing.unsent_pictures, standing.unsent) == ([1, 2], 0, False)
     device.offer(1, "cup", received={device.key: Received(1, sent_hash(device, 1))})
     device.pull(is_forced=True)
     assert device.push().sent == [2]
-    assert status(device.workplace).waiting == [2]
+    assert status(device.model).waiting == [2]
     device.teach("tin", 9, 4)
-    assert status(device.workplace).unsent_pictures == 4 and status(device.workplace).unsent
+    assert status(device.model).unsent_pictures == 4 and status(device.model).unsent
 
 
 def test_an_update_of_more_bytes_than_allowed_is_kept_and_not_sent(device: Device) -> None:
@@ -376,7 +376,7 @@ def test_an_update_of_more_bytes_than_allowed_is_kept_and_not_sent(device: Devic
 
 
 def test_the_fifty_newest_rounds_are_remembered(device: Device) -> None:
-    fleet = fleets.Fleet(device.workplace)
+    fleet = fleets.Fleet(device.model)
     for number in range(52, 0, -1):
         remember(fleet, f"{number:064d}", "refused", number, "why")
     assert sorted(entry["round"] for entry in device.remembered().values()) == list(range(3, 53))
@@ -406,7 +406,7 @@ def test_the_files_that_were_taught_here_stay_with_their_labels_over_a_pull_and_
     device.taught_file(77, "cat")
     device.push()
     written = b"".join(path.read_bytes() for path in device.store.rglob("*") if path.is_file())
-    numbers = zlib.decompress(fleets.Fleet(device.workplace).sent()[0].numbers)
+    numbers = zlib.decompress(fleets.Fleet(device.model).sent()[0].numbers)
     for form in (str(2**63 + 12345).encode(), (2**63 + 12345).to_bytes(8, "little"), b"digests"):
         assert form not in written + numbers
     device.offer(2, "cat", "owl")

@@ -88,7 +88,7 @@ class World:
     @property
     def sealing(self) -> SealingKey:
         """What b opens rounds with."""
-        return fleets.Fleet(self.b.workplace).sealing
+        return fleets.Fleet(self.b.model).sealing
 
     def before(self, command: str) -> None:
         """What must have happened before a command is tried."""
@@ -114,7 +114,7 @@ class World:
         """What is there is the old or the new; raises AssertionError otherwise."""
         if command in AFTER:
             assert self.b.labels in ({"plate": 4}, AFTER[command])
-            assert self.b.workplace.state.damaged() == []
+            assert self.b.model.state.damaged() == []
         elif command == "merge":
             assert sorted(self.hub.current()[0].knowledge.head.counts.tolist()) in ([3], [3, 4])
         else:
@@ -283,13 +283,13 @@ def test_no_damage_to_a_devices_own_folder_is_accepted_silently(model: tuple[Pat
     world = again(model, "push")
     world.b.push()
     assert in_fork(lambda: world.run("pull")) == 0
-    path = next(world.b.workplace.state.folder.glob(pattern))
+    path = next(world.b.model.state.folder.glob(pattern))
     whole, right = path.read_bytes(), world.b.labels
     for copy in damaged(whole, 64, 50):
         path.write_bytes(copy)
         try:
             sent = world.b.push()
-            assert fleets.fleet_name(fleets.Fleet(world.b.workplace).root) == world.hub.settings.fleet
+            assert fleets.fleet_name(fleets.Fleet(world.b.model).root) == world.hub.settings.fleet
         except EdgeNusaError as error:
             assert "expected" in str(error)
         else:

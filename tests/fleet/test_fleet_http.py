@@ -22,7 +22,7 @@ from wicked_server import Answer, Handler, Wicked, wicked
 from edge_nusa.device.fleet import store as fleet_store
 from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.pull import pull
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import RefusedError, StoreError, TrustError
 from edge_nusa.memory import peak_bytes
 from edge_nusa.state.state import State
@@ -80,17 +80,17 @@ def place(
     served[0].fault = lambda handler, answer: False
 
 
-def device(served: tuple[Wicked, Path, Path], place: str, name: str, is_new: bool = False) -> Workplace:
+def device(served: tuple[Wicked, Path, Path], place: str, name: str, is_new: bool = False) -> Model:
     """A device of the fleet whose store is at this place; the one that was enrolled before the publication, or new."""
-    workplace = Workplace(
+    model = Model(
         bundle(), State(served[2] / "devices" / name.replace("/", "-"), bundle().manifest.identity), threads=1
     )
-    own = workplace.state.folder / "sync"
+    own = model.state.folder / "sync"
     own.mkdir(parents=True)
     for key in () if is_new else ("key.pem", "sealing.key"):
         shutil.copy(served[2] / "enrolled" / "sync" / key, own)
-    join(workplace, place, served[1])
-    return workplace
+    join(model, place, served[1])
+    return model
 
 
 def doing(fault: Callable[[Handler, Answer], None], about: str) -> Callable[[Handler, Answer], bool]:
@@ -113,13 +113,13 @@ def asked_about(place: str, fault: Callable[[Handler, Answer], None]) -> list[st
 def test_a_pull_from_a_server_that_does_wrong_ends_in_time_with_one_line_and_the_next_one_works(
     served: tuple[Wicked, Path, Path], place: str, fault: Callable[[Handler, Answer], None]
 ) -> None:
-    workplace = device(served, place, f"{place[:3]} {fault.__name__}")
-    learned = workplace.state.folder / "generations"
+    model = device(served, place, f"{place[:3]} {fault.__name__}")
+    learned = model.state.folder / "generations"
     for about in asked_about(place, fault):
         served[0].fault = doing(fault, about)
         began, before = time.monotonic(), peak_bytes()
         with pytest.raises((StoreError, TrustError)) as found:
-            pull(workplace)
+            pull(model)
         assert time.monotonic() - began < LONGEST
         assert "expected" in str(found.value) and "found" in str(found.value) or "nothing was taken" in str(found.value)
         assert "\n" not in str(found.value) and len(str(found.value)) < 800
@@ -127,7 +127,7 @@ def test_a_pull_from_a_server_that_does_wrong_ends_in_time_with_one_line_and_the
         if "endless" in fault.__name__ and place.startswith("oci"):
             assert peak_bytes() - before < 400 << 20
     served[0].fault = lambda handler, answer: False
-    assert pull(workplace).labels == ["cup"]
+    assert pull(model).labels == ["cup"]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_a_push_to_a_server_that_does_wrong_ends_in_time_and_the_next_one_works(
     served: tuple[Wicked, Path, Path], place: str, fault: Callable[[Handler, Answer], None], tmp_path: Path
 ) -> None:
     hub_side = Member.__new__(Member)
-    hub_side.workplace = device(served, place, f"push {fault.__name__}", is_new=True)
+    hub_side.model = device(served, place, f"push {fault.__name__}", is_new=True)
     hub_side.teach({"plate": rows(2, 4)}, 2)
-    learned = bytes_of(hub_side.workplace.state.folder / "generations")
+    learned = bytes_of(hub_side.model.state.folder / "generations")
     served[0].fault = doing(fault, "put")
     began = time.monotonic()
     with pytest.raises(StoreError, match="expected the store to do it, found"):
@@ -150,7 +150,7 @@ def test_a_push_to_a_server_that_does_wrong_ends_in_time_and_the_next_one_works(
     assert time.monotonic() - began < LONGEST
     served[0].fault = lambda handler, answer: False
     assert hub_side.push().sent == [1]
-    assert bytes_of(hub_side.workplace.state.folder / "generations") == learned
+    assert bytes_of(hub_side.model.state.folder / "generations") == learned
 
 
 @pytest.mark.parametrize("place", ["s3"], indirect=True)
@@ -158,14 +158,14 @@ def test_a_listing_of_impossible_size_ends_the_command_and_changes_nothing(
     served: tuple[Wicked, Path, Path], place: str
 ) -> None:
     # obstore allocates what the answer announces, and where that cannot be had the process is aborted
-    workplace = device(served, place, "impossible listing")
-    before = bytes_of(workplace.state.folder)
+    model = device(served, place, "impossible listing")
+    before = bytes_of(model.state.folder)
     served[0].fault = doing(wicked_server.endless_length, "list")
-    done = run_cli("sync", "pull", "--state", workplace.state.folder)
+    done = run_cli("sync", "pull", "--state", model.state.folder)
     assert done.returncode in (6, -signal.SIGABRT) and done.stderr
-    assert bytes_of(workplace.state.folder) == before
+    assert bytes_of(model.state.folder) == before
     served[0].fault = lambda handler, answer: False
-    assert pull(workplace).labels == ["cup"]
+    assert pull(model).labels == ["cup"]
 
 
 def another_page(handler: Handler, answer: Answer) -> bool:
@@ -204,7 +204,7 @@ def test_a_registry_leads_a_device_to_no_address_of_its_clouds_keys(
 def test_a_store_that_is_slow_without_end_is_given_up_after_the_whole_time(
     served: tuple[Wicked, Path, Path], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workplace = device(served, place, f"slow {place[:3]}")
+    model = device(served, place, f"slow {place[:3]}")
     monkeypatch.setattr(fleet_store, "LONGEST_SECONDS", 1.0)
 
     def slow(handler: Handler, answer: Answer) -> bool:
@@ -213,7 +213,7 @@ def test_a_store_that_is_slow_without_end_is_given_up_after_the_whole_time(
 
     served[0].fault = slow
     with pytest.raises(StoreError, match="expected the store to be done within 1 s, found it still at it"):
-        pull(workplace)
+        pull(model)
 
 
 def cut_once(at: int) -> Callable[[Handler, Answer], bool]:
@@ -237,16 +237,16 @@ def test_a_download_that_was_cut_goes_on_where_it_was_and_its_hash_is_checked(
     from edge_nusa.sync.stores import download
 
     monkeypatch.setattr(download, "PART_BYTES", 50_000)
-    workplace = device(served, place, f"cut {place[:3]}")
-    parts = workplace.state.folder / "sync" / "metadata" / "parts"
+    model = device(served, place, f"cut {place[:3]}")
+    parts = model.state.folder / "sync" / "metadata" / "parts"
     served[0].fault = cut_once(150_000)
     with pytest.raises(StoreError, match="expected"):
-        pull(workplace)
+        pull(model)
     part = next(parts.iterdir())
     assert part.stat().st_size == 150_000
     served[0].fault = lambda handler, answer: False
     served[0].asked.clear()
-    assert pull(workplace).labels == ["cup"]
+    assert pull(model).labels == ["cup"]
     names, wrap, *ranges = [asked for about, asked in served[0].asked if about == "rounds"]
     assert names == "bytes=12-59" and wrap in {f"bytes={60 + 1168 * place}-{1227 + 1168 * place}" for place in range(3)}
     assert [int((asked or "").split("=")[1].split("-")[0]) for asked in ranges] == list(
@@ -260,26 +260,26 @@ def test_a_download_that_was_cut_goes_on_where_it_was_and_its_hash_is_checked(
 def test_parts_that_were_lost_in_a_power_cut_are_fetched_again(
     served: tuple[Wicked, Path, Path], place: str, kept: bytes
 ) -> None:
-    workplace = device(served, place, f"lost {len(kept)}")
+    model = device(served, place, f"lost {len(kept)}")
     sha256 = next((served[2] / "store" / "rounds").glob("*.current.round")).name.split(".")[0]
-    parts = workplace.state.folder / "sync" / "metadata" / "parts"
+    parts = model.state.folder / "sync" / "metadata" / "parts"
     parts.mkdir(parents=True)
     (parts / f"{sha256}.part").write_bytes(kept)
     (parts / f"{'0' * 64}.part").write_bytes(b"of a round that is no more")
-    assert pull(workplace).labels == ["cup"]
+    assert pull(model).labels == ["cup"]
     assert list(parts.iterdir()) == []
 
 
 def test_a_round_that_is_here_is_not_fetched_again(served: tuple[Wicked, Path, Path], place: str) -> None:
-    workplace = device(served, place, f"again {place[:3]}")
-    assert pull(workplace).new == ["cup"]
+    model = device(served, place, f"again {place[:3]}")
+    assert pull(model).new == ["cup"]
     served[0].asked.clear()
-    assert pull(workplace).generation is None
+    assert pull(model).generation is None
     assert "rounds" not in {about for about, _ in served[0].asked}
-    with workplace.state.writer():
-        workplace.state.undo()
+    with model.state.writer():
+        model.state.undo()
     served[0].asked.clear()
     with pytest.raises(RefusedError, match="was taken here and undone"):
-        pull(workplace)
+        pull(model)
     assert "rounds" not in {about for about, _ in served[0].asked}
-    assert pull(workplace, is_forced=True).new == ["cup"]
+    assert pull(model, is_forced=True).new == ["cup"]

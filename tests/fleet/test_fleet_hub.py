@@ -53,7 +53,7 @@ class Sender:
 
     def __init__(self, hub: Hub, member: Member) -> None:
         self.hub, self.member = hub, member
-        self.signer = keys.load_key(member.workplace.state.folder / "sync" / "key.pem")
+        self.signer = keys.load_key(member.model.state.folder / "sync" / "key.pem")
         self.place = Place(
             fleet=hub.settings.fleet, identity=hub.settings.identity, device=member.key, sequence=1, round=RoundMark()
         )
@@ -248,7 +248,7 @@ def test_an_unknown_device_is_not_read_and_a_revoked_one_no_longer(fleet: tuple[
     ]
     assert member.labels == {"three": 5, "four": 5, "five": 5}
     with pytest.raises(InputError, match="revoked: make a new key on the device"):
-        hub.enrolled.add((member.workplace.state.folder / "sync" / "device.pub").read_bytes(), "again", "device.pub")
+        hub.enrolled.add((member.model.state.folder / "sync" / "device.pub").read_bytes(), "again", "device.pub")
 
 
 def test_an_update_that_the_store_lost_or_changed_waits_until_the_device_puts_it_again(
@@ -297,15 +297,15 @@ def test_a_round_that_the_judge_refuses_is_remembered_reported_and_not_taken_aga
     hub.merge(MergeSettings())
     hub.publish()
     other.teach({"four": digits(4, 0, 5)}, 2)
-    before = other.workplace.state.current()
+    before = other.model.state.current()
     with pytest.raises(RefusedError, match="of 100 common words would no longer mean"):
         other.pull()
     with pytest.raises(RefusedError, match="round 1 was refused here before .*wait for the next round, or use --force"):
         other.pull()
-    assert other.workplace.state.current() == before
+    assert other.model.state.current() == before
     from edge_nusa.device.fleet.status import status
 
-    assert "common words" in status(other.workplace).refused_here["1"]
+    assert "common words" in status(other.model).refused_here["1"]
     other.push()
     hub.merge(MergeSettings())
     row = next(row for row in hub.status().devices if row.device == other.key)
@@ -349,10 +349,10 @@ def test_the_state_keeps_only_rounds_and_updates_that_its_generations_need(fleet
     for number in range(6):  # one more than is kept
         member.teach({"three": digits(3, number, 2)}, number)
         one_round(hub, [member, other])
-    folder = member.workplace.state.folder / "sync"
+    folder = member.model.state.folder / "sync"
     assert len(list((folder / "bases").iterdir())) <= 5
     assert len(list((folder / "sent").iterdir())) <= 5
-    assert len(list((other.workplace.state.folder / "sync" / "bases").iterdir())) <= 5
+    assert len(list((other.model.state.folder / "sync" / "bases").iterdir())) <= 5
 
 
 def test_a_hub_wants_the_fleets_bundle_and_a_device_joins_once(fleet: tuple[Hub, list[Member]], tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_a_hub_wants_the_fleets_bundle_and_a_device_joins_once(fleet: tuple[Hub,
     from edge_nusa.device.fleet.joining import join
 
     with pytest.raises(InputError, match="expected a state of no fleet, found one"):
-        join(member.workplace, str(tmp_path / "store"), hub.folder / "root.json")
+        join(member.model, str(tmp_path / "store"), hub.folder / "root.json")
     with pytest.raises(
         EdgeNusaError, match="expected .*, found .*; give the device.pub that `edge-nusa sync init` wrote"
     ):
@@ -397,14 +397,14 @@ def test_more_bytes_than_allowed_are_neither_sent_nor_fetched(fleet: tuple[Hub, 
     hub, (member, other) = fleet
     member.teach({"three": digits(3, 0, 5)}, 1)
     with pytest.raises(ResourceError, match=r"push: expected at most 1000 bytes \(--max-bytes\), found"):
-        push(member.workplace, most_bytes=1000)
+        push(member.model, most_bytes=1000)
     assert hub.store.list("updates") == []
     assert member.push().sent == [1]
     hub.merge(MergeSettings())
     hub.publish()
     with pytest.raises(ResourceError, match=r"round 1: expected at most 1000 bytes \(--max-bytes\), found"):
-        pull(other.workplace, most_bytes=1000)
-    assert pull(other.workplace, most_bytes=10_000_000).labels == ["three"]
+        pull(other.model, most_bytes=1000)
+    assert pull(other.model, most_bytes=10_000_000).labels == ["three"]
 
 
 def test_an_update_holds_no_path_host_name_or_picture(fleet: tuple[Hub, list[Member]]) -> None:
@@ -440,7 +440,7 @@ def test_an_update_holds_no_path_host_name_or_picture(fleet: tuple[Hub, list[Mem
     for secret in (
         platform.node(),
         getpass.getuser(),
-        str(member.workplace.state.folder),
+        str(member.model.state.folder),
         "/home",
         "/tmp",
         "Exif",

@@ -129,7 +129,7 @@ def test_plain_http_beyond_this_machine_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_rounds_are_pulled_from_an_oci_registry(registry: str, tmp_path: Path) -> None:
     from edge_nusa.device.fleet.joining import join
-    from edge_nusa.device.workplace import Workplace
+    from edge_nusa.device.model import Model
     from edge_nusa.state.state import State
 
     hub, a, _ = fleet(tmp_path, str(tmp_path / "store"))
@@ -146,7 +146,7 @@ def test_rounds_are_pulled_from_an_oci_registry(registry: str, tmp_path: Path) -
         store.get("metadata/1.root.json", 10)
     with pytest.raises(MissingObjectError, match="publish and mirror on the hub"):
         store.get("metadata/9.root.json", 10)
-    away = Workplace(bundle(), State(tmp_path / "away", bundle().manifest.identity), threads=1)
+    away = Model(bundle(), State(tmp_path / "away", bundle().manifest.identity), threads=1)
     join(away, str(tmp_path / "store"), hub.folder / "root.json", registry)
     from edge_nusa.device.fleet.pull import pull
 

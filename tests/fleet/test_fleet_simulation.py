@@ -133,7 +133,7 @@ def checked(hub: Hub, members: list[Member], outcome: Outcome) -> str:
     assert hub.status().devices and all(row.refused == {} for row in hub.status().devices)
     states = {
         tuple(
-            (member.workplace.state.current() or pytest.fail("no state")).files[name]
+            (member.model.state.current() or pytest.fail("no state")).files[name]
             for name in ("core.safetensors", "head.safetensors")
         )
         for member in members
@@ -211,7 +211,7 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
             none = np.zeros((0, views.frozen.shape[1]), np.float32)
             found = Answerer(knowledge, bundle().manifest.logit_scale, none, none)(views).probabilities
             assert found.shape == (2, len(knowledge.labels)) and (found.sum(axis=1) <= 1 + 1e-9).all()
-            assert member.workplace.state.damaged() == []
+            assert member.model.state.damaged() == []
 
     def push_and_pull() -> None:
         for _ in range(TIMES):
@@ -242,8 +242,8 @@ def test_eight_processes_at_one_state_lose_no_lesson_and_one_killed_with_the_loc
 
 def dying(member: Member, number: int) -> None:
     """A learner that is killed while it holds the state's lock, its generation written in part."""
-    with member.workplace.state.writer():
-        (member.workplace.state.folder / "generations" / durable.temporary_name()).mkdir()
+    with member.model.state.writer():
+        (member.model.state.folder / "generations" / durable.temporary_name()).mkdir()
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -96,7 +96,7 @@ def test_a_push_that_was_not_answered_is_sent_again_and_counts_once(
     assert b.push().sent == [1]
     hub.merge(MergeSettings())
     assert sorted(hub.current()[0].knowledge.head.counts.tolist()) == [3, 4]
-    assert len(list((b.workplace.state.folder / "sync" / "sent").iterdir())) == 1
+    assert len(list((b.model.state.folder / "sync" / "sent").iterdir())) == 1
 
 
 PORTAL = b"<!DOCTYPE html><html><body>Welcome to the airport. Please log in.</body></html>"
@@ -118,7 +118,7 @@ def test_a_wrong_body_of_anything_is_not_taken_and_the_next_pull_works(
     fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch, where: str, body: str
 ) -> None:
     b = fleet[2]
-    before = b.workplace.state.current()
+    before = b.model.state.current()
 
     def change(faulty: Faulty) -> None:
         faulty.get = lambda key, most_bytes: (
@@ -131,7 +131,7 @@ def test_a_wrong_body_of_anything_is_not_taken_and_the_next_pull_works(
         through(patched, change)
         with pytest.raises((StoreError, TrustError), match="nothing was taken|found"):
             b.pull()
-    assert b.workplace.state.current() == before
+    assert b.model.state.current() == before
     if body == "partial":
         assert b.pull().labels == ["cup", "plate"]
 
@@ -162,7 +162,7 @@ def test_a_full_disk_during_a_pull_changes_nothing(
     fleet: tuple[Hub, Member, Member], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     b = fleet[2]
-    before = b.workplace.state.current()
+    before = b.model.state.current()
     real = os.write
     for allowed in range(0, 8, 2):
         count = itertools.count()
@@ -176,7 +176,7 @@ def test_a_full_disk_during_a_pull_changes_nothing(
             patched.setattr(os, "write", full)
             with pytest.raises(EdgeNusaError, match="free some disk space|No space left"):
                 b.pull()
-        assert b.workplace.state.current() == before
+        assert b.model.state.current() == before
     assert b.pull().labels == ["cup", "plate"]
 
 

@@ -40,7 +40,7 @@ class Board(Member):
     def show(self, label: str, *places: int) -> None:
         """Teach scans of these places a label."""
         rows = scans()[1][list(places)]
-        folder, before = self.workplace.state.folder, self.knows
+        folder, before = self.model.state.folder, self.knows
         known = before.columns.get(label, len(before.labels))
         count = max(known + 1, len(before.labels))
         columns, losses = np.full(len(rows), known), np.ones((len(rows), *fusion.SHAPE), np.int64)
@@ -59,13 +59,13 @@ class Board(Member):
             adapted_anchors=axes,
             private=placed.stays(own, losses, count),
         )
-        with self.workplace.state.writer():
+        with self.model.state.writer():
             groups.remember(folder, placed.formed)
-            self.workplace.state.commit(to_files(after), "learn")
+            self.model.state.commit(to_files(after), "learn")
 
     @property
     def waiting(self) -> tuple[Waiting, ...]:
-        return status(self.workplace).pictures_waiting
+        return status(self.model).pictures_waiting
 
 
 def answers(known: Knowledge) -> np.ndarray:
@@ -180,7 +180,7 @@ def test_exact_sums_are_shared_and_private_ones_after_any_order_of_steps(
                 place += count
             case 2 if board.labels:
                 board.forget(next(iter(board.labels)))
-            case 3 if board.workplace.state.current():
+            case 3 if board.model.state.current():
                 board.undo()
             case _:
                 one_round(hub, boards)
@@ -203,7 +203,7 @@ def test_exact_sums_are_shared_and_private_ones_after_any_order_of_steps(
 
 def share(board: Board, how: str) -> None:
     """As if the fleet's root said so."""
-    path = board.workplace.state.folder / agreed.ROOT
+    path = board.model.state.folder / agreed.ROOT
     root = json.loads(path.read_bytes())
     root["signed"][agreed.FIELD] = {"sharing": how}
     path.write_bytes(json.dumps(root).encode())
@@ -213,7 +213,7 @@ def test_a_fleet_that_shares_exactly_is_told_of_every_picture(member: Callable[[
     board = member("one")
     board.show("cup", 0, 1, 2)
     share(board, "exact")
-    assert agreed.grouping(board.workplace.state.folder) is None
+    assert agreed.grouping(board.model.state.folder) is None
     assert board.waiting == ()
 
 
@@ -222,7 +222,7 @@ def test_what_leaves_is_what_the_fleets_root_says_and_groups_where_it_says_nothi
     member: Callable[[str], Board], how: str, is_one: bool
 ) -> None:
     board = member("one")
-    folder = board.workplace.state.folder
+    folder = board.model.state.folder
     assert agreed.sharing(folder) == agreed.sharing(folder / "elsewhere") == "groups"
     share(board, how)
     found = agreed.grouping(folder)
@@ -233,7 +233,7 @@ def test_a_root_that_says_another_word_is_refused(member: Callable[[str], Board]
     board = member("one")
     share(board, "everything")
     with pytest.raises(DamagedError, match=r"root\.json.*sharing.*exact, groups, means|root\.json.*sharing"):
-        agreed.sharing(board.workplace.state.folder)
+        agreed.sharing(board.model.state.folder)
 
 
 def test_an_update_holds_no_picture_that_is_open(member: Callable[[str], Board]) -> None:
@@ -242,7 +242,7 @@ def test_an_update_holds_no_picture_that_is_open(member: Callable[[str], Board])
     board.show("jar", *range(4, 6))
     from edge_nusa.device.fleet.membership import Fleet
 
-    fleet = Fleet(board.workplace)
+    fleet = Fleet(board.model)
     gained = unsent(board.knows, fleet.base(board.knows.round), [], fleet.device)
     assert set(gained.labels) == {"cup"}
     assert (np.linalg.matrix_rank(gained.gram.astype(float)), gained.spare) == (1, -3)

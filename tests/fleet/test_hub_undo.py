@@ -58,7 +58,7 @@ def test_an_undone_round_goes_from_the_fleet_and_stays_on_its_devices_which_say_
     assert (good.pull().round, good.labels) == (3, {"three": 5})
     bad.pull()
     assert bad.labels == {"three": 10, "nonsense": 4}
-    assert list(status(bad.workplace).refused_by_hub.values()) == ["taken back by the hub's user"]
+    assert list(status(bad.model).refused_by_hub.values()) == ["taken back by the hub's user"]
     assert "taken back by the hub's user" in json.dumps(asked(hub, "status")["devices"])
     bad.teach({"four": digits(4, 0, 4)}, 3)
     good.teach({"three": digits(3, 9, 2)}, 4)

@@ -18,7 +18,7 @@ from tuf.api.metadata import Metadata
 
 from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.pull import pull
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import InputError, TrustError
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub import folder as hub_folder
@@ -110,7 +110,7 @@ def test_a_revoked_device_reads_none_that_is_published_after_it_also_not_from_a_
     assert "secret" in a.pull().labels
     with pytest.raises(TrustError, match="round 2: expected a round sealed to the key"):
         b.pull()
-    mirrored = Workplace(bundle(), State(tmp_path / "again", bundle().manifest.identity), threads=1)
+    mirrored = Model(bundle(), State(tmp_path / "again", bundle().manifest.identity), threads=1)
     own = tmp_path / "again" / "sync"
     own.mkdir(parents=True)
     for name in ("key.pem", "sealing.key"):
@@ -146,7 +146,7 @@ def test_a_new_card_with_the_keys_of_the_old_one_reads_the_fleets_round(
     new.mkdir(parents=True)
     for name in KEPT:
         shutil.copy(tmp_path / "b" / "sync" / name, new)
-    place = Workplace(bundle(), State(tmp_path / "new", bundle().manifest.identity), threads=1)
+    place = Model(bundle(), State(tmp_path / "new", bundle().manifest.identity), threads=1)
     assert set(pull(place).labels) == set(NAMES)
 
 
@@ -166,7 +166,7 @@ def test_a_join_that_was_cut_goes_on_with_the_keys_that_it_made(tmp_path: Path) 
     folder = tmp_path / "one" / "sync"
     before = {name: (folder / name).read_bytes() for name in ("key.pem", "sealing.key", "device.pub")}
     (folder / "settings.json").unlink()
-    join(one.workplace, hub.settings.store, hub.folder / "root.json")
+    join(one.model, hub.settings.store, hub.folder / "root.json")
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir() if "key" in path.name} == {
         "key.pem": 0o600,
@@ -183,7 +183,7 @@ def test_no_device_joins_a_fleet_whose_root_says_nothing_of_sealing(tmp_path: Pa
     for signer in signers:
         old.sign(signer, append=True)
     (tmp_path / "old.json").write_bytes(roots.to_bytes(old))
-    place = Workplace(bundle(), State(tmp_path / "one", bundle().manifest.identity), threads=1)
+    place = Model(bundle(), State(tmp_path / "one", bundle().manifest.identity), threads=1)
     with pytest.raises(TrustError, match="x-edge-nusa: expected this field, found none; .*begin a fleet anew"):
         join(place, hub.settings.store, tmp_path / "old.json")
     assert not (tmp_path / "one" / "sync" / "settings.json").exists()

@@ -31,7 +31,7 @@ from edge_nusa.device.fleet import round_judge
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.status import FleetStatus, status
 from edge_nusa.device.learning.judge import Retention
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import EdgeNusaError, RefusedError, StoreError, TrustError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.knowledge import Knowledge
@@ -100,7 +100,7 @@ class Life:
 
     @property
     def generation(self) -> int:
-        current = self.member.workplace.state.current()
+        current = self.member.model.state.current()
         return current.number if current else 0
 
     @property
@@ -114,7 +114,7 @@ class Life:
 
     @property
     def status(self) -> FleetStatus:
-        return status(self.member.workplace)
+        return status(self.member.model)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class Trust(RuleBasedStateMachine):
     def back_up(self, index: int) -> None:
         life = self.life(index)
         folder = self.folder / f"copy {len(self.copies)}"
-        shutil.copytree(life.member.workplace.state.folder, folder)
+        shutil.copytree(life.member.model.state.folder, folder)
         self.copies.append(Copy(folder, life.member.name, life.member.key, dict(life.accepted)))
 
     @precondition(lambda self: self.copies)
@@ -249,7 +249,7 @@ class Trust(RuleBasedStateMachine):
         """A card is put back to what it was: what it had learned since is gone with it, but for what it sent."""
         copy = self.copies[which % len(self.copies)]
         life = next(one for one in self.lives if one.member.key == copy.key)
-        folder = life.member.workplace.state.folder
+        folder = life.member.model.state.folder
         shutil.rmtree(folder)
         shutil.copytree(copy.folder, folder)
         life.accepted = dict(copy.accepted)
@@ -263,7 +263,7 @@ class Trust(RuleBasedStateMachine):
         shutil.copytree(copy.folder, folder)
         member: Any = object.__new__(Member)
         member.name, member.key = folder.name, copy.key
-        member.workplace = Workplace(bundle(), State(folder, bundle().manifest.identity), threads=1)
+        member.model = Model(bundle(), State(folder, bundle().manifest.identity), threads=1)
         self.lives.append(Life(member, dict(copy.accepted)))
 
     @rule()
@@ -333,8 +333,8 @@ class Trust(RuleBasedStateMachine):
     @invariant()
     def what_is_written_is_read_and_small(self) -> None:
         for life in self.lives:
-            assert life.member.workplace.state.damaged() == []
-            assert len(Fleet(life.member.workplace).sent()) <= 40
+            assert life.member.model.state.damaged() == []
+            assert len(Fleet(life.member.model).sent()) <= 40
         assert sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()) < 16 * MOST_BYTES
 
     def settle(self) -> None:

@@ -15,7 +15,7 @@ from edge_nusa.device.learning import two_commits
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import folder_per_label
 from edge_nusa.device.learning.task_data import TaskData, Trained
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
@@ -44,9 +44,9 @@ def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     names, anchors = Bundle.open(MICRO).vocabulary
     monkeypatch.setattr(Bundle, "vocabulary", (NOUNS, anchors[: len(NOUNS)]))
     bundle = Bundle.open(MICRO)
-    workplace = Workplace(bundle, State(tmp_path / "state", bundle.manifest.identity), 1)
+    model = Model(bundle, State(tmp_path / "state", bundle.manifest.identity), 1)
 
-    def untrained(workplace: Workplace, lesson: Any, progress: Any) -> tuple[Trained, int]:
+    def untrained(model: Model, lesson: Any, progress: Any) -> tuple[Trained, int]:
         given.append(lesson.data)
         return Trained(dict(lesson.before.cores), 0.0, 1, {}), 0
 
@@ -55,7 +55,7 @@ def taught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def teach(**counts: int) -> tuple[dict[str, Any], TaskData]:
         path = folder(tmp_path / f"pictures-{len(given)}", counts, len(given))
         report = learn(
-            workplace,
+            model,
             folder_per_label(path),
             LearnSettings(recipe=DEVICE, is_forced=True),
             lambda what, done, total: None,

@@ -18,7 +18,7 @@ from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.report import LearnReport
 from edge_nusa.device.learning.task import Task, folder_per_label
 from edge_nusa.device.learning.task_data import Trained
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import InputError
 from edge_nusa.files.file_record import file_sha256
 from edge_nusa.knowledge.knowledge import Knowledge
@@ -101,16 +101,16 @@ def test_a_task_is_narrowed_to_the_labels_with_a_picture_left(tmp_path: Path) ->
 def teach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Teaches the folder of labels without training."""
     bundle = Bundle.open(MICRO)
-    workplace = Workplace(bundle, State(tmp_path / "state", bundle.manifest.identity), 1)
+    model = Model(bundle, State(tmp_path / "state", bundle.manifest.identity), 1)
     monkeypatch.setattr(
         two_commits, "train_apart", lambda *given: (Trained(dict(given[1].before.cores), 0.0, 1, {}), 0)
     )
 
     def teach(folder: Path, **settings: Any) -> LearnReport:
         chosen = LearnSettings(recipe=DEVICE, is_forced=True, **settings)
-        return learn(workplace, folder_per_label(folder), chosen, lambda what, done, total: None)
+        return learn(model, folder_per_label(folder), chosen, lambda what, done, total: None)
 
-    teach.__dict__["workplace"] = workplace
+    teach.__dict__["model"] = model
     return teach
 
 
@@ -144,14 +144,14 @@ def test_a_folder_taught_again_adds_what_is_new_and_then_nothing(teach: Any, tmp
     shutil.rmtree(folder / "hat")
     more = teach(folder)
     assert [(row.label, row.images) for row in more.labels] == [("cup", 1)]
-    assert teach.workplace.known()[1].labels[0].images == 5
+    assert teach.model.known()[1].labels[0].images == 5
 
     once_more = teach(folder, is_again=True)
     assert [row.images for row in once_more.labels] == [5]
-    assert teach.workplace.forget("cup") == (4, "cup")
+    assert teach.model.forget("cup") == (4, "cup")
     assert [row.images for row in teach(folder).labels] == [5]
-    teach.workplace.undo()
-    teach.workplace.undo()
+    teach.model.undo()
+    teach.model.undo()
     assert teach(folder).labels == ()
 
 

@@ -24,7 +24,7 @@ from edge_nusa.device.board import footprint
 from edge_nusa.device.learning import train_apart as training
 from edge_nusa.device.learning.gaussian_replay import GaussianReplay
 from edge_nusa.device.learning.task_data import TaskData
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import EdgeNusaError, InputError, ResourceError, UnforeseenError
 from edge_nusa.knowledge.knowledge import nothing
 from edge_nusa.knowledge.recipes import DEVICE, PAPER, Recipe
@@ -36,15 +36,15 @@ MEMORY_GROUPS = Path("/sys/fs/cgroup")
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     bundle = Bundle.open(MICRO)
-    return Workplace(bundle, State(tmp_path_factory.mktemp("state"), bundle.manifest.identity), 1)
+    return Model(bundle, State(tmp_path_factory.mktemp("state"), bundle.manifest.identity), 1)
 
 
-def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> training.Training:
+def training_of(model: Model, recipe: Recipe, spool: Any = None) -> training.Training:
     """Eight random pictures of two labels; with tokens where a spool is given."""
-    generator, shape = np.random.default_rng(0), workplace.bundle.manifest.vit
-    width = workplace.bundle.manifest.text.width
+    generator, shape = np.random.default_rng(0), model.bundle.manifest.vit
+    width = model.bundle.manifest.text.width
     tokens = None
     if spool is not None:
         tokens = generator.normal(size=(8, shape.tokens, shape.width)).astype(np.float16)
@@ -67,7 +67,7 @@ def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> trai
         noun_anchors=generator.normal(size=(5, shape.embed_dim)).astype(np.float32),
         gaussian_replay=recalled,
     )
-    before = nothing(workplace.bundle, recipe)
+    before = nothing(model.bundle, recipe)
     towers: tuple[Tower, ...] = recipe.towers
     cores = {
         name: 0.01 * generator.normal(size=core.shape) for name, core in before.cores.items() if name.startswith(towers)
@@ -77,18 +77,18 @@ def training_of(workplace: Workplace, recipe: Recipe, spool: Any = None) -> trai
 
 @pytest.mark.kernels
 @pytest.mark.parametrize("recipe", [DEVICE, PAPER], ids=lambda recipe: recipe.name)
-def test_a_process_apart_learns_what_this_one_would(workplace: Workplace, recipe: Recipe, tmp_path: Path) -> None:
+def test_a_process_apart_learns_what_this_one_would(model: Model, recipe: Recipe, tmp_path: Path) -> None:
     import torch
 
     from edge_nusa.device.learning.train_cores import Trainer
 
     with contextlib.ExitStack() as open_files:
         spool = open_files.enter_context((tmp_path / "spool").open("w+b")) if "image" in recipe.towers else None
-        lesson = training_of(workplace, replace(recipe, steps=4), spool)
+        lesson = training_of(model, replace(recipe, steps=4), spool)
         steps: list[tuple[int, int]] = []
-        found, peak_bytes = training.train_apart(workplace, lesson, lambda done, total: steps.append((done, total)))
+        found, peak_bytes = training.train_apart(model, lesson, lambda done, total: steps.append((done, total)))
     torch.set_num_threads(1)
-    expected = Trainer(workplace.bundle, lesson.before, lesson.data, lesson.recipe, lesson.seed).run(
+    expected = Trainer(model.bundle, lesson.before, lesson.data, lesson.recipe, lesson.seed).run(
         lambda done, total: None
     )
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -101,10 +101,10 @@ def test_a_process_apart_learns_what_this_one_would(workplace: Workplace, recipe
     assert peak_bytes > 100 << 20
 
 
-def test_an_error_of_the_trainer_arrives_as_itself(workplace: Workplace) -> None:
-    lesson = training_of(workplace, replace(DEVICE, steps=3, learning_rate=1e30))
+def test_an_error_of_the_trainer_arrives_as_itself(model: Model) -> None:
+    lesson = training_of(model, replace(DEVICE, steps=3, learning_rate=1e30))
     with pytest.raises(InputError, match="training diverged at step"):
-        training.train_apart(workplace, lesson, lambda done, total: None)
+        training.train_apart(model, lesson, lambda done, total: None)
 
 
 def child_that(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -144,18 +144,18 @@ def child_that(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     ],
 )
 def test_a_process_that_ends_early_is_explained(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, program: str, kind: type[EdgeNusaError], says: str
+    model: Model, monkeypatch: pytest.MonkeyPatch, program: str, kind: type[EdgeNusaError], says: str
 ) -> None:
-    lesson = training_of(workplace, DEVICE)
+    lesson = training_of(model, DEVICE)
     child_that(monkeypatch, program)
     with pytest.raises(EdgeNusaError, match=says) as error:
-        training.train_apart(workplace, lesson, lambda done, total: None)
+        training.train_apart(model, lesson, lambda done, total: None)
     assert type(error.value) is kind
     if program.endswith("('broken')"):
         assert error.value.__notes__ == ["broken"], "EDGE_NUSA_DEBUG=1 shows all that the process said"
 
 
-def test_a_training_process_that_stands_still_is_ended(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_process_that_stands_still_is_ended(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     assert training.SILENT_SECONDS == 1200
     monkeypatch.setattr(training, "SILENT_SECONDS", 1)
     told = []
@@ -165,11 +165,11 @@ def test_a_training_process_that_stands_still_is_ended(workplace: Workplace, mon
         "os.kill(os.getpid(), signal.SIGSTOP)",
     )
     with pytest.raises(ResourceError, match=r"expected a step within 1 s, found none; .*--head-only"):
-        training.train_apart(workplace, training_of(workplace, DEVICE), lambda done, total: told.append((done, total)))
+        training.train_apart(model, training_of(model, DEVICE), lambda done, total: told.append((done, total)))
     assert told == [(1, 2)]
 
 
-def test_a_learn_that_is_stopped_takes_its_training_process_with_it(workplace: Workplace) -> None:
+def test_a_learn_that_is_stopped_takes_its_training_process_with_it(model: Model) -> None:
     def running() -> set[int]:
         return {int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
@@ -181,7 +181,7 @@ def test_a_learn_that_is_stopped_takes_its_training_process_with_it(workplace: W
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.train_apart(workplace, training_of(workplace, replace(DEVICE, steps=1000)), stop)
+        training.train_apart(model, training_of(model, replace(DEVICE, steps=1000)), stop)
     assert children
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
@@ -381,7 +381,7 @@ def test_what_a_learn_needs_grows_with_pictures_labels_and_towers() -> None:
 
 @pytest.mark.parametrize(("busy", "spins"), [(0.0, True), (0.24, True), (0.25, False), (None, False)])
 def test_threads_spin_only_where_the_board_is_known_to_be_quiet(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, busy: float | None, spins: bool
+    model: Model, monkeypatch: pytest.MonkeyPatch, busy: float | None, spins: bool
 ) -> None:
     seen: dict[str, str] = {}
 
@@ -393,9 +393,7 @@ def test_threads_spin_only_where_the_board_is_known_to_be_quiet(
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setattr("subprocess.Popen", started)
     with pytest.raises(KeyError, match="seen"):
-        training.train_apart(
-            workplace, replace(training_of(workplace, DEVICE), busy_cores=busy), lambda done, total: None
-        )
+        training.train_apart(model, replace(training_of(model, DEVICE), busy_cores=busy), lambda done, total: None)
     assert ("GOMP_SPINCOUNT" in seen) == spins
     assert seen["OMP_WAIT_POLICY"] == "PASSIVE", "given whatever was imported before"
 
@@ -410,16 +408,16 @@ def test_a_narrow_text_tower_trains_on_one_thread_a_wide_one_on_what_the_process
     assert training.thread_count(asked, width) == expected
 
 
-def test_a_trainer_passes_what_texts_share_once_and_finds_the_same_anchors(workplace: Workplace) -> None:
+def test_a_trainer_passes_what_texts_share_once_and_finds_the_same_anchors(model: Model) -> None:
     import torch
 
     from edge_nusa.device.learning.train_cores import Trainer
 
-    lesson = training_of(workplace, DEVICE)
+    lesson = training_of(model, DEVICE)
     data = lesson.data
     for hidden in (data.class_hidden, data.noun_hidden):
         hidden[:, :2] = data.class_hidden[0, :2]
-    trainer = Trainer(workplace.bundle, lesson.before, data, replace(DEVICE, dropout=0.0), 3)
+    trainer = Trainer(model.bundle, lesson.before, data, replace(DEVICE, dropout=0.0), 3)
     assert trainer.prefix == 2
     classes, nouns = np.array([4, 0, 2]), np.array([1, 3])
     found = trainer._anchors(classes, nouns)

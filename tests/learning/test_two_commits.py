@@ -21,7 +21,7 @@ from edge_nusa.device.learning.task import Task, folder_per_label, one_label
 from edge_nusa.device.learning.task_data import Trained
 from edge_nusa.device.learning.text_trial import AFTERWARDS, TextTrial
 from edge_nusa.device.learning.train_apart import Training
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import InputError, MissingPackageError, RefusedError, ResourceError, UsageError
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
 
@@ -31,8 +31,8 @@ SIZE = 1e-3
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    return Workplace.open(MICRO, tmp_path / "state", 1)
+def model(tmp_path: Path) -> Model:
+    return Model.open(MICRO, tmp_path / "state", 1)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     adds something."""
 
     def chosen(size: float = SIZE, error: Exception | None = None, adds: bool = True) -> None:
-        def trained(workplace: Workplace, training: Training, progress: Any) -> tuple[Trained, int]:
+        def trained(model: Model, training: Training, progress: Any) -> tuple[Trained, int]:
             if error is not None:
                 raise error
             generator = np.random.default_rng(0)
@@ -59,95 +59,91 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return chosen
 
 
-def number_of(workplace: Workplace) -> int:
-    return workplace.status().generation
+def number_of(model: Model) -> int:
+    return model.status().generation
 
 
 def test_the_head_answers_before_the_text_is_trained_and_one_undo_takes_both_back(
-    workplace: Workplace, task: Task, train: Any, pictures: DemoPictures
+    model: Model, task: Task, train: Any, pictures: DemoPictures
 ) -> None:
     train()
     told: list[LearnReport] = []
 
     def look(report: LearnReport) -> None:
         told.append(report)
-        assert number_of(workplace) == report.generation == 1
+        assert number_of(model) == report.generation == 1
         picture = next(pictures.asked["gravel"].iterdir())
-        (answer,) = Workplace.open(MICRO, workplace.state.folder, 1).ask([picture])
+        (answer,) = Model.open(MICRO, model.state.folder, 1).ask([picture])
         assert "gravel" in str(answer)
 
-    report = workplace.teach(task, SETTINGS, on_head=look)
+    report = model.teach(task, SETTINGS, on_head=look)
     assert [(one.text, one.text_reason) for one in told] == [("not trained", AFTERWARDS.reason)]
     assert (report.text, report.generation, report.training.kept_step) == ("kept", 2, 7)
     assert 0 < report.head_seconds == told[0].head_seconds < report.seconds
-    assert [(row.generation, row.report["text"]) for row in workplace.history()] == [(2, "kept")]
-    assert any(np.any(core) for core in workplace.known()[1].cores.values())
-    assert workplace.undo() == 0
+    assert [(row.generation, row.report["text"]) for row in model.history()] == [(2, "kept")]
+    assert any(np.any(core) for core in model.known()[1].cores.values())
+    assert model.undo() == 0
 
 
 def test_a_text_that_adds_nothing_leaves_the_heads_lesson_as_it_was_committed(
-    workplace: Workplace, task: Task, train: Any
+    model: Model, task: Task, train: Any
 ) -> None:
     train(adds=False)
     then: list[dict[str, bytes]] = []
-    report = workplace.teach(task, SETTINGS, on_head=lambda report: then.append(bytes_of(workplace.state.folder)))
+    report = model.teach(task, SETTINGS, on_head=lambda report: then.append(bytes_of(model.state.folder)))
     assert (report.text, report.generation, report.training.kept_step) == ("dropped", 1, 7)
     assert "are answered right with it" in report.text_reason
-    assert then == [bytes_of(workplace.state.folder)]
-    assert not any(np.any(core) for core in workplace.known()[1].cores.values())
+    assert then == [bytes_of(model.state.folder)]
+    assert not any(np.any(core) for core in model.known()[1].cores.values())
 
 
-def test_a_text_that_the_judge_refuses_is_dropped_and_forced_it_is_kept(
-    workplace: Workplace, task: Task, train: Any
-) -> None:
+def test_a_text_that_the_judge_refuses_is_dropped_and_forced_it_is_kept(model: Model, task: Task, train: Any) -> None:
     train(size=1.0)
-    report = workplace.teach(task, SETTINGS)
+    report = model.teach(task, SETTINGS)
     assert (report.text, report.generation) == ("dropped", 1)
     assert report.text_reason.startswith("with it the lesson would be refused: ")
     assert report.retention.vocabulary_agreement == 100
-    workplace.undo()
-    report = workplace.teach(task, replace(SETTINGS, is_forced=True))
+    model.undo()
+    report = model.teach(task, replace(SETTINGS, is_forced=True))
     assert report.text == "kept" and report.retention.vocabulary_agreement < 80
 
 
-def test_a_training_that_diverges_leaves_the_heads_lesson_and_says_why(
-    workplace: Workplace, task: Task, train: Any
-) -> None:
+def test_a_training_that_diverges_leaves_the_heads_lesson_and_says_why(model: Model, task: Task, train: Any) -> None:
     train(error=InputError("training diverged"))
-    report = workplace.teach(task, SETTINGS)
+    report = model.teach(task, SETTINGS)
     assert (report.text, report.text_reason, report.generation) == ("dropped", "training diverged", 1)
 
 
 def test_memory_that_runs_out_while_training_leaves_the_heads_lesson_and_is_told_with_it(
-    workplace: Workplace, task: Task, train: Any
+    model: Model, task: Task, train: Any
 ) -> None:
     train(error=ResourceError("memory ran out while training"))
     with kept.collected() as told, pytest.raises(ResourceError, match="memory ran out"):
-        workplace.teach(task, SETTINGS)
+        model.teach(task, SETTINGS)
     assert told.clauses == ["the learn is kept as generation 1: do not run it again"] and told.is_done
-    (row,) = workplace.history()
+    (row,) = model.history()
     assert (row.generation, row.report["text"], row.report["text_reason"]) == (1, "not trained", AFTERWARDS.reason)
-    assert workplace.undo() == 0
+    assert model.undo() == 0
 
 
 def test_a_dry_run_commits_neither_and_tells_nobody_that_it_knows_something(
-    workplace: Workplace, task: Task, train: Any
+    model: Model, task: Task, train: Any
 ) -> None:
     train()
     told: list[LearnReport] = []
-    report = workplace.teach(task, replace(SETTINGS, is_dry_run=True), on_head=told.append)
+    report = model.teach(task, replace(SETTINGS, is_dry_run=True), on_head=told.append)
     assert (report.text, report.generation, report.dry_run, told) == ("kept", 0, True, [])
-    assert workplace.state.current() is None
+    assert model.state.current() is None
 
 
 def test_a_lesson_whose_head_is_refused_trains_nothing(
-    workplace: Workplace, task: Task, train: Any, monkeypatch: pytest.MonkeyPatch
+    model: Model, task: Task, train: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(error=AssertionError("it was trained"))
     monkeypatch.setattr("edge_nusa.device.learning.judge.LEAST_APART", 1e9)
     with pytest.raises(RefusedError, match="mixed up"):
-        workplace.teach(task, SETTINGS)
-    assert workplace.state.current() is None
+        model.teach(task, SETTINGS)
+    assert model.state.current() is None
 
 
 @pytest.mark.parametrize(
@@ -158,35 +154,35 @@ def test_a_lesson_whose_head_is_refused_trains_nothing(
     ],
 )
 def test_a_text_that_is_left_out_is_told_with_its_reason(
-    workplace: Workplace, task: Task, train: Any, monkeypatch: pytest.MonkeyPatch, settings: LearnSettings, reason: str
+    model: Model, task: Task, train: Any, monkeypatch: pytest.MonkeyPatch, settings: LearnSettings, reason: str
 ) -> None:
     train(error=AssertionError("it was trained"))
     if not settings.is_head_only:
         monkeypatch.setitem(sys.modules, "torch", None)
     told: list[LearnReport] = []
-    report = workplace.teach(task, settings, on_head=told.append)
+    report = model.teach(task, settings, on_head=told.append)
     assert (report.text, report.text_reason, report.generation, told) == ("not trained", reason, 1, [])
     assert report.training.kept_step == 0 and report.peak_rss_bytes > 0
 
 
-def test_one_label_alone_is_known_by_the_head(workplace: Workplace, train: Any, pictures: DemoPictures) -> None:
+def test_one_label_alone_is_known_by_the_head(model: Model, train: Any, pictures: DemoPictures) -> None:
     train(error=AssertionError("it was trained"))
-    report = workplace.teach(one_label(pictures.taught["gravel"], "gravel"), SETTINGS)
+    report = model.teach(one_label(pictures.taught["gravel"], "gravel"), SETTINGS)
     assert report.text_reason == "one label alone has nothing that it could be told apart from"
 
 
 def test_the_published_recipe_is_one_commit_and_nothing_without_torch(
-    workplace: Workplace, task: Task, train: Any, monkeypatch: pytest.MonkeyPatch
+    model: Model, task: Task, train: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train()
     told: list[LearnReport] = []
     paper = replace(SETTINGS, recipe=PAPER)
-    report = workplace.teach(task, paper, on_head=told.append)
+    report = model.teach(task, paper, on_head=told.append)
     assert (report.text, report.generation, told) == ("kept", 1, [])
     assert report.text_reason.startswith("this recipe has no head")
     with pytest.raises(UsageError, match="--head-only: --recipe paper has no head to teach; leave one of the two out"):
-        workplace.teach(task, replace(paper, is_head_only=True))
+        model.teach(task, replace(paper, is_head_only=True))
     monkeypatch.setitem(sys.modules, "torch", None)
     words = r'--recipe paper is nothing but training: torch is not installed; `pip install "edge-nusa\[learn\]"` adds'
     with pytest.raises(MissingPackageError, match=words):
-        workplace.teach(task, paper)
+        model.teach(task, paper)

@@ -18,7 +18,7 @@ from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.learning.learn import LearnSettings, learn
 from edge_nusa.device.learning.task import folder_per_label
 from edge_nusa.device.learning.train_cores import TaskData, Trainer
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.errors import UsageError
 from edge_nusa.knowledge import knowledge, stored
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
@@ -233,11 +233,11 @@ def test_a_ridge_heads_sums_do_not_depend_on_the_order_of_tasks_or_pictures(name
 
 def products(scene: Scene, tasks: int, state: Path) -> knowledge.Knowledge:
     """What `edge-nusa learn` makes of all pictures of the sets, one task a set."""
-    workplace = Workplace.open(MICRO, state, threads=1)
+    model = Model.open(MICRO, state, threads=1)
     settings = LearnSettings(recipe=replace(DEVICE, steps=STEPS), seed=SEED, is_forced=True)
     for name in list(SETS)[:tasks]:
-        learn(workplace, folder_per_label(scene.folder / "data" / name), settings, lambda what, done, total: None)
-    return stored.load(scene.bundle, workplace.state, DEVICE)[1]
+        learn(model, folder_per_label(scene.folder / "data" / name), settings, lambda what, done, total: None)
+    return stored.load(scene.bundle, model.state, DEVICE)[1]
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_default_answers_as_edge_nusa_predict_answers(scene: Scene, tmp_path: Pa
     paths = folder_per_label(scene.folder / "data" / "stone").paths
     answers = [
         answer
-        for answer in Predictor(Workplace.open(MICRO, tmp_path, threads=1), [])(paths, None)
+        for answer in Predictor(Model.open(MICRO, tmp_path, threads=1), [])(paths, None)
         if isinstance(answer, Prediction)
     ]
     by_name = [dict(answer.labels) for answer in answers]

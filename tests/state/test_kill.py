@@ -14,7 +14,7 @@ from state_chains import exit_status, in_child
 
 from edge_nusa.cli.app import app
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.workplace import Workplace
+from edge_nusa.device.model import Model
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import FILES, load
 
@@ -73,30 +73,30 @@ def _torch_is_imported_before_the_forks() -> None:
 
 
 def test_a_killed_learn_leaves_the_old_generation_or_the_new_one(taught: Path, pictures: DemoPictures) -> None:
-    folder, workplace, chance = pictures.taught["gravel"], Workplace.open(MICRO, taught, 1), random.Random(SEED)
+    folder, model, chance = pictures.taught["gravel"], Model.open(MICRO, taught, 1), random.Random(SEED)
     began = time.monotonic()
     assert exit_status(in_forked_learn(taught, folder, 0)) == 0
     whole = time.monotonic() - began
-    number, known = load(workplace.bundle, workplace.state, DEVICE)
+    number, known = load(model.bundle, model.state, DEVICE)
     assert known.tasks == 2
     killed, kept_old = 0, 0
     for attempt in range(1, ATTEMPTS):
-        before = workplace.state.snapshot(FILES)
+        before = model.state.snapshot(FILES)
         # four in ten anywhere in the run, the others near its end, where the state is written
         share = chance.uniform(0, 1) if attempt % 5 < 2 else chance.uniform(0.85, 1.02)
         status, ran = killed_after(in_forked_learn(taught, folder, attempt), whole * share)
         assert status in (0, -signal.SIGKILL)
         was_killed = status != 0
         whole = ran if not was_killed else whole * 1.01  # runs get faster or slower with the machine's load
-        after = workplace.state.snapshot(FILES)
+        after = model.state.snapshot(FILES)
         assert before is not None and after is not None
-        found, knowledge = load(workplace.bundle, workplace.state, DEVICE)
+        found, knowledge = load(model.bundle, model.state, DEVICE)
         if found == number:
             assert was_killed and after == before
         else:
             assert found > number and knowledge.tasks == tasks_in(before[1]) + 1
         after[0].verify()
-        assert workplace.state.damaged() == []
+        assert model.state.damaged() == []
         killed, kept_old, number = killed + was_killed, kept_old + (found == number), found
         if killed == KILLS:
             break

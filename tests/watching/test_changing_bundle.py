@@ -18,10 +18,10 @@ from conftest import MICRO, command, environment
 from PIL import Image
 from watching import Lines
 
+from edge_nusa.device.model import Model
 from edge_nusa.device.watching import changing_bundle
 from edge_nusa.device.watching.ledger import Ledger
 from edge_nusa.device.watching.watch import Watch, WatchSettings
-from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import DamagedError
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
@@ -165,7 +165,7 @@ def test_a_watch_goes_on_with_the_bundle_that_is_put_back(
     camera, lines, said = tmp_path / "camera", Lines(), list[str]()
     camera.mkdir()
     watch = Watch(
-        Workplace.open(folder, taught, threads=1),
+        Model.open(folder, taught, threads=1),
         WatchSettings(folder=camera, seconds=0.02),
         Ledger(tmp_path / "ledger.sqlite"),
         lines,

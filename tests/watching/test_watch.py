@@ -16,12 +16,12 @@ from conftest import MICRO, command, current_of, environment, run_cli
 
 from edge_nusa.device.asking.predict import Prediction, Predictor, Ranked
 from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.device.model import Model
 from edge_nusa.device.watching import ledger as ledgers
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.line import Line
 from edge_nusa.device.watching.uncertain import UncertainFolder, UncertainSettings
 from edge_nusa.device.watching.watch import Watch, WatchSettings
-from edge_nusa.device.workplace import Workplace
 from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files.json_lines import JsonLines
 from edge_nusa.pictures.picture_file import read_file
@@ -58,9 +58,9 @@ def camera(pictures: DemoPictures, tmp_path: Path) -> Path:
 def watched(
     state: Path, folder: Path, sink: Collected, uncertain: UncertainFolder | None = None, **settings: Any
 ) -> Watch:
-    workplace = Workplace.open(MICRO, state, threads=1)
+    model = Model.open(MICRO, state, threads=1)
     return Watch(
-        workplace,
+        model,
         WatchSettings(folder=folder, seconds=0.01, **settings),
         Ledger(state / "ledger.sqlite"),
         sink,
@@ -86,7 +86,7 @@ def test_each_picture_is_answered_once_in_order_with_its_generation(taught: Path
     watch.once()
     watch.once()
     assert sink.names == sorted(path.name for path in camera.iterdir())
-    asked = Predictor(Workplace.open(MICRO, taught, threads=1))(sorted(camera.iterdir()))
+    asked = Predictor(Model.open(MICRO, taught, threads=1))(sorted(camera.iterdir()))
     assert [line["labels"] for line in sink.lines] == [
         answer.to_json()["labels"] for answer in asked if isinstance(answer, Prediction)
     ]

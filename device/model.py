@@ -77,7 +77,7 @@ def nobody(what: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-class Workplace(Opened):
+class Model(Opened):
     """What a board does with what it has learned. Every answer is a typed record; every change is committed whole.
 
     What only one verb needs is imported when it is called, so that looking and asking load no torch.
