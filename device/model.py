@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
+from edge_nusa.device.asking.resident import Resident
 from edge_nusa.device.opened import Opened
+from edge_nusa.errors import InputError
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.knowledge.labels import distinct
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, MOST_LABELS, from_files, load, read_report, to_files
+from edge_nusa.pictures.picture import Content, Picture, Pictures, is_one, sources
 from edge_nusa.pictures.pictures import Quarantined
 from edge_nusa.state.generation import NO_USE, Generation
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from edge_nusa.device.asking.predict import Prediction
+    from edge_nusa.device.learning.given import LearnOptions
     from edge_nusa.device.learning.learn import LearnSettings
     from edge_nusa.device.learning.report import LearnReport
     from edge_nusa.device.learning.task import Task
+    from edge_nusa.model.sessions import Graph
 
 Progress = Callable[[str, int, int], None]
 
@@ -77,11 +84,87 @@ def nobody(what: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
+@dataclass(frozen=True)
 class Model(Opened):
     """What a board does with what it has learned. Every answer is a typed record; every change is committed whole.
 
-    What only one verb needs is imported when it is called, so that looking and asking load no torch.
+    `Model.open()` has the embedded bundle and this user's state. Asking keeps graphs and anchors open, and follows
+    whatever changes the state. It may be asked from any thread, also while a lesson runs in another one. What only one
+    verb needs is imported when it is called, so that looking and asking load no torch.
     """
+
+    _resident: Resident = field(default_factory=Resident, init=False, repr=False, compare=False)
+
+    def image_trunk(self) -> Graph:
+        """A session of the frozen image tower; the one that asking keeps open, where it does."""
+        return self._resident.trunk(self)
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a text is a path here, not a sequence
+        self, pictures: Picture | Content, labels: Sequence[str] = (), top: int | None = None
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self, pictures: Sequence[Picture | Content], labels: Sequence[str] = (), top: int | None = None
+    ) -> list[Prediction | Quarantined]: ...
+
+    def predict(
+        self, pictures: Pictures, labels: Sequence[str] = (), top: int | None = None
+    ) -> Prediction | list[Prediction | Quarantined]:
+        """The answer to one picture, or those to several in their order; labels: offered beside the learned ones; top:
+        only so many labels an answer.
+
+        Of several, one that cannot be used is a Quarantined that says why; one alone raises InputError. Raises
+        InputError where there is nothing to choose from, or for what is no picture.
+        """
+        if not is_one(pictures):
+            return list(self.stream(cast(Sequence[Picture | Content], pictures), labels, top))
+        (found,) = self.stream([cast(Picture | Content, pictures)], labels, top)
+        if isinstance(found, Quarantined):
+            raise InputError(f"{found.image}: {found.reason}")
+        return found
+
+    def stream(
+        self, pictures: Iterable[Picture | Content], labels: Sequence[str] = (), top: int | None = None
+    ) -> Iterator[Prediction | Quarantined]:
+        """The same of many pictures, of which the next ones are decoded while the first are answered."""
+        given = sources(pictures)
+        return self._resident.predictor(self, distinct(labels))(given, top)
+
+    def features(self, pictures: Pictures) -> np.ndarray:
+        """(B, F) float32: what the head reads of B pictures, frozen for ever, of whatever was learned.
+
+        Raises InputError naming the first picture that cannot be used.
+        """
+        from edge_nusa.device.asking.features import Trunk, extract, limits
+        from edge_nusa.knowledge import head
+
+        given = sources([cast(Picture | Content, pictures)] if is_one(pictures) else cast(Any, pictures))
+        bounds = limits(self.bundle, self.max_memory_bytes)
+        found = extract(
+            Trunk(self._resident.kept_trunk(self), self.bundle), given, bounds, False, lambda done, total: None
+        )
+        if found.quarantined:
+            raise InputError(f"{found.quarantined[0].image}: {found.quarantined[0].reason}")
+        return head.features(found.taps)
+
+    def learn(
+        self,
+        pictures: Mapping[str, Pictures],
+        progress: Progress = nobody,
+        on_head: Callable[[LearnReport], None] | None = None,
+        **options: Unpack[LearnOptions],
+    ) -> LearnReport:
+        """Teach labels from their pictures (of a path that is a folder all that are in it), judge, and keep the result.
+
+        progress: is told (what, done, total); on_head: is told the report as soon as the head answers, while the text
+        is trained. Raises InputError, RefusedError (the judge), UsageError, ResourceError, MissingPackageError; the
+        state is then as it was, or holds the head's lesson.
+        """
+        from edge_nusa.device.learning.given import settings_of, task_of
+
+        return self.teach(task_of(pictures), settings_of(**options), progress, on_head)
 
     def teach(
         self,
@@ -96,13 +179,11 @@ class Model(Opened):
 
         return learn(self, task, settings, progress, on_head)
 
-    def ask(
-        self, pictures: Sequence[Path], others: Sequence[str] = (), top: int | None = None
-    ) -> Iterator[Prediction | Quarantined]:
-        """A prediction of each readable picture in order; others: labels offered beside the learned ones."""
-        from edge_nusa.device.asking.predict import Predictor
-
-        return Predictor(self, others)(pictures, top)
+    @property
+    def generation(self) -> int:
+        """The number of what is current; 0: nothing is learned."""
+        current = self.state.current()
+        return current.number if current else 0
 
     def forget(self, label: str) -> tuple[int, str]:
         """Take a label back: its anchors, its column of the head and its count. (generation, name as it was known).

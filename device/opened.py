@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from edge_nusa.errors import UsageError
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.state.state import State
+
+if TYPE_CHECKING:
+    from edge_nusa.model.sessions import Graph
 
 
 def default_state() -> Path:
@@ -59,3 +62,9 @@ class Opened:
         """The same, with the bundle's files verified beside what the caller goes on to do (`Bundle.opening`)."""
         opened = Bundle.opening(bundle or embedded_bundle())
         return cls(opened, State(state or default_state(), opened.manifest.identity), threads, max_memory_bytes)
+
+    def image_trunk(self) -> Graph:
+        """A session of the frozen image tower."""
+        from edge_nusa.model.sessions import open_session
+
+        return open_session(self.bundle, "image_trunk", self.threads)

@@ -106,7 +106,7 @@ def _spoiled(kind: str, task: Task, folder: Path, random: np.random.Generator) -
         image = source.resize((source.width - index, source.height - index)) if kind == "copies" else _noise(random)
         made.append(folder / f"{index}.jpg")
         made[-1].write_bytes(_jpeg(image, 60 + index))
-    return replace(task, paths=[*made, *task.paths[len(first) :]])
+    return replace(task, pictures=[*made, *task.pictures[len(first) :]])
 
 
 def _noise(random: np.random.Generator) -> Image.Image:

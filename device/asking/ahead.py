@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,14 +12,13 @@ from PIL import Image
 
 from edge_nusa.errors import InputError
 from edge_nusa.files.node import FileBytes, Node
-from edge_nusa.pictures.picture_file import read_file
+from edge_nusa.pictures.picture import NO_FILE, Decoded, Source, name_of
+from edge_nusa.pictures.picture_file import check_size, read_file
 from edge_nusa.pictures.pictures import Quarantined, decode, printable
 
-Source = Path | FileBytes
-"""A picture by the name of its file, or read already."""
 Prepared = tuple[np.ndarray, Node] | Quarantined
 """The pixels (3, H, W) float32 of a picture and the file that they are of, or why it is set aside."""
-Screen = Callable[[int, FileBytes, Image.Image], str | None]
+Screen = Callable[[int, FileBytes | Decoded, Image.Image], str | None]
 """(index, file, picture) -> why it is set aside, or None (`edge_nusa.device.learning.screen`)."""
 
 
@@ -68,14 +66,18 @@ def ahead_of(prepared: Callable[[int], Prepared], count: int, ahead: int) -> Gen
 
 
 def load(
-    index: int, source: Source, decode: Callable[[FileBytes], Image.Image], screen: Screen | None
+    index: int, source: Source, bounds: DecodeBounds, decode: Decode, screen: Screen | None
 ) -> tuple[Image.Image, Node] | Quarantined:
     """The decoded picture and the file that it is of, or why it is set aside."""
-    path = source.path if isinstance(source, FileBytes) else source
     try:
-        file = source if isinstance(source, FileBytes) else read_file(source)
-        image = decode(file)
-        reason = screen(index, file, image) if screen is not None else None
+        if isinstance(source, Decoded):
+            image, node = source.image(bounds.max_pixels), NO_FILE
+        else:
+            source = source if isinstance(source, FileBytes) else read_file(source)
+            check_size(len(source.data))
+            image, node = decode(source, bounds), source.node
+        reason = screen(index, source, image) if screen is not None else None
     except (InputError, OSError) as error:
+        path = name_of(source)
         reason = str(error).removeprefix(f"{printable(path)}: ")
-    return (image, file.node) if reason is None else Quarantined(printable(path), reason)
+    return (image, node) if reason is None else Quarantined(printable(name_of(source)), reason)

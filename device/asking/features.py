@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from edge_nusa.device.asking.ahead import Decode, DecodeBounds, Prepared, Screen, Source, ahead_of, decode_here, load
+from edge_nusa.device.asking.ahead import Decode, DecodeBounds, Prepared, Screen, ahead_of, decode_here, load
 from edge_nusa.device.asking.answer import PictureFeatures
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.files import durable
@@ -22,6 +22,7 @@ from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.manifest import Manifest
 from edge_nusa.model.preprocessing import pixels
+from edge_nusa.pictures.picture import Source
 from edge_nusa.pictures.pictures import MAX_PIXELS, MOST_ROOM, Quarantined
 
 Progress = Callable[[int, int], None]
@@ -152,7 +153,7 @@ def extracted(
     decoding = DecodeBounds(bounds.max_pixels, OVERSAMPLING * max(spec.height, spec.width), bounds.room)
 
     def prepared(index: int) -> Prepared:
-        found = load(index, paths[index], lambda file: trunk.decode(file, decoding), screen)
+        found = load(index, paths[index], decoding, trunk.decode, screen)
         return found if isinstance(found, Quarantined) else (pixels(found[0], spec), found[1])
 
     nothing = [np.zeros((0, shape.embed_dim), np.float32), np.zeros((0, shape.taps), np.float32)]

@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge_nusa.device.asking.ahead import Decode, Source, decode_here
+from edge_nusa.device.asking.ahead import Decode, decode_here
 from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.device.asking.features import Features, Trunk, extracted, image_tail, limits, picture_features
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
-from edge_nusa.files.node import FileBytes, Node
+from edge_nusa.files.node import Node
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import load_to_ask
 from edge_nusa.memory import give_back
-from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
+from edge_nusa.pictures.picture import Source, name_of
 from edge_nusa.pictures.pictures import Quarantined
 
 
@@ -87,7 +87,7 @@ class Predictor:
         if self.knowledge.recipe.has_head:  # it is fitted: its sums are needed no more, 25 MiB on ViT-B
             self.knowledge = self._answerer.knowledge = replace(self.knowledge, head=Head.empty(0))
         give_back()
-        self.trunk = sessions.open_session(opened.bundle, "image_trunk", opened.threads)
+        self.trunk = opened.image_trunk()
         self._limits, self._decode = limits(opened.bundle, opened.max_memory_bytes, beside=beside), decode
 
     def __call__(self, sources: Sequence[Source], top: int | None = None) -> Iterator[Prediction | Quarantined]:
@@ -97,7 +97,7 @@ class Predictor:
         coming = extracted(trunk, sources, self._limits, self._tail is not None, lambda done, total: None)
         with closing(coming) as chunks:
             for features in chunks:
-                predictions = iter(self.answers(features, [_name(sources[i]) for i in features.kept], top))
+                predictions = iter(self.answers(features, [str(name_of(sources[i])) for i in features.kept], top))
                 quarantined, kept = iter(features.quarantined), set(features.kept)
                 chunk = range(done, done + len(features.kept) + len(features.quarantined))
                 for index in chunk:
@@ -121,10 +121,6 @@ class Predictor:
                 Prediction(image=image, best=best, labels=labels, known=shown, unknown=unknown, node=node)
             )
         return predictions
-
-
-def _name(source: Source) -> str:
-    return str(source.path if isinstance(source, FileBytes) else source)
 
 
 def make_answerer(opened: Opened, knowledge: Knowledge, others: Sequence[str]) -> Answerer:

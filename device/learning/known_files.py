@@ -14,7 +14,7 @@ from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.labels import listed, quoted
 from edge_nusa.knowledge.taught_files import TaughtFiles, digest_of
-from edge_nusa.pictures.picture_file import picture_sha256
+from edge_nusa.pictures.picture import sha256_of
 from edge_nusa.pictures.pictures import Quarantined, printable
 
 
@@ -47,7 +47,7 @@ def fresh(task: Task, before: Knowledge, is_again: bool) -> FreshTask:
 
     Raises InputError where all files of a label were taught as another one.
     """
-    digests = np.array([_digest(task, i) for i in range(len(task.paths))], np.uint64)
+    digests = np.array([_digest(task, i) for i in range(len(task.pictures))], np.uint64)
     found = [before.files.column_of.get(digest) for digest in digests.tolist()]
     if is_again:
         found = [None] * len(found)
@@ -60,16 +60,16 @@ def fresh(task: Task, before: Knowledge, is_again: bool) -> FreshTask:
         for path, column in zip(task.paths, found, strict=True)
         if column is not None
     ]
-    paths = [path for path, stay in zip(task.paths, stays, strict=True) if stay]
+    pictures = [picture for picture, stay in zip(task.pictures, stays, strict=True) if stay]
     known = frozenset(task.classes[~stays].tolist())
-    rest = replace(task, paths=paths, classes=task.classes[stays], quarantined=[*task.quarantined, *said])
+    rest = replace(task, pictures=pictures, classes=task.classes[stays], quarantined=[*task.quarantined, *said])
     return FreshTask(task=rest, digests=digests[stays], known=known)
 
 
 def _digest(task: Task, index: int) -> int:
     """0 of a file that cannot be read, which looking at it will say."""
     try:
-        return digest_of(picture_sha256(task.paths[index]))
+        return digest_of(sha256_of(task.pictures[index]))
     except InputError:
         return 0
 

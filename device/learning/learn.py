@@ -36,7 +36,6 @@ from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import Recipe, check_fits
 from edge_nusa.knowledge.stored import load
 from edge_nusa.memory import give_back
-from edge_nusa.model import sessions
 from edge_nusa.pictures.pictures import Quarantined
 
 
@@ -97,9 +96,9 @@ def _learn(
     number, before = load(opened.bundle, opened.state, settings.recipe)
     lessons.check_goes_on(before, settings.recipe)
     asked = fresh(task, before, settings.is_again)
-    if not asked.task.paths:
+    if not asked.task.pictures:
         return nothing_new(number, tuple(asked.task.quarantined), settings.is_dry_run)
-    left_out = _left_out(opened, settings, len(asked.task.paths), len(joined(before, asked.task)[0]))
+    left_out = _left_out(opened, settings, len(asked.task.pictures), len(joined(before, asked.task)[0]))
     found = looked(opened, asked, before, settings, progress)
     lesson, looked_by = found.lesson, time.monotonic()
     if not len(lesson.columns):
@@ -159,18 +158,19 @@ def looked(opened: Opened, asked: FreshTask, before: Knowledge, settings: LearnS
         template=settings.template,
         grouping=grouping(opened.state.folder) if settings.recipe.has_head else None,
     )
-    files = [narrow.paths[i] for i in features.kept]
+    names = narrow.paths
+    files = [names[i] for i in features.kept]
     return Looked(lesson, features, files, (*narrow.quarantined, *features.quarantined))
 
 
 def look(opened: Opened, asked: FreshTask, screen: Screen, recipe: Recipe, progress: Progress) -> Features:
     """The pictures through the trunk. Raises InputError where a label has no readable one, and none was taught."""
     task = asked.task
-    session = sessions.open_session(opened.bundle, "image_trunk", opened.threads)
+    session = opened.image_trunk()
     needs_tokens = "image" in recipe.towers and opened.bundle.manifest.image.tail_blocks > 0
     features = extract(
         Trunk(session, opened.bundle),
-        task.paths,
+        task.pictures,
         limits(opened.bundle, opened.max_memory_bytes),
         needs_tokens,
         lambda done, total: progress("looking", done, total),

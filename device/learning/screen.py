@@ -14,6 +14,7 @@ from PIL import Image
 
 from edge_nusa.files.node import FileBytes
 from edge_nusa.knowledge.taught_files import digest_of
+from edge_nusa.pictures.picture import Decoded
 from edge_nusa.threads import one_blas_thread
 
 SIDE = 64
@@ -42,7 +43,7 @@ class Screen:
         self._thumbnails: dict[int, list[np.ndarray]] = {}
         self.counted: list[int] = []
 
-    def __call__(self, index: int, file: FileBytes, image: Image.Image) -> str | None:
+    def __call__(self, index: int, file: FileBytes | Decoded, image: Image.Image) -> str | None:
         """Why the picture of `file`, decoded as `image`, is set aside; None where it is not."""
         if digest_of(file.sha256) != self._looked_up[index]:
             return "its file changed while it was looked at; teach it again when nothing writes to it"

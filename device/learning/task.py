@@ -18,6 +18,7 @@ from edge_nusa.files.opening import Below
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.pictures.names import BIN, ENDINGS, is_bin
+from edge_nusa.pictures.picture import Source, name_of
 from edge_nusa.pictures.pictures import Quarantined, find_pictures, printable
 
 FEWEST_TO_HOLD_OUT = 10
@@ -32,13 +33,17 @@ LINK = "a link to a folder, which is not followed; copy the folder in its place:
 
 @dataclass(frozen=True)
 class Task:
-    """labels (names), paths of all pictures, classes (B,) int64: which label each path is of; what listing set
-    aside."""
+    """labels (names), all pictures, classes (B,) int64: which label each is of; what listing set aside."""
 
     labels: list[str]
-    paths: list[Path]
+    pictures: Sequence[Source]
     classes: np.ndarray
     quarantined: list[Quarantined]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Of each picture, what it is called: the path of a file."""
+        return [name_of(picture) for picture in self.pictures]
 
 
 class _Part(NamedTuple):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from edge_nusa.errors import InputError
 
+MAX_PIXELS = 50_000_000
 MAX_ASPECT = 50
 DECODE_FAULTS = (
     OSError,  # with UnidentifiedImageError, and every failure of the file system

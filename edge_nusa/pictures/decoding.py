@@ -35,6 +35,12 @@ def upright(file: BinaryIO, bounds: Bounds) -> Image.Image:
         raise InputError(f"expected the content of a {KINDS}, found {found}")
     file.seek(0)
     image = _READERS[kind](file, bounds)
+    return upright_image(image, f"a {kind} of the kind ")
+
+
+def upright_image(image: Image.Image, what: str = "an image of the mode ") -> Image.Image:
+    """The image as RGB of 8 bits, upright by its EXIF orientation; it may be turned itself. what: it is, for an error
+    that names its mode. Raises InputError for a mode that is not read, DECODE_FAULTS for damage."""
     if len(image.info.get("exif") or b"") > MOST_EXIF_BYTES:  # its tags would be read one by one
         del image.info["exif"]
     # In place, the pixels are turned before the EXIF block is rewritten. A block that cannot be read names no
@@ -45,8 +51,7 @@ def upright(file: BinaryIO, bounds: Bounds) -> Image.Image:
         return image
     if image.mode not in _MODES and not image.mode.startswith("I;16"):
         raise InputError(
-            f"expected a picture of grey or colours, found a {kind} of the kind {image.mode}, which is not read; "
-            f"{_SAY_CONVERT}"
+            f"expected a picture of grey or colours, found {what}{image.mode}, which is not read; {_SAY_CONVERT}"
         )
     return _eight_bit(image).convert("RGB")
 

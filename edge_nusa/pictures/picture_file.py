@@ -54,7 +54,8 @@ def _read(path: Path) -> FileBytes:
         return FileBytes(path, opening.read(descriptor, MAX_BYTES), node)
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Raises InputError, without its name, for a file of a size that no picture has."""
     if not 1 <= size <= MAX_BYTES:
         raise InputError(f"expected 1 to {MAX_BYTES} bytes, found {size}; replace or scale down the picture")
 
@@ -74,7 +75,7 @@ def opened_picture(path: Path) -> Iterator[int]:
     leaves the folder or a size that no picture has."""
     if not isinstance(path, Below) or path.folder is None:
         with opening.opened_named(path) as descriptor:
-            _check_size(os.fstat(descriptor).st_size)
+            check_size(os.fstat(descriptor).st_size)
             yield descriptor
         return
     with ExitStack() as stack:
@@ -84,7 +85,7 @@ def opened_picture(path: Path) -> Iterator[int]:
             if error.found != opening.LINK:
                 raise
             descriptor = stack.enter_context(opening.opened(_led_to(path, path.folder)))
-        _check_size(os.fstat(descriptor).st_size)
+        check_size(os.fstat(descriptor).st_size)
         yield descriptor
 
 

@@ -10,6 +10,7 @@ import heapq
 import io
 import os
 import stat
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,17 +25,18 @@ from edge_nusa.files import opening
 from edge_nusa.files.node import FileBytes
 from edge_nusa.files.opening import Below
 from edge_nusa.pictures.bounds import DECODE_FAULTS, Bounds
+from edge_nusa.pictures.bounds import MAX_PIXELS as MAX_PIXELS
 from edge_nusa.pictures.decoding import decode_reason, upright
 from edge_nusa.pictures.names import BIN, is_bin, name_fault
 from edge_nusa.pictures.names import os_reason as _os_reason
 from edge_nusa.pictures.names import printable as printable
 from edge_nusa.pictures.picture_file import LEAVES, read_file
 
-MAX_PIXELS = 50_000_000
 MOST_ROOM = 512 << 20
 """Of memory, for decoding one picture."""
 Read = Callable[[BinaryIO, Bounds], Image.Image]
 """From an open file to its picture: `decoding.upright`, or an `apart.Apart` that has a child do it."""
+_ONE_AT_A_TIME = threading.Lock()
 MOST_ENTRIES = 100_000
 """Entries of one folder that is taught or asked; a watched one may have more (`newest_pictures`)."""
 MOST_LOOKED_AT = 1_000_000
@@ -101,14 +103,14 @@ def decode(
 
     What it is, its content says and not its name. 16-bit grey is scaled by 255 / 65535; transparency is dropped as
     Pillow's `convert("RGB")` does. Size and shape are checked from the header, before any pixel is decoded. Warnings
-    are silenced process-wide while this runs, so two threads must not decode at once. least_side: a JPEG may come at
+    are silenced process-wide while this runs, so that one thread waits for another. least_side: a JPEG may come at
     1/2, 1/4 or 1/8 of its size (its own transform gives them for less work and memory) as long as both sides keep so
     many pixels. room: the bytes of memory that it may take; read: who decodes, here or apart. Raises InputError, one
     line, for everything else, and for what would take more than about a second of a fast core (`price`).
     """
     file = picture if isinstance(picture, FileBytes) else read_file(picture)
     try:
-        with warnings.catch_warnings():
+        with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read(io.BytesIO(file.data), Bounds(max_pixels, least_side, room))
     except InputError as error:

@@ -38,6 +38,11 @@ class StateReader:
         self._generations = self.folder / "generations"
         self._pointer_path = self.folder / "CURRENT"
 
+    def pointer(self) -> bytes | None:
+        """What `CURRENT` holds, which changes with every commit and undo; None where nothing was learned. Raises
+        DamagedError, ResourceError."""
+        return self._pointer_bytes()
+
     def current(self) -> Generation | None:
         """The current generation, or None where nothing was learned. Raises DamagedError."""
         return self._read_current(lambda generation: generation)

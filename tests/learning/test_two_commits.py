@@ -73,7 +73,7 @@ def test_the_head_answers_before_the_text_is_trained_and_one_undo_takes_both_bac
         told.append(report)
         assert number_of(model) == report.generation == 1
         picture = next(pictures.asked["gravel"].iterdir())
-        (answer,) = Model.open(MICRO, model.state.folder, 1).ask([picture])
+        (answer,) = Model.open(MICRO, model.state.folder, 1).predict([picture])
         assert "gravel" in str(answer)
 
     report = model.teach(task, SETTINGS, on_head=look)
