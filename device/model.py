@@ -133,12 +133,16 @@ class Model(Opened):
         return self._resident.predictor(self, distinct(labels))(given, top)
 
     def features(self, pictures: Pictures) -> np.ndarray:
-        """(B, F) float32: what the head reads of B pictures, frozen for ever, of whatever was learned.
+        """(B, F) float32: what the head reads of B pictures: the taps of the frozen trunk, of root mean square 1, and
+        then a 1. Nothing that is learned changes them.
 
         Raises InputError naming the first picture that cannot be used.
         """
+        import numpy as np
+
         from edge_nusa.device.asking.features import Trunk, extract, limits
-        from edge_nusa.knowledge import head
+        from edge_nusa.knowledge.fit import UNIT
+        from edge_nusa.knowledge.head import features as of_taps
 
         given = sources([cast(Picture | Content, pictures)] if is_one(pictures) else cast(Any, pictures))
         bounds = limits(self.bundle, self.max_memory_bytes)
@@ -147,7 +151,7 @@ class Model(Opened):
         )
         if found.quarantined:
             raise InputError(f"{found.quarantined[0].image}: {found.quarantined[0].reason}")
-        return head.features(found.taps)
+        return (of_taps(found.taps) / UNIT).astype(np.float32)
 
     def learn(
         self,

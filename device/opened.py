@@ -43,7 +43,11 @@ class Opened:
 
     @classmethod
     def open(
-        cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None
+        cls,
+        bundle: str | Path | None = None,
+        state: str | Path | None = None,
+        threads: int = 0,
+        max_memory_bytes: int | None = None,
     ) -> Self:
         """Open and verify the bundle (the embedded one where none is given) and bind the state to it."""
         opening = cls.opening(bundle, state, threads, max_memory_bytes)
@@ -57,11 +61,15 @@ class Opened:
 
     @classmethod
     def opening(
-        cls, bundle: Path | None, state: Path | None, threads: int = 0, max_memory_bytes: int | None = None
+        cls,
+        bundle: str | Path | None = None,
+        state: str | Path | None = None,
+        threads: int = 0,
+        max_memory_bytes: int | None = None,
     ) -> Self:
         """The same, with the bundle's files verified beside what the caller goes on to do (`Bundle.opening`)."""
-        opened = Bundle.opening(bundle or embedded_bundle())
-        return cls(opened, State(state or default_state(), opened.manifest.identity), threads, max_memory_bytes)
+        opened = Bundle.opening(Path(bundle or embedded_bundle()))
+        return cls(opened, State(Path(state or default_state()), opened.manifest.identity), threads, max_memory_bytes)
 
     def image_trunk(self) -> Graph:
         """A session of the frozen image tower."""

@@ -67,10 +67,8 @@ def task_of(pictures: Mapping[str, Pictures]) -> Task:
     for index, (name, given) in enumerate(zip(names, pictures.values(), strict=True)):
         mine, bad = _found(given)
         if not mine:
-            why = f"; {bad[0].image}: {bad[0].reason}" if bad else ""
-            raise InputError(
-                f"no pictures for the label {label_names.quoted(name)}{why}; give it at least one, {FORMS}"
-            )
+            why = f" ({bad[0].image}: {bad[0].reason})" if bad else ""
+            raise InputError(f"no pictures for the label {label_names.quoted(name)}{why}; give at least one: {FORMS}")
         found += mine
         classes += [index] * len(mine)
         quarantined += bad

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -78,20 +77,19 @@ def learn(
 ) -> None:
     """Teach a label from pictures, judge the result, and keep it."""
     from edge_nusa.device.learning import task as tasks
-    from edge_nusa.device.learning.learn import LearnSettings
+    from edge_nusa.device.learning.given import settings_of
     from edge_nusa.device.model import Model
-    from edge_nusa.knowledge.recipes import recipe_named
 
     output.hush(quiet)
-    chosen = recipe_named(recipe)
-    settings = LearnSettings(
-        recipe=replace(chosen, steps=steps or chosen.steps),
+    settings = settings_of(
+        recipe=recipe,
+        steps=steps,
         seed=seed,
         template=template,
-        is_forced=force,
-        is_again=again,
-        is_dry_run=dry_run,
-        is_head_only=head_only,
+        force=force,
+        again=again,
+        dry_run=dry_run,
+        head_only=head_only,
     )
     if (dataset is None) == (images is None) or (images is None) != (label is None):
         raise UsageError("learn: expected either --images DIR with --label NAME, or --dataset DIR")

@@ -52,15 +52,14 @@ def predict(
     quiet: QuietOption = False,
 ) -> None:
     """Say what pictures show: what was taught, and with --label or --labels anything that has a name."""
-    from edge_nusa.device.asking.predict import Predictor
     from edge_nusa.device.model import Model
     from edge_nusa.knowledge.labels import offered
     from edge_nusa.pictures.pictures import Quarantined, printable
 
     others = offered(labels, label or [])
-    predictor = Predictor(Model.opening(bundle, state, threads, memory_bytes(max_memory)), others)
+    model = Model.opening(bundle, state, threads, memory_bytes(max_memory))
     (paths, set_aside), answered = _paths(images), 0
-    for result in predictor(paths, top):
+    for result in model.stream(paths, others, top):
         if isinstance(result, Quarantined):
             set_aside.append(result)
             continue

@@ -53,6 +53,7 @@ class Decoded:
 
     @cached_property
     def _upright(self) -> Image.Image:
+        self.given.load()  # a file that Pillow opened is read here, so that its damage is told here
         return upright_image(self.given.copy() if self.given.info else self.given)  # whoever gave it keeps it as it is
 
     @cached_property
