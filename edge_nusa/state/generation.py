@@ -3,7 +3,8 @@
 manifest.json: canonical JSON (sorted keys, no spaces, one line) of format_version, generation, parent, operation,
 created, identity (of the bundle: `edge_nusa.files.identity`), files {name: {sha256, bytes}} and sha256, which is the
 SHA-256 of the same line without that entry. CURRENT: canonical JSON of format_version, generation and sha256, the
-SHA-256 of that generation's manifest.json. Neither holds an absolute path or a host name.
+SHA-256 of that generation's manifest.json; after an undo also undone: {generation, sha256} of each that was left, the
+last one first. Neither holds an absolute path or a host name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from edge_nusa.files.opening import Below
 from edge_nusa.files.os_errors import OtherKindError
 
 FORMAT_VERSION = 2
+GENERATIONS_KEPT = 5
 MANIFEST_NAME = "manifest.json"
 
 LARGEST_MANIFEST_BYTES, LARGEST_POINTER_BYTES = 1 << 20, 4096
@@ -116,14 +118,19 @@ class Generation:
 
 @dataclass(frozen=True)
 class Pointer:
-    """What CURRENT says: a generation and the SHA-256 of its manifest; generation 0 has the SHA-256 of no bytes."""
+    """What CURRENT says: a generation and the SHA-256 of its manifest; generation 0 has the SHA-256 of no bytes.
+
+    undone: the later generations that undo left, the last one first, whose own `undone` is empty.
+    """
 
     generation: int
     sha256: str
+    undone: tuple[Pointer, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The line of CURRENT."""
-        return _canonical({"format_version": FORMAT_VERSION, **asdict(self)})
+        left = {"undone": [one._named() for one in self.undone]} if self.undone else {}
+        return _canonical({"format_version": FORMAT_VERSION, **self._named(), **left})
 
     @classmethod
     def from_bytes(cls, data: bytes, where: Path) -> Pointer:
@@ -132,12 +139,21 @@ class Pointer:
         version = record.fields.get("format_version")
         if type(version) is int and version != FORMAT_VERSION:
             raise other_format(where, FORMAT_VERSION, version)
-        pointer = cls(record.integer("generation", 0, LARGEST_GENERATION), record.sha256("sha256"))
-        if pointer.to_bytes() != data:
+        undone = record.records("undone", GENERATIONS_KEPT) if "undone" in record else ()
+        pointer = cls(*_number_and_hash(record), tuple(cls(*_number_and_hash(one)) for one in undone))
+        numbers = [pointer.generation, *(one.generation for one in pointer.undone)]
+        if pointer.to_bytes() != data or numbers != sorted(set(numbers)):
             raise damaged(where, f"a pointer in format_version {FORMAT_VERSION}", shown(data))
-        if pointer.generation == 0 and pointer != EMPTY_POINTER:
+        if pointer.generation == 0 and pointer.sha256 != EMPTY_POINTER.sha256:
             raise damaged(where, f"SHA-256 {EMPTY_POINTER.sha256} for generation 0", str(pointer.sha256))
         return pointer
+
+    def _named(self) -> dict[str, object]:
+        return {"generation": self.generation, "sha256": self.sha256}
+
+
+def _number_and_hash(record: Record) -> tuple[int, str]:
+    return record.integer("generation", 0, LARGEST_GENERATION), record.sha256("sha256")
 
 
 EMPTY_POINTER = Pointer(0, sha256_hex(b""))

@@ -99,7 +99,7 @@ class StateReader:
         if pointer.generation == 0:
             return None
         generation = load_generation(self._generations / folder_name(pointer.generation))
-        if pointer_to(generation) != pointer:
+        if pointer_to(generation).sha256 != pointer.sha256:
             raise damaged(generation.folder / MANIFEST_NAME, f"SHA-256 {pointer.sha256}", pointer_to(generation).sha256)
         return generation
 

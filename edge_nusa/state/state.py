@@ -1,4 +1,5 @@
-"""The device's folder of generations: committing a new one, going one back; reading it is in `reader.py`.
+"""The device's folder of generations: committing a new one, going back and forward; reading it is in
+`reader.py`, where `undo` and `redo` lead to in `moves.py`.
 
     STATE/generations/000001/{files, manifest.json}   written whole under a temporary name, synced, then renamed
     STATE/CURRENT                                     the pointer; a generation is current once this names it
@@ -22,15 +23,15 @@ from itertools import islice
 from pathlib import Path
 
 from edge_nusa import kept
-from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, OtherFormatError, ResourceError
+from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity
 from edge_nusa.files.lock import Lock
 from edge_nusa.state.generation import (
     EMPTY_POINTER,
     FORMAT_VERSION,
+    GENERATIONS_KEPT,
     MANIFEST_NAME,
-    NO_USE,
     Generation,
     Pointer,
     damaged,
@@ -39,17 +40,15 @@ from edge_nusa.state.generation import (
     load_generation,
     pointer_to,
 )
-from edge_nusa.state.reader import StateReader
+from edge_nusa.state.moves import Move, Moves
 
 __all__ = ["FORMAT_VERSION", "GENERATIONS_KEPT", "Generation", "State"]
-
-GENERATIONS_KEPT = 5
 
 _log = logging.getLogger(__name__)
 
 
-class State(StateReader):
-    """A state that can also be written: take `writer()`, then `commit` or `undo`."""
+class State(Moves):
+    """A state that can also be written: take `writer()`, then `commit`, `undo` or `redo`."""
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         super().__init__(folder, identity)
@@ -117,58 +116,36 @@ class State(StateReader):
             )
         return instead_of.parent
 
-    def undo(self) -> Generation | None:
-        """Goes back to the parent of the current generation; None is the empty state. Call it inside writer().
+    def undo(self, to: int | None = None) -> Generation | None:
+        """Goes back to the parent of the current generation, or to the kept generation `to`; None (0) is the empty
+        state. The one that it leaves stays until the next commit (`redo`). Call it inside writer().
 
         Where the current generation is damaged or cannot be read, goes to the newest readable older one and logs a
         warning that says so.
-        Raises InputError (nothing to undo, or the parent is gone), DamagedError (another bundle),
+        Raises InputError (nothing to undo, or no such generation is kept), DamagedError (another bundle),
         OtherFormatError (another edge-nusa's state, which stays), ResourceError.
         """
         self._require_writer("undo")
-        damage = None
-        try:
-            current = self._load(self._pointer_bytes())
-            if current is not None:
-                current.verify()
-        except NO_USE as error:
-            damage = error
-            target = self._newest_readable()
-            if target is None and isinstance(error, OtherFormatError):
-                raise  # nothing is damaged: another edge-nusa reads it all
-        else:
-            target = self._parent(current)
-        if target is not None:
-            self._check_identity(target)
-        with durable.explained(f"undo in {self.folder}"):
-            self._point_to(pointer_to(target) if target else EMPTY_POINTER)
-            kept.done(f"the undo is kept, generation {target.number if target else 0} is current: do not run it again")
-        if damage is not None:
-            _log.warning(
-                "%s; undo went to generation %d, the newest readable one", damage, target.number if target else 0
-            )
-        return target
+        return self._moved(self._back(to), "undo")
 
-    def _parent(self, current: Generation | None) -> Generation | None:
-        if current is None:
-            found = "expected a generation to go back from, found generation 0: nothing to undo"
-            raise InputError(f"{self.folder}: {found}; learn something first")
-        if current.parent == 0:
-            return None
-        parent = self._readable(current.parent)
-        if parent is None:
-            rule = f"expected generation {current.parent} to go back to, found it gone or damaged"
-            raise InputError(
-                f"{self.folder}: {rule}; the last {GENERATIONS_KEPT} generations are kept, see `edge-nusa history`"
-            )
-        return parent
+    def redo(self) -> Generation:
+        """Goes to the generation that the last undo left, where nothing was committed since. Call it inside writer().
 
-    def _newest_readable(self) -> Generation | None:
-        try:
-            start = Pointer.from_bytes(self._pointer_bytes() or b"", self._pointer_path).generation
-        except NO_USE:
-            start = max(self._numbers(), default=0)
-        return next((found for number in self._lineage(start) if (found := self._readable(number))), None)
+        Raises InputError (nothing was undone, or it is gone or damaged), DamagedError, ResourceError.
+        """
+        self._require_writer("redo")
+        found = self._moved(self._forward(), "redo")
+        assert found is not None  # the empty state is left by no undo
+        return found
+
+    def _moved(self, move: Move, verb: str) -> Generation | None:
+        number = move.pointer.generation
+        with durable.explained(f"{verb} in {self.folder}"):
+            self._point_to(move.pointer)
+            kept.done(f"the {verb} is kept, generation {number} is current: do not run it again")
+        if move.damage is not None:
+            _log.warning("%s; undo went to generation %d, the newest readable one", move.damage, number)
+        return move.target
 
     def _require_writer(self, verb: str) -> None:
         if self._writer_thread != threading.get_ident():

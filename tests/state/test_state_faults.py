@@ -57,13 +57,27 @@ def do_undo(state: State) -> None:
         state.undo()
 
 
+def do_undo_to_the_first(state: State) -> None:
+    with state.writer():
+        state.undo(1)
+
+
+def do_redo(state: State) -> None:
+    with state.writer():
+        state.redo()
+
+
 CASES = {
     "a first commit": (0, do_commit, None, (1, files_of(99))),
     "a commit that prunes": (6, do_commit, (6, files_of(6)), (7, files_of(99))),
     "a commit that takes the last one's place": (3, do_commit_instead, (3, files_of(3)), (4, files_of(99))),
     "an undo": (2, do_undo, (2, files_of(2)), (1, files_of(1))),
     "an undo of all": (1, do_undo, (1, files_of(1)), None),
+    "an undo to an older one": (4, do_undo_to_the_first, (4, files_of(4)), (1, files_of(1))),
+    "a redo": (3, do_redo, (1, files_of(1)), (3, files_of(3))),
 }
+BEFORE = {"a redo": do_undo_to_the_first}
+"""What is done to a state before the case begins."""
 cases = pytest.mark.parametrize("case", CASES)
 
 
@@ -78,10 +92,11 @@ def quick_path(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def prepared(folder: Path, length: int) -> Callable[[], State]:
-    """A maker of fresh copies of a chain; a chain of none has no folder at all."""
+def prepared(folder: Path, case: str) -> Callable[[], State]:
+    """A maker of fresh copies of a case's chain; a chain of none has no folder at all."""
+    length = CASES[case][0]
     if length:
-        chain(folder / "model", length)
+        BEFORE.get(case, lambda state: None)(chain(folder / "model", length))
     target = folder / "state"
 
     def fresh() -> State:
@@ -108,8 +123,8 @@ def assert_sound(state: State, allowed: list[Contents]) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @cases
 def test_killed_at_any_operation_the_old_or_the_new_state_is_whole(quick_path: Path, case: str, moment: str) -> None:
-    length, action, old, new = CASES[case]
-    fresh = prepared(quick_path, length)
+    _, action, old, new = CASES[case]
+    fresh = prepared(quick_path, case)
     for point in itertools.count(1):
         state = fresh()
 
@@ -141,7 +156,7 @@ def test_refused_at_any_operation_the_error_is_ours_and_the_state_is_whole(
     quick_path: Path, case: str, code: int, how_long: str
 ) -> None:
     length, action, old, new = CASES[case]
-    fresh = prepared(quick_path, length)
+    fresh = prepared(quick_path, case)
     for point in itertools.count(1):
         state = fresh()
         hit = False
