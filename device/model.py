@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from edge_nusa.device.asking.predict import Prediction
     from edge_nusa.device.learning.given import LearnOptions
+    from edge_nusa.device.changes.rename import Renamed
+    from edge_nusa.device.changes.steps import Step
     from edge_nusa.device.learning.learn import LearnSettings
     from edge_nusa.device.learning.report import LearnReport
     from edge_nusa.device.learning.task import Task
@@ -203,11 +205,23 @@ class Model(Opened):
             from_files(self.bundle, files)  # what could not be read back must not be committed
             return self.state.commit(files, "forget").number, name
 
-    def undo(self) -> int:
-        """Go a generation back; the number that is current now (0: nothing is learned)."""
-        with self.state.writer():
-            target: Generation | None = self.state.undo()
-        return target.number if target else 0
+    def undo(self, to: int | None = None) -> Step:
+        """Go a generation back, or to the kept generation `to` (0: nothing is learned), and say what that changes."""
+        from edge_nusa.device.changes import steps
+
+        return steps.undo(self, to)
+
+    def redo(self) -> Step:
+        """Take the last undo back, where nothing was changed since."""
+        from edge_nusa.device.changes import steps
+
+        return steps.redo(self)
+
+    def rename(self, old: str, new: str) -> Renamed:
+        """Give a label another name; its pictures stay (`edge_nusa.device.changes.rename`)."""
+        from edge_nusa.device.changes import rename
+
+        return rename.rename(self, old, new)
 
     def history(self) -> list[HistoryRow]:
         """The kept generations, oldest first."""

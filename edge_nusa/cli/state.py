@@ -1,4 +1,4 @@
-"""`labels`, `forget`, `undo`, `history`, `report`, `status` and `doctor`."""
+"""`labels`, `forget`, `undo`, `redo`, `rename`, `history`, `report`, `status` and `doctor`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from edge_nusa import kept
 from edge_nusa.cli import output
-from edge_nusa.cli.options import BundleOption, FormatOption, StateOption
+from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
 from edge_nusa.knowledge.labels import listed, quoted
 
 
@@ -38,13 +38,52 @@ def forget(
     output.show({"generation": number, "forgotten": name}, words, format)
 
 
-def undo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
-    """Go one generation back."""
+ToOption = Annotated[
+    Optional[int],
+    typer.Option(
+        "--to",
+        min=0,
+        metavar="N",
+        help="Go back to this generation of `edge-nusa history`; 0: nothing is learned.",
+        show_default=False,
+    ),
+]
+
+
+def undo(
+    to: ToOption = None, bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None
+) -> None:
+    """Go one generation back, or to an older one, and say what goes."""
+    from edge_nusa.device.changes.steps import undone_in_words
     from edge_nusa.device.model import Model
 
-    number = Model.open(bundle, state).undo()
-    words = f"generation {number} is current" if number else "back at the start: nothing is learned"
-    output.show({"generation": number}, words, format)
+    step = Model.open(bundle, state).undo(to)
+    output.show(step, lambda: undone_in_words(step), format)
+
+
+def redo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+    """Take the last undo back, where nothing was changed since."""
+    from edge_nusa.device.changes.steps import redone_in_words
+    from edge_nusa.device.model import Model
+
+    step = Model.open(bundle, state).redo()
+    output.show(step, lambda: redone_in_words(step), format)
+
+
+def rename(
+    old: Annotated[str, typer.Argument(help="The label as it is called now.")],
+    new: Annotated[str, typer.Argument(help="Its new name.")],
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    threads: ThreadsOption = 0,
+    format: FormatOption = None,
+) -> None:
+    """Give a label another name; its pictures stay."""
+    from edge_nusa.device.model import Model
+
+    done = Model.open(bundle, state, threads).rename(old, new)
+    words = f"{quoted(done.old)} is called {quoted(done.new)} now; generation {done.generation}, `edge-nusa undo` "
+    output.show(done, f"{words}takes it back", format)
 
 
 def history(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
