@@ -46,7 +46,7 @@ def test_looking_and_asking_print_the_names_that_are_promised(taught: Path, pict
 
 
 def test_changing_prints_the_names_that_are_promised(taught: Path) -> None:
-    for command in (("forget", "gravel"), ("undo",)):
+    for command in (("forget", "gravel"), ("undo",), ("redo",), ("rename", "lawn grass", "lawn")):
         assert set(names_of(answer_of(*command, "--state", taught))) == promised(command[0])
 
 
