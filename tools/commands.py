@@ -17,7 +17,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo, TyperInfo
 
 from edge_nusa.cli.app import app
-from edge_nusa.cli.commands import EXAMPLES
+from edge_nusa.cli.commands import EXAMPLES, PARTS
 
 TARGET = Path(__file__).parents[1] / "docs" / "commands.md"
 HEADER = """# Commands
@@ -143,8 +143,8 @@ def _anchor(name: str) -> str:
 
 def _section(command: Command, is_part: bool) -> str:
     lines = [f"{'###' if is_part else '##'} `edge-nusa {command.words}`", command.sentence, ""]
-    if not is_part:
-        lines += ["```sh", EXAMPLES[command.words], "```", ""]
+    example = PARTS.get(command.words, "") if is_part else EXAMPLES[command.words]
+    lines += ["```sh", example, "```", ""] if example else []
     lines += ["| takes | what | default | environment |", "|---|---|---|---|"]
     for one in command.parameters:
         typed = ", ".join(one.flags) + (f" {one.value}" if one.value and one.flags else one.value)

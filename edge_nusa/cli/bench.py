@@ -28,7 +28,7 @@ def bench(
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure what a picture and a task cost on this board, and say what to change."""
+    """Measure what a picture and a task cost here, and what to change."""
     from edge_nusa.device.board.bench import bench_board
 
     found = bench_board(bundle, threads, steps, (lambda text: None) if quiet else output.note)

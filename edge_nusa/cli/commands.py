@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from edge_nusa.cli import bench, demo, eval, export, hub, hub_rounds, learn, predict, state, sync, watch
+from edge_nusa.cli.help import Command, Commands
 
 NAMES = {"evaluate": "eval"}
 """Commands whose function must not have their name, as Python uses it."""
@@ -29,9 +30,26 @@ EXAMPLES = {
     "bench": "edge-nusa bench --threads 2",
     "sync": "edge-nusa sync run --state state/",
     "hub": "edge-nusa hub merge --hub hub/",
-    "eval": "edge-nusa eval mtil --data sets/ --out results/ --shots 5,16 --seeds 5 --order random:3",
+    "eval": "edge-nusa eval mtil --data sets/ --out results/ --shots 5,16 --seeds 5",
 }
-"""One example a command; a test runs through them, and `--help` shows them."""
+"""An example of each command, or several, a line each; a test runs through them, and `--help` shows them."""
+PARTS = {
+    "sync init": "edge-nusa sync init /mnt/fleet --root root.json",
+    "sync push": "edge-nusa sync push --max-bytes 500K",
+    "sync pull": "edge-nusa sync pull",
+    "sync run": "edge-nusa sync run --between 01:00-05:00",
+    "sync status": "edge-nusa sync status",
+    "hub init": "edge-nusa hub init /mnt/fleet --root-keys /media/stick/root-keys",
+    "hub enroll": 'edge-nusa hub enroll device.pub --name "kitchen board"',
+    "hub revoke": 'edge-nusa hub revoke "kitchen board" --take-back',
+    "hub merge": "edge-nusa hub merge --rule trimmed --malicious 0.1",
+    "hub publish": "edge-nusa hub publish --mirror oci://registry.example/fleet",
+    "hub undo": "edge-nusa hub undo && edge-nusa hub publish",
+    "hub rotate": "edge-nusa hub rotate --root-keys /media/stick/root-keys",
+    "hub check": "edge-nusa hub check s3://bucket/fleet",
+    "hub status": "edge-nusa hub status",
+}
+"""The same of each command of a group."""
 
 
 COMMANDS: tuple[Callable[..., Any], ...] = (
@@ -58,7 +76,7 @@ GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
         (sync.init, sync.push, sync.pull, sync.run, sync.status),
     ),
     "hub": (
-        "Keep a fleet's hub: enrol devices, merge what they learned, publish it.",
+        "Keep a fleet's hub: enrol devices, merge and publish rounds.",
         (
             hub.init,
             hub.enroll,
@@ -79,9 +97,14 @@ def register(app: typer.Typer) -> None:
     """Add every command to the app, in the order of a first use."""
     for command in COMMANDS:
         name = NAMES.get(command.__name__, command.__name__)
-        app.command(name, help=command.__doc__, epilog=f"Example: {EXAMPLES[name]}")(command)
+        app.command(name, cls=Command, help=command.__doc__, epilog=_shown(EXAMPLES[name]))(command)
     for name, (sentence, commands) in GROUPS.items():
-        group = typer.Typer(help=sentence, rich_markup_mode=None, epilog=f"Example: {EXAMPLES[name]}")
+        group = typer.Typer(cls=Commands, help=sentence, rich_markup_mode=None, epilog=_shown(EXAMPLES[name]))
         for each in commands:
-            group.command(help=each.__doc__)(each)
+            epilog = _shown(PARTS.get(f"{name} {each.__name__}", ""))
+            group.command(cls=Command, help=each.__doc__, epilog=epilog)(each)
         app.add_typer(group, name=name)
+
+
+def _shown(example: str) -> str | None:
+    return f"{'Examples' if chr(10) in example else 'Example'}: {example}" if example else None

@@ -30,7 +30,7 @@ def demo(
     quiet: QuietOption = False,
     format: FormatOption = None,
 ) -> None:
-    """Teach the embedded model from real pictures, and show what it learned and what it kept."""
+    """Teach the embedded model from real pictures, and show the result."""
     from edge_nusa.device.demo.demo import run_demo
 
     is_json = output.chosen(format) is output.Format.JSON

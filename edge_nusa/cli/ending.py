@@ -101,7 +101,7 @@ def _usage(error: BaseException) -> UsageError | None:
 
     parent: Any = typer.BadParameter.__mro__[2]
     if isinstance(error, parent):
-        return UsageError(" ".join(error.format_message().split()) + "; see --help")
+        return UsageError(" ".join(error.format_message().split()).rstrip(".") + "; see --help")
     return None
 
 

@@ -10,11 +10,14 @@ import typer
 
 from edge_nusa import kept
 from edge_nusa.cli import output
+from edge_nusa.cli.help import BOARD, WHERE
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
 from edge_nusa.files.foreign import shown
 
 LARGEST_RESULTS_BYTES = 1 << 30
+DATA, TRAINING = "What is learned", "How it is learned"
+"""Groups of options."""
 SUITES = ("mtil", "cil", "orders")
 
 
@@ -39,30 +42,52 @@ def evaluate(
     ],
     sets: Annotated[
         Optional[str],
-        typer.Option(help="Data sets by name, with commas; all of them where none are given.", show_default=False),
+        typer.Option(
+            help="Data sets by name, with commas; all of them where none are given.",
+            show_default=False,
+            rich_help_panel=DATA,
+        ),
     ] = None,
     learners: Annotated[
         str, typer.Option(help="Learners by name, with commas, or `all`.")
     ] = "frozen,paper,ridge,default",
-    shots: Annotated[str, typer.Option(help="Pictures a class to learn from, with commas; 0 for all.")] = "16",
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, from --first-seed on.")] = 1,
-    first_seed: Annotated[int, typer.Option("--first-seed", min=0, max=10**6, help="The first of the seeds.")] = 0,
+    shots: Annotated[
+        str, typer.Option(help="Pictures a class to learn from, with commas; 0 for all.", rich_help_panel=DATA)
+    ] = "16",
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many seeds, from --first-seed on.", rich_help_panel=TRAINING)
+    ] = 1,
+    first_seed: Annotated[
+        int, typer.Option("--first-seed", min=0, max=10**6, help="The first of the seeds.", rich_help_panel=TRAINING)
+    ] = 0,
     order: Annotated[
         Optional[str],
-        typer.Option(help="`given`, `I`, `II`, `random:N`, or a text file with one set a line.", show_default=False),
+        typer.Option(
+            help="`given`, `I`, `II`, `random:N`, or a text file with one set a line.",
+            show_default=False,
+            rich_help_panel=DATA,
+        ),
     ] = None,
     class_steps: Annotated[
         str,
         typer.Option(
-            "--class-steps", help="For `cil`: into how many steps the classes of all sets are cut, with commas."
+            "--class-steps",
+            help="For `cil`: into how many steps the classes of all sets are cut, with commas.",
+            rich_help_panel=DATA,
         ),
     ] = "10",
     never: Annotated[
         str,
-        typer.Option(help="A set that is never learned: what is kept of it, and how well its pictures are rejected."),
+        typer.Option(
+            help="A set that is never learned: what is kept of it, and how well its pictures are rejected.",
+            rich_help_panel=DATA,
+        ),
     ] = "",
     test_limit: Annotated[
-        int, typer.Option("--test-limit", min=0, help="Test pictures a set, evenly over its classes; 0 for all.")
+        int,
+        typer.Option(
+            "--test-limit", min=0, help="Test pictures a set, evenly over its classes; 0 for all.", rich_help_panel=DATA
+        ),
     ] = 0,
     steps: Annotated[
         Optional[int],
@@ -71,12 +96,16 @@ def evaluate(
             max=1_000_000,
             help="Training steps a task; each recipe's own where none are given.",
             show_default=False,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     rate: Annotated[
         Optional[float],
         typer.Option(
-            min=0, help="Learning rate of every learner; each one's own where none is given.", show_default=False
+            min=0,
+            help="Learning rate of every learner; each one's own where none is given.",
+            show_default=False,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     image_blocks: Annotated[
@@ -86,12 +115,14 @@ def evaluate(
             min=0,
             help="How many of the last image blocks may change; all of the bundle's tail where none is given.",
             show_default=False,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     naming: Annotated[
         str,
         typer.Option(
-            help="How classes are called: `own`, `meaningless` (part 4711) or `swapped` (each by the next one's name)."
+            help="How classes are called: `own`, `meaningless` (part 4711) or `swapped` (each by the next one's name).",
+            rich_help_panel=DATA,
         ),
     ] = "own",
     bundle: BundleOption = None,
@@ -100,14 +131,19 @@ def evaluate(
         typer.Option(
             help="Folder of cached features, to share between commands; inside --out where none is given.",
             show_default=False,
+            rich_help_panel=WHERE,
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="Runs side by side, each with --threads.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Processor threads of one run.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=256, help="Runs side by side, each with --threads.", rich_help_panel=BOARD)
+    ] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, max=1024, help="Processor threads of one run.", rich_help_panel=BOARD)
+    ] = 1,
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare learners over sequences of data sets, with every baseline side by side."""
+    """Compare learners over sequences of data sets. Every baseline is shown side by side."""
     with needs("eval"):
         from edge_nusa.research.learners import catalogue
         from edge_nusa.research.protocol import material, suites

@@ -19,6 +19,9 @@ from edge_nusa.files.foreign import shown
 if TYPE_CHECKING:
     from edge_nusa.export.writer import ExportSettings
 
+WEIGHTS, LEARNS, SIZE = "Where the weights come from", "What can learn", "Precision and size"
+"""Groups of options."""
+
 
 def _blocks(text: str | None, default: int | None, option: str) -> int | None:
     if not text:
@@ -44,52 +47,83 @@ def export(
     ] = None,
     checkpoint: Annotated[
         Optional[Path],
-        typer.Option(help="A .safetensors file with open_clip's tensor names instead.", show_default=False),
+        typer.Option(
+            help="A .safetensors file with open_clip's tensor names instead.",
+            show_default=False,
+            rich_help_panel=WEIGHTS,
+        ),
     ] = None,
     tokenizer: Annotated[
         Optional[Path],
         typer.Option(
-            help="A folder with the tokenizer's files, for a model that takes one from a hub.", show_default=False
+            help="A folder with the tokenizer's files, for a model that takes one from a hub.",
+            show_default=False,
+            rich_help_panel=WEIGHTS,
         ),
     ] = None,
     config: Annotated[
         Optional[Path],
         typer.Option(
-            help="A configuration that open_clip does not ship, as its open_clip_config.json; NAME may be left out.",
+            help="A configuration that open_clip does not ship, as its open_clip_config.json; MODEL may be left out.",
             show_default=False,
+            rich_help_panel=WEIGHTS,
         ),
     ] = None,
     allow_pt: Annotated[
-        bool, typer.Option("--allow-pt", help="Also read .pt checkpoints (plain tensors only).")
+        bool,
+        typer.Option("--allow-pt", help="Also read .pt checkpoints (plain tensors only).", rich_help_panel=WEIGHTS),
     ] = False,
-    random: Annotated[bool, typer.Option("--random", help="Random weights, for tests of speed and size.")] = False,
+    random: Annotated[
+        bool, typer.Option("--random", help="Random weights, for tests of speed and size.", rich_help_panel=WEIGHTS)
+    ] = False,
     tail_blocks: Annotated[
         Optional[str],
-        typer.Option(help="Image blocks that can learn: a number or `all`; 0 by itself.", show_default=False),
+        typer.Option(
+            help="Image blocks that can learn: a number or `all`; 0 by itself.",
+            show_default=False,
+            rich_help_panel=LEARNS,
+        ),
     ] = None,
     text_blocks: Annotated[
         Optional[str],
-        typer.Option(help="Text blocks that can learn: a number or `all`; 4 by itself.", show_default=False),
+        typer.Option(
+            help="Text blocks that can learn: a number or `all`; 4 by itself.",
+            show_default=False,
+            rich_help_panel=LEARNS,
+        ),
     ] = None,
     rank: Annotated[
         Optional[int],
-        typer.Option(min=1, help="Rank r trained at most; width / 4, at most 128, by itself.", show_default=False),
+        typer.Option(
+            min=1,
+            help="Rank r trained at most; width / 4, at most 128, by itself.",
+            show_default=False,
+            rich_help_panel=LEARNS,
+        ),
     ] = None,
     pool: Annotated[
-        Optional[int], typer.Option(min=1, help="Rank R of the pool; twice r by itself.", show_default=False)
+        Optional[int],
+        typer.Option(min=1, help="Rank R of the pool; twice r by itself.", show_default=False, rich_help_panel=LEARNS),
     ] = None,
-    energy: Annotated[float, typer.Option(help="Energy threshold rho of the principal part.")] = 0.95,
+    energy: Annotated[
+        float, typer.Option(help="Energy threshold rho of the principal part.", rich_help_panel=LEARNS)
+    ] = 0.95,
     precision: Annotated[
         Optional[str],
         typer.Option(
-            help="fp32, fp16 (weights stored halved), int8 (image trunk) or auto; fp32 by itself.", show_default=False
+            help="fp32, fp16 (weights stored halved), int8 (image trunk) or auto; fp32 by itself.",
+            show_default=False,
+            rich_help_panel=SIZE,
         ),
     ] = None,
-    max_loss: Annotated[float, typer.Option(help="Points an int8 trunk may lose on the calibration folder.")] = 1.0,
+    max_loss: Annotated[
+        float, typer.Option(help="Points an int8 trunk may lose on the calibration folder.", rich_help_panel=SIZE)
+    ] = 1.0,
     calibration: Annotated[
-        Optional[Path], typer.Option(help="A folder per label with pictures, for int8.", show_default=False)
+        Optional[Path],
+        typer.Option(help="A folder per label with pictures, for int8.", show_default=False, rich_help_panel=SIZE),
     ] = None,
-    nouns: Annotated[int, typer.Option(min=1, max=2500, help="Size of the vocabulary.")] = 2000,
+    nouns: Annotated[int, typer.Option(min=1, max=2500, help="Size of the vocabulary.", rich_help_panel=SIZE)] = 2000,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     list_models: Annotated[
         bool, typer.Option("--list", help="List the models: their cost and licence, and why some are refused.")

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from edge_nusa.cli import output
+from edge_nusa.cli.help import WHERE
 from edge_nusa.cli.options import BundleOption, FormatOption
 
 if TYPE_CHECKING:
     from edge_nusa.sync.hub.hub import Hub
 
+KEYS = "Keys"
+"""A group of options."""
 HubOption = Annotated[
     Optional[Path],
     typer.Option(
@@ -21,6 +24,7 @@ HubOption = Annotated[
         envvar="EDGE_NUSA_HUB",
         help="The hub's own folder, with its keys; in your user data folder where none is given.",
         show_default=False,
+        rich_help_panel=WHERE,
     ),
 ]
 
@@ -57,11 +61,18 @@ def init(
             "--root-keys",
             help="Where the root keys go, best a medium that you put away; inside --hub where none is given.",
             show_default=False,
+            rich_help_panel=KEYS,
         ),
     ] = None,
-    root_count: Annotated[int, typer.Option("--root-count", min=1, max=20, help="How many root keys.")] = 2,
-    threshold: Annotated[int, typer.Option(min=1, max=20, help="How many root keys must sign a change of keys.")] = 1,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="For how many days a publication is believed.")] = 30,
+    root_count: Annotated[
+        int, typer.Option("--root-count", min=1, max=20, help="How many root keys.", rich_help_panel=KEYS)
+    ] = 2,
+    threshold: Annotated[
+        int, typer.Option(min=1, max=20, help="How many root keys must sign a change of keys.", rich_help_panel=KEYS)
+    ] = 1,
+    days: Annotated[
+        int, typer.Option(min=1, max=3650, help="For how many days a publication is believed.", rich_help_panel=KEYS)
+    ] = 30,
     sharing: Annotated[
         SharingChoice,
         typer.Option(
@@ -117,7 +128,7 @@ def revoke(
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Take no more updates of a device; what it brought until now stays in the rounds, or goes with --take-back."""
+    """Take no more updates of a device. What it brought until now stays in the rounds, or goes with --take-back."""
     from edge_nusa.sync.hub import take_back as taking
 
     opened = opened_hub(hub, bundle)
@@ -144,7 +155,7 @@ def rotate(
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Replace the hub's keys, which makes stolen ones worthless; publish afterwards."""
+    """Replace the hub's keys. Stolen ones are then worthless; publish afterwards."""
     from edge_nusa.sync.hub import folder as hub_folder
 
     new = hub_folder.RootKeys(new_root_keys, root_count, threshold) if new_root_keys is not None else None
@@ -157,7 +168,7 @@ def check(
     store: Annotated[str, typer.Argument(help="The store: a folder, or s3://BUCKET/PREFIX.")],
     format: FormatOption = None,
 ) -> None:
-    """Prove by a race that a store never overwrites, and refuse one that does."""
+    """Prove by a race that a store never overwrites. One that does is refused."""
     from edge_nusa.sync.stores.check import check as examine
     from edge_nusa.sync.stores.open import open_store
 

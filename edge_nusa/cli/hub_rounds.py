@@ -71,13 +71,13 @@ def publish(
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Sign the newest round and put it into the store; again before it expires."""
+    """Sign the newest round and put it into the store. Again before it expires."""
     done = opened_hub(hub, bundle).publish(mirror)
     output.show(done, f"published round {done.round}, {done.bytes} bytes", format)
 
 
 def undo(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
-    """Make a new round with the content of the one before; devices keep what they brought, and say so."""
+    """Make a new round with the content of the one before. Devices keep what they brought, and say so."""
     from edge_nusa.sync.hub import take_back
 
     made = take_back.undo(opened_hub(hub, bundle))
@@ -89,7 +89,7 @@ def undo(bundle: BundleOption = None, hub: HubOption = None, format: FormatOptio
 
 
 def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
-    """Show the devices, what they brought, and what was refused and why."""
+    """Show the devices, what they brought, what was refused and why."""
     found = opened_hub(hub, bundle).status()
     output.show(found, lambda: _standing(found), format)
 

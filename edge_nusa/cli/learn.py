@@ -23,6 +23,8 @@ from edge_nusa.errors import UsageError
 if TYPE_CHECKING:
     from edge_nusa.device.learning.report import LabelReport, LearnReport
 
+LESSON = "The lesson"
+"""A group of options."""
 MOST_LINES = 3
 """Pairs of labels, and pictures, that are named where labels are taken for each other."""
 MOST_NAMES = 6
@@ -52,26 +54,53 @@ def learn(
     bundle: BundleOption = None,
     state: StateOption = None,
     recipe: Annotated[
-        str, typer.Option(help="`device` (the head, then the text tower in the null space) or `paper` (as published).")
+        str,
+        typer.Option(
+            help="`device` (the head, then the text tower in the null space) or `paper` (as published).",
+            rich_help_panel=LESSON,
+        ),
     ] = "device",
     template: Annotated[
-        Optional[str], typer.Option(help="A prompt for these labels, with {} for the label.", show_default=False)
+        Optional[str],
+        typer.Option(
+            help="A prompt for these labels, with {} for the label.", show_default=False, rich_help_panel=LESSON
+        ),
     ] = None,
     steps: Annotated[
         Optional[int],
-        typer.Option(min=1, max=100_000, help="Training steps; the recipe's where none are given.", show_default=False),
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Training steps; the recipe's where none are given.",
+            show_default=False,
+            rich_help_panel=LESSON,
+        ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same machine: the same result, bit for bit.")
+        int,
+        typer.Option(
+            min=0, max=2**63 - 1, help="Same seed, same machine: the same result, bit for bit.", rich_help_panel=LESSON
+        ),
     ] = 0,
     max_memory: MemoryOption = None,
     threads: ThreadsOption = 0,
     head_only: Annotated[
-        bool, typer.Option("--head-only", help="Teach the head alone: at once, in less memory, and without torch.")
+        bool,
+        typer.Option(
+            "--head-only",
+            help="Teach the head alone: at once, in less memory, and without torch.",
+            rich_help_panel=LESSON,
+        ),
     ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Teach files once more that were taught before.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge, but change nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Commit even where the judge refuses.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Teach files once more that were taught before.", rich_help_panel=LESSON)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Judge, but change nothing.", rich_help_panel=LESSON)
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Commit even where the judge refuses.", rich_help_panel=LESSON)
+    ] = False,
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:

@@ -56,8 +56,6 @@ def _commands() -> int:
     signals.guard(ending.last_words())
     from edge_nusa.cli.app import app
 
-    if len(sys.argv) == 1:
-        sys.argv.append("--help")
     output.listen()
     return app(standalone_mode=False) or 0
 

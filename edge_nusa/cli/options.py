@@ -10,6 +10,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from edge_nusa.cli.help import BOARD, OUTPUT, WHERE
 from edge_nusa.cli.output import Format
 from edge_nusa.errors import MissingPackageError, UsageError
 from edge_nusa.files.foreign import shown
@@ -21,6 +22,7 @@ BundleOption = Annotated[
         envvar="EDGE_NUSA_BUNDLE",
         help="The exported bundle; the embedded `lite` where none is given.",
         show_default=False,
+        rich_help_panel=WHERE,
     ),
 ]
 StateOption = Annotated[
@@ -30,6 +32,7 @@ StateOption = Annotated[
         envvar="EDGE_NUSA_STATE",
         help="The folder of what was learned; your user data folder where none is given.",
         show_default=False,
+        rich_help_panel=WHERE,
     ),
 ]
 FormatOption = Annotated[
@@ -39,18 +42,29 @@ FormatOption = Annotated[
         envvar="EDGE_NUSA_FORMAT",
         help="`human`, or `json` for programs; by itself human on a terminal, else json.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 ThreadsOption = Annotated[
     int,
     typer.Option(
-        "--threads", envvar="EDGE_NUSA_THREADS", min=0, max=1024, help="Processor threads; 0 means all it may use."
+        "--threads",
+        envvar="EDGE_NUSA_THREADS",
+        min=0,
+        max=1024,
+        help="Processor threads; 0 means all it may use.",
+        rich_help_panel=BOARD,
     ),
 ]
 MemoryOption = Annotated[
     Optional[str],
     typer.Option(
-        "--max-memory", envvar="EDGE_NUSA_MAX_MEMORY", help="Bound of memory, such as 512M or 1G.", show_default=False
+        "--max-memory",
+        metavar="SIZE",
+        envvar="EDGE_NUSA_MAX_MEMORY",
+        help="Bound of memory, such as 512M or 1G.",
+        show_default=False,
+        rich_help_panel=BOARD,
     ),
 ]
 LabelsOption = Annotated[
@@ -65,7 +79,9 @@ OfferedOption = Annotated[
         show_default=False,
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.", rich_help_panel=OUTPUT)
+]
 
 
 def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:

@@ -51,7 +51,7 @@ def predict(
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what pictures show: what was taught, and with --label or --labels anything that has a name."""
+    """Say what pictures show. It is what was taught, and with --label or --labels anything that has a name."""
     from edge_nusa.device.model import Model
     from edge_nusa.knowledge.labels import offered
     from edge_nusa.pictures.pictures import Quarantined, printable

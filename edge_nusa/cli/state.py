@@ -109,7 +109,7 @@ def report(
     state: StateOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Write an HTML page with plots of what was learned and kept, or print the same as JSON."""
+    """Write an HTML page of what was learned and kept. With --format json, print the same as JSON."""
     from edge_nusa.device.learning.expected import expected
     from edge_nusa.device.model import Model
     from edge_nusa.device.report.page import html_report
@@ -138,7 +138,7 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
 
 
 def doctor(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
-    """Check the installation, the board, the bundle and the state, with the next step for each warning."""
+    """Check installation, board, bundle and state, and say what to do."""
     from edge_nusa.device.board.doctor import examine
     from edge_nusa.device.opened import default_state
     from edge_nusa.model.bundle import embedded_bundle

@@ -37,7 +37,7 @@ def init(
     state: StateOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Make this device a member of a fleet: make its keys, and trust the fleet's root."""
+    """Make this device a member of a fleet. It makes its keys, and trusts the fleet's root."""
     from edge_nusa.device.fleet.joining import join
     from edge_nusa.device.model import Model
 
@@ -50,7 +50,12 @@ def init(
 PayloadOption = Annotated[Payload, typer.Option(help="How the cores of an update travel.")]
 BytesOption = Annotated[
     Optional[str],
-    typer.Option("--max-bytes", help="Neither send nor fetch more at once, such as 500K or 20M.", show_default=False),
+    typer.Option(
+        "--max-bytes",
+        metavar="SIZE",
+        help="Neither send nor fetch more at once, such as 500K or 20M.",
+        show_default=False,
+    ),
 ]
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from edge_nusa.device.watching.uncertain import UncertainFolder
     from edge_nusa.files.json_lines import JsonLines
 
+KEPT = "Pictures worth a label"
+"""A group of options."""
+
 
 def watch(
     folder: Annotated[
@@ -48,25 +51,36 @@ def watch(
             "--keep",
             help="Copy uncertain pictures into this folder, to label them later; none are kept without it.",
             show_default=False,
+            rich_help_panel=KEPT,
         ),
     ] = None,
     keep_most: Annotated[
-        int, typer.Option("--keep-most", min=1, help="So many pictures at most; the oldest goes.")
+        int, typer.Option("--keep-most", min=1, help="So many pictures at most; the oldest goes.", rich_help_panel=KEPT)
     ] = 200,
-    keep_bytes: Annotated[str, typer.Option("--keep-bytes", help="So many bytes at most, such as 200M.")] = "200M",
+    keep_bytes: Annotated[
+        str,
+        typer.Option("--keep-bytes", metavar="SIZE", help="So many bytes at most, such as 200M.", rich_help_panel=KEPT),
+    ] = "200M",
     keep_below: Annotated[
         float,
         typer.Option(
-            "--keep-below", min=0, max=1, help="Uncertain: a best probability under this, or none of what was taught."
+            "--keep-below",
+            min=0,
+            max=1,
+            help="Uncertain: a best probability under this, or none of what was taught.",
+            rich_help_panel=KEPT,
         ),
     ] = 0.6,
-    delete: Annotated[bool, typer.Option("--delete", help="Delete each picture that was answered.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete each picture that was answered.", rich_help_panel="The folder")
+    ] = False,
     ledger: Annotated[
         Optional[Path],
         typer.Option(
             "--ledger",
             help="What was answered already; a file in the state's folder where none is given.",
             show_default=False,
+            rich_help_panel="The folder",
         ),
     ] = None,
     bundle: BundleOption = None,
@@ -76,7 +90,7 @@ def watch(
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Answer the pictures that appear in a folder, each once, as JSON lines."""
+    """Answer the pictures that appear in a folder, each once. Answers are JSON lines."""
     from edge_nusa.device.model import Model
     from edge_nusa.device.watching import changing_bundle
     from edge_nusa.device.watching import watch as watching

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_cli
+from searches import wrong_calls
 
-from edge_nusa.cli.commands import EXAMPLES
+from edge_nusa.cli.commands import EXAMPLES, PARTS
 
 sys.path.insert(0, str(ROOT / "tools"))
 import commands as command_pages  # noqa: E402 - a folder of scripts, not a package
@@ -21,13 +20,7 @@ COMMANDS = {command.words: command for command in command_pages.commands()}
 
 def help_of(*command: str) -> str:
     """The help text of a command, in one line."""
-    result = subprocess.run(
-        [sys.executable, "-m", "edge_nusa.cli.main", *command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return " ".join(result.stdout.split())
+    return " ".join(run_cli(*command, "--help").stdout.split())
 
 
 def test_the_page_is_current() -> None:
@@ -55,26 +48,30 @@ def test_the_page_says_of_a_command_what_its_help_says(words: str) -> None:
         assert squeezed(one.help) in squeezed(text), one.name
         assert one.environment in text
         assert squeezed(f"default: {one.default}" if one.default else "") in squeezed(text), one.name
-    shown = re.findall(r"(?<= )--[a-z][a-z-]+(?= )", text.partition("Options:")[2].partition("Example:")[0])
+    shown = re.findall(r"(?<= )--[a-z][a-z-]+(?= )", text.partition("Example")[0])
     own = {flag for one in command.parameters for flag in one.flags if flag.startswith("--")}
     assert own <= set(shown) <= own | {"--help"} | in_prose(command)
 
 
 def in_prose(command: command_pages.Command) -> set[str]:
     """Options that the sentences of a command name."""
-    return {match for one in command.parameters for match in re.findall(r"--[a-z][a-z-]+", one.help)}
+    prose = " ".join([command.sentence, *(one.help for one in command.parameters)])
+    return set(re.findall(r"--[a-z][a-z-]+", prose))
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_every_help_has_an_example_whose_options_exist(name: str) -> None:
-    text = help_of(name)
-    assert f"Example: {EXAMPLES[name]}" in text
-    assert f"```sh\n{EXAMPLES[name]}\n```" in PAGE
-    words = shlex.split(EXAMPLES[name])
-    assert words[:2] == ["edge-nusa", name]
-    own = [command for words_of, command in COMMANDS.items() if words_of.split()[0] == name]
-    flags = {flag for command in own for one in command.parameters for flag in one.flags}
-    assert flags.issuperset(word for word in words if word.startswith("--"))
+@pytest.mark.parametrize("name", [*EXAMPLES, *PARTS])
+def test_every_help_has_examples_whose_options_exist(name: str) -> None:
+    examples = {**EXAMPLES, **PARTS}[name]
+    lines = run_cli(*name.split(), "--help").stdout.splitlines()
+    assert [line.strip() for line in lines[-len(examples.splitlines()) :]] == examples.splitlines()
+    assert f"```sh\n{examples}\n```" in PAGE
+    for example in examples.splitlines():
+        assert example.startswith(f"edge-nusa {name}") and len(example) <= 78
+        assert wrong_calls(f"`{example}`") == []
+
+
+def test_every_command_of_a_group_has_an_example() -> None:
+    assert {words for words in COMMANDS if " " in words} == set(PARTS)
 
 
 def test_every_option_says_what_it_is_for() -> None:
