@@ -131,7 +131,7 @@ def test_while_it_waits_for_a_lock(taught: Path) -> None:
     lock = Lock(taught / "lock")
     assert lock.acquire()
     with started("forget", "gravel", "--state", taught) as process:
-        says(process, "waiting for it")
+        says(process, "waiting for another edge-nusa")
         ends(process)
     lock.release()
 

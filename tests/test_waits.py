@@ -1,10 +1,11 @@
-"""Who waits for another process says so at once: for which lock, and for how long at most."""
+"""Who waits for another process says so, once and after a second: for whom, and for how long at most."""
 
 from __future__ import annotations
 
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def words_of(taught: Path, pictures: DemoPictures) -> list[str]:
     )
 
 
-def test_a_second_learn_says_at_once_that_it_waits(
+def test_a_second_learn_says_for_whom_it_waits(
     taught: Path, pictures: DemoPictures, held: subprocess.Popen[str]
 ) -> None:
     second = subprocess.Popen(
@@ -56,7 +57,7 @@ def test_a_second_learn_says_at_once_that_it_waits(
     assert second.stderr is not None
     assert (
         second.stderr.readline()
-        == f"edge-nusa: another process holds {taught / 'lock'}; waiting for it, for at most 600 s\n"
+        == f"edge-nusa: waiting for another edge-nusa, pid {held.pid}, which changes {taught}; for at most 600 s\n"
     )
     let_go(held)
     out, err = second.communicate(timeout=120)
@@ -90,7 +91,7 @@ def test_every_other_writer_says_it_too(taught: Path, held: subprocess.Popen[str
     assert second.stderr is not None
     assert (
         second.stderr.readline()
-        == f"edge-nusa: another process holds {taught / 'lock'}; waiting for it, for at most 60 s\n"
+        == f"edge-nusa: waiting for another edge-nusa, pid {held.pid}, which changes {taught}; for at most 60 s\n"
     )
     let_go(held)
     assert second.communicate(timeout=60)[1] == ""
@@ -101,19 +102,24 @@ def test_who_need_not_wait_says_nothing(taught: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_wait_ends_when_it_was_said_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("seconds", "lines"), [(0.2, 0), (0.95, 0), (1.2, 1), (2.5, 1)])
+def test_the_wait_ends_when_it_was_said_to_and_is_told_once_after_a_second(
+    seconds: float, lines: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda pause: clock.__setitem__(0, clock[0] + pause))
     state = State(tmp_path / "state", identity())
     with state.writer():
         pass
-    says = "expected to write within 0.2 s, found another process writing"
     other = Lock(tmp_path / "state" / "lock")
     assert other.acquire()
-    with (
-        pytest.raises(ResourceError, match=says),
-        State(tmp_path / "state", identity()).writer(0.2),
-    ):
+    says = f"expected to write within {seconds:g} s, found another task of this edge-nusa writing"
+    with pytest.raises(ResourceError, match=says), State(tmp_path / "state", identity()).writer(seconds):
         pass
-    assert "waiting for it, for at most 0.2 s" in caplog.text
+    assert clock[0] == pytest.approx(100 + seconds, abs=0.06)
+    told = f"waiting for another task of this edge-nusa, which changes {tmp_path / 'state'}; for at most {seconds:g} s"
+    assert [record.getMessage() for record in caplog.records] == [told] * lines
 
 
 def test_notes_are_warnings_of_the_library_and_hushed_or_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,7 +63,7 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """`[OPTIONS] PICTURES... [LABEL]`, by every version of typer."""
-        arguments = [each for each in self.get_params(ctx) if each.param_type_name == "argument" and not each.hidden]
+        arguments: list[Any] = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
         return ["[OPTIONS]", *(_place(each) if each.required else f"[{_place(each)}]" for each in arguments)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

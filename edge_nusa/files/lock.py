@@ -11,12 +11,17 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 PAUSE_SECONDS = 0.05
 """Between two tries."""
+SAID_AFTER_SECONDS = 1.0
+"""From when on a wait is worth a word: most locks are let go before a person has looked."""
 FILE_MODE = 0o600
+LOCKS = Path("/proc/locks")
+"""Where Linux says who holds what."""
 
 
 class Lock:
@@ -26,17 +31,38 @@ class Lock:
         self.path = path
         self._descriptor: int | None = None
 
-    def acquire(self, timeout_seconds: float = 0.0) -> bool:
+    def acquire(
+        self, timeout_seconds: float = 0.0, on_wait: Callable[[int | None], None] = lambda holder: None
+    ) -> bool:
         """Whether this process holds it now; tried again until so many seconds are over.
 
+        on_wait: told once, after SAID_AFTER_SECONDS, the process that holds it (None: not known).
         Raises OSError where the system gives no lock, or the path is no plain file.
         """
-        end = time.monotonic() + timeout_seconds
+        begun = time.monotonic()
+        is_said = False
         while not self._is_acquired():
-            if time.monotonic() >= end:
+            waited = time.monotonic() - begun
+            if waited >= timeout_seconds:
                 return False
+            if waited >= SAID_AFTER_SECONDS and not is_said:
+                is_said = True
+                on_wait(self.holder())
             time.sleep(PAUSE_SECONDS)
         return True
+
+    def holder(self) -> int | None:
+        """The process that holds the lock, by /proc/locks; None where that is not to be known, such as on another
+        machine of a shared folder."""
+        try:
+            status = os.stat(self.path)
+            rows = [row.split() for row in LOCKS.read_text().splitlines()]
+        except OSError:
+            return None
+        held = [(row[4], row[5]) for row in rows if len(row) == 8 and row[1] == "FLOCK"]
+        ours = [int(pid) for pid, file in held if file.rpartition(":")[2] == str(status.st_ino)]
+        # an overlay says another device than the file system below it: one lock of this inode is enough to know it
+        return ours[0] if len(ours) == 1 and ours[0] > 0 else None
 
     def release(self) -> None:
         """Let go of it; nothing where it is not held, or where the system says that it cannot, as it has then gone
@@ -62,6 +88,13 @@ class Lock:
             if self._descriptor != descriptor:
                 _closed(descriptor)
         return False
+
+
+def waited_for(holder: int | None) -> str:
+    """Who is waited for, as people are told it."""
+    if holder == os.getpid():
+        return "another task of this edge-nusa"
+    return "another edge-nusa" + (f", pid {holder}" if holder is not None else "")
 
 
 def _closed(descriptor: int) -> None:

@@ -26,7 +26,7 @@ from edge_nusa import kept
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity
-from edge_nusa.files.lock import Lock
+from edge_nusa.files.lock import Lock, waited_for
 from edge_nusa.state.generation import (
     EMPTY_POINTER,
     FORMAT_VERSION,
@@ -156,13 +156,14 @@ class State(Moves):
 
     def _lock(self, timeout_seconds: float) -> Lock:
         lock = Lock(self.folder / "lock")
-        if lock.acquire():
-            return lock
-        _log.warning(
-            "another process holds %s; waiting for it, for at most %g s", self.folder / "lock", timeout_seconds
-        )
-        if not lock.acquire(timeout_seconds):
-            found = f"expected to write within {timeout_seconds:g} s, found another process writing"
+
+        def tell(holder: int | None) -> None:
+            _log.warning(
+                "waiting for %s, which changes %s; for at most %g s", waited_for(holder), self.folder, timeout_seconds
+            )
+
+        if not lock.acquire(timeout_seconds, tell):
+            found = f"expected to write within {timeout_seconds:g} s, found {waited_for(lock.holder())} writing"
             raise ResourceError(f"{self.folder}: {found}; wait for it to end and run it again")
         return lock
 

@@ -8,6 +8,7 @@ written before their digests; what a killed writer left beyond the last whole ro
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_nusa.files import durable
-from edge_nusa.files.lock import Lock
+from edge_nusa.files.lock import Lock, waited_for
 
+_log = logging.getLogger(__name__)
 DIGEST = 64
 """Hex characters of a SHA-256; a line break follows."""
 WHOLE_LINE = re.compile(rb"[0-9a-f]{64}\n")
@@ -42,7 +44,9 @@ class RowStore:
         """Only one process appends at a time; the others' rows are seen when it is entered."""
         lock = Lock(self.folder / "lock")
         with durable.explained("lock the feature cache"):
-            lock.acquire(math.inf)
+            lock.acquire(
+                math.inf, lambda holder: _log.warning("waiting for %s, which fills %s", waited_for(holder), self.folder)
+            )
         try:
             with durable.explained("open the feature cache"):
                 digests = self._digests()

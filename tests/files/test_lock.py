@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_nusa.errors import ResourceError, UsageError
+from edge_nusa.files import lock
 from edge_nusa.files.durable import explained
 from edge_nusa.files.lock import Lock
 
@@ -61,6 +62,38 @@ def test_who_waits_takes_it_as_soon_as_it_is_free(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(time, "sleep", sleeps)
     assert first.acquire() and second.acquire(60)
     assert slept == [0.05, 0.05]
+
+
+def test_who_holds_it_is_known_by_what_the_system_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    words = [sys.executable, "-c", HOLDER, str(path)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    assert Lock(path).holder() == process.pid
+    process.communicate("")
+    assert Lock(path).holder() is None and Lock(tmp_path / "gone").holder() is None
+    assert Lock(path).acquire() and Lock(path).holder() == os.getpid()
+
+    row, said = "1: FLOCK  ADVISORY  WRITE {} fe:00:{} 0 EOF\n", tmp_path / "locks"
+    monkeypatch.setattr(lock, "LOCKS", said)
+    assert Lock(path).holder() is None
+    ours = path.stat().st_ino
+    for text, pid in [
+        (row.format(7, ours), 7),
+        (row.format(8, ours + 1) + row.format(7, ours), 7),
+        (row.format(7, ours) + row.format(8, ours), None),  # two devices have this inode: which one it is is not known
+        (row.format(0, ours), None),  # of a container that is not seen from here
+        (row.format(7, ours).replace("FLOCK", "POSIX"), None),
+        (row.format(7, ours) + f"1: -> FLOCK  ADVISORY  WRITE 9 fe:00:{ours} 0 EOF\n", 7),  # who waits holds nothing
+    ]:
+        said.write_text(text)
+        assert Lock(path).holder() == pid, text
+
+
+def test_who_waits_is_named_as_people_know_it() -> None:
+    assert lock.waited_for(None) == "another edge-nusa"
+    assert lock.waited_for(os.getpid() + 1) == f"another edge-nusa, pid {os.getpid() + 1}"
+    assert lock.waited_for(os.getpid()) == "another task of this edge-nusa"
 
 
 def test_a_lock_of_a_file_that_was_replaced_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,10 @@ ALLOWED = {
     "edge_nusa/model/sessions.py": {
         "onnxruntime.InferenceSession": "onnxruntime maps weights by name; every file was compared with the manifest"
     },
-    "edge_nusa/files/lock.py": {"os.open": "a lock's file, made or opened for writing, which waits for nobody"},
+    "edge_nusa/files/lock.py": {
+        "os.open": "a lock's file, made or opened for writing, which waits for nobody",
+        "LOCKS.read_text": KERNEL,
+    },
     "edge_nusa/files/temporary.py": {"os.open": "a temporary folder of this program's own, to hold its lock"},
     "edge_nusa/sync/stores/folder.py": {"os.open": "a folder, from its store's, to be swept"},
     "edge_nusa/model/graph_file.py": {"mmap": "of a file that the opener opened", "mmap.mmap": "the same"},
