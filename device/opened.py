@@ -6,17 +6,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from edge_nusa.errors import UsageError
-from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.errors import EdgeNusaError, UsageError
+from edge_nusa.files.identity import Identity
+from edge_nusa.model.bundle import Bundle, embedded_bundle, manifest_of
+from edge_nusa.settings.shared import chosen_folder
+from edge_nusa.state.reader import StateReader
 from edge_nusa.state.state import State
 
 if TYPE_CHECKING:
     from edge_nusa.model.sessions import Graph
 
+IDENTITY_DIGITS = 12
+"""Of an identity, in the name of a state's folder."""
 
-def default_state() -> Path:
-    """The state's folder where none is given: the user's data folder of this operating system."""
-    return data_folder("--state") / "state"
+
+def default_folder(name: str) -> Path:
+    """The bundle, or the state that goes with it, of commands and services where an option names none: that of the
+    settings (`edge_nusa.settings`), else the embedded bundle, and the state that `default_state` finds.
+
+    Raises UsageError for settings that cannot be read.
+    """
+    chosen = chosen_folder(name)
+    if chosen is not None:
+        return chosen
+    return embedded_bundle() if name == "bundle" else default_state_of(default_folder("bundle"))
+
+
+def default_state_of(bundle: Path) -> Path:
+    """The state that is opened with a bundle where no option names one."""
+    try:
+        identity = manifest_of(bundle).identity
+    except (EdgeNusaError, OSError):  # whoever opens the bundle says what is wrong with it
+        identity = None
+    return chosen_folder("state") or default_state(identity)
+
+
+def default_state(identity: Identity | None) -> Path:
+    """The state's folder where nothing names one: `state` in the user's data folder, as long as it holds nothing or was
+    made with a bundle of this identity; else `state-` and the identity's first digits, so that another bundle never
+    meets what it cannot read. What is damaged stays where it is and says so. None: the bundle cannot be told."""
+    first = data_folder("--state") / "state"
+    if identity is None:
+        return first
+    own = first.with_name(f"state-{identity.sha256[:IDENTITY_DIGITS]}")
+    if (own / "CURRENT").exists():
+        return own
+    made_with = StateReader(first, None).made_with()
+    return first if made_with in (None, identity) else own
 
 
 def data_folder(option: str) -> Path:
@@ -59,6 +95,11 @@ class Opened:
         """Whether the state belongs to a fleet (`edge-nusa sync init`)."""
         return (self.state.folder / "sync" / "settings.json").is_file()
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Where bundle and state are, as programs are told."""
+        return {"bundle_path": str(self.bundle.folder.absolute()), "state_path": str(self.state.folder.absolute())}
+
     @classmethod
     def opening(
         cls,
@@ -68,8 +109,10 @@ class Opened:
         max_memory_bytes: int | None = None,
     ) -> Self:
         """The same, with the bundle's files verified beside what the caller goes on to do (`Bundle.opening`)."""
-        opened = Bundle.opening(Path(bundle or embedded_bundle()))
-        return cls(opened, State(Path(state or default_state()), opened.manifest.identity), threads, max_memory_bytes)
+        opened = Bundle.opening(Path(bundle or default_folder("bundle")))
+        identity = opened.manifest.identity
+        folder = Path(state or chosen_folder("state") or default_state(identity))
+        return cls(opened, State(folder, identity), threads, max_memory_bytes)
 
     def image_trunk(self) -> Graph:
         """A session of the frozen image tower."""

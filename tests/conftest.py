@@ -21,6 +21,7 @@ from edge_nusa.files.lock import Lock
 
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
+os.environ["EDGE_NUSA_CONFIG"] = ""  # no test reads the settings of whoever runs it
 ROOT = Path(__file__).parent.parent
 MICRO = ROOT / "tests" / "micro"
 """The bundle that the tests use: a small CLIP with open_clip's own ViT. No wheel carries it."""
@@ -78,7 +79,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without the user's edge-nusa settings, on one thread and with MICRO as its bundle
     unless told otherwise, and `extra`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")}
-    return {**kept, "EDGE_NUSA_THREADS": "1", "EDGE_NUSA_BUNDLE": str(MICRO), **(extra or {})}
+    own = {"EDGE_NUSA_THREADS": "1", "EDGE_NUSA_BUNDLE": str(MICRO), "EDGE_NUSA_CONFIG": ""}
+    return {**kept, **own, **(extra or {})}
 
 
 def command(*arguments: str | Path) -> list[str]:

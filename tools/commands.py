@@ -72,6 +72,8 @@ def _commands(of: typer.Typer, before: str) -> Iterator[Command]:
 def _parameters(callback: Callable[..., Any]) -> Iterator[Parameter]:
     hints = get_type_hints(callback, include_extras=True)
     for name, parameter in inspect.signature(callback).parameters.items():
+        if hints[name] is typer.Context:  # which nobody types
+            continue
         kind, info = hints[name].__origin__, hints[name].__metadata__[0]
         assert isinstance(info, ParameterInfo)
         required = parameter.default is inspect.Parameter.empty

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from edge_nusa.cli import bench, demo, eval, export, hub, hub_rounds, learn, predict, state, sync, watch
+from edge_nusa.cli import bench, config, demo, eval, export, hub, hub_rounds, learn, predict, state, sync, watch
 from edge_nusa.cli.help import Command, Commands
 
 NAMES = {"evaluate": "eval"}
@@ -27,6 +27,7 @@ EXAMPLES = {
     "report": "edge-nusa report --out report.html",
     "status": "edge-nusa status --format json",
     "doctor": "edge-nusa doctor",
+    "config": "edge-nusa config bundle ~/bundle",
     "bench": "edge-nusa bench --threads 2",
     "sync": "edge-nusa sync run --state state/",
     "hub": "edge-nusa hub merge --hub hub/",
@@ -67,6 +68,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     state.report,
     state.status,
     state.doctor,
+    config.config,
     bench.bench,
     eval.evaluate,
 )

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from edge_nusa.cli.configured import Configured
 from edge_nusa.cli.synonyms import unknown
 
 WHERE, BOARD, OUTPUT = "Where things are", "What it may take of this board", "What it prints"
@@ -52,8 +53,8 @@ def words(takes: str, says: str) -> tuple[str, str]:
     return takes, says
 
 
-class Command(TyperCommand):
-    """A command whose help has its options in groups, and its examples each on a line of their own."""
+class Command(Configured):
+    """A configured command whose help has its options in groups, and its examples each on a line of their own."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)

@@ -125,8 +125,8 @@ def learn(
     model = Model.open(bundle, state, threads, memory_bytes(max_memory))
     task = tasks.folder_per_label(dataset) if dataset is not None else tasks.one_label(images or Path(), label or "")
     report = model.teach(task, settings, output.progress_bar(quiet), _telling(format, quiet))
-    told = _waiting(report) if model.is_in_fleet else ()
-    output.show(report, lambda: "\n".join([*_lines(report), *told]), format)
+    told = [*(_waiting(report) if model.is_in_fleet else ()), output.where(model.places)]
+    output.show({**report.to_json(), **model.places}, lambda: "\n".join([*_lines(report), *told]), format)
 
 
 def _telling(format: Optional[output.Format], quiet: bool) -> Callable[[LearnReport], None]:

@@ -190,6 +190,11 @@ def table(rows: list[list[str]], header: list[str]) -> str:
     return "\n".join(lines)
 
 
+def where(places: Mapping[str, str]) -> str:
+    """Where bundle and state are, as people read it."""
+    return f"bundle {places['bundle_path']}, state {places['state_path']}"
+
+
 MOST_OF_ONE_REASON = 3
 """Files that are named one by one where they are set aside for one reason; of more the first is."""
 

@@ -17,11 +17,13 @@ def labels(bundle: BundleOption = None, state: StateOption = None, format: Forma
     """List what was taught."""
     from edge_nusa.device.model import Model
 
-    number, found = Model.open(bundle, state).labels()
+    model = Model.open(bundle, state)
+    number, found = model.labels()
     rows = [row.to_json() for row in found]
     cells = [[row.label, str(row.images), output.of_ten(row.expected)] for row in found]
     table = output.table(cells, ["label", "pictures", "expected to be recognised"])
-    output.show({"generation": number, "labels": rows}, table if rows else "nothing was taught yet", format)
+    words = f"{table if rows else 'nothing was taught yet'}\n{output.where(model.places)}"
+    output.show({"generation": number, "labels": rows, **model.places}, words, format)
 
 
 def forget(
@@ -132,18 +134,19 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
     """Say in numbers where this device stands."""
     from edge_nusa.device.model import Model
 
-    found = Model.open(bundle, state).status()
-    rows = [[name, str(value)] for name, value in found.to_json().items()]
+    model = Model.open(bundle, state)
+    found = {**model.status().to_json(), **model.places}
+    rows = [[name, str(value)] for name, value in found.items()]
     output.show(found, output.table(rows, ["what", "value"]), format)
 
 
 def doctor(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
     """Check installation, board, bundle and state, and say what to do."""
     from edge_nusa.device.board.doctor import examine
-    from edge_nusa.device.opened import default_state
-    from edge_nusa.model.bundle import embedded_bundle
+    from edge_nusa.device.opened import default_folder, default_state_of
 
-    findings = examine(bundle or embedded_bundle(), state or default_state())
+    bundle = bundle or default_folder("bundle")
+    findings = examine(bundle, state or default_state_of(bundle))
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"findings": [finding.to_json() for finding in findings]})
     else:

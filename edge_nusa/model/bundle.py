@@ -109,8 +109,7 @@ class Bundle:
 
         Raises what `open` raises for the manifest; `path` and what uses it raise DamagedError for the files.
         """
-        path = folder / "manifest.json"
-        manifest = manifests.decode(_manifest_bytes(folder, path), str(path))
+        path, manifest = folder / "manifest.json", manifest_of(folder)
         needed = [*FILES, *(["image_tail.onnx"] if manifest.image.tail_blocks else [])]
         missing = sorted(set(needed) - set(manifest.files))
         if missing:
@@ -210,6 +209,12 @@ class Bundle:
                 f"{norms.min():g} to {norms.max():g}; export the bundle again"
             )
         return names, anchors / norms
+
+
+def manifest_of(folder: Path) -> manifests.Manifest:
+    """What a bundle says of itself; its other files are not looked at. Raises what `Bundle.open` raises for it."""
+    path = folder / "manifest.json"
+    return manifests.decode(_manifest_bytes(folder, path), str(path))
 
 
 def _manifest_bytes(folder: Path, path: Path) -> bytes:

@@ -73,6 +73,17 @@ class StateReader:
         still_there = set(self._numbers())
         return [folder_name(number) for number in bad if number in still_there]
 
+    def made_with(self) -> Identity | None:
+        """The identity of the current generation, else of the newest one that says it; None of a state that holds
+        nothing, or of which that cannot be told."""
+        with suppress(*NO_USE):
+            if (current := self._load(self._pointer_bytes())) is not None:
+                return current.identity
+        for number in reversed(self._numbers()):
+            with suppress(*NO_USE):
+                return load_generation(self._generations / folder_name(number)).identity
+        return None
+
     def _read_current(self, read: Callable[[Generation], _Answer]) -> _Answer | None:
         for _ in range(_READ_TRIES):
             before = self._pointer_bytes()
