@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edge_nusa.device.asking.predict import Prediction
-    from edge_nusa.device.learning.given import LearnOptions
     from edge_nusa.device.changes.rename import Renamed
     from edge_nusa.device.changes.steps import Step
+    from edge_nusa.device.learning.given import LearnOptions
     from edge_nusa.device.learning.learn import LearnSettings
     from edge_nusa.device.learning.report import LearnReport
     from edge_nusa.device.learning.task import Task
