@@ -9,7 +9,7 @@ EXIT_CODES = {
     3: "refused by the judge; the state is unchanged",
     4: "damaged or mismatched bundle or state",
     5: "a resource ran out: memory, disk space, files, threads, a lock",
-    6: "store or trust failure",
+    6: "store, broker or trust failure",
     7: "done and kept, but what came after failed, such as printing the answer; do not run it again",
     70: "an error that nobody foresaw; its line asks to report it",
     129: "hung up (SIGHUP)",
@@ -89,6 +89,12 @@ class UnreadableError(ResourceError):
 
 class StoreError(EdgeNusaError):
     """A store of a fleet cannot be reached, or gives something else than what was put there."""
+
+    exit_code = 6
+
+
+class BrokerError(EdgeNusaError):
+    """A broker of MQTT cannot be reached, or refuses this board."""
 
     exit_code = 6
 

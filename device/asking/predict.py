@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +40,8 @@ class Prediction:
     """The answer to one picture. image: its name as it was asked; best: the label that answers, None for none of them;
     labels: most probable first, what is missing to 1 is "something else"; known: how probably the picture shows any
     taught label, 0 to 1 (None under a recipe without a head, which cannot tell); unknown: a taught label is the most
-    probable one, but more probably it is none; node: the file that was opened (None: not known)."""
+    probable one, but more probably it is none; node: the file that was opened (None: not known); seconds: what it took,
+    a part of the time of the pictures that were asked together (None: nobody looked at the clock)."""
 
     image: str
     best: str | None
@@ -47,6 +49,7 @@ class Prediction:
     known: float | None
     unknown: bool
     node: Node | None = None
+    seconds: float | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """A line of `predict --format json` (docs/programs.md)."""
@@ -95,14 +98,17 @@ class Predictor:
         done = 0
         trunk = Trunk(self.trunk, self.opened.bundle, self._decode)
         coming = extracted(trunk, sources, self._limits, self._tail is not None, lambda done, total: None)
+        began = time.monotonic()
         with closing(coming) as chunks:
             for features in chunks:
-                predictions = iter(self.answers(features, [str(name_of(sources[i])) for i in features.kept], top))
+                answers = self.answers(features, [str(name_of(sources[i])) for i in features.kept], top)
                 quarantined, kept = iter(features.quarantined), set(features.kept)
                 chunk = range(done, done + len(features.kept) + len(features.quarantined))
+                took = (time.monotonic() - began) / len(chunk)
+                predictions = (replace(answer, seconds=took) for answer in answers)
                 for index in chunk:
                     yield next(predictions) if index in kept else next(quarantined)
-                done = chunk.stop
+                done, began = chunk.stop, time.monotonic()
 
     def answers(self, features: Features, images: Sequence[str], top: int | None = None) -> list[Prediction]:
         """Predictions of extracted pictures; `images` are their names in the answer."""

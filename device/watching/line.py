@@ -27,7 +27,8 @@ class Answered:
     def to_json(self) -> dict[str, Any]:
         """A line of `watch`."""
         rest = {"generation": self.generation, "time": self.time, "kept": self.kept}
-        return {**self.prediction.to_json(), **rest}
+        took = self.prediction.seconds
+        return {**self.prediction.to_json(), **rest, "seconds": None if took is None else round(took, 6)}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from edge_nusa.cli import bench, config, demo, eval, export, hub, hub_rounds, learn, predict, state, sync, watch
+from edge_nusa.cli import bench, config, demo, eval, export, hub, hub_rounds, learn, mqtt, predict, state, sync, watch
 from edge_nusa.cli.help import Command, Commands
 
 NAMES = {"evaluate": "eval"}
@@ -18,6 +18,7 @@ EXAMPLES = {
     "learn": 'edge-nusa learn --images mugs/ --label "my mug"',
     "predict": "edge-nusa predict kitchen.jpg --labels cup,plate --top 3",
     "watch": "edge-nusa watch camera/ --out answers.jsonl --keep unsure/",
+    "mqtt": "edge-nusa mqtt answers.jsonl --broker mqtt://camera@homeassistant.local",
     "labels": "edge-nusa labels",
     "forget": 'edge-nusa forget "my mug"',
     "undo": "edge-nusa undo",
@@ -59,6 +60,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     learn.learn,
     predict.predict,
     watch.watch,
+    mqtt.mqtt,
     state.labels,
     state.forget,
     state.undo,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from edge_nusa.cli import output, signals
+from edge_nusa.cli import output, signals, telling
 from edge_nusa.cli.options import (
     BundleOption,
     FormatOption,
@@ -22,7 +22,7 @@ from edge_nusa.cli.options import (
 from edge_nusa.errors import UsageError
 
 if TYPE_CHECKING:
-    from edge_nusa.device.watching.line import Line
+    from edge_nusa.device.watching.line import Line, Sink
     from edge_nusa.device.watching.uncertain import UncertainFolder
     from edge_nusa.files.json_lines import JsonLines
 
@@ -83,6 +83,10 @@ def watch(
             rich_help_panel="The folder",
         ),
     ] = None,
+    mqtt: telling.MqttOption = None,
+    mqtt_password_file: telling.PasswordFileOption = None,
+    mqtt_name: telling.NameOption = None,
+    mqtt_ca: telling.AuthorityOption = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     max_memory: MemoryOption = None,
@@ -95,13 +99,11 @@ def watch(
     from edge_nusa.device.watching import changing_bundle
     from edge_nusa.device.watching import watch as watching
     from edge_nusa.device.watching.ledger import Ledger, default_path
-    from edge_nusa.files.json_lines import JsonLines
     from edge_nusa.knowledge.labels import offered
     from edge_nusa.model.bundle import embedded_bundle
 
     note = (lambda text: None) if quiet else output.note
-    budget = memory_bytes(max_memory)
-    place = bundle or embedded_bundle()
+    budget, place = memory_bytes(max_memory), bundle or embedded_bundle()
     waits = not once and place.is_dir()
     model = changing_bundle.whole(place, lambda: Model.open(place, state, threads, budget), note, waits)
     settings = watching.WatchSettings(
@@ -109,10 +111,18 @@ def watch(
     )
     answered = Ledger(ledger) if ledger else Ledger.own(default_path(model.state.folder, folder))
     uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
-    sink = _Written(JsonLines(out)) if out is not None else _Printed(format)
-    watcher = watching.Watch(model, settings, answered, sink, uncertain)
-    signals.before_end(watcher.stop)
-    watcher.once() if once else watcher.run(note)
+    broker = telling.MqttWords(mqtt, mqtt_password_file, mqtt_name, mqtt_ca)
+    with telling.beside(_sink(out, format), broker, folder, model.state.folder, note) as sink:
+        watcher = watching.Watch(model, settings, answered, sink, uncertain)
+        signals.before_end(watcher.stop)
+        watcher.once() if once else watcher.run(note)
+
+
+def _sink(out: Path | None, format: output.Format | None) -> Sink:
+    """Where lines go: into --out, or onto stdout."""
+    from edge_nusa.files.json_lines import JsonLines
+
+    return _Written(JsonLines(out)) if out is not None else _Printed(format)
 
 
 def _uncertain(folder: Path, keep: Path | None, most: int, most_bytes: int, below: float) -> UncertainFolder | None:

@@ -1,0 +1,1 @@
+"""Telling others: answers for Home Assistant by MQTT, numbers for Prometheus."""
