@@ -7,7 +7,22 @@ from typing import Any
 
 import typer
 
-from edge_nusa.cli import bench, config, demo, eval, export, hub, hub_rounds, learn, mqtt, predict, state, sync, watch
+from edge_nusa.cli import (
+    bench,
+    config,
+    demo,
+    eval,
+    export,
+    hub,
+    hub_rounds,
+    learn,
+    mqtt,
+    predict,
+    state,
+    sync,
+    teach,
+    watch,
+)
 from edge_nusa.cli.help import Command, Commands
 
 NAMES = {"evaluate": "eval"}
@@ -16,6 +31,7 @@ EXAMPLES = {
     "demo": "edge-nusa demo",
     "export": "edge-nusa export ViT-B-32 --pretrained laion2b_s34b_b79k --out bundle/",
     "learn": 'edge-nusa learn --images mugs/ --label "my mug"',
+    "teach": "edge-nusa teach --lan",
     "predict": "edge-nusa predict kitchen.jpg --labels cup,plate --top 3",
     "watch": "edge-nusa watch camera/ --out answers.jsonl --keep unsure/",
     "mqtt": "edge-nusa mqtt answers.jsonl --broker mqtt://camera@homeassistant.local",
@@ -58,6 +74,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     demo.demo,
     export.export,
     learn.learn,
+    teach.teach,
     predict.predict,
     watch.watch,
     mqtt.mqtt,

@@ -96,12 +96,13 @@ def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:
 
 
 @contextmanager
-def needs(command: str) -> Iterator[None]:
-    """Around the imports of a command that needs the extra packages called as it. Raises MissingPackageError."""
+def needs(command: str, extra: str | None = None) -> Iterator[None]:
+    """Around the imports of a command that needs the packages of an extra, called as it unless said otherwise. Raises
+    MissingPackageError."""
     try:
         yield
     except ImportError as error:
         raise MissingPackageError(
             f"{command} needs packages that are missing here ({error}); install them with `pip install "
-            f'"edge-nusa[{command}]"`'
+            f'"edge-nusa[{extra or command}]"`'
         ) from error

@@ -1,0 +1,69 @@
+"""What every answer says to a browser, and who is let in, around the whole application."""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge_nusa.device.teaching.access import Access
+from edge_nusa.device.teaching.denied import DeniedError
+
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' blob:",
+        "media-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+
+
+class Guarded:
+    """The application with `access` asked before anything else, and HEADERS on every answer."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Anything but http is not spoken here."""
+        if scope["type"] != "http":
+            return
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            self._access.check(Request(scope))
+        except DeniedError as error:
+            await denied(Request(scope), error)(scope, receive, sent)
+            return
+        await self._app(scope, receive, sent)
+
+
+def denied(request: Request, error: DeniedError) -> Response:
+    """The answer to what is not done; its connection ends, as the rest of the request was not read."""
+    headers = {"Connection": "close"}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if request.url.path == "/":
+        return PlainTextResponse(f"{error}\n", error.status, headers)
+    return JSONResponse({"error": str(error)}, error.status, headers)

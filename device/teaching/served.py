@@ -1,0 +1,98 @@
+"""The page, served: what the command `teach` begins, says and ends."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import segno
+
+from edge_nusa.device.teaching.access import Access, token_of
+from edge_nusa.device.teaching.app import application
+from edge_nusa.device.teaching.server import HERE, Server, listening, own_address
+from edge_nusa.device.teaching.teaching import Teaching
+
+if TYPE_CHECKING:
+    from edge_nusa.device.model import Model
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """port: to listen on, 0 for any; is_lan: also for the network; token: chosen, or None for a new one."""
+
+    port: int
+    is_lan: bool = False
+    token: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the page is. url: to open, with the token; name: the same by the board's own name; token: None without
+    --lan."""
+
+    url: str
+    name: str | None
+    port: int
+    token: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `teach --format json` prints."""
+        return asdict(self)
+
+    def words(self) -> str:
+        """The same for people."""
+        if self.token is None:
+            return f"the page is at {self.url} (for this board alone; --lan opens it to the network); Ctrl-C ends it"
+        code = io.StringIO()
+        segno.make(self.url, error="l").terminal(code, compact=True)
+        return (
+            f"{code.getvalue()}\nthe page is at {self.url}\n"
+            f"or at {self.name}\n"
+            "whoever has this address can teach the board; Ctrl-C ends it"
+        )
+
+
+@dataclass(frozen=True)
+class Served:
+    """What runs."""
+
+    server: Server
+    address: Address
+    teaching: Teaching
+
+    def wait(self) -> None:
+        """Until the server ends; it does not by itself, but where it fails."""
+        self.server.wait()
+
+    def stop(self) -> None:
+        """End it all, from any thread."""
+        self.teaching.close()
+        self.server.stop()
+
+
+@contextmanager
+def serve(model: Model, wanted: Wanted) -> Iterator[Served]:
+    """The page over a model, until the end of the block. Raises ResourceError and UsageError."""
+    token = token_of(wanted.token) if wanted.is_lan else None
+    socket = listening(wanted.port, wanted.is_lan)
+    port = int(socket.getsockname()[1])
+    access = Access.of_board(port, token)
+    teaching = Teaching(model)
+    server = Server(application(teaching, access), socket)
+    served = Served(server, _address(access), teaching)
+    server.start()
+    try:
+        yield served
+    finally:
+        served.stop()
+
+
+def _address(access: Access) -> Address:
+    if access.token is None:
+        return Address(url=f"http://{HERE}:{access.port}/", name=None, port=access.port, token=None)
+    ending = f":{access.port}/?token={access.token}"
+    name = f"http://{access.name}.local{ending}" if access.name else None
+    return Address(url=f"http://{own_address()}{ending}", name=name, port=access.port, token=access.token)

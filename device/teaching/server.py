@@ -1,0 +1,99 @@
+"""The server around the application: its socket, its thread, and the addresses that a person opens."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from edge_nusa.device.teaching.slow import H11
+from edge_nusa.errors import ResourceError, UsageError
+
+HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+MOST_CONNECTIONS = 64
+KEEP_ALIVE_SECONDS = 15
+BACKLOG = 64
+
+
+def listening(port: int, is_lan: bool) -> socket.socket:
+    """A socket that listens on this port, 0 for any that is free. Raises ResourceError, UsageError."""
+    place = EVERYWHERE if is_lan else HERE
+    try:
+        return socket.create_server((place, port), backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ResourceError(
+                f"--port: expected a free port, found that {port} is in use by another program; pass another, or 0 for "
+                "any that is free"
+            ) from error
+        raise UsageError(
+            f"--port {port}: expected a port to listen on, found {error.strerror}; pass another"
+        ) from error
+
+
+def own_address() -> str:
+    """The board's address in its network, as others reach it; 127.0.0.1 where it is in none. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # set aside for documentation (RFC 5737)
+            return str(probe.getsockname()[0])
+        except OSError:
+            return HERE
+
+
+@dataclass
+class Server:
+    """uvicorn in a thread of its own, so that signals stay with the command."""
+
+    app: ASGIApp
+    socket: socket.socket
+
+    def __post_init__(self) -> None:
+        config = uvicorn.Config(
+            self.app,
+            http=H11,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="edge-nusa-http", daemon=True)
+        self._failed: BaseException | None = None
+
+    @property
+    def port(self) -> int:
+        """That it listens on."""
+        return int(self.socket.getsockname()[1])
+
+    def start(self) -> None:
+        """Serve from now on."""
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until it ends, which it does by itself only where it fails. Raises what it failed with."""
+        self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+
+    def stop(self, seconds: float = 1.5) -> None:
+        """End it, and what it is in the middle of; open streams do not keep it."""
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(seconds)
+        self.socket.close()
+
+    def _serve(self) -> None:
+        try:
+            asyncio.run(self._server.serve(sockets=[self.socket]))
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            self._failed = error

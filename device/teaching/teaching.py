@@ -1,0 +1,101 @@
+"""All that one page works with: the model, the drawer of pictures, the lessons, and who is told of what changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from edge_nusa import __version__
+from edge_nusa.device.teaching.asking import Asking
+from edge_nusa.device.teaching.denied import DeniedError
+from edge_nusa.device.teaching.drawer import Drawer
+from edge_nusa.device.teaching.events import Events
+from edge_nusa.device.teaching.lessons import Lesson, Lessons
+from edge_nusa.device.teaching.reading import Reader
+from edge_nusa.device.teaching.words import advice, verdict
+from edge_nusa.knowledge import labels as label_names
+
+if TYPE_CHECKING:
+    from edge_nusa.device.model import Model
+
+Found = TypeVar("Found")
+MOST_WAITING = 8
+"""Questions and pictures that wait for their turn."""
+
+
+class Turns:
+    """One thread for what computes or changes the state: a board has few cores, and they are the trunk's."""
+
+    def __init__(self) -> None:
+        self._one = CapacityLimiter(1)
+
+    async def __call__(self, work: Callable[[], Found]) -> Found:
+        """`work` in its turn. Raises DeniedError where too many wait already."""
+        if self._one.statistics().tasks_waiting >= MOST_WAITING:
+            raise DeniedError(503, f"{MOST_WAITING} questions wait already; ask again in a moment")
+        return await to_thread.run_sync(work, limiter=self._one)
+
+
+class Teaching:
+    """One server's. `close` ends what it has begun."""
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.turns = model, Turns()
+        self.drawer, self.events, self.reader = Drawer(), Events(), Reader(model)
+        self.asking = Asking(model, self.reader)
+        self.lessons = Lessons(model, self.drawer, self._lesson_changed)
+
+    def close(self) -> None:
+        """End the child that decodes."""
+        self.reader.close()
+
+    def health(self) -> dict[str, Any]:
+        """How the server does; a state that cannot be read raises here."""
+        running = self.lessons.running
+        return {
+            "status": "ok",
+            "version": __version__,
+            "generation": self.model.generation,
+            "bundle": self.model.bundle.manifest.model,
+            "state": str(self.model.state.folder),
+            "lesson": None if running is None else running.to_json(with_report=False),
+        }
+
+    def labels(self) -> dict[str, Any]:
+        """Every label that was taught or has pictures in the drawer, with its verdict in words."""
+        number, rows = self.asking.labels()
+        waits = {label_names.key(label): (label, count) for label, count in self.drawer.counts().items()}
+        found = []
+        for row in rows:
+            _, waiting = waits.pop(label_names.key(row.label), ("", 0))
+            found.append(_row(row.label, row.images, row.expected, waiting, len(rows)))
+        found += [_row(label, 0, None, count, len(rows)) for label, count in waits.values()]
+        return {"generation": number, "labels": found}
+
+    def pictures_changed(self) -> None:
+        """Tell the pages."""
+        self.events.tell("pictures", {"held": len(self.drawer.waiting())})
+
+    def labels_changed(self) -> None:
+        """Tell the pages."""
+        self.events.tell("labels", {"generation": self.model.generation})
+
+    def _lesson_changed(self, lesson: Lesson, was_known: bool) -> None:
+        """In the lesson's thread."""
+        self.events.tell("lesson", lesson.to_json())
+        if lesson.is_over or (lesson.is_known and not was_known) or lesson.is_new:
+            self.pictures_changed()
+            self.labels_changed()
+
+
+def _row(label: str, images: int, expected: float | None, waiting: int, labels: int) -> dict[str, Any]:
+    return {
+        "label": label,
+        "images": images,
+        "expected": expected,
+        "verdict": verdict(images, expected),
+        "advice": advice(images, waiting, labels),
+        "waiting": waiting,
+    }
