@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from edge_nusa.device.changes.steps import redone_in_words, undone_in_words
 from edge_nusa.device.teaching.bodies import json_of
 from edge_nusa.device.teaching.teaching import Teaching
 from edge_nusa.knowledge import labels as label_names
@@ -59,10 +60,10 @@ async def rename(request: Request) -> Response:
     old, new = asked.text("old", LONGEST), normalise(asked.text("new", LONGEST))
 
     def work() -> dict[str, Any]:
+        found = {"generation": teaching.model.generation, "old": normalise(old), "new": new}
         if _is_taught(teaching, old) or not teaching.drawer.waiting(old):
-            teaching.model.rename(old, new)
-        teaching.drawer.relabel(old, new)
-        return {"generation": teaching.model.generation, "renamed": new}
+            found = teaching.model.rename(old, new).to_json()
+        return {**found, "moved": teaching.drawer.relabel(old, new)}
 
     return await _changed(teaching, work)
 
@@ -75,8 +76,9 @@ async def undo(request: Request) -> Response:
 
     def work() -> dict[str, Any]:
         before = teaching.model.generation
-        number = teaching.model.undo(to)
-        return {"generation": number, "returned": teaching.lessons.undone(range(number + 1, before + 1))}
+        step = teaching.model.undo(to)
+        returned = teaching.lessons.undone(range(step.generation + 1, before + 1))
+        return {**step.to_json(), "returned": returned, "words": undone_in_words(step)}
 
     return await _changed(teaching, work)
 
@@ -85,7 +87,12 @@ async def redo(request: Request) -> Response:
     """POST /api/redo."""
     teaching: Teaching = request.app.state.teaching
     await json_of(request)
-    return await _changed(teaching, lambda: {"generation": teaching.model.redo()})
+
+    def work() -> dict[str, Any]:
+        step = teaching.model.redo()
+        return {**step.to_json(), "words": redone_in_words(step)}
+
+    return await _changed(teaching, work)
 
 
 async def _changed(teaching: Teaching, work: Callable[[], dict[str, Any]]) -> Response:

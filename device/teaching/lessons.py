@@ -118,6 +118,8 @@ class Lessons:
         """Generations were taken back: the pictures of their lessons are held again; how many there are."""
         with self._lock:
             numbers = [one.number for one in self._lessons.values() if one.generation in generations]
+            for number in numbers:
+                self._lessons[number] = replace(self._lessons[number], generation=None)
         return sum(self._drawer.back(number) for number in numbers)
 
     def check_idle(self) -> None:

@@ -1,0 +1,99 @@
+"""The page's server for tests: over a fresh state, inside the test's process or as the command itself."""
+
+from __future__ import annotations
+
+import io
+import json
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conftest import MICRO, command, environment
+from PIL import Image
+from starlette.testclient import TestClient
+
+from edge_nusa.device.model import Model
+from edge_nusa.device.teaching.access import Access
+from edge_nusa.device.teaching.app import application
+from edge_nusa.device.teaching.teaching import Teaching
+
+PORT = 8642
+HERE = f"http://127.0.0.1:{PORT}"
+TOKEN = "a-token-of-the-tests-0123456789"
+SECONDS = 120.0
+"""So long anything here may take on a busy machine."""
+
+
+@contextmanager
+def page(state: Path, token: str | None = None, base: str = HERE) -> Iterator[tuple[TestClient, Teaching]]:
+    """A client of the application over a state, and what the application works with."""
+    teaching = Teaching(Model.open(MICRO, state, threads=1))
+    try:
+        with TestClient(application(teaching, Access(PORT, token, "board")), base_url=base) as client:
+            yield client, teaching
+    finally:
+        teaching.close()
+
+
+def picture(colour: tuple[int, int, int] = (200, 30, 30), size: tuple[int, int] = (120, 90), seed: int = 0) -> bytes:
+    """A JPEG of blobs around a colour."""
+    blobs = np.random.default_rng(seed).integers(-60, 60, (6, 8, 3)) + np.array(colour)
+    small = Image.fromarray(np.clip(blobs, 0, 255).astype(np.uint8))
+    return encoded(np.asarray(small.resize(size, Image.Resampling.BICUBIC)))
+
+
+def encoded(image: np.ndarray, kind: str = "JPEG") -> bytes:
+    """A file of a picture (H, W, 3) uint8 RGB."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind)
+    return file.getvalue()
+
+
+def form(folder: Path, most: int = 8) -> list[tuple[str, tuple[str, bytes]]]:
+    """The pictures of a folder as a browser's form has them."""
+    return [("files", (path.name, path.read_bytes())) for path in sorted(folder.iterdir())[:most]]
+
+
+def taught(client: TestClient, number: int) -> dict[str, Any]:
+    """A lesson when it is over."""
+    ends = time.monotonic() + SECONDS
+    while time.monotonic() < ends:
+        lesson: dict[str, Any] = client.get(f"/api/lessons/{number}").json()
+        if lesson["state"] not in ("waiting", "looking", "judging", "training text"):
+            return lesson
+        time.sleep(0.05)
+    raise AssertionError(f"lesson {number} is not over after {SECONDS:g} s: {lesson}")
+
+
+@contextmanager
+def served(*arguments: str | Path, env: dict[str, str] | None = None) -> Iterator[tuple[Any, subprocess.Popen[str]]]:
+    """`edge-nusa teach` in a process of its own, and what it printed of its address."""
+    words = command("teach", "--port", "0", "--format", "json", *arguments)
+    process = subprocess.Popen(words, env=environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert select.select([process.stdout], [], [], SECONDS)[0], "it said nothing"
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        yield json.loads(line), process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], number: int = signal.SIGINT, seconds: float = 2.0) -> float:
+    """Seconds until a signal ended the process, which said so in one line."""
+    began = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    took = time.monotonic() - began
+    assert process.returncode == 128 + number, said
+    assert said.startswith("edge-nusa: stopped by a signal") and said.count("\n") == 1, said
+    assert took < seconds
+    return took
