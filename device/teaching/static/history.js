@@ -1,0 +1,101 @@
+// Undo, redo and the history: what was learned when, and the way back.
+
+import * as api from "./api.js";
+import { byId, el } from "./dom.js";
+import { openDialog } from "./dialogs.js";
+import { fetchHeld, fetchLabels } from "./events.js";
+import { attempt, tell } from "./notices.js";
+import { isRunning, on, set, state } from "./store.js";
+import { listed, pictures as counted, when } from "./words.js";
+
+const MOST_NAMED = 4;
+let mayRedo = true; // nobody knows before it is tried; a lesson ends it
+
+function refresh() {
+  fetchLabels();
+  fetchHeld();
+}
+
+async function changed(run) {
+  const answer = await attempt(run);
+  if (answer) {
+    set("health", { ...state.health, generation: answer.generation });
+    refresh();
+  }
+  return answer;
+}
+
+export async function undo(to) {
+  const answer = await changed(() => api.undo(to));
+  if (!answer) return;
+  mayRedo = true;
+  const back = answer.returned ? ` ${counted(answer.returned)} of it wait on the cards again.` : "";
+  tell(`Taken back.${back}`, { text: "Redo", run: redo });
+  draw();
+}
+
+export async function redo() {
+  const answer = await changed(() => api.redo());
+  if (!answer) mayRedo = false;
+  else tell("Done again.", { text: "Undo", run: () => undo() });
+  draw();
+}
+
+export async function forget(label) {
+  const answer = await changed(() => api.forget(label));
+  if (!answer) return;
+  const isTaught = answer.forgotten && !answer.dropped;
+  tell(`${label} is forgotten.`, isTaught ? { text: "Undo", run: () => undo() } : null);
+}
+
+export const rename = (before, after) => changed(() => api.rename(before, after));
+
+const OPERATIONS = { learn: "Taught", forget: "Forgot a label", rename: "Renamed a label", pull: "Took a round of the fleet" };
+
+function what(row) {
+  const said = OPERATIONS[row.operation] ?? row.operation;
+  const names = (row.report?.labels ?? []).map(({ label }) => label);
+  if (row.operation !== "learn" || !names.length) return said;
+  const more = names.length > MOST_NAMED ? [`${names.length - MOST_NAMED} more`] : [];
+  return `${said} ${listed([...names.slice(0, MOST_NAMED), ...more])}`;
+}
+
+function makeRow(row, dialog) {
+  const words = el("div", {}, el("div", { text: what(row) }),
+    el("div.small", { text: `${when(row.created)}; ${row.labels.length === 1 ? "1 label" : `${row.labels.length} labels`} known` }));
+  const back = async () => {
+    dialog().close();
+    await undo(row.generation);
+  };
+  const end = row.current
+    ? el("span.now", { text: "now" })
+    : el("button.button", { text: "Go back to this", on: { click: back } });
+  return el("li", {}, words, end);
+}
+
+async function openHistory() {
+  const answer = await attempt(api.history);
+  if (!answer) return;
+  const rows = [...answer.generations].reverse();
+  let dialog = null;
+  const list = rows.length
+    ? el("ul.times", {}, ...rows.map((row) => makeRow(row, () => dialog)))
+    : el("p.soft", { text: "Nothing was learned yet. The first lesson will be here, and the way back from it." });
+  dialog = openDialog("History", list);
+}
+
+function draw() {
+  byId("undo").disabled = !state.online || isRunning() || !state.labels.some((row) => row.images > 0) && !state.health?.generation;
+  byId("redo").disabled = !state.online || isRunning() || !mayRedo;
+}
+
+export function start() {
+  byId("undo").addEventListener("click", () => undo());
+  byId("redo").addEventListener("click", redo);
+  byId("history").addEventListener("click", openHistory);
+  on("health labels online", draw);
+  on("lesson", () => {
+    if (isRunning()) mayRedo = false;
+    draw();
+  });
+}

@@ -1,0 +1,161 @@
+// A lesson as a person follows it: what it does now, what came of it, and what to do where it was refused.
+
+import * as api from "./api.js";
+import { byId, el, say } from "./dom.js";
+import { undo } from "./history.js";
+import { attempt } from "./notices.js";
+import { addDraft, isRunning, on, set, state } from "./store.js";
+import { chooseLabel } from "./dialogs.js";
+import * as words from "./words.js";
+
+const SOMETHING_ELSE = "something else";
+const MOST_WORST = 12;
+let closed = null; // the lesson whose panel was closed
+let panel = null; // {key, parts} of what is drawn
+
+export async function teach(options = {}) {
+  closed = null;
+  const begun = await attempt(() => api.teach(options));
+  if (begun) set("lesson", await api.lesson(begun.lesson));
+}
+
+function title(lesson) {
+  const { state: stage, known_now: isKnown } = lesson;
+  if (stage === "waiting") return "Another program teaches this board; this lesson waits for it.";
+  if (stage === "looking") return `Looking at ${words.pictures(lesson.pictures)}`;
+  if (stage === "judging") return "Trying what it learned on pictures it has not seen";
+  if (stage === "training text") return isKnown ? "It knows them. The text is training." : "The text is training.";
+  if (stage === "done") return "Learned";
+  if (stage === "nothing new") return "Nothing new in these pictures";
+  if (stage === "refused") return "This lesson was not kept";
+  return "The lesson failed";
+}
+
+const STAGE_WORDS = { looking: "seen", judging: "tried", "training text": "steps" };
+
+function progressWords({ progress, state: stage }) {
+  if (!progress?.total) return "";
+  return `${progress.done} of ${progress.total} ${STAGE_WORDS[stage] ?? ""}`.trim();
+}
+
+function outcomes(report) {
+  const rows = report.labels.map(words.outcome);
+  return el("ul.result", { "aria-label": "What came of each label" }, ...rows.map(({ what, words: said, isWeak }) =>
+    el(isWeak ? "li.weak" : "li", {}, el("span.what", { text: what }), el("span.words", { text: said }))));
+}
+
+function folded(summary, lines) {
+  if (!lines.length) return null;
+  return el("details", {}, el("summary", { text: summary }), el("ul", {}, ...lines.map((text) => el("li", { text }))));
+}
+
+function reportParts(report) {
+  const aside = report.quarantined ?? [];
+  return [
+    report.labels.length ? outcomes(report) : null,
+    folded(`${words.pictures(aside.length)} set aside`, words.reasons(aside)),
+    folded("What it knew before", (report.earlier ?? []).map(words.kept)),
+  ];
+}
+
+/** A picture that speaks against the lesson, and the two ways out, one touch each. */
+function worstTile({ picture, label, taken_for: taken }) {
+  const tile = el("li.tile", {}, el("img", { src: api.thumbnail(picture), alt: `Taught as ${label}`, width: 104, height: 104 }),
+    el("span.caption", { text: `taught as ${label}, looks like ${taken}` }));
+  const done = () => tile.remove();
+  const moved = async () => {
+    const to = taken === SOMETHING_ELSE ? await chooseLabel("What is it?", { without: label }) : taken;
+    if (to !== null && (await attempt(() => api.move([picture], addDraft(to))))) done();
+  };
+  const dropped = async () => (await attempt(() => api.drop([picture]))) && done();
+  const about = `the picture taught as ${label}`;
+  tile.append(el("div.row", {},
+    el("button", { text: taken === SOMETHING_ELSE ? "It is …" : `It is ${taken}`, on: { click: moved } }),
+    el("button.danger", { text: "Drop", "aria-label": `Drop ${about}`, on: { click: dropped } })));
+  return tile;
+}
+
+function worst(report) {
+  const entries = (report?.mistaken ?? []).filter(({ picture }) => picture).slice(0, MOST_WORST);
+  if (!entries.length) return null;
+  return el("div", {}, el("h3", { text: "The pictures that speak against it, the worst first" }),
+    el("ul.tiles", {}, ...entries.map(worstTile)));
+}
+
+function refusedParts(lesson) {
+  const again = el("button.button.primary", { text: "Teach again", on: { click: () => teach() } });
+  const anyway = el("button.quiet", { text: "Keep it anyway", on: { click: () => teach({ force: true }) } });
+  return [worst(lesson.report), el("div.row", {}, again, anyway)];
+}
+
+function endParts(lesson) {
+  const { state: stage, report } = lesson;
+  const parts = report ? reportParts(report) : [];
+  if (stage === "refused") return [...refusedParts(lesson), ...parts];
+  if (stage === "failed") return [el("div.row", {}, el("button.button.primary", { text: "Try again", on: { click: () => teach() } }))];
+  if (stage === "done") {
+    if (report) parts.push(el("p.small", { text: words.text(report) }));
+    parts.push(el("div.row", {}, el("button.button", { text: "Undo this lesson", on: { click: undoThis } })));
+  }
+  return parts;
+}
+
+async function undoThis() {
+  close();
+  await undo();
+}
+
+function close() {
+  closed = state.lesson?.lesson ?? null;
+  draw();
+}
+
+/** Builds the panel anew where its stage changed; a bar that only moves is updated in place. */
+function build(lesson) {
+  const isOver = !isRunning();
+  const bar = isOver ? null : el("progress", { "aria-label": "Progress of the lesson" });
+  const count = isOver ? null : el("p.small");
+  const end = isOver ? el("button.quiet.close", { text: "×", "aria-label": "Close", on: { click: close } }) : null;
+  const shown = lesson.report && !isOver ? reportParts(lesson.report) : [];
+  const parts = [
+    el("header", {}, el("h3", { text: title(lesson) }), end),
+    bar,
+    count,
+    isOver && lesson.reason ? el("p", { text: lesson.reason }) : null,
+    ...(isOver ? endParts(lesson) : shown),
+  ];
+  byId("lesson").replaceChildren(...parts.filter(Boolean));
+  byId("lesson").classList.toggle("bad", lesson.state === "refused" || lesson.state === "failed");
+  return { bar, count };
+}
+
+function move({ bar, count }, lesson) {
+  if (!bar) return;
+  const { progress } = lesson;
+  if (progress?.total) {
+    bar.max = progress.total;
+    bar.value = progress.done;
+  } else bar.removeAttribute("value");
+  say(count, progressWords(lesson));
+}
+
+function draw() {
+  const { lesson } = state;
+  const isHidden = !lesson || lesson.lesson === closed;
+  byId("lesson").hidden = isHidden;
+  if (isHidden) {
+    panel = null;
+    return;
+  }
+  const key = `${lesson.lesson} ${lesson.state} ${lesson.known_now} ${Boolean(lesson.report)}`;
+  if (panel?.key !== key) {
+    panel = { key, parts: build(lesson) };
+    say(byId("lesson-said"), `${title(lesson)} ${lesson.reason ?? ""}`.trim());
+  }
+  move(panel.parts, lesson);
+}
+
+export function start() {
+  on("lesson", draw);
+  draw();
+}

@@ -1,0 +1,58 @@
+// What the page knows now, and who wants to hear when a part of it changes.
+
+export const state = {
+  online: true,
+  health: null, // GET /api/health
+  labels: [], // taught: {label, images, expected, verdict, waiting}
+  drafts: [], // names of cards that were made here and have no picture yet
+  held: [], // pictures that wait for a lesson: {id, label, name, width, height}
+  review: [], // uncertain frames: {id, answer, known, taken}
+  lesson: null, // GET /api/lessons/N
+  camera: null, // GET /api/camera
+  source: "none", // "own", "board", "picture" or "none"
+  recording: null, // label that is being recorded
+};
+const RUNNING = new Set(["waiting", "looking", "judging", "training text"]);
+const listeners = new Map();
+
+export const isRunning = () => RUNNING.has(state.lesson?.state);
+
+export function on(names, listener) {
+  for (const name of names.split(" ")) listeners.set(name, [...(listeners.get(name) ?? []), listener]);
+}
+
+export function set(name, value) {
+  state[name] = value;
+  for (const listener of listeners.get(name) ?? []) listener(value);
+}
+
+/** Two names with the same key are one label here; the board itself is stricter and has the last word. */
+export function keyOf(name) {
+  return name.normalize("NFKC").trim().replace(/\s+/gu, " ").toLowerCase();
+}
+
+/** Every label that has a card: taught ones in the board's order, then those that only have pictures, then drafts. */
+export function cardLabels() {
+  const found = new Map();
+  for (const row of state.labels) found.set(keyOf(row.label), row.label);
+  for (const { label } of state.held) if (!found.has(keyOf(label))) found.set(keyOf(label), label);
+  for (const label of state.drafts) if (!found.has(keyOf(label))) found.set(keyOf(label), label);
+  return [...found.values()];
+}
+
+export function heldOf(label) {
+  const key = keyOf(label);
+  return state.held.filter((picture) => keyOf(picture.label) === key);
+}
+
+export function addDraft(name) {
+  const clean = name.trim().replace(/\s+/gu, " ");
+  const known = cardLabels().find((label) => keyOf(label) === keyOf(clean));
+  if (known !== undefined) return known;
+  set("drafts", [...state.drafts, clean]);
+  return clean;
+}
+
+export function dropDraft(name) {
+  set("drafts", state.drafts.filter((draft) => keyOf(draft) !== keyOf(name)));
+}
