@@ -173,6 +173,7 @@ function updateCard(card, label) {
   const newest = held.slice(-STRIP).reverse();
   keyed(card.querySelector(".strip"), newest, ({ id }) => id, ({ id }) =>
     el("li", {}, el("img", { src: api.thumbnail(id), alt: "", width: 48, height: 48 })));
+  if (!held.length && row?.images && !notes.get(keyOf(label))?.isBad) notes.delete(keyOf(label));
   const said = notes.get(keyOf(label));
   say(card.querySelector(".note"), said?.text ?? "");
   card.querySelector(".note").hidden = !said;

@@ -16,6 +16,7 @@ export async function fetchInto(name, fetcher, pick) {
   waitsToFetch.delete(name);
   try {
     set(name, pick(await fetcher()));
+    if (state.trouble) set("trouble", null);
   } catch (error) {
     if (!(error instanceof api.Away)) set("trouble", error.message);
   }
@@ -28,7 +29,7 @@ export const fetchReview = () => fetchInto("review", api.review, (answer) => ans
 function greeted(health) {
   set("health", health);
   set("online", true);
-  set("camera", health.camera);
+  set("camera", health.camera ?? null);
   if (health.lesson) set("lesson", health.lesson);
   else if (state.lesson) followUp(state.lesson.lesson);
   fetchLabels();

@@ -146,7 +146,11 @@ function draw() {
   drawSources();
   const isOn = [byId("own"), byId("board"), byId("still")].some((source) => !source.hidden);
   byId("finder").dataset.shows = isOn ? state.source : "nothing";
-  byId("finder-note").replaceChildren(...note());
+  const parts = note();
+  const key = parts.map((part) => part.textContent).join();
+  if (byId("finder-note").dataset.key === key) return; // what is being pressed stays
+  byId("finder-note").dataset.key = key;
+  byId("finder-note").replaceChildren(...parts);
 }
 
 function drawRecording(recording) {

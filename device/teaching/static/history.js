@@ -9,11 +9,15 @@ import { isRunning, on, set, state } from "./store.js";
 import { listed, pictures as counted, when } from "./words.js";
 
 const MOST_NAMED = 4;
-let mayRedo = true; // nobody knows before it is tried; a lesson ends it
+let mayRedo = false; // what this page took back; the history offers it always
 
 function refresh() {
   fetchLabels();
   fetchHeld();
+}
+
+function sentence(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/u.test(words) ? "" : ".");
 }
 
 async function changed(run) {
@@ -29,15 +33,15 @@ export async function undo(to) {
   const answer = await changed(() => api.undo(to));
   if (!answer) return;
   mayRedo = true;
-  const back = answer.returned ? ` ${counted(answer.returned)} of it wait on the cards again.` : "";
-  tell(`Taken back.${back}`, { text: "Redo", run: redo });
+  const back = answer.returned ? ` ${counted(answer.returned)} wait on the cards again.` : "";
+  tell(`${answer.words ? sentence(answer.words) : "Taken back."}${back}`, { text: "Redo", run: redo });
   draw();
 }
 
 export async function redo() {
   const answer = await changed(() => api.redo());
   if (!answer) mayRedo = false;
-  else tell("Done again.", { text: "Undo", run: () => undo() });
+  else tell(answer.words ? sentence(answer.words) : "Done again.", { text: "Undo", run: () => undo() });
   draw();
 }
 
@@ -81,7 +85,8 @@ async function openHistory() {
   const list = rows.length
     ? el("ul.times", {}, ...rows.map((row) => makeRow(row, () => dialog)))
     : el("p.soft", { text: "Nothing was learned yet. The first lesson will be here, and the way back from it." });
-  dialog = openDialog("History", list);
+  const again = el("button.quiet", { text: "Redo what was taken back last", on: { click: () => { dialog.close(); redo(); } } });
+  dialog = openDialog("History", list, again);
 }
 
 function draw() {

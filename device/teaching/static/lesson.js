@@ -20,11 +20,12 @@ export async function teach(options = {}) {
 }
 
 function title(lesson) {
-  const { state: stage, known_now: isKnown } = lesson;
+  const { state: stage } = lesson;
+  if (isRunning() && lesson.known_now) return "It knows them. The text is training.";
   if (stage === "waiting") return "Another program teaches this board; this lesson waits for it.";
   if (stage === "looking") return `Looking at ${words.pictures(lesson.pictures)}`;
   if (stage === "judging") return "Trying what it learned on pictures it has not seen";
-  if (stage === "training text") return isKnown ? "It knows them. The text is training." : "The text is training.";
+  if (stage === "training text") return "The text is training.";
   if (stage === "done") return "Learned";
   if (stage === "nothing new") return "Nothing new in these pictures";
   if (stage === "refused") return "This lesson was not kept";
@@ -34,14 +35,25 @@ function title(lesson) {
 const STAGE_WORDS = { looking: "seen", judging: "tried", "training text": "steps" };
 
 function progressWords({ progress, state: stage }) {
-  if (!progress?.total) return "";
+  if (!progress || progress.total < 2) return "";
   return `${progress.done} of ${progress.total} ${STAGE_WORDS[stage] ?? ""}`.trim();
 }
 
+/** A track: how many were recognised before, as a mark, and how many are now. */
+function track({ right, right_before: before, asked }) {
+  if (!asked) return null;
+  const [fill, mark] = [el("div.fill"), el("div.mark-before")];
+  fill.style.transform = `translateX(${((100 * right) / asked - 100).toFixed(1)}%)`;
+  mark.style.left = `${((100 * before) / asked).toFixed(1)}%`;
+  return el("div.bar.leads", { "aria-hidden": "true" }, el("div.track", {}, fill, before ? mark : null));
+}
+
 function outcomes(report) {
-  const rows = report.labels.map(words.outcome);
-  return el("ul.result", { "aria-label": "What came of each label" }, ...rows.map(({ what, words: said, isWeak }) =>
-    el(isWeak ? "li.weak" : "li", {}, el("span.what", { text: what }), el("span.words", { text: said }))));
+  return el("ul.result", { "aria-label": "What came of each label" }, ...report.labels.map((row) => {
+    const { what, words: said, isWeak } = words.outcome(row);
+    const parts = [el("span.what", { text: what }), track(row), el("span.words", { text: said })];
+    return el(isWeak ? "li.weak" : "li", {}, ...parts);
+  }));
 }
 
 function folded(summary, lines) {
@@ -121,7 +133,7 @@ function build(lesson) {
     el("header", {}, el("h3", { text: title(lesson) }), end),
     bar,
     count,
-    isOver && lesson.reason ? el("p", { text: lesson.reason }) : null,
+    isOver && lesson.reason ? el("p", { text: words.refusal(lesson.reason) }) : null,
     ...(isOver ? endParts(lesson) : shown),
   ];
   byId("lesson").replaceChildren(...parts.filter(Boolean));
@@ -132,7 +144,7 @@ function build(lesson) {
 function move({ bar, count }, lesson) {
   if (!bar) return;
   const { progress } = lesson;
-  if (progress?.total) {
+  if (progress?.total > 1) {
     bar.max = progress.total;
     bar.value = progress.done;
   } else bar.removeAttribute("value");
@@ -147,10 +159,11 @@ function draw() {
     panel = null;
     return;
   }
-  const key = `${lesson.lesson} ${lesson.state} ${lesson.known_now} ${Boolean(lesson.report)}`;
+  const stage = isRunning() && lesson.known_now ? "known" : lesson.state;
+  const key = `${lesson.lesson} ${stage} ${Boolean(lesson.report)}`;
   if (panel?.key !== key) {
     panel = { key, parts: build(lesson) };
-    say(byId("lesson-said"), `${title(lesson)} ${lesson.reason ?? ""}`.trim());
+    say(byId("lesson-said"), `${title(lesson)} ${words.refusal(lesson.reason ?? "")}`.trim());
   }
   move(panel.parts, lesson);
 }

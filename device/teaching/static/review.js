@@ -65,7 +65,7 @@ async function drop(ids) {
 
 export function start() {
   const tiles = makeTiles({
-    captionOf: ({ answer, taken }) => `${answer ? `perhaps ${answer}` : "none of these"}, ${when(taken * 1000)}`,
+    captionOf: ({ answer, taken }) => `${answer ? `perhaps ${answer}` : "none of these"}, ${when(1000 * taken)}`,
     sourceOf: (entry) => entry.address ?? api.thumbnail(entry.id),
     title: (number) => (number === 1 ? "What is it?" : `What are these ${number}?`),
     label,

@@ -10,7 +10,8 @@ export const state = {
   lesson: null, // GET /api/lessons/N
   camera: null, // GET /api/camera
   source: "none", // "own", "board", "picture" or "none"
-  recording: null, // label that is being recorded
+  recording: null, // {label, count} while a hold goes on
+  trouble: null, // a sentence of the board's that stands in the way of all
 };
 const RUNNING = new Set(["waiting", "looking", "judging", "training text"]);
 const listeners = new Map();

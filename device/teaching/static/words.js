@@ -17,24 +17,28 @@ export function percent(share) {
   return `${Math.round(100 * share)} %`;
 }
 
-/** When it was, as a person says it. moment: anything that Date reads. */
+/** When it was, as a person says it, short where it is today. moment: anything that Date reads. */
 export function when(moment, now = new Date()) {
   const then = new Date(moment);
   if (Number.isNaN(then.getTime())) return "";
   const time = then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   const isToday = then.toDateString() === now.toDateString();
-  if (isToday) return `today, ${time}`;
+  if (isToday) return time;
   if (new Date(now.getTime() - DAY_MS).toDateString() === then.toDateString()) return `yesterday, ${time}`;
   return `${then.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;
 }
 
+function earlier({ right, right_before: before }) {
+  if (before === right) return "as many as before";
+  return before ? `${before} before` : "none before";
+}
+
 /** What a lesson did to one label: {what, words, isWeak}. row: a label of the report of a lesson. */
 export function outcome(row) {
-  if (!row.asked) return { what: row.label, words: `taught from ${pictures(row.images)}; one more tells how well`, isWeak: false };
-  const before = row.right_before > 0 || row.right < row.right_before ? `${row.right_before} before` : "none before";
-  const words = [`${row.right} of ${row.asked} recognised, ${before}`];
-  const taken = (row.taken_for ?? []).map(({ label, count }) => `${count} for ${label}`);
-  if (taken.length) words.push(`taken for something it is not: ${listed(taken)}`);
+  if (!row.asked) return { what: row.label, words: `Taught from ${pictures(row.images)}; one more tells how well.`, isWeak: false };
+  const words = [`${row.right} of ${row.asked} recognised, ${earlier(row)}`];
+  const taken = (row.taken_for ?? []).map(({ label, count }) => `${count} taken for ${label}`);
+  if (taken.length) words.push(listed(taken));
   if (row.closest && row.told_apart_errors !== null && row.told_apart_errors < 1) {
     words.push(`hardly told apart from ${row.closest}`);
   }
@@ -51,6 +55,12 @@ export function reasons(entries) {
   const counts = new Map();
   for (const { reason } of entries) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   return [...counts].sort((a, b) => b[1] - a[1]).map(([reason, count]) => `${pictures(count)}: ${reason}`);
+}
+
+/** Why a lesson was not kept, in the page's words: the command line's options are buttons here. */
+export function refusal(reason) {
+  const said = reason.replace(/^refused: /u, "").replaceAll("use --force", "press Keep it anyway").replace("fewer --steps, ", "");
+  return said.charAt(0).toUpperCase() + said.slice(1);
 }
 
 /** What became of the text, in a sentence. */
