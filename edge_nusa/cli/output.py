@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from edge_nusa import kept
+from edge_nusa.cli import bar
 from edge_nusa.errors import OutputError, UnforeseenError
 
 if TYPE_CHECKING:
@@ -69,11 +70,16 @@ COLOURS = {"ok": 32, "warning": 33, "error": 31}
 
 def emit(text: str, status: str | None = None) -> None:
     """A line for people, control characters shown as escapes; status: one of COLOURS' words to begin with, coloured
-    on a terminal."""
+    on a terminal (https://no-color.org)."""
     first = "" if status is None else f"{status:<8}"
-    if first and sys.stdout is not None and sys.stdout.isatty():
+    if first and takes_escapes(sys.stdout) and not os.environ.get("NO_COLOR"):
         first = f"\x1b[{COLOURS[status or '']}m{first}\x1b[0m"
     _write(first + _printable(text, "\n\t") + "\n")
+
+
+def takes_escapes(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal that moves its cursor and colours as it is told."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _write(text: str) -> None:
@@ -86,6 +92,7 @@ def _write(text: str) -> None:
         raise OutputError(
             "print the answer: expected stdout to be open, found it closed; send it to a file, or to /dev/null"
         )
+    bar.end()
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -133,6 +140,7 @@ def _say(text: str) -> None:
     """On stderr; where that is closed or refuses, nothing can be said, and the exit code says it alone."""
     if sys.stderr is None:
         return
+    bar.end()
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -165,19 +173,9 @@ def hush(is_quiet: bool) -> None:
 
 def progress_bar(is_quiet: bool) -> Callable[[str, int, int], None]:
     """A callback (what, done, total) that draws one bar a phase on a terminal's stderr, and nothing elsewhere."""
-    if is_quiet or sys.stderr is None or not sys.stderr.isatty():
+    if is_quiet or not takes_escapes(sys.stderr):
         return lambda what, done, total: None
-    shown: dict[str, int] = {}
-
-    def draw(what: str, done: int, total: int) -> None:
-        percent = 100 if total == 0 else 100 * done // total
-        if shown.get(what) == percent:
-            return
-        shown[what] = percent
-        filled = percent * 30 // 100
-        _say(f"\r{what:<9} [{'#' * filled}{'.' * (30 - filled)}] {percent:3d} %" + ("\n" if done >= total else ""))
-
-    return draw
+    return bar.Bar().draw
 
 
 def table(rows: list[list[str]], header: list[str]) -> str:
