@@ -61,7 +61,7 @@ class Camera:
     def __init__(self, source: Source, settings: CameraSettings) -> None:
         self.source, self.settings = source, settings
         self._changed = threading.Condition()
-        self._state = CameraState(False, time.time(), "it is being opened")
+        self._state = CameraState(False, time.time())
         self._newest: Frame | None = None
         self._arrived = 0.0
         self._count, self._is_asked, self._wanted_since = 0, False, 0.0
@@ -96,7 +96,7 @@ class Camera:
         with self._changed:
             self._changed.notify_all()
             if self._child is not None:
-                self._child.end()
+                self._child.kill()
         if self._thread is not threading.current_thread():
             self._thread.join()
 

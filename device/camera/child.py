@@ -18,6 +18,8 @@ from edge_nusa.device.camera.frame import CameraSettings
 from edge_nusa.device.camera.source import Source
 from edge_nusa.errors import ResourceError
 
+CHILD_BYTES = 64 << 20
+"""What the child takes with a camera of 1920 x 1080 (docs/cameras.md)."""
 LONGEST_LINE = 4096
 
 
@@ -26,7 +28,7 @@ class Ended(Exception):
 
 
 class Child:
-    """A running child. One thread reads its lines; any may ask and end it."""
+    """A running child. One thread reads its lines; any may ask and kill it."""
 
     def __init__(self, source: Source, settings: CameraSettings) -> None:
         """Raises ResourceError where the system gives no process or memory."""
@@ -57,6 +59,11 @@ class Child:
             "repeats": settings.repeats,
         }
         self._write(json.dumps(asked, allow_nan=False).encode() + b"\n")
+
+    def kill(self) -> None:
+        """End it; who reads its lines sees that, and lets go of what was shared."""
+        if self._process.poll() is None:
+            self._process.kill()
 
     def want(self) -> None:
         """Ask for a frame."""

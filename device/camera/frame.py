@@ -38,7 +38,8 @@ def utc(seconds: float) -> str:
 @dataclass(frozen=True)
 class CameraState:
     """How a camera does. is_ok: it gives frames; since: when that began, seconds since 1970; reason: why it gives none,
-    in words, "" where it does; is_over: there will be no frame any more, as after the end of a video file."""
+    in words, "" where it does and while it is opened for the first time; is_over: there will be no frame any more, as
+    after the end of a video file."""
 
     is_ok: bool
     since: float
@@ -47,7 +48,7 @@ class CameraState:
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
-        word = "ok" if self.is_ok else "over" if self.is_over else "lost"
+        word = "ok" if self.is_ok else "over" if self.is_over else "lost" if self.reason else "opening"
         return {"state": word, "since": utc(self.since), "reason": self.reason}
 
 

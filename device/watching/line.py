@@ -44,7 +44,22 @@ class SetAside:
         return asdict(self)
 
 
-Line = Answered | SetAside
+@dataclass(frozen=True)
+class CameraChanged:
+    """A camera gives no pictures any more, or again. camera: as people read it; state: `lost` or `back`; reason: why it
+    was lost, in words."""
+
+    camera: str
+    state: str
+    reason: str = ""
+    time: str = field(default_factory=_now)
+
+    def to_json(self) -> dict[str, Any]:
+        """A line of `watch`."""
+        return asdict(self)
+
+
+Line = Answered | SetAside | CameraChanged
 
 
 class Sink(Protocol):

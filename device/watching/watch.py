@@ -10,17 +10,19 @@ one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from edge_nusa.device.asking.predict import Prediction, Predictor
 from edge_nusa.device.opened import Opened
 from edge_nusa.device.watching import changing_bundle
+from edge_nusa.device.watching.agreeing import Agreeing
 from edge_nusa.device.watching.decoding import KILLED, Decoding
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.line import Answered, SetAside, Sink
+from edge_nusa.device.watching.settings import WatchSettings
 from edge_nusa.device.watching.uncertain import UncertainFolder
 from edge_nusa.device.watching.unknown_endings import UnknownEndings
 from edge_nusa.device.watching.unsettled import CHANGES_TOLD, Unsettled, at_rest
@@ -45,18 +47,6 @@ _RENAME = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class WatchSettings:
-    """folder: what is watched; others: labels offered beside the learned ones; top: so many labels a line (None: all);
-    seconds between two looks; deletes: whether an answered picture is removed from the folder."""
-
-    folder: Path
-    others: Sequence[str] = ()
-    top: int | None = None
-    seconds: float = 1.0
-    deletes: bool = False
-
-
 class Watch:
     """One watched folder with its ledger, the sink of its lines, and the folder of uncertain pictures where one is
     kept."""
@@ -73,7 +63,7 @@ class Watch:
         self.sink, self.uncertain = sink, uncertain
         self._unsettled, self._endings = Unsettled(), UnknownEndings()
         self._decoding = Decoding(ledger.path)
-        self._is_full_told = False
+        self._is_full_told, self._agreeing = False, Agreeing(settings.agree)
         self._predictor: Predictor | None = None
         self._current: Generation | None = None
 
@@ -206,10 +196,13 @@ class Watch:
         return answered
 
     def _write(self, path: Path, file: FileBytes | None, result: Prediction) -> None:
-        """The line of the picture `path`; file: what was answered, where it was not read from there."""
+        """The line of the picture `path`, where it is to be said; file: what was answered, where it was not read from
+        there."""
         assert self._predictor is not None
         kept = self._kept(path, file, result) if self.uncertain and self.uncertain.is_unsure(result) else None
-        self.sink.write(Answered(replace(result, image=printable(path)), self._predictor.generation, kept))
+        line = Answered(replace(result, image=printable(path)), self._predictor.generation, kept)
+        if self._agreeing.says(line):
+            self.sink.write(line)
 
     def _kept(self, path: Path, file: FileBytes | None, result: Prediction) -> str | None:
         """The name of the copy among the uncertain; None where there is none, such as of a file that was changed or

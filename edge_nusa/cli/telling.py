@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edge_nusa.device.telling.mqtt import Mqtt
     from edge_nusa.device.watching.line import Line, Sink
 
+BROKER = "A broker, such as Home Assistant's"
+"""A group of options."""
 MqttOption = Annotated[
     Optional[str],
     typer.Option(
@@ -25,6 +27,7 @@ MqttOption = Annotated[
         metavar="URL",
         help="Tell a broker, for Home Assistant: mqtt://USER@HOST:1883, or mqtts:// for TLS.",
         show_default=False,
+        rich_help_panel=BROKER,
     ),
 ]
 PasswordFileOption = Annotated[
@@ -33,6 +36,7 @@ PasswordFileOption = Annotated[
         "--mqtt-password-file",
         help="The broker's password, in a file's first line; or in EDGE_NUSA_MQTT_PASSWORD.",
         show_default=False,
+        rich_help_panel=BROKER,
     ),
 ]
 NameOption = Annotated[
@@ -41,6 +45,7 @@ NameOption = Annotated[
         "--mqtt-name",
         help="What this watch is called there; the host's and the folder's name where none is given.",
         show_default=False,
+        rich_help_panel=BROKER,
     ),
 ]
 AuthorityOption = Annotated[
@@ -49,6 +54,7 @@ AuthorityOption = Annotated[
         "--mqtt-ca",
         help="The authority of the broker's certificate, as PEM; the system's where none is given.",
         show_default=False,
+        rich_help_panel=BROKER,
     ),
 ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -19,27 +21,50 @@ from edge_nusa.cli.options import (
     ThreadsOption,
     memory_bytes,
 )
+from edge_nusa.cli.watch_lines import sink_of
 from edge_nusa.errors import UsageError
 
 if TYPE_CHECKING:
-    from edge_nusa.device.watching.line import Line, Sink
+    from edge_nusa.device.model import Model
+    from edge_nusa.device.watching.camera_watch import CameraWatch
+    from edge_nusa.device.watching.line import Sink
+    from edge_nusa.device.watching.settings import AskSettings, WatchSettings
     from edge_nusa.device.watching.uncertain import UncertainFolder
-    from edge_nusa.files.json_lines import JsonLines
+    from edge_nusa.device.watching.watch import Watch
 
-KEPT = "Pictures worth a label"
-"""A group of options."""
+KEPT, OF_FOLDER, OF_CAMERA = "Pictures worth a label", "Where it is a folder", "Where it is a camera"
+"""Groups of options."""
 
 
 def watch(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder that pictures appear in, searched to its depths.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder that pictures appear in, searched to its depths; or a camera: /dev/video0, rtsp://..., "
+            "http://... (MJPEG), picamera, or a video file.",
+        ),
     ],
     out: Annotated[
         Optional[Path],
         typer.Option("--out", help="Add JSON lines to this file instead of printing them.", show_default=False),
     ] = None,
-    every: Annotated[float, typer.Option(min=0.05, max=86400, help="Seconds between two looks.")] = 1.0,
-    once: Annotated[bool, typer.Option("--once", help="Answer what is there and end.")] = False,
+    every: Annotated[float, typer.Option(min=0.05, max=86400, help="Seconds between two looks, or two frames.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Answer what is there, or one frame, and end.")] = False,
+    agree: Annotated[
+        int,
+        typer.Option(min=1, max=1000, help="Say only changes, each when so many answers in a row agree on it."),
+    ] = 1,
+    login: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--login",
+            metavar="FILE",
+            help="A file with the camera's `user:password`; or set EDGE_NUSA_CAMERA_LOGIN to them.",
+            show_default=False,
+            rich_help_panel=OF_CAMERA,
+        ),
+    ] = None,
     labels: LabelsOption = None,
     label: OfferedOption = None,
     top: Annotated[
@@ -72,7 +97,7 @@ def watch(
         ),
     ] = 0.6,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete each picture that was answered.", rich_help_panel="The folder")
+        bool, typer.Option("--delete", help="Delete each picture that was answered.", rich_help_panel=OF_FOLDER)
     ] = False,
     ledger: Annotated[
         Optional[Path],
@@ -80,7 +105,7 @@ def watch(
             "--ledger",
             help="What was answered already; a file in the state's folder where none is given.",
             show_default=False,
-            rich_help_panel="The folder",
+            rich_help_panel=OF_FOLDER,
         ),
     ] = None,
     mqtt: telling.MqttOption = None,
@@ -94,82 +119,75 @@ def watch(
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Answer the pictures that appear in a folder, each once. Answers are JSON lines."""
+    """Answer pictures as they appear in a folder or on a camera. Answers are JSON lines."""
+    from edge_nusa.device.camera.source import is_camera
     from edge_nusa.device.model import Model
+    from edge_nusa.device.opened import default_folder
     from edge_nusa.device.watching import changing_bundle
-    from edge_nusa.device.watching import watch as watching
-    from edge_nusa.device.watching.ledger import Ledger, default_path
+    from edge_nusa.device.watching.settings import WatchSettings
     from edge_nusa.knowledge.labels import offered
-    from edge_nusa.model.bundle import embedded_bundle
 
+    folder, of_camera = Path(source), is_camera(source)
+    _check(of_camera, once, agree, {"--delete": delete, "--ledger": ledger is not None}, login)
     note = (lambda text: None) if quiet else output.note
-    budget, place = memory_bytes(max_memory), bundle or embedded_bundle()
+    budget, place = memory_bytes(max_memory), bundle or default_folder("bundle")
     waits = not once and place.is_dir()
     model = changing_bundle.whole(place, lambda: Model.open(place, state, threads, budget), note, waits)
-    settings = watching.WatchSettings(
-        folder=folder, others=offered(labels, label or []), top=top, seconds=every, deletes=delete
-    )
-    answered = Ledger(ledger) if ledger else Ledger.own(default_path(model.state.folder, folder))
-    uncertain = _uncertain(folder, keep, keep_most, memory_bytes(keep_bytes, "--keep-bytes") or 1, keep_below)
+    others = offered(labels, label or [])
+    settings = WatchSettings(folder=folder, others=others, top=top, seconds=every, deletes=delete, agree=agree)
+    uncertain = _uncertain(None if of_camera else folder, keep, keep_most, keep_bytes, keep_below)
     broker = telling.MqttWords(mqtt, mqtt_password_file, mqtt_name, mqtt_ca)
-    with telling.beside(_sink(out, format), broker, folder, model.state.folder, note) as sink:
-        watcher = watching.Watch(model, settings, answered, sink, uncertain)
+    with telling.beside(sink_of(out, format), broker, folder, model.state.folder, note) as sink:
+        parts = model, settings, sink, uncertain
+        watcher = _of_camera(source, login, *parts) if of_camera else _of_folder(ledger, *parts)
         signals.before_end(watcher.stop)
         watcher.once() if once else watcher.run(note)
 
 
-def _sink(out: Path | None, format: output.Format | None) -> Sink:
-    """Where lines go: into --out, or onto stdout."""
-    from edge_nusa.files.json_lines import JsonLines
+def _check(of_camera: bool, once: bool, agree: int, of_folder: Mapping[str, bool], login: Path | None) -> None:
+    """Raises UsageError for options that do not go together."""
+    given = [option for option, is_given in of_folder.items() if is_given]
+    if of_camera and given:
+        raise UsageError(f"{given[0]} is for a folder, and SOURCE is a camera; leave it out")
+    if of_camera and once and agree > 1:
+        raise UsageError("--once answers one frame, with which no other can --agree; leave one of them out")
+    if login is not None and not of_camera:
+        raise UsageError("--login is for a camera, and SOURCE is a folder; leave it out")
 
-    return _Written(JsonLines(out)) if out is not None else _Printed(format)
+
+def _of_folder(
+    ledger: Path | None, model: Model, settings: WatchSettings, sink: Sink, uncertain: UncertainFolder | None
+) -> Watch:
+    from edge_nusa.device.watching.ledger import Ledger, default_path
+    from edge_nusa.device.watching.watch import Watch
+
+    answered = Ledger(ledger) if ledger else Ledger.own(default_path(model.state.folder, settings.folder))
+    return Watch(model, settings, answered, sink, uncertain)
 
 
-def _uncertain(folder: Path, keep: Path | None, most: int, most_bytes: int, below: float) -> UncertainFolder | None:
+def _of_camera(
+    source: str, login: Path | None, model: Model, settings: AskSettings, sink: Sink, uncertain: UncertainFolder | None
+) -> CameraWatch:
+    from edge_nusa.device.camera.camera import open_camera
+    from edge_nusa.device.camera.frame import CameraSettings
+    from edge_nusa.device.camera.login import login_of
+    from edge_nusa.device.watching.camera_watch import CameraWatch
+
+    camera = open_camera(source, CameraSettings(seconds=settings.seconds, login=login_of(login, os.environ)))
+    return CameraWatch(model, settings, camera, sink, uncertain)
+
+
+def _uncertain(
+    folder: Path | None, keep: Path | None, most: int, keep_bytes: str, below: float
+) -> UncertainFolder | None:
     """The folder of --keep, made. Raises UsageError where it is inside the folder that is watched."""
     from edge_nusa.device.watching.uncertain import UncertainFolder, UncertainSettings
 
+    most_bytes = memory_bytes(keep_bytes, "--keep-bytes") or 1
     if keep is None:
         return None
-    if keep.resolve().is_relative_to(folder.resolve()):
+    if folder is not None and keep.resolve().is_relative_to(folder.resolve()):
         raise UsageError(
             f"--keep: expected a folder outside {folder}, found {keep}; what is kept there would be answered again"
         )
     return UncertainFolder(UncertainSettings(keep, most, most_bytes, below))
-
-
-class _Written:
-    """Lines in a file, as JSON."""
-
-    def __init__(self, file: JsonLines) -> None:
-        self.file = file
-
-    def write(self, line: Line) -> None:
-        self.file.write(line.to_json())
-
-    def sync(self) -> None:
-        """What was written survives a power cut."""
-        self.file.sync()
-
-
-class _Printed:
-    """Lines on stdout, as JSON or for people."""
-
-    def __init__(self, format: output.Format | None) -> None:
-        self.format = format
-
-    def write(self, line: Line) -> None:
-        output.show(line, lambda: _words(line), self.format)
-
-    def sync(self) -> None:
-        """Nothing: every line is flushed."""
-
-
-def _words(line: Line) -> str:
-    from edge_nusa.device.watching.line import SetAside
-
-    if isinstance(line, SetAside):
-        return f"{line.image}: set aside: {line.reason}"
-    found = line.prediction
-    copied = f"; kept as {line.kept}" if line.kept else ""
-    return f"{found.image}: {found.words(3)}{copied}"
