@@ -40,9 +40,10 @@ class Lines:
     def newest(self, lines: Sequence[bytes], where: str) -> None:
         """Of lines that came together tell the last answer and the last picture that was set aside."""
         newest: dict[bool, Told] = {}
+        origin = Origin(where, _NEXT_STEP, InputError)
         for data in lines:
             try:
-                told = of_line(parse(data, Origin(where, _NEXT_STEP, InputError), len(data)).fields)
+                told = of_line(parse(data, origin, len(data)).fields, origin)
             except InputError as error:
                 self._fault(error)
                 continue

@@ -60,9 +60,9 @@ class Aside:
 Told = Answer | Aside
 
 
-def of_line(line: Mapping[str, Any]) -> Told:
+def of_line(line: Mapping[str, Any], origin: Origin = _ORIGIN) -> Told:
     """What a line of `watch` (docs/programs.md) says. Raises InputError for anything else."""
-    record = Record(line, _ORIGIN)
+    record = Record(line, origin)
     picture, time = _file_name(record.text("image")), cut(record.text("time"), 40)
     if "reason" in record:
         return Aside(picture=picture, time=time, reason=cut(record.text("reason")))

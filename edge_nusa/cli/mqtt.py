@@ -59,6 +59,7 @@ def mqtt(
             followed.run(every)
 
 
+
 def _wait(broker: Broker) -> None:
     """Until the broker has all. Raises BrokerError where it does not take it in time."""
     end = time.monotonic() + ONCE_SECONDS

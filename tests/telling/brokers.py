@@ -3,6 +3,7 @@ client that listens."""
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import signal
@@ -38,7 +39,7 @@ class Mosquitto:
             pytest.skip("needs a broker: install Debian's mosquitto")
         self.folder, self.port = folder, port or free_port()
         folder.mkdir(exist_ok=True)
-        settings = lines or ("allow_anonymous true",)
+        settings = [*(lines or ("allow_anonymous true",)), f"user {getpass.getuser()}"]
         (folder / "mosquitto.conf").write_text("\n".join([f"listener {self.port} 127.0.0.1", *settings, ""]))
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -246,9 +246,7 @@ def test_a_flood_of_births_is_answered_once_in_a_while(
         assert births(listener) == 2, "once at the start, once for all of them, and no more within five seconds"
 
 
-def test_a_birth_that_lies_retained_there_is_none(
-    mosquitto: Mosquitto, listener: Listener, taught: Path
-) -> None:
+def test_a_birth_that_lies_retained_there_is_none(mosquitto: Mosquitto, listener: Listener, taught: Path) -> None:
     listener.say("homeassistant/status", "online", retain=True)
     with Teller(mosquitto.port, taught) as teller:
         teller.settle()
