@@ -6,6 +6,7 @@ import io
 import json
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from starlette.testclient import TestClient
 from edge_nusa.device.model import Model
 from edge_nusa.device.teaching.access import Access
 from edge_nusa.device.teaching.app import application
+from edge_nusa.device.teaching.server import Server, listening
 from edge_nusa.device.teaching.teaching import Teaching
 
 PORT = 8642
@@ -97,3 +99,34 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGINT, seconds: 
     assert said.startswith("edge-nusa: stopped by a signal") and said.count("\n") == 1, said
     assert took < seconds
     return took
+
+
+@contextmanager
+def live(state: Path) -> Iterator[tuple[int, Teaching]]:
+    """The server with a real socket, in a thread of the test's process; its port, and what it works with."""
+    teaching = Teaching(Model.open(MICRO, state, threads=1))
+    listens = listening(0, False)
+    port = int(listens.getsockname()[1])
+    server = Server(application(teaching, Access(port)), listens)
+    server.start()
+    try:
+        yield port, teaching
+    finally:
+        teaching.close()
+        server.stop()
+
+
+def spoken(port: int, *parts: bytes, seconds: float = 20.0) -> bytes:
+    """What a server answers to some bytes until it closes the connection, or says nothing more for `seconds`."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        for part in parts:
+            connection.sendall(part)
+        found = b""
+        try:
+            while more := connection.recv(1 << 16):
+                found += more
+        except TimeoutError:
+            return found + b" [open]"
+        except ConnectionResetError:
+            return found + b" [reset]"
+    return found
