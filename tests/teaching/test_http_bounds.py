@@ -6,7 +6,7 @@ import io
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from edge_nusa.device.teaching import bodies, drawer, reading, server, slow, teaching
+from edge_nusa.device.teaching.denied import FullError
 from edge_nusa.device.teaching.drawer import Drawer
 from edge_nusa.device.teaching.reading import Kept
 from edge_nusa.pictures.picture_file import MAX_BYTES
@@ -150,8 +151,7 @@ def test_the_next_head_of_a_connection_has_the_same_clock(tmp_path: Path, monkey
 def test_a_slow_answer_is_not_cut_by_the_clock_of_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow, "HEAD_SECONDS", 0.3)
     with live(tmp_path / "state") as (port, teaching):
-        health = teaching.health
-        monkeypatch.setattr(teaching, "health", lambda: (time.sleep(1), health())[1])
+        monkeypatch.setattr(teaching, "health", slowly(teaching.health, 1))
         answer = spoken(port, b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
 
@@ -175,6 +175,14 @@ def test_more_connections_than_the_bound_are_503_and_those_before_go_on(
             one.close()
         time.sleep(0.3)
         assert spoken(port, whole).startswith(b"HTTP/1.1 200 ")
+
+
+def slowly(work: Callable[[], Any], seconds: float) -> Callable[[], Any]:
+    def later() -> Any:
+        time.sleep(seconds)
+        return work()
+
+    return later
 
 
 def kept(size: int = 100) -> Kept:
@@ -213,7 +221,7 @@ def test_taught_pictures_go_where_room_is_needed_the_oldest_lesson_first_and_hel
     more = [some.add("x", str(i), kept()).id for i in range(2)]
     assert some.add("x", "5", kept()).id and some.find(ids[0]) is None and some.find(ids[1]) is not None
     some.add("x", "6", kept())
-    with pytest.raises(drawer.FullError):
+    with pytest.raises(FullError):
         some.add("x", "7", kept())
     assert all(some.find(id) is not None for id in more)
 
@@ -265,8 +273,7 @@ def test_too_many_labels_are_not_offered(client: TestClient) -> None:
 def test_more_questions_than_may_wait_are_503(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teaching, "MOST_WAITING", 2)
     own: Any = client.app._app.state.teaching  # type: ignore[attr-defined]
-    health = own.health
-    monkeypatch.setattr(own, "health", lambda: (time.sleep(0.5), health())[1])
+    monkeypatch.setattr(own, "health", slowly(own.health, 0.5))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: client.get(f"{HERE}/api/health").status_code, range(8)))
     assert 503 in answers and answers.count(200) >= 2
