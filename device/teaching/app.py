@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from edge_nusa.device.teaching import label_routes, lesson_routes, pages, picture_routes
+from edge_nusa.device.teaching import camera_routes, label_routes, lesson_routes, pages, picture_routes
 from edge_nusa.device.teaching.access import Access
 from edge_nusa.device.teaching.denied import DeniedError, UnreadablePictureError, status_of
 from edge_nusa.device.teaching.headers import Guarded, denied
@@ -38,6 +38,14 @@ ROUTES = [
     Route("/api/lessons", lesson_routes.newest, methods=GET),
     Route("/api/lessons/{number:int}", lesson_routes.lesson, methods=GET),
     Route("/api/events", lesson_routes.events, methods=GET),
+    Route("/api/camera", camera_routes.camera, methods=GET),
+    Route("/api/camera/frame", camera_routes.frame, methods=GET),
+    Route("/api/camera/stream", camera_routes.stream, methods=GET),
+    Route("/api/camera/answer", camera_routes.answer, methods=GET),
+    Route("/api/camera/record", camera_routes.record, methods=POST),
+    Route("/api/camera/record/stop", camera_routes.recorded, methods=POST),
+    Route("/api/review", camera_routes.review, methods=GET),
+    Route("/api/review", camera_routes.reviewed, methods=POST),
 ]
 
 

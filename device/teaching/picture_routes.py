@@ -79,7 +79,8 @@ async def pictures(request: Request) -> Response:
 async def picture(request: Request) -> Response:
     """GET /api/pictures/ID."""
     teaching: Teaching = request.app.state.teaching
-    found = teaching.drawer.find(request.path_params["id"])
+    id = request.path_params["id"]
+    found = teaching.drawer.find(id) or teaching.camera.review.find(id)
     if found is None:
         raise DeniedError(404, "expected a picture that is still held, found none of this name; fetch the list again")
     if request.query_params.get("full") == "1":

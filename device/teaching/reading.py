@@ -101,6 +101,11 @@ def smaller(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
+def jpeg_of_array(image: np.ndarray) -> bytes:
+    """A JPEG to show of a picture (H, W, 3) uint8 RGB."""
+    return jpeg(Image.fromarray(image), THUMBNAIL_QUALITY)
+
+
 def jpeg(image: Image.Image, quality: int) -> bytes:
     """A JPEG without any text of where the picture came from."""
     file = io.BytesIO()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import segno
 
+from edge_nusa.device.camera.camera import open_camera
+from edge_nusa.device.camera.frame import CameraSettings
 from edge_nusa.device.teaching.access import Access, token_of
 from edge_nusa.device.teaching.app import application
 from edge_nusa.device.teaching.server import HERE, Server, listening, own_address
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """port: to listen on, 0 for any; is_lan: also for the network; token: chosen, or None for a new one."""
+    """port: to listen on, 0 for any; is_lan: also for the network; token: chosen, or None for a new one; camera: what
+    the board's camera is called, or None; login: its `user:password`."""
 
     port: int
     is_lan: bool = False
     token: str | None = None
+    camera: str | None = None
+    login: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +83,8 @@ def serve(model: Model, wanted: Wanted) -> Iterator[Served]:
     """The page over a model, until the end of the block. Raises ResourceError and UsageError."""
     token = token_of(wanted.token) if wanted.is_lan else None
     socket = listening(wanted.port, wanted.is_lan)
-    port = int(socket.getsockname()[1])
-    access = Access.of_board(port, token)
-    teaching = Teaching(model)
+    access = Access.of_board(int(socket.getsockname()[1]), token)
+    teaching = _teaching(model, wanted)
     server = Server(application(teaching, access), socket)
     served = Served(server, _address(access), teaching)
     server.start()
@@ -88,6 +92,14 @@ def serve(model: Model, wanted: Wanted) -> Iterator[Served]:
         yield served
     finally:
         served.stop()
+
+
+def _teaching(model: Model, wanted: Wanted) -> Teaching:
+    """What the page works with, its camera open; a video file in a camera's place begins again at its end."""
+    if wanted.camera is None:
+        return Teaching(model)
+    camera = open_camera(wanted.camera, CameraSettings(login=wanted.login, repeats=True))
+    return Teaching(model, camera, camera.source.shown)
 
 
 def _address(access: Access) -> Address:

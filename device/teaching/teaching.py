@@ -9,11 +9,13 @@ from anyio import CapacityLimiter, to_thread
 
 from edge_nusa import __version__
 from edge_nusa.device.teaching.asking import Asking
+from edge_nusa.device.teaching.board_camera import BoardCamera
 from edge_nusa.device.teaching.denied import DeniedError
 from edge_nusa.device.teaching.drawer import Drawer
 from edge_nusa.device.teaching.events import Events
 from edge_nusa.device.teaching.lessons import Lesson, Lessons
 from edge_nusa.device.teaching.reading import Reader
+from edge_nusa.device.teaching.recording import FrameSource
 from edge_nusa.device.teaching.words import advice, verdict
 from edge_nusa.knowledge import labels as label_names
 
@@ -41,14 +43,17 @@ class Turns:
 class Teaching:
     """One server's. `close` ends what it has begun."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, camera: FrameSource | None = None, source: str = "") -> None:
+        """camera: open, or None; source: what it is called."""
         self.model, self.turns = model, Turns()
         self.drawer, self.events, self.reader = Drawer(), Events(), Reader(model)
         self.asking = Asking(model, self.reader)
         self.lessons = Lessons(model, self.drawer, self._lesson_changed)
+        self.camera = BoardCamera(camera, source, self.asking, self.drawer, self.events)
 
     def close(self) -> None:
-        """End the child that decodes."""
+        """End the camera, and the child that decodes."""
+        self.camera.close()
         self.reader.close()
 
     def health(self) -> dict[str, Any]:
@@ -61,6 +66,7 @@ class Teaching:
             "bundle": self.model.bundle.manifest.model,
             "state": str(self.model.state.folder),
             "lesson": None if running is None else running.to_json(with_report=False),
+            "camera": self.camera.to_json(),
         }
 
     def labels(self) -> dict[str, Any]:

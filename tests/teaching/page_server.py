@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import select
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from conftest import MICRO, command, environment
 from PIL import Image
 from starlette.testclient import TestClient
 
+from edge_nusa.device.camera.frame import CameraState, Frame
 from edge_nusa.device.model import Model
 from edge_nusa.device.teaching.access import Access
 from edge_nusa.device.teaching.app import application
+from edge_nusa.device.teaching.recording import FrameSource
 from edge_nusa.device.teaching.server import Server, listening
 from edge_nusa.device.teaching.teaching import Teaching
 
@@ -33,9 +36,11 @@ SECONDS = 120.0
 
 
 @contextmanager
-def page(state: Path, token: str | None = None, base: str = HERE) -> Iterator[tuple[TestClient, Teaching]]:
+def page(
+    state: Path, token: str | None = None, base: str = HERE, camera: FrameSource | None = None
+) -> Iterator[tuple[TestClient, Teaching]]:
     """A client of the application over a state, and what the application works with."""
-    teaching = Teaching(Model.open(MICRO, state, threads=1))
+    teaching = Teaching(Model.open(MICRO, state, threads=1), camera, "the camera of the tests")
     try:
         with TestClient(application(teaching, Access(PORT, token, "board")), base_url=base) as client:
             yield client, teaching
@@ -102,9 +107,9 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGINT, seconds: 
 
 
 @contextmanager
-def live(state: Path) -> Iterator[tuple[int, Teaching]]:
+def live(state: Path, camera: FrameSource | None = None) -> Iterator[tuple[int, Teaching]]:
     """The server with a real socket, in a thread of the test's process; its port, and what it works with."""
-    teaching = Teaching(Model.open(MICRO, state, threads=1))
+    teaching = Teaching(Model.open(MICRO, state, threads=1), camera, "the camera of the tests")
     listens = listening(0, False)
     port = int(listens.getsockname()[1])
     server = Server(application(teaching, Access(port)), listens)
@@ -129,4 +134,43 @@ def spoken(port: int, *parts: bytes, seconds: float = 20.0) -> bytes:
             return found + b" [open]"
         except ConnectionResetError:
             return found + b" [reset]"
+    return found
+
+
+class Shown:
+    """A camera that shows what it is given, as often as somebody asks; `image` None: it gives no picture."""
+
+    def __init__(self, *images: np.ndarray) -> None:
+        self.images, self.count, self.is_closed = list(images), 0, False
+        self.state = CameraState(True, 0.0)
+
+    def latest(self, after: int = -1, timeout: float = 5.0) -> Frame | None:
+        time.sleep(0.02)
+        if not self.images:
+            time.sleep(min(timeout, 0.2))
+            return None
+        self.count += 1
+        return Frame(self.count, time.time(), self.images[self.count % len(self.images)])
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def seen(folder: Path) -> list[np.ndarray]:
+    """The pictures of a folder as a camera shows them."""
+    return [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.iterdir())]
+
+
+def events(port: int, until: Callable[[list[tuple[str, dict[str, Any]]]], bool]) -> list[tuple[str, dict[str, Any]]]:
+    """Events of a server until they are enough."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    ends = time.monotonic() + SECONDS
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+        connection.sendall(b"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        text = b""
+        while not until(found):
+            assert time.monotonic() < ends, found
+            text += connection.recv(1 << 16)
+            told = re.findall(rb"event: (\w+)\ndata: (.*)\n\n", text)
+            found = [(kind.decode(), json.loads(data)) for kind, data in told]
     return found
