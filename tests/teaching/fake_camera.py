@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -37,13 +38,23 @@ def view(image: Image.Image, turn: float) -> Image.Image:
     return image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=box)
 
 
-def write_y4m(file: Path, image: Image.Image) -> None:
-    """FRAMES views of a photograph at ten a second, whole or not at all, as a browser may be reading the old one."""
+def seen(name: str, count: int) -> list[bytes]:
+    """So many different views of a photograph as JPEG files."""
+    image, found = photograph(name), []
+    for index in range(count):
+        file = io.BytesIO()
+        view(image, index / count).save(file, "JPEG")
+        found.append(file.getvalue())
+    return found
+
+
+def write_y4m(file: Path, views: list[Image.Image]) -> None:
+    """Pictures of WIDTH x HEIGHT at ten a second, whole or not at all, as a browser may be reading the old file."""
     part = file.with_suffix(".part")
     with part.open("wb") as stream:
         stream.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F10:1 Ip A1:1 C420jpeg\n".encode())
-        for frame in range(FRAMES):
-            planes = view(image, frame / FRAMES).convert("YCbCr").split()
+        for image in views:
+            planes = image.convert("YCbCr").split()
             stream.write(b"FRAME\n" + planes[0].tobytes())
             for plane in planes[1:]:
                 stream.write(plane.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BOX).tobytes())
@@ -58,5 +69,10 @@ class FakeCamera:
         self.shows("brick wall")
 
     def shows(self, name: str) -> None:
-        """One of PHOTOGRAPHS."""
-        write_y4m(self.file, photograph(name))
+        """One of PHOTOGRAPHS, from all sides."""
+        image = photograph(name)
+        write_y4m(self.file, [view(image, frame / FRAMES) for frame in range(FRAMES)])
+
+    def stands_still(self, name: str) -> None:
+        """One view of it, again and again."""
+        write_y4m(self.file, [view(photograph(name), 0.0)] * FRAMES)

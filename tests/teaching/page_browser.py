@@ -1,0 +1,85 @@
+"""A real browser for the page's tests: Debian's Chromium, whose one camera is a file of real photographs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from fake_camera import FakeCamera, seen
+from page_person import NAME, Person, Visitors
+from page_server import served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = os.environ.get("EDGE_NUSA_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def fake_camera(tmp_path_factory: pytest.TempPathFactory) -> FakeCamera:
+    """What the browser's camera looks at."""
+    return FakeCamera(tmp_path_factory.mktemp("camera") / "camera.y4m")
+
+
+@pytest.fixture(scope="module")
+def chromium(fake_camera: FakeCamera) -> Iterator[Browser]:
+    """Chromium without a window, that grants the camera, and to which NAME is this machine."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs a browser's driver: pip install playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs a browser: apt-get install chromium, or set EDGE_NUSA_CHROMIUM to one")
+    words = [
+        "--no-sandbox",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={fake_camera.file}",
+        f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
+    ]
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opens(chromium: Browser, fake_camera: FakeCamera) -> Iterator[Visitors]:
+    """Opens addresses in Chromium."""
+    visitors = Visitors(chromium, fake_camera)
+    yield visitors
+    visitors.leave()
+
+
+@pytest.fixture
+def board(opens: Visitors, tmp_path: Path) -> Iterator[str]:
+    """The address of `edge-nusa teach` over a fresh state; visitors leave before it ends."""
+    with served("--state", tmp_path / "state") as (said, _):
+        yield said["url"]
+        opens.leave()
+
+
+@pytest.fixture
+def knows_two(opens: Visitors, board: str) -> Person:
+    """Somebody whose board knows a brick wall and a cup, taught by a program, and whose camera looks at the cup."""
+    teach(board, {"brick wall": "brick wall", "cup": "coffee cup"})
+    person = opens(board)
+    person.looks_at("coffee cup")
+    person.sees("cup")
+    return person
+
+
+def teach(url: str, photographs: dict[str, str], pictures: int = 8) -> None:
+    """Teach the head labels by HTTP, as a program does: label -> the photograph whose views it is taught with."""
+    with httpx.Client(base_url=url, timeout=60) as program:
+        for label, name in photographs.items():
+            files = [("files", (f"{name} {i}.jpg", content)) for i, content in enumerate(seen(name, pictures))]
+            assert program.post("/api/pictures", params={"label": label}, files=files).status_code == 200
+        number = program.post("/api/lessons", json={"head_only": True}).json()["lesson"]
+        ends = time.monotonic() + 60
+        while (lesson := program.get(f"/api/lessons/{number}").json())["state"] != "done":
+            assert time.monotonic() < ends and lesson["state"] not in ("failed", "refused", "nothing new"), lesson
+            time.sleep(0.05)

@@ -1,0 +1,131 @@
+"""The page in a real browser: what was taught is looked through, corrected, refused, taken back and renamed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from fake_camera import photograph, seen
+from page_person import Person, Visitors
+
+pytest_plugins = ["page_browser"]
+
+
+def held(person: Person) -> list[dict[str, Any]]:
+    return list(person.asks("/api/pictures")["pictures"])
+
+
+def files(folder: Path, name: str, count: int, prefix: str = "") -> list[Path]:
+    """Views of a photograph as files."""
+    found = []
+    for index, content in enumerate(seen(name, count)):
+        found.append(folder / f"{prefix or name} {index}.jpg")
+        found[-1].write_bytes(content)
+    return found
+
+
+def test_chosen_files_are_scaled_down_before_they_are_sent_and_bad_ones_are_named(
+    opens: Visitors, board: str, tmp_path: Path
+) -> None:
+    person = opens(board)
+    person.adds_label("rocket")
+    large = tmp_path / "large.png"
+    photograph("rocket").resize((2000, 1500)).save(large)
+    small = files(tmp_path, "rocket", 1)
+    (tmp_path / "no picture.jpg").write_text("no picture")
+    person.gives("rocket", [large, *small, tmp_path / "no picture.jpg"])
+    note = person.said_on_card("rocket", "2 pictures kept; set aside: 1 picture")
+    assert "%" not in note
+    sizes = {row["name"]: (row["width"], row["height"]) for row in held(person)}
+    assert sizes == {"large.png": (640, 480), "rocket 0.jpg": (320, 240)}
+
+
+def test_files_are_dropped_onto_a_card(opens: Visitors, board: str, tmp_path: Path) -> None:
+    person = opens(board)
+    card = person.adds_label("rocket")
+    content = list(seen("rocket", 1)[0])
+    data = person.page.evaluate_handle(
+        "bytes => { const all = new DataTransfer();"
+        " all.items.add(new File([new Uint8Array(bytes)], 'dropped.jpg', {type: 'image/jpeg'})); return all; }",
+        content,
+    )
+    card.dispatch_event("dragover", {"dataTransfer": data})
+    assert "over" in str(card.get_attribute("class"))
+    card.dispatch_event("drop", {"dataTransfer": data})
+    person.said_on_card("rocket", "1 picture kept")
+    assert [row["name"] for row in held(person)] == ["dropped.jpg"]
+
+
+def test_waiting_pictures_are_looked_through_moved_and_dropped(opens: Visitors, board: str, tmp_path: Path) -> None:
+    person = opens(board)
+    person.adds_label("cup")
+    person.adds_label("rocket")
+    person.gives("rocket", files(tmp_path, "rocket", 4))
+    person.button("Look through the pictures that wait for rocket").click()
+    dialog = person.page.get_by_role("dialog", name="Pictures that wait for rocket")
+    dialog.get_by_role("checkbox", name="rocket 1.jpg").check()
+    dialog.get_by_role("button", name="Drop").click()
+    dialog.get_by_role("checkbox", name="rocket 1.jpg").wait_for(state="detached")
+    dialog.get_by_role("checkbox", name="rocket 2.jpg").check()
+    dialog.get_by_role("button", name="It is …").click()
+    person.page.get_by_role("dialog", name="What is it?").get_by_role("button", name="cup").click()
+    dialog.get_by_role("checkbox", name="rocket 2.jpg").wait_for(state="detached")
+    person.page.keyboard.press("Escape")
+    assert {(row["label"], row["name"]) for row in held(person)} == {
+        ("rocket", "rocket 0.jpg"),
+        ("cup", "rocket 2.jpg"),
+        ("rocket", "rocket 3.jpg"),
+    }
+
+
+def test_a_lesson_is_taken_back_with_its_pictures_and_done_again(knows_two: Person) -> None:
+    person = knows_two
+    assert person.page.locator("#redo").is_disabled()
+    person.button("Undo").click()
+    person.until("#teach-note", "16 pictures of 2 labels")
+    person.until("#best", "Nothing is taught yet")
+    person.page.locator("#redo:not([disabled])").click()
+    person.sees("cup")
+    person.button("Undo", ".toast >> nth=-1").click()
+    person.until("#best", "Nothing is taught yet")
+
+
+def test_the_history_goes_back_to_any_lesson(knows_two: Person, tmp_path: Path) -> None:
+    person = knows_two
+    person.card("cup").get_by_role("button", name="More for cup").click()
+    person.button("Forget", "#cards").click()
+    person.until(".toast", "cup is forgotten")
+    person.sees("None of these")
+    person.page.locator("#history").click()
+    dialog = person.page.get_by_role("dialog", name="History")
+    rows = [row.inner_text() for row in dialog.get_by_role("listitem").all()]
+    assert re.search(r"Forgot a label\n.*1 label known\s+now", rows[0], re.S)
+    assert re.search(r"Taught brick wall and cup\n\d\d:\d\d; 2 labels known", rows[1])
+    dialog.get_by_role("button", name="Go back to this").click()
+    person.sees("cup")
+    assert {row["label"] for row in person.asks("/api/labels")["labels"]} == {"brick wall", "cup"}
+
+
+def test_a_label_is_renamed_and_forgotten_and_the_forgetting_undone(knows_two: Person) -> None:
+    person = knows_two
+    person.card("cup").get_by_role("button", name="More for cup").click()
+    person.button("Rename", "#cards .menu-list").click()
+    person.page.get_by_label("New name of cup").fill("espresso cup")
+    person.page.keyboard.press("Enter")
+    person.card("espresso cup").wait_for()
+    person.sees("espresso cup")
+    person.card("espresso cup").get_by_role("button", name="More for espresso cup").click()
+    person.button("Forget", "#cards").click()
+    person.button("Undo", ".toast >> nth=-1").click()
+    person.card("espresso cup").wait_for()
+    person.sees("espresso cup")
+
+
+def test_what_another_program_adds_is_on_the_page_at_once(opens: Visitors, board: str) -> None:
+    person, other = opens(board), opens(board)
+    other.adds_label("brick wall")
+    other.looks_at("brick wall")
+    other.holds("brick wall", 2)
+    person.card("brick wall").wait_for()
+    person.until("#teach-note", "pictures of 1 label")
