@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from edge_nusa.device.asking.resident import Resident
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
-from edge_nusa.files.json_bytes import parse
-from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.labels import distinct
 from edge_nusa.knowledge.recipes import DEVICE
-from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, MOST_LABELS, from_files, load, read_report, to_files
+from edge_nusa.knowledge.stored import from_files, load, to_files
 from edge_nusa.pictures.picture import Content, Picture, Pictures, is_one, sources
 from edge_nusa.pictures.pictures import Quarantined
-from edge_nusa.state.generation import NO_USE, Generation
+from edge_nusa.state.generation import NO_USE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,54 +30,6 @@ if TYPE_CHECKING:
     from edge_nusa.model.sessions import Graph
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryRow:
-    """One kept generation. operation: what made it; created: ISO 8601 UTC; labels: known then; report: what its learn
-    said, {} where it was none."""
-
-    generation: int
-    operation: str
-    created: str
-    current: bool
-    labels: list[str]
-    report: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """A row of `history --format json`."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelRow:
-    """One label: how many pictures it was taught with, and percent of new ones that are expected to be recognised now
-    (None: one label alone, or one picture, tells nothing)."""
-
-    label: str
-    images: int
-    expected: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """A row of `labels --format json`."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """Numbers that a fleet's monitoring wants."""
-
-    bundle: str
-    identity: str
-    generation: int
-    labels: int
-    tasks: int
-    recipe: str
-    state_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """What `status --format json` prints."""
-        return asdict(self)
 
 
 def nobody(what: str, done: int, total: int) -> None:
@@ -231,7 +181,7 @@ class Model(Opened):
             if current is None or generation.number > current.number:
                 continue  # undone, and gone with the next commit
             try:
-                rows.append(_history_row(generation, generation.number == current.number))
+                rows.append(history_row(generation, generation.number == current.number))
             except NO_USE:
                 if generation.folder.exists():
                     raise
@@ -266,17 +216,3 @@ class Model(Opened):
             recipe=knowledge.recipe.name,
             state_bytes=sum(record.bytes for record in generation.files.values()) if generation else 0,
         )
-
-
-def _history_row(generation: Generation, is_current: bool) -> HistoryRow:
-    report = read_report(generation.read("report.json"))
-    origin = Origin(str(generation.folder / "labels.json"), "run `edge-nusa undo`")
-    labels = parse(generation.read("labels.json"), origin, LARGEST_LABELS_BYTES).records("labels", MOST_LABELS)
-    return HistoryRow(
-        generation=generation.number,
-        operation=generation.operation,
-        created=generation.created,
-        current=is_current,
-        labels=[label.text("name") for label in labels],
-        report={"generation": generation.number, **report} if report else {},
-    )

@@ -59,7 +59,6 @@ def mqtt(
             followed.run(every)
 
 
-
 def _wait(broker: Broker) -> None:
     """Until the broker has all. Raises BrokerError where it does not take it in time."""
     end = time.monotonic() + ONCE_SECONDS

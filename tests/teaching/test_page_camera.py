@@ -64,9 +64,7 @@ def test_what_the_camera_shows_is_answered_and_corrected(
         assert frame.size == (gravel[0].shape[1], gravel[0].shape[0])
 
 
-def test_a_camera_that_gives_no_picture_is_503_with_its_reason(
-    taught: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_camera_that_gives_no_picture_is_503_with_its_reason(taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board_camera, "FRAME_SECONDS", 0.1)
     camera = Shown()
     camera.state = CameraState(False, 0.0, "it was unplugged")
