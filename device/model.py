@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from edge_nusa.device.asking.resident import Resident
 from edge_nusa.device.opened import Opened
+from edge_nusa.device.rows import HistoryRow, LabelRow, Status, history_row
 from edge_nusa.errors import InputError
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.labels import distinct

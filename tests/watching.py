@@ -10,7 +10,8 @@ from conftest import MICRO
 from edge_nusa.device.model import Model
 from edge_nusa.device.watching.ledger import Ledger
 from edge_nusa.device.watching.line import Line
-from edge_nusa.device.watching.watch import Watch, WatchSettings
+from edge_nusa.device.watching.settings import WatchSettings
+from edge_nusa.device.watching.watch import Watch
 
 
 class Lines(list[dict[str, Any]]):

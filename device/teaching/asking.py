@@ -18,7 +18,8 @@ from edge_nusa.pictures.pictures import Quarantined
 
 if TYPE_CHECKING:
     from edge_nusa.device.asking.predict import Prediction
-    from edge_nusa.device.model import LabelRow, Model
+    from edge_nusa.device.model import Model
+from edge_nusa.device.rows import LabelRow
 
 MOST_OFFERED = 200
 """Labels that one question may offer beside those that were taught: each costs a run of the text tower."""

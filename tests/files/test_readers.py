@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_fleets import small_shapes
 
-from edge_nusa.device import model
+from edge_nusa.device import rows
 from edge_nusa.device.fleet import pull, remembered
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.errors import EdgeNusaError, TrustError
@@ -192,7 +192,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "mark": ((GENERATION / "labels.json").read_bytes(), of_generation(pull._mark_of, "labels.json")),
     "history": (
         (GENERATION / "labels.json").read_bytes(),
-        of_generation(lambda g: model._history_row(g, True), "labels.json"),
+        of_generation(lambda g: rows.history_row(g, True), "labels.json"),
     ),
     "statement": (STATEMENT, lambda d: update.Statement.from_bytes(d, "here")),
     "cover": (COVER, lambda d: parcel.Cover.from_bytes(d, "here")),

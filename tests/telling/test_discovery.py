@@ -107,7 +107,7 @@ def test_the_machines_id_leaves_the_board_as_a_hash_alone(tmp_path: Path, monkey
 
 def test_a_machine_without_an_id_has_its_network_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board_name, "MACHINE_ID", tmp_path / "none")
-    monkeypatch.setattr(board_name.uuid, "getnode", lambda: 0xA1)
+    monkeypatch.setattr("uuid.getnode", lambda: 0xA1)
     assert board_name.this_machine() == b"0000000000a1"
 
 

@@ -21,7 +21,8 @@ from watching import Lines
 from edge_nusa.device.model import Model
 from edge_nusa.device.watching import changing_bundle
 from edge_nusa.device.watching.ledger import Ledger
-from edge_nusa.device.watching.watch import Watch, WatchSettings
+from edge_nusa.device.watching.settings import WatchSettings
+from edge_nusa.device.watching.watch import Watch
 from edge_nusa.errors import DamagedError
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle

@@ -20,8 +20,9 @@ from edge_nusa.device.model import Model
 from edge_nusa.device.watching import ledger as ledgers
 from edge_nusa.device.watching.ledger import LEFT_OUT, Ledger, Stamp
 from edge_nusa.device.watching.line import Line
+from edge_nusa.device.watching.settings import WatchSettings
 from edge_nusa.device.watching.uncertain import UncertainFolder, UncertainSettings
-from edge_nusa.device.watching.watch import Watch, WatchSettings
+from edge_nusa.device.watching.watch import Watch
 from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files.json_lines import JsonLines
 from edge_nusa.pictures.picture_file import read_file
