@@ -26,7 +26,7 @@ from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.taught_files import TaughtFiles
 from edge_nusa.model import manifest
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.research.figures.results import results_json
+from edge_nusa.research.figures.results import Beside, results_json
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import summarised
 from edge_nusa.state import generation
@@ -217,7 +217,7 @@ def contents(folder: Path) -> Mapping[str, bytes]:
         **fleet_files(folder),
         "ledger.sqlite": ledger_file(folder),
         "run.json": RUN.to_json().encode(),
-        "results.json": results_json([RUN], summarised([RUN]), {"suite": "mtil"}).encode(),
+        "results.json": results_json([RUN], summarised([RUN]), Beside(settings={"suite": "mtil"})).encode(),
     }
 
 

@@ -221,7 +221,7 @@ def test_results_of_the_evaluation_say_the_same_in_the_same_fields(anew: Mapping
     found = json.loads(golden("results.json"))
     assert json.loads(anew["results.json"]) == found
     assert (found["format_version"], found["settings"], [run["order"] for run in found["runs"]]) == (
-        1,
+        2,
         {"suite": "mtil"},
         [list(RUN.order)],
     )

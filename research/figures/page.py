@@ -1,5 +1,5 @@
-"""The evaluation's report: results.json, .csv, .md and one HTML page with tables and plots; and single plots as PNG
-for documents.
+"""The evaluation's report: results.json, CSV files, results.md and one HTML page with tables and plots; and single
+plots as PNG for documents.
 
 The page has no scripts and fetches nothing; a content policy forbids both. All text from outside is escaped.
 """
@@ -14,7 +14,7 @@ from edge_nusa.device.report import page as report
 from edge_nusa.errors import InputError
 from edge_nusa.files.durable import ASKED_FILE_MODE, ASKED_FOLDER_MODE, explained, make_folder, replace_file
 from edge_nusa.research.figures import drawing, kept, plots
-from edge_nusa.research.figures.results import results_csv, results_json, results_md
+from edge_nusa.research.figures.results import Beside, results_files, results_json, results_md
 from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.figures.summary import METRICS, Summary, group_of, summarised
 from edge_nusa.research.figures.tables import Table, ranked, section_title, tables
@@ -46,12 +46,11 @@ _HOW_TO_READ = {
 }
 
 
-def write_report(runs: Sequence[Run], settings: Mapping[str, str], out: Path) -> list[Path]:
-    """Writes results.json, results.csv, results.md and results.html into `out` (made if missing), each whole or not
+def write_report(runs: Sequence[Run], beside: Beside, out: Path) -> list[Path]:
+    """Writes results.json, the CSV files, results.md and results.html into `out` (made if missing), each whole or not
     at all.
 
-    settings: what is shown of how the runs were made, by name: the command, the machine, the date, the bundle.
-    Returns the four paths. Raises InputError for no runs or runs that do not belong side by side, ResourceError for a
+    Returns their paths. Raises InputError for no runs or runs that do not belong side by side, ResourceError for a
     full disk.
     Without matplotlib the page has its tables only.
     """
@@ -60,10 +59,10 @@ def write_report(runs: Sequence[Run], settings: Mapping[str, str], out: Path) ->
     summaries = summarised(runs)
     shown = tables(summaries, runs)
     texts = {
-        "results.json": results_json(runs, summaries, settings),
-        "results.csv": results_csv(runs),
+        "results.json": results_json(runs, summaries, beside),
+        **results_files(runs, beside),
         "results.md": results_md(shown),
-        "results.html": results_html(runs, summaries, shown, settings),
+        "results.html": results_html(runs, summaries, shown, beside),
     }
     with explained(f"writing the report into {out}"):
         make_folder(out, ASKED_FOLDER_MODE)
@@ -73,9 +72,7 @@ def write_report(runs: Sequence[Run], settings: Mapping[str, str], out: Path) ->
     return [out / name for name in texts]
 
 
-def results_html(
-    runs: Sequence[Run], summaries: Sequence[Summary], shown: Sequence[Table], settings: Mapping[str, str]
-) -> str:
+def results_html(runs: Sequence[Run], summaries: Sequence[Summary], shown: Sequence[Table], beside: Beside) -> str:
     """The whole page as a string: section by section tables and plots, then how to read it and how it was made."""
     learners = len({run.learner for run in runs})
     title = (
@@ -102,7 +99,7 @@ def results_html(
             )
         )
     parts.append(report._section("How to read it", _how_to_read()))
-    parts.append(report._section("How it was made", _how_made(runs, settings)))
+    parts.append(report._section("How it was made", _how_made(runs, beside)))
     return (
         "<!DOCTYPE html>\n<html "
         f'lang="en"><head>{head}</head><body><h1>{escape(title)}</h1>{_ABOUT}{"".join(parts)}</body></html>\n'
@@ -162,10 +159,11 @@ def _how_to_read() -> str:
     )
 
 
-def _how_made(runs: Sequence[Run], settings: Mapping[str, str]) -> str:
+def _how_made(runs: Sequence[Run], beside: Beside) -> str:
     seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in runs}))
     orders = sorted({f"{run.order_name}: {', '.join(run.order)}" for run in runs if run.suite == "mtil"})
-    rows = [*settings.items(), ("seeds", seeds), *(("order", order) for order in orders)]
+    own = [("learner", ", ".join(f"{name} {value}" for name, value in each.items())) for each in beside.learners]
+    rows = [*beside.settings.items(), ("seeds", seeds), *(("order", order) for order in orders), *own]
     figures = ", ".join(f"{name} ({unit})" for name, unit in METRICS.items())
     listed = "".join(f"<dt>{report._text(name)}</dt><dd>{report._text(value)}</dd>" for name, value in rows)
-    return f'<dl>{listed}</dl><p class="note">In results.csv and results.json: {escape(figures)}.</p>'
+    return f'<dl>{listed}</dl><p class="note">In results-metrics.csv and results.json: {escape(figures)}.</p>'

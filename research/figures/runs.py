@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 
 from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.files import durable
@@ -79,6 +79,35 @@ class Run:
             peak_rss_bytes=record.integer("peak_rss_bytes"),
             trained_numbers=record.integer("trained_numbers"),
         )
+
+
+class Key(Protocol):
+    """What tells the runs of one folder apart."""
+
+    @property
+    def suite(self) -> Suite: ...
+    @property
+    def learner(self) -> str: ...
+    @property
+    def shots(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def order_name(self) -> str: ...
+    @property
+    def order(self) -> tuple[str, ...]: ...
+
+
+def key_of(run: Key) -> str:
+    """The name of a run's files, which no other run of its folder has."""
+    count = f"-{len(run.order)}tasks" if run.suite == "cil" else ""
+    order = run.order_name.replace(":", "")
+    return f"{run.suite}{count}-{file_name(run.learner)}-{run.shots}shots-seed{run.seed}-{order}"
+
+
+def file_name(learner: str) -> str:
+    """A learner in the names of files: `mine:Mine` is mine.Mine there, which no built-in one is called."""
+    return learner.replace(":", ".")
 
 
 def _accuracy(record: Record, tasks: int) -> tuple[Row, ...]:

@@ -40,9 +40,11 @@ class Answer:
 
 
 class Learner(Protocol):
-    """What the protocols ask of a learner. trained_numbers: parameters that one task trains."""
+    """What the protocols ask of a learner."""
 
-    trained_numbers: int
+    @property
+    def trained_numbers(self) -> int:
+        """Parameters that one task trains."""
 
     def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
         """Learn a task from pictures (B,) int64 of its view."""

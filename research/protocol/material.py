@@ -3,7 +3,7 @@ run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from edge_nusa.errors import InputError
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, named, take_shots
 from edge_nusa.research.data.joined import joined, told_apart
+from edge_nusa.research.data.sets import few
 from edge_nusa.research.data.views import View, Viewer
 from edge_nusa.research.figures.runs import Suite
-from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners import own
+from edge_nusa.research.learners.catalogue import entries_of
+from edge_nusa.research.learners.entry import Entry
 from edge_nusa.research.protocol.sequence import Material, Plan, in_steps
 
 Progress = Callable[[str, int, int], None]
@@ -24,14 +27,16 @@ TEST_SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One command. sets: names, () for all; never: a set that is never learned, or ""; steps_of_classes: for `cil`,
-    into how many steps the classes are cut; test_limit: pictures of a set asked, 0 for all; jobs: processes; threads:
-    of each; naming: of the classes (`edge_nusa.research.data.datasets.named`)."""
+    """One command, or one call from Python. data: the folder of sets, or the sets themselves; learners: names as
+    `--learners` takes them, or classes; per_class: write the tables of classes too; sets: names, () for all; never: a
+    set that is never learned, or ""; steps_of_classes: for `cil`, into how many steps the classes are cut; test_limit:
+    pictures of a set asked, 0 for all; jobs: processes; threads: of each; naming: of the classes
+    (`edge_nusa.research.data.datasets.named`)."""
 
     suite: Suite
-    data: Path
+    data: Path | Sequence[DataSet]
     out: Path
-    learners: tuple[str, ...]
+    learners: Sequence[str | own.Maker]
     shots: tuple[int, ...]
     seeds: int
     order: str = "given"
@@ -48,6 +53,7 @@ class Settings:
     threads: int = 1
     first_seed: int = 0
     naming: str = "own"
+    per_class: bool = False
 
 
 @dataclass
@@ -55,6 +61,7 @@ class Sources:
     """The sets of a command and their views, made when first asked for."""
 
     settings: Settings
+    entries: dict[str, Entry]
     learned: dict[str, DataSet]
     never: DataSet | None
     views: dict[str, tuple[View, np.ndarray]] = field(default_factory=dict)
@@ -63,14 +70,30 @@ class Sources:
 def sources_of(settings: Settings) -> Sources:
     """The sets that the settings name. Raises InputError where one is missing."""
     names = [*settings.sets, *([settings.never] if settings.never and settings.sets else [])]
-    found = {dataset.name: dataset for dataset in find_sets(settings.data, names or None)}
+    found = _sets(settings.data, names or None)
     if settings.never and settings.never not in found:
-        raise InputError(f"--never: there is no set {settings.never!r} in {settings.data}; found {', '.join(found)}")
+        where = f" in {settings.data}" if isinstance(settings.data, Path) else ""
+        raise InputError(f"--never: there is no set {settings.never!r}{where}; found {', '.join(found)}")
     never = found.pop(settings.never, None)
     learned = [named(dataset, settings.naming) for dataset in found.values()]
     if settings.suite == "cil":
         learned = told_apart(learned)
-    return Sources(settings, {dataset.name: dataset for dataset in learned}, never)
+    return Sources(settings, entries_of(settings.learners), {dataset.name: dataset for dataset in learned}, never)
+
+
+def _sets(data: Path | Sequence[DataSet], names: Sequence[str] | None) -> dict[str, DataSet]:
+    """Name -> set, of a folder or of those given. Raises InputError where one is missing or there twice."""
+    if isinstance(data, Path):
+        return {dataset.name: dataset for dataset in find_sets(data, names)}
+    given = {dataset.name: dataset for dataset in data}
+    wanted = list(given) if names is None else names
+    strange = [name for name in wanted if name not in given]
+    if strange or len(given) < len(data) or not given:
+        raise InputError(
+            f"data: expected at least one set and each name once, found {few(dataset.name for dataset in data)}"
+            f"{f', and no {few(strange)}' if strange else ''}; check the sets that you give"
+        )
+    return {name: given[name] for name in wanted}
 
 
 def view_of(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[View, np.ndarray]:
@@ -85,7 +108,7 @@ def view_of(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[Vie
             else [take_shots(dataset, count, seed) for count in settings.shots for seed in seeds]
         )
         bundle = Bundle.open(settings.bundle or embedded_bundle())
-        needs_tokens = any(CATALOGUE[name].needs_tokens for name in settings.learners)
+        needs_tokens = any(entry.needs_tokens for entry in sources.entries.values())
         deepest = bundle.manifest.image.tail_blocks
         image_blocks = (
             (deepest if settings.image_blocks is None else min(settings.image_blocks, deepest)) if needs_tokens else 0

@@ -23,8 +23,9 @@ from edge_nusa.errors import DamagedError, InputError, UsageError
 from edge_nusa.files import durable
 from edge_nusa.research.data.views import View
 from edge_nusa.research.figures.metrics import auroc, expected_calibration_error
-from edge_nusa.research.figures.runs import Run, Suite
+from edge_nusa.research.figures.runs import Run, Suite, key_of
 from edge_nusa.research.learners.learners import Answer, Learner, state_bytes
+from edge_nusa.research.protocol.counting import Counts
 from edge_nusa.research.protocol.orders import class_order
 
 
@@ -42,10 +43,7 @@ class Plan:
     @property
     def key(self) -> str:
         """A file name of its own for each plan of one folder."""
-        count = f"-{len(self.order)}tasks" if self.suite == "cil" else ""
-        return (
-            f"{self.suite}{count}-{self.learner}-{self.shots}shots-seed{self.seed}-{self.order_name.replace(':', '')}"
-        )
+        return key_of(self)
 
 
 @dataclass(frozen=True)
@@ -73,17 +71,18 @@ class Measured:
     trained_numbers: int = 0
 
 
-def run(plan: Plan, material: Material, learner: Learner, part: Path) -> Run:
+def run(plan: Plan, material: Material, learner: Learner, part: Path, counts: Counts | None = None) -> Run:
     """Run the plan to its end; `part` is the file that holds what a killed run has so far, the caller's to remove once
-    the result is kept. Raises InputError for a task without pictures to learn from, DamagedError and UsageError for a
-    `part` that is none or of other tasks."""
+    the result is kept; `counts` are filled class by class. Raises InputError for a task without pictures to learn
+    from, DamagedError and UsageError for a `part` that is none or of other tasks."""
     empty = [name for name in plan.order if not len(material.shots[name])]
     if empty:
         raise InputError(f"{empty[0]}: expected pictures to learn from, found none that can be read; check the folder")
     memory.forget_peak()
-    measured = _resumed(part, plan, material, learner)
+    counts = Counts() if counts is None else counts
+    measured = _resumed(part, plan, material, learner, counts)
     if not measured.accuracy:
-        _measure(measured, plan, material, learner, 0)
+        _measure(measured, plan, material, (learner, counts), 0)
     for done in range(len(measured.accuracy), len(plan.order) + 1):
         name = plan.order[done - 1]
         began = time.perf_counter()
@@ -91,8 +90,8 @@ def run(plan: Plan, material: Material, learner: Learner, part: Path) -> Run:
         measured.seconds.append(round(time.perf_counter() - began, 4))
         measured.state_bytes.append(state_bytes(learner.arrays()))
         measured.trained_numbers = learner.trained_numbers
-        _measure(measured, plan, material, learner, done)
-        _save(part, plan, measured, learner)
+        _measure(measured, plan, material, (learner, counts), done)
+        _save(part, plan, measured, (learner, counts))
     return Run(
         suite=plan.suite,
         learner=plan.learner,
@@ -112,8 +111,10 @@ def run(plan: Plan, material: Material, learner: Learner, part: Path) -> Run:
     )
 
 
-def _measure(measured: Measured, plan: Plan, material: Material, learner: Learner, done: int) -> None:
+def _measure(measured: Measured, plan: Plan, material: Material, whose: tuple[Learner, Counts], done: int) -> None:
     """Add the row after `done` tasks."""
+    learner, counts = whose
+    counts.begin()
     learned = [material.views[name] for name in plan.order[:done]]
     row: list[float | None] = []
     confidences, hits, known = [], [], []
@@ -123,9 +124,11 @@ def _measure(measured: Measured, plan: Plan, material: Material, learner: Learne
             row.append(None)
             continue
         found = learner.answer([view] if plan.suite == "mtil" else learned, view, pictures)
-        is_right = _right(found, learned if plan.suite == "cil" else [view], view, pictures)
+        answers = _answers(found, learned if plan.suite == "cil" else [view], view)
+        is_right = answers == view.classes[pictures]
         row.append(round(100 * float(is_right.mean()), 4))
         if index < done:
+            counts.add(view, view.classes[pictures], answers, _start(learned, view))
             confidences.append(found.probabilities.max(axis=1))
             hits.append(is_right)
             known.append((found if plan.suite == "cil" else learner.answer(learned, view, pictures)).novelty)
@@ -137,13 +140,15 @@ def _measure(measured: Measured, plan: Plan, material: Material, learner: Learne
     measured.auroc.append(auroc(np.concatenate(known), unknown) if known and unknown is not None else None)
 
 
-def _right(found: Answer, offered: Sequence[View], view: View, pictures: np.ndarray) -> np.ndarray:
-    start = 0
-    for other in offered:
-        if other.name == view.name:
-            break
-        start += len(other.labels)
-    return np.asarray(found.probabilities.argmax(axis=1) == start + view.classes[pictures])
+def _start(views: Sequence[View], view: View) -> int:
+    """The first column of `view` among all labels of `views`, which it is one of."""
+    names = [each.name for each in views]
+    return sum(len(each.labels) for each in views[: names.index(view.name)])
+
+
+def _answers(found: Answer, offered: Sequence[View], view: View) -> np.ndarray:
+    """(B,) int64: the label that is most probable, counted from the first of `view`, whose own are 0 and above."""
+    return np.asarray(found.probabilities.argmax(axis=1) - _start(offered, view))
 
 
 def _percent(hits: Sequence[np.ndarray]) -> float | None:
@@ -158,12 +163,13 @@ def _never(material: Material, learner: Learner, learned: Sequence[View]) -> tup
     if not len(pictures):
         return None, None
     found = learner.answer([view], view, pictures)
-    retained = round(100 * float(_right(found, [view], view, pictures).mean()), 4)
+    retained = round(100 * float((_answers(found, [view], view) == view.classes[pictures]).mean()), 4)
     return retained, learner.answer(learned, view, pictures).novelty if learned else None
 
 
-def _save(part: Path, plan: Plan, measured: Measured, learner: Learner) -> None:
-    content = json.dumps({"order": plan.order, **vars(measured)}, allow_nan=False).encode()
+def _save(part: Path, plan: Plan, measured: Measured, whose: tuple[Learner, Counts]) -> None:
+    learner, counts = whose
+    content = json.dumps({"order": plan.order, "counts": vars(counts), **vars(measured)}, allow_nan=False).encode()
     arrays = {f"state/{name}": array for name, array in learner.arrays().items()}
     buffer = io.BytesIO()
     np.savez(buffer, measured=np.frombuffer(content, np.uint8), **arrays)  # type: ignore[arg-type]
@@ -178,8 +184,8 @@ def check_order(path: Path, order: tuple[str, ...], plan: Plan) -> None:
         )
 
 
-def _resumed(part: Path, plan: Plan, material: Material, learner: Learner) -> Measured:
-    """What a killed run left, with the learner as it was; an empty start where there is nothing."""
+def _resumed(part: Path, plan: Plan, material: Material, learner: Learner, counts: Counts) -> Measured:
+    """What a killed run left, with the learner and the counts as they were; an empty start where there is nothing."""
     if not part.exists():
         return Measured()
     try:
@@ -187,12 +193,14 @@ def _resumed(part: Path, plan: Plan, material: Material, learner: Learner) -> Me
             content: dict[str, Any] = json.loads(found["measured"].tobytes())
             arrays = {name.removeprefix("state/"): found[name] for name in found.files if name.startswith("state/")}
         order = tuple(content.pop("order"))
+        counted = Counts(**content.pop("counts"))
         measured = Measured(**content)
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DamagedError(
             f"{part}: not part of a run of this version ({error}); remove the file and run the same command again"
         ) from error
     check_order(part, order, plan)
+    vars(counts).update(vars(counted))
     learner.restore(arrays, [material.views[name] for name in plan.order[: len(measured.seconds)]])
     return measured
 

@@ -1,7 +1,8 @@
 """`edge-nusa eval`: which runs a command asks for, done one by one or side by side, each finished run a file that is
 never done twice.
 
-OUT/runs/KEY.json is a finished run, OUT/parts/KEY.npz one that was killed, OUT/report.* what all finished ones say.
+OUT/runs/KEY.json is a finished run and OUT/classes/KEY.json its classes, OUT/parts/KEY.npz one that was killed,
+OUT/results* what all finished ones say.
 """
 
 from __future__ import annotations
@@ -11,18 +12,28 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 
+from edge_nusa import __version__
 from edge_nusa.errors import UsageError
 from edge_nusa.files import durable
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.figures import page
+from edge_nusa.research.figures.classes import read_classes
+from edge_nusa.research.figures.results import Beside
 from edge_nusa.research.figures.runs import Run, check_begun_alike, read_runs
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options, check_image
+from edge_nusa.research.learners import own
+from edge_nusa.research.learners.catalogue import check_image
+from edge_nusa.research.learners.entry import Options
+from edge_nusa.research.protocol import begun
+from edge_nusa.research.protocol.counting import Counts
 from edge_nusa.research.protocol.material import Progress, Settings, Sources, material_of, sources_of, warm_cache
 from edge_nusa.research.protocol.orders import orders_of
 from edge_nusa.research.protocol.sequence import Plan, check_order, run
+
+NOT_TOLD = ("data", "out", "bundle", "cache", "jobs", "threads", "per_class")
+"""Settings that a report leaves out: paths, and what changes no figure."""
 
 
 def evaluate(settings: Settings, progress: Progress) -> list[Path]:
@@ -33,9 +44,10 @@ def evaluate(settings: Settings, progress: Progress) -> list[Path]:
     durable.make_folder(settings.out, durable.ASKED_FOLDER_MODE)
     durable.make_folder(settings.out / "runs")
     durable.make_folder(settings.out / "parts")
+    durable.make_folder(settings.out / "classes")
     sources = sources_of(settings)
     wanted = _plans(settings, sources)
-    _same_settings(settings, sources)
+    basis = _same_settings(settings, sources)
     plans = [plan for plan in wanted if not _is_done(settings, plan)]
     warm_cache(sources, plans, progress)
     if settings.jobs == 1:
@@ -45,35 +57,53 @@ def evaluate(settings: Settings, progress: Progress) -> list[Path]:
     else:
         _do_side_by_side(settings, plans, progress)
     progress("running", len(plans), len(plans))
-    finished = read_runs(settings.out / "runs")
-    return page.write_report(finished, told(settings), settings.out)
+    return _report(settings, basis)
 
 
-def told(settings: Settings) -> dict[str, str]:
-    """What the report says of the command: no path and no host name."""
-    values = {
-        name: value
-        for name, value in asdict(settings).items()
-        if name not in ("data", "out", "bundle", "cache", "jobs", "threads")
-    }
-    return {
-        name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _report(settings: Settings, basis: str) -> list[Path]:
+    """The report of every finished run of the folder."""
+    beside = Beside(
+        settings=told(settings, basis),
+        learners=begun.read_learners(settings.out),
+        classes=read_classes(settings.out / "classes"),
+        per_class=settings.per_class,
+    )
+    return page.write_report(read_runs(settings.out / "runs"), beside, settings.out)
+
+
+def told(settings: Settings, basis: str) -> dict[str, str]:
+    """What the report says of the command: no path and no host name. basis: of the bundle, hex."""
+    names = [field.name for field in fields(settings) if field.name not in NOT_TOLD]
+    values = {name: getattr(settings, name) for name in names}
+    values["learners"] = [one if isinstance(one, str) else own.name_of(one) for one in settings.learners]
+    said = {
+        name: ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
         for name, value in values.items()
         if value not in (None, "", ())
     }
+    return {**said, "basis": basis, "edge_nusa": __version__}
 
 
-def _same_settings(settings: Settings, sources: Sources) -> None:
-    """Runs of one folder share what changes their figures. Raises UsageError where it was begun with other settings."""
+def _same_settings(settings: Settings, sources: Sources) -> str:
+    """Runs of one folder share what changes their figures; the bundle's basis (hex). Raises UsageError where the folder
+    was begun with other settings, sets or code, InputError where a learner of one's own is none."""
     opened = Bundle.open(settings.bundle or embedded_bundle())
-    check_image(settings.learners, opened.manifest.image)
+    check_image(sources.entries, opened.manifest.image)
+    options = Options(settings.steps, settings.rate, settings.image_blocks, settings.first_seed)
+    for entry in sources.entries.values():
+        if entry.provenance is not None:
+            entry.make(opened, options)  # a learner of one's own that is none is told before hours of work
     values = {
         name: getattr(settings, name)
         for name in ("suite", "never", "test_limit", "steps", "rate", "image_blocks", "naming")
     }
     sets = list(sources.learned) if settings.suite == "cil" else sorted(sources.learned)
     shared = {"basis": opened.manifest.identity.sha256, "sets": sets, **values}
-    check_begun_alike(settings.out / "settings.json", shared)
+    check_begun_alike(settings.out / begun.SETTINGS, shared)
+    never = [] if sources.never is None else [sources.never]
+    begun.check_sets(settings.out / begun.SETS, [*sources.learned.values(), *never])
+    begun.check_learners(settings.out, sources.entries)
+    return opened.manifest.identity.sha256
 
 
 def _is_done(settings: Settings, plan: Plan) -> bool:
@@ -92,7 +122,7 @@ def _plans(settings: Settings, sources: Sources) -> list[Plan]:
         for seed in range(settings.first_seed, settings.first_seed + settings.seeds)
         for name, order in _orders(settings, sources)
         for shots in settings.shots
-        for learner in settings.learners
+        for learner in sources.entries
     ]
 
 
@@ -118,9 +148,12 @@ def _do(settings: Settings, sources: Sources, plan: Plan) -> None:
     torch.set_num_threads(settings.threads)
     options = Options(settings.steps, settings.rate, settings.image_blocks, plan.seed)
     bundle = Bundle.open(settings.bundle or embedded_bundle())
-    learner = CATALOGUE[plan.learner].make(bundle, options)
+    learner = sources.entries[plan.learner].make(bundle, options)
     part = settings.out / "parts" / f"{plan.key}.npz"
-    finished = run(plan, material_of(sources, plan), learner, part)
+    material, counts = material_of(sources, plan), Counts()
+    finished = run(plan, material, learner, part, counts)
+    classes = counts.whole(plan.order, material.views, (material.shots, material.tests))
+    durable.replace_file(settings.out / "classes" / f"{plan.key}.json", classes.to_json().encode())
     durable.replace_file(settings.out / "runs" / f"{plan.key}.json", finished.to_json().encode())
     part.unlink(missing_ok=True)
 
@@ -128,11 +161,15 @@ def _do(settings: Settings, sources: Sources, plan: Plan) -> None:
 _here: dict[str, Sources] = {}
 
 
-def _do_in_worker(settings: Settings, plan: Plan) -> None:
-    """One run in a worker process, which keeps its sources from run to run."""
-    if "sources" not in _here:
-        _here["sources"] = sources_of(settings)
-    _do(settings, _here["sources"], plan)
+def _begin(settings: Settings) -> None:
+    """In a worker: its sources, which it keeps from run to run."""
+    end_with_parent()
+    _here["sources"] = sources_of(settings)
+
+
+def _do_in_worker(plan: Plan) -> None:
+    """One run in a worker process."""
+    _do(_here["sources"].settings, _here["sources"], plan)
 
 
 def end_with_parent() -> None:
@@ -149,9 +186,10 @@ def end_with_parent() -> None:
 
 
 def _do_side_by_side(settings: Settings, plans: list[Plan], progress: Progress) -> None:
+    own.check_picklable(settings.learners)
     spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(settings.jobs, mp_context=spawned, initializer=end_with_parent) as pool:
-        waiting = {pool.submit(_do_in_worker, settings, plan) for plan in plans}
+    with ProcessPoolExecutor(settings.jobs, mp_context=spawned, initializer=_begin, initargs=(settings,)) as pool:
+        waiting = {pool.submit(_do_in_worker, plan) for plan in plans}
         done = 0
         try:
             while waiting:

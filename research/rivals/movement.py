@@ -28,7 +28,8 @@ from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, take_shots
 from edge_nusa.research.data.views import View, Viewer
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.learners import Gradient
 from edge_nusa.threads import one_blas_thread
 

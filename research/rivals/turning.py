@@ -22,7 +22,8 @@ from edge_nusa.device.asking.answer import Answerer, PictureFeatures
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.data.datasets import find_sets, limit_test, take_shots
 from edge_nusa.research.data.views import View, Viewer
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.product import AnchorsAlone, Default
 
 SETS = "sign_digits,mnist,cifar10,grocery,flowers5,caltech101,rsscn7,trashnet"

@@ -35,6 +35,7 @@ from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import stored
 from edge_nusa.model import manifest
 from edge_nusa.research.data import datasets
+from edge_nusa.research.figures.classes import Classes, TaskClasses
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.generation import Generation, Pointer, load_generation
 from edge_nusa.sync import parcel, round_file, update
@@ -69,6 +70,10 @@ DEVICES = {
 SHARES = Shares(
     devices={"d" * 64: Share(sha256="e" * 64, pictures=3, freedom=2, tasks=1, fusion=np.ones((8, 7), np.int64))},
     forgettings={"cup": (2, 4)},
+)
+RUN_CLASSES = Classes(
+    tasks=(TaskClasses(task="pets", labels=("cat", "dog"), taught=(4, 3), asked=(5, 6), own=(4, 6), end=(3, 5)),),
+    mistakes=((0, 1, 2), (1, 0, 1)),
 )
 GIVEN_LINE, _, GIVEN_NUMBERS = given_file.encode(
     Given(gram=np.eye(3, dtype=np.int64), labels={"cup": Own(1, 2, np.ones(3, np.int64), 30)})
@@ -224,6 +229,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         in_file("rounds.json", lambda p: remembered.remembered(cast(Fleet, SimpleNamespace(folder=p.parent)))),
     ),
     "run": (golden_files.RUN.to_json().encode(), lambda d: Run.from_json(d.decode(errors="replace"), "here")),
+    "classes of a run": (RUN_CLASSES.to_json().encode(), lambda d: Classes.from_json(d, "here")),
     "classes": ((FOLDER / "classes.json").read_bytes(), in_file("classes.json", named_sets)),
 }
 

@@ -72,7 +72,7 @@ def test_doctor_and_status_take_a_frozen_tower(tmp_path: Path) -> None:
 
 def test_learners_that_adapt_the_image_tower_are_refused_on_a_frozen_one(tmp_path: Path) -> None:
     image = frozen_micro(tmp_path / "bundle").manifest.image
-    catalogue.check_image(["default", "text-only", "ridge"], image)
-    catalogue.check_image(list(catalogue.CATALOGUE), Bundle.open(MICRO).manifest.image)
+    catalogue.check_image(catalogue.entries_of(["default", "text-only", "ridge"]), image)
+    catalogue.check_image(catalogue.CATALOGUE, Bundle.open(MICRO).manifest.image)
     with pytest.raises(UsageError, match=r"--learners: paper, lora adapt the image tower.*\(micro\) is frozen whole"):
-        catalogue.check_image(["default", "paper", "lora"], image)
+        catalogue.check_image(catalogue.entries_of(["default", "paper", "lora"]), image)

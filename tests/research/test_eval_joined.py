@@ -13,7 +13,8 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.datasets import find_sets
 from edge_nusa.research.data.joined import joined, told_apart
 from edge_nusa.research.data.views import View
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.learners import Frozen, Gradient
 from edge_nusa.research.protocol.sequence import Material
 

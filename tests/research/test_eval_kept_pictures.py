@@ -12,7 +12,8 @@ from eval_pictures import SETS, material
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import kept_pictures
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.learners import Frozen, Learner
 from edge_nusa.research.protocol.sequence import Material, Plan, run
 

@@ -27,7 +27,8 @@ from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import catalogue
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.learners import Arrays, Frozen, Gradient, Learner
 from edge_nusa.research.learners.product import Default, stacked
 from edge_nusa.research.learners.ridge import RidgeHead

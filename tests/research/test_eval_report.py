@@ -21,13 +21,16 @@ from test_report import Page, without_matplotlib
 from edge_nusa.errors import InputError, MissingPackageError
 from edge_nusa.research.figures import drawing, page, plots
 from edge_nusa.research.figures.curves import median_matrix, shown_order
-from edge_nusa.research.figures.results import CSV_COLUMNS, results_csv, results_md
+from edge_nusa.research.figures.records import METRIC
+from edge_nusa.research.figures.results import Beside, results_files, results_md
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.figures.summary import METRICS, Spread, figures_of, summarised
 from edge_nusa.research.figures.tables import Table, tables, text_of
 
 SCRIPT = "<script>alert('x')</script>"
 SETTINGS = {"command": "edge-nusa eval mtil --data DIR --out DIR", "machine": "a board"}
+BESIDE = Beside(settings=SETTINGS)
+FILES = ["results.json", "results.csv", "results-metrics.csv", "results.md", "results.html"]
 GOLDEN = """## Accuracy: mtil, 2 tasks, 5 shots
 
 Median (quartiles) of 2 runs a learner: 2 seeds, 1 order. Learners with fewer say how many.
@@ -135,23 +138,26 @@ def test_markup_in_a_name_stays_text_in_markdown() -> None:
     assert r"\*\*x\*\* \<b\> \[l\](u) \`\_y\_\` snake_case" in text
 
 
-def test_the_csv_reads_back_with_every_figure_in_full() -> None:
+def test_the_metrics_read_back_with_every_figure_in_full() -> None:
     runs = [*tiny(), replace(mtil('a,"b"\nc', last=100 / 3))]
-    rows = list(csv.DictReader(io.StringIO(results_csv(runs), newline="")))
-    assert tuple(rows[0]) == CSV_COLUMNS and len(rows) == len(runs) * len(METRICS)
+    rows = read_back(results_files(runs, BESIDE)["results-metrics.csv"])
+    assert tuple(rows[0]) == tuple(METRIC) and len(rows) == len(runs) * len(METRICS)
     found = {(row["learner"], int(row["seed"]), row["metric"]): row["value"] for row in rows}
     for run in runs:
         for metric, value in figures_of(run).items():
             assert found[run.learner, run.seed, metric] == ("" if value is None else repr(value))
-    assert rows[0] | {"metric": "", "value": ""} == dict(
-        zip(CSV_COLUMNS, ("mtil", "5", "2", "ours", "0", "I", "", ""), strict=True)
-    )
+    said = ("mtil-ours-5shots-seed0-I", "mtil", "ours", "I", "0", "5", "2", "", "")
+    assert rows[0] | {"metric": "", "value": ""} == dict(zip(METRIC, said, strict=True))
 
 
-def test_all_four_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:
+def read_back(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_all_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
-    written = page.write_report(tiny(), SETTINGS, out)
-    assert [path.name for path in written] == ["results.json", "results.csv", "results.md", "results.html"]
+    written = page.write_report(tiny(), BESIDE, out)
+    assert [path.name for path in written] == FILES
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in written)
     content = json.loads(written[0].read_text())
     assert content["settings"] == SETTINGS and len(content["runs"]) == 5 and content["metrics"] == METRICS
@@ -165,11 +171,11 @@ def test_all_four_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> 
         "count": 2,
     }
     assert next(s for s in content["summaries"] if s["learner"] == "a|b")["figures"]["auroc"] is None
-    assert written[2].read_text() == GOLDEN
+    assert written[-2].read_text() == GOLDEN
 
 
 def test_a_failed_replacement_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page.write_report(tiny(), SETTINGS, tmp_path)
+    page.write_report(tiny(), BESIDE, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(*_: object) -> None:
@@ -177,12 +183,12 @@ def test_a_failed_replacement_leaves_the_old_report(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(Exception, match="free some disk space"):
-        page.write_report([mtil()], {}, tmp_path)
+        page.write_report([mtil()], Beside(), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_page_has_every_section_and_says_how_it_was_made(tmp_path: Path) -> None:
-    found = Page(page.write_report(wide(), SETTINGS, tmp_path)[3].read_text())
+    found = Page(page.write_report(wide(), BESIDE, tmp_path)[-1].read_text())
     text = " ".join(found.texts)
     for said in (
         "mtil, 2 tasks, 5 shots",
@@ -200,7 +206,7 @@ def test_the_page_has_every_section_and_says_how_it_was_made(tmp_path: Path) -> 
 def test_names_are_text_and_nothing_is_fetched(tmp_path: Path) -> None:
     hostile = replace(mtil(SCRIPT, order_name=SCRIPT), order=(SCRIPT, "$x^2$ \n猫"))
     hostile_too = replace(hostile, learner="\"'&<img src=x onerror=alert(1)>", seed=1)
-    html = page.write_report([hostile, hostile_too], {SCRIPT: SCRIPT}, tmp_path)[3].read_text()
+    html = page.write_report([hostile, hostile_too], Beside(settings={SCRIPT: SCRIPT}), tmp_path)[-1].read_text()
     found = Page(html)
     assert {"script", "img", "image", "link", "iframe", "object"}.isdisjoint(found.tags)
     assert not [name for name, _ in found.values if name.startswith("on")]
@@ -213,7 +219,7 @@ def test_names_are_text_and_nothing_is_fetched(tmp_path: Path) -> None:
 
 def test_missing_cells_leave_a_report_with_dashes_and_plots(tmp_path: Path) -> None:
     holed = replace(mtil(), accuracy=((None, 50.0), (90.0, None), (80.0, 80.0)))
-    html = page.write_report([holed, mtil("theirs")], {}, tmp_path)[3].read_text()
+    html = page.write_report([holed, mtil("theirs")], Beside(), tmp_path)[-1].read_text()
     row = re.search(r"<tr><td class=\"text\"><bdi>ours</bdi></td>(.*?)</tr>", html)
     assert row is not None and re.findall(r"<bdi>(.*?)</bdi>", row.group(1))[:3] == ["–", "–", "80.0"]
     assert Page(html).tags.count("svg") == 3
@@ -223,17 +229,17 @@ def test_one_task_alone_has_no_tasks_to_come_and_still_a_page(tmp_path: Path) ->
     one = replace(
         mtil(), order=("birds",), accuracy=((30.0,), (90.0,)), seconds=(2.0,), state_bytes=(8,), retention=(1.0, 1.0)
     )
-    assert Page(page.write_report([one], {}, tmp_path)[3].read_text()).tags.count("svg") == 3
+    assert Page(page.write_report([one], Beside(), tmp_path)[-1].read_text()).tags.count("svg") == 3
 
 
 def test_no_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected finished runs, found none"):
-        page.write_report([], {}, tmp_path)
+        page.write_report([], Beside(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
-    first, second = (page.write_report(tiny(), SETTINGS, tmp_path / name) for name in ("a", "b"))
+    first, second = (page.write_report(tiny(), BESIDE, tmp_path / name) for name in ("a", "b"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -241,7 +247,7 @@ def test_without_matplotlib_the_page_has_its_tables_and_a_png_says_what_to_insta
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_matplotlib(monkeypatch)
-    html = page.write_report(tiny(), SETTINGS, tmp_path)[3].read_text()
+    html = page.write_report(tiny(), BESIDE, tmp_path)[-1].read_text()
     assert html.count(page.NO_PLOTS) == 1 and Page(html).tags.count("table") == 4 and "<svg" not in html
     with pytest.raises(MissingPackageError, match=re.escape('pip install "edge-nusa[eval]"')):
         page.document_png(tiny(), ("mtil", 5), "kept", tmp_path / "kept.png")

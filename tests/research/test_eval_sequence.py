@@ -17,12 +17,16 @@ from eval_pictures import SETS, material
 from edge_nusa.errors import DamagedError, InputError, UsageError
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.data.views import View
+from edge_nusa.research.figures.classes import Classes
 from edge_nusa.research.figures.runs import Run, Suite
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.learners import Answer, Arrays, Frozen, Learner
+from edge_nusa.research.protocol.counting import Counts
 from edge_nusa.research.protocol.sequence import Material, Plan, run
 
 ORDER = ("stone", "cloth")
+SETS_LABELS = {name: tuple(sorted(labels)) for name, labels in SETS.items()}
 
 
 class Scene(NamedTuple):
@@ -203,6 +207,50 @@ def test_a_run_that_was_stopped_goes_on_and_says_exactly_the_same(
         assert part.exists() == (at > 1)
         again = stopping(fresh(), 0)
         assert timeless(run(plan, scene.material, again, part)) == timeless(whole)
+
+
+@dataclass
+class Forgetful(Oracle):
+    """Keeps only the last task, and answers the last label offered elsewhere."""
+
+    def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
+        self.learned = []
+        super().learn(view, pictures, seed)
+
+    def answer(self, offered: Sequence[View], asked: View, pictures: np.ndarray) -> Answer:
+        found = super().answer(offered, asked, pictures)
+        return found if asked.name in self.learned else Answer(found.probabilities[:, ::-1], found.novelty)
+
+    def restore(self, arrays: Mapping[str, np.ndarray], learned: Sequence[View]) -> None:
+        self.learned = [learned[-1].name]
+
+
+def counted(scene: Scene, suite: Suite, part: Path, learner: Learner) -> Classes:
+    counts = Counts()
+    run(plan_of(suite), scene.material, learner, part, counts)
+    return counts.whole(ORDER, scene.material.views, (scene.material.shots, scene.material.tests))
+
+
+@pytest.mark.parametrize(("suite", "answered"), [("mtil", 2), ("cil", 4)])
+def test_answers_are_counted_class_by_class_in_columns_of_all_tasks(
+    suite: Suite, answered: int, scene: Scene, tmp_path: Path
+) -> None:
+    found = counted(scene, suite, tmp_path / "part.npz", Forgetful())
+    stone, cloth = found.tasks
+    assert (stone.task, stone.labels, stone.taught, stone.asked) == ("stone", SETS_LABELS["stone"], (4,) * 3, (3,) * 3)
+    assert (stone.own, cloth.own, cloth.end) == ((3, 3, 3), (3, 3), (3, 3))
+    # the last label offered: with its own labels slate itself, with all of them the last of cloth
+    assert stone.end == ((0, 0, 3) if suite == "mtil" else (0, 0, 0))
+    assert found.mistakes == tuple((column, answered, 3) for column in range(2 if suite == "mtil" else 3))
+
+
+@pytest.mark.parametrize("suite", ["mtil", "cil"])
+def test_a_run_that_was_stopped_counts_the_same(suite: Suite, scene: Scene, tmp_path: Path) -> None:
+    whole = counted(scene, suite, tmp_path / "whole.npz", Forgetful())
+    with pytest.raises(Stopped):
+        run(plan_of(suite), scene.material, stopping(Forgetful(), 2), tmp_path / "part.npz")
+    for _ in ("goes on", "killed before its result was written"):
+        assert counted(scene, suite, tmp_path / "part.npz", Forgetful()) == whole
 
 
 def test_what_was_learned_is_not_learned_again(scene: Scene, tmp_path: Path) -> None:

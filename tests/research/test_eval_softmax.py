@@ -14,7 +14,8 @@ from torch.nn import functional
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.data.views import View
 from edge_nusa.research.learners import softmax
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.learners import Learner
 from edge_nusa.research.protocol.sequence import Material, Plan, run
 

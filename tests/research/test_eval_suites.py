@@ -19,6 +19,7 @@ import torch
 from conftest import command, environment, run_cli
 from eval_pictures import SETS, draw_sets
 
+from edge_nusa import __version__
 from edge_nusa.cli.app import app
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, UsageError
 from edge_nusa.research.figures.metrics import frozen_transfer, last, matrix_of, transfer
@@ -29,7 +30,7 @@ from edge_nusa.research.protocol.material import Settings, Sources
 from edge_nusa.research.protocol.orders import class_order
 from edge_nusa.research.protocol.suites import evaluate, told
 
-FILES = ["results.json", "results.csv", "results.md", "results.html"]
+FILES = ["results.json", "results.csv", "results-metrics.csv", "results.md", "results.html"]
 
 
 @pytest.fixture(scope="module")
@@ -269,12 +270,13 @@ def test_the_order_of_classes_is_the_same_for_ever() -> None:
     assert sorted(class_order(100, "random:7").tolist()) == list(range(100))
 
 
-def test_the_report_says_how_it_was_made_and_names_no_path(settings: Settings) -> None:
-    shown = told(replace(settings, bundle=Path("/secret/bundle")))
+def test_the_report_says_how_it_was_made_and_names_no_path(settings: Settings, data: Path) -> None:
+    shown = told(replace(settings, bundle=Path("/secret/bundle")), "ab" * 32)
     assert shown["sets"] == "stone, cloth" and shown["learners"] == "frozen, ridge" and shown["never"] == "sky"
+    assert (shown["basis"], shown["edge_nusa"]) == ("ab" * 32, __version__)
     done(settings)
     for file in FILES:
-        assert str(settings.data.parent) not in (settings.out / file).read_text()
+        assert str(data.parent) not in (settings.out / file).read_text()
 
 
 @pytest.mark.parametrize(
@@ -325,11 +327,11 @@ def test_eval_in_a_fresh_process_writes_all_its_files(data: Path, tmp_path: Path
     assert {tuple(run["order"]) for run in printed["runs"]} == {("stone", "cloth")}
     with (tmp_path / "out" / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["learner"] for row in rows} == {"frozen", "ridge", "default"} and {row["metric"] for row in rows} >= {
-        "transfer",
-        "average",
-        "last",
-    }
+    assert [(row["learner"], row["name"], row["labels"], row["taught"]) for row in rows] == [
+        (learner, name, labels, taught)
+        for learner in ("default", "frozen", "ridge")
+        for name, labels, taught in (("stone", "3", "6"), ("cloth", "2", "4"))
+    ]
     assert "| default |" in (tmp_path / "out" / "results.md").read_text()
     assert (tmp_path / "out" / "results.html").read_text().startswith("<!DOCTYPE html>")
     again = run_cli(*words(data, tmp_path / "out", "--learners", "frozen", "--steps", "2"), "--format", "human")

@@ -12,7 +12,8 @@ from eval_pictures import SETS, material
 
 from edge_nusa.device.asking.answer import Answerer
 from edge_nusa.model.bundle import Bundle
-from edge_nusa.research.learners.catalogue import CATALOGUE, Options
+from edge_nusa.research.learners.catalogue import CATALOGUE
+from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.product import AnchorsAlone, Default
 from edge_nusa.research.rivals import turning
 
