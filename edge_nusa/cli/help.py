@@ -20,7 +20,7 @@ WHERE, BOARD, OUTPUT = "Where things are", "What it may take of this board", "Wh
 """Groups of options that many commands have, for `rich_help_panel`; an option without one is among the first."""
 ARGUMENTS, FIRST = "Arguments", "Options"
 SECTIONS = {
-    "Begin": ("demo", "learn", "predict", "watch", "teach"),
+    "Begin": ("demo", "teach", "learn", "predict", "watch", "mqtt"),
     "What was taught": ("labels", "forget", "rename", "undo", "redo", "history", "report"),
     "This board": ("status", "doctor", "bench", "config"),
     "A fleet of boards": ("sync", "hub"),

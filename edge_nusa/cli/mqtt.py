@@ -42,14 +42,13 @@ def mqtt(
     quiet: QuietOption = False,
 ) -> None:
     """Tell a broker what a watch answers, for Home Assistant."""
-    from edge_nusa.device.opened import default_folder
     from edge_nusa.device.telling.followed import Followed
     from edge_nusa.device.telling.lines import FollowedLines, Lines
 
     note = (lambda text: None) if quiet else output.note
     words = MqttWords(broker, password_file, name, authority)
     told = (lambda text: None) if once else note
-    with mqtt_of(words, file, state or default_folder("state"), told, "--broker") as teller:
+    with mqtt_of(words, file, state or _usual_state(), told, "--broker") as teller:
         note(f"telling {teller.broker.address.shown} as {teller.board.name} ({teller.board.id})")
         followed = FollowedLines(Followed(file), Lines([teller], note), note)
         if once:
@@ -57,6 +56,13 @@ def mqtt(
             _wait(teller.broker)
         else:
             followed.run(every)
+
+
+def _usual_state() -> Path:
+    """Where the state is by itself. Who names it spares this process the runtime."""
+    from edge_nusa.device.opened import default_folder
+
+    return default_folder("state")
 
 
 def _wait(broker: Broker) -> None:

@@ -49,7 +49,7 @@ def teach(
     threads: ThreadsOption = 0,
     format: FormatOption = None,
 ) -> None:
-    """Teach, ask and correct on a page in the browser, from this board or a phone."""
+    """Teach, ask and correct on a page in the browser."""
     with needs("teach", "page"):
         from edge_nusa.device.teaching.served import Wanted, serve
 

@@ -1,4 +1,4 @@
-"""Learners of one's own: `package.module:Class`, entry points of the group `edge_nusa.learners`, or a class itself.
+"""Learners of one's own: `package.module:Class`, entry points of the group "edge_nusa.learners", or a class itself.
 
 Whatever is called with (bundle, options) and gives a learner may stand there. Its module is imported, which runs its
 code: nothing but what a person names is.

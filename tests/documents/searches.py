@@ -124,7 +124,7 @@ def wrong_calls(text: str) -> list[str]:
     """Command lines of a text whose command or option does not exist."""
     wrong = []
     for words in calls(text):
-        if not words or words[0].startswith("-") or words[0].isupper():
+        if not words or words[0].startswith("-") or words[0].isupper() or words[0] == "help":
             continue
         command = " ".join(words[:2]) if " ".join(words[:2]) in flags() else words[0]
         known = flags().get(command)
@@ -142,7 +142,7 @@ def unknown_options(text: str) -> list[str]:
 
 
 OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network", "--read-only",
-             "--tmpfs", "--build-arg", "--force-reinstall", "--check"}  # fmt: skip
+             "--tmpfs", "--data-binary", "--build-arg", "--force-reinstall", "--check"}  # fmt: skip
 """Options of systemctl, docker, pip and make that the documents show."""
 
 

@@ -82,7 +82,7 @@ def test_the_search_for_files_finds_those_that_are_gone(text: str, found: list[s
     [
         ("`edge-nusa learn --images a --label b`", []),
         ("`edge-nusa learn --picture a`", ["learn --picture a"]),
-        ("`edge-nusa teach`", ["teach"]),
+        ("`edge-nusa train`", ["train"]),
         ("`edge-nusa hub merge --rule mean`", []),
         ("`edge-nusa hub merge --mirror x`", ["hub merge --mirror x"]),
         ("```sh\nedge-nusa undo  # --gone\n```", []),
