@@ -186,7 +186,7 @@ def reported(data: bytes) -> object:
     """What `learn` stored of its report, as far as the page that shows it."""
     report = stored.read_report(data)
     entries = [{"generation": 1, "operation": "learn", "created": "now", "report": report}]
-    return html_report(golden_files.known(), entries, "micro", {})
+    return html_report(golden_files.known(), entries, "micro", {}, 0)
 
 
 def foreign() -> dict[str, Foreign]:

@@ -91,6 +91,9 @@ def test_the_demonstration_teaches_what_it_did_not_know_and_keeps_what_it_did(tm
     assert sum(row["after"] for row in taught.values()) >= 0.9 * asked > sum(row["before"] for row in taught.values())
     for thing, answer in found["kept"].items():
         assert answer == {"before": thing, "after": thing}
+    page = Path(found["report"]).read_text()
+    for row in taught.values():
+        assert f">{row['before']} of {row['asked']}<" in page and f">{row['after']} of {row['asked']}<" in page
 
 
 def test_the_demonstration_ends_with_the_commands_to_paste(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from awkward_labels import AWKWARD
 from conftest import answer_of, run_cli
 
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.report import plots as report_plots
 from edge_nusa.knowledge import labels as label_names
 
 BY_FOLDER = tuple(label for label in AWKWARD if not label.startswith(".") and "_" not in label)
@@ -149,13 +148,6 @@ def test_the_report_holds_every_label_as_text(place: Path, tmp_path: Path) -> No
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(f"<bdi>{escape(label)}</bdi>" in page for label in AWKWARD)
     assert "<script" not in page
-
-
-def test_a_plot_holds_every_label_as_text() -> None:
-    plot = report_plots.accuracy_bars([report_plots.Bar(label, 10, 5, 6, (31.0, 83.0)) for label in AWKWARD])
-    assert plot is not None
-    assert all(escape(label, quote=False) in plot for label in AWKWARD)
-    assert "<script" not in plot
 
 
 def test_a_fleet_shares_and_forgets_every_label(tmp_path: Path) -> None:

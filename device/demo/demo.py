@@ -10,42 +10,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_nusa.device.asking.predict import Prediction, Predictor
+from edge_nusa.device.demo.asked import Answers, Counts, answers, kept_of, labels_of, other_pictures
 from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures, write_rare
 from edge_nusa.device.learning.expected import expected
 from edge_nusa.device.learning.learn import LearnSettings
 from edge_nusa.device.learning.task import Task, folder_per_label, one_label
 from edge_nusa.device.learning.two_commits import Progress
 from edge_nusa.device.model import Model
-from edge_nusa.device.report.page import html_report
+from edge_nusa.device.report.page import OtherPictures, html_report, of_hundred
 from edge_nusa.errors import UsageError
 from edge_nusa.files.durable import write_asked
 from edge_nusa.files.foreign import shown
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.memory import peak_bytes
-from edge_nusa.pictures.pictures import find_pictures
 
 Say = Callable[[str], None]
 MARKER = ".edge-nusa-demo"
 """Says that a folder was made by the demonstration, so that a second run may clear it."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many pictures of a label were asked, and how many were answered with it before any lesson and after all."""
-
-    asked: int
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The first answer before anything was taught, and after."""
-
-    before: str
-    after: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +56,14 @@ def run_demo(out: Path, progress: Progress, say: Say) -> DemoReport:
     lessons = [folder_per_label(out / "grounds" / "taught"), *(one_label(p, label) for label, p in rare.taught.items())]
     lessons.append(folder_per_label(out / "digits" / "taught"))
     model = Model.open(None, out / "state")
-    labels, kept, peaks = _taught(model, pictures, lessons, progress, say)
-    report = _report(model, out / "report.html")
+    labels, kept, other, peaks = _taught(model, pictures, lessons, progress, say)
+    report = _report(model, out / "report.html", other)
     peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began
     say(
         f"All of it took {seconds:.0f} s and {peak / 2**20:.0f} MiB at most; "
         f"{model.status().state_bytes / 1e6:.2f} MB of state; no picture was kept."
     )
-    say(f"The report with its plots: {report}")
+    say(f"The report, with the same counts: {report}")
     return DemoReport(labels=labels, kept=kept, seconds=round(seconds, 1), peak_rss_bytes=peak, report=str(report))
 
 
@@ -97,31 +79,29 @@ def _together(*sets: DemoPictures) -> DemoPictures:
 
 def _taught(
     model: Model, pictures: DemoPictures, lessons: list[Task], progress: Progress, say: Say
-) -> tuple[dict[str, Counts], dict[str, Answers], list[int]]:
-    """Ask, teach one lesson after the other, ask again; and the memory that each lesson took."""
+) -> tuple[dict[str, Counts], dict[str, Answers], OtherPictures, list[int]]:
+    """Ask, teach one lesson after the other, ask again; what was found, the same for the page, and the memory that each
+    lesson took."""
     offered = [*pictures.taught, *pictures.others]
     say(f"The embedded model {shown(model.bundle.manifest.model)} has seen none of these pictures. One lesson each:")
     before = answers(model, offered, pictures)
     peaks = [_teach(model, task, progress, say) for task in lessons]
     after = answers(model, offered, pictures)
-    labels = {
-        name: Counts(len(before[name]), before[name].count(name), after[name].count(name)) for name in pictures.asked
-    }
-    kept = {thing: Answers(before[thing][0], after[thing][0]) for thing in pictures.others}
+    labels, kept = labels_of(pictures, before, after), kept_of(pictures, before, after)
     say(f"Asked about other pictures of the same things, with all {len(offered)} names offered; right before -> after:")
     for name, count in labels.items():
         say(f"  {name:<13} {count.before:2} of {count.asked} -> {count.after:2} of {count.asked}")
     say("Things it was never taught, answered before -> after:")
     for thing, answer in kept.items():
         say(f"  {'a picture of a ' + thing:<26} {answer.before} -> {answer.after}")
-    return labels, kept, peaks
+    return labels, kept, other_pictures(labels, kept, after, len(offered)), peaks
 
 
-def _report(model: Model, path: Path) -> Path:
-    """Write the report of what was taught; returns where."""
-    history = [row.to_json() for row in model.history()]
-    knowledge = model.known()[1]
-    html = html_report(knowledge, history, model.bundle.manifest.model, expected(model.bundle, knowledge))
+def _report(model: Model, path: Path, other: OtherPictures) -> Path:
+    """Write the report of what was taught, with the answers to the other pictures; returns where."""
+    history, knowledge = [row.to_json() for row in model.history()], model.known()[1]
+    status, soon = model.status(), expected(model.bundle, knowledge)
+    html = html_report(knowledge, history, status.bundle, soon, status.state_bytes, other)
     write_asked(path, html.encode())
     return path
 
@@ -141,15 +121,6 @@ def _teach(model: Model, task: Task, progress: Progress, say: Say) -> int:
     names = ", ".join(quoted(row.label) for row in report.labels)
     say(
         f"  taught {names} from {sum(row.images for row in report.labels)} pictures in {report.seconds:.1f} s; "
-        f"{report.retention.vocabulary_agreement:.1f} % of the vocabulary means what it meant"
+        f"{of_hundred(report.retention.vocabulary_agreement)} of 100 common words mean what they meant"
     )
     return report.peak_rss_bytes
-
-
-def answers(model: Model, offered: list[str], pictures: DemoPictures) -> dict[str, list[str]]:
-    """The first answer to every picture that is asked about, `offered` beside what was learned, by the right name."""
-    predictor, found = Predictor(model, offered), {}
-    for name, folder in (pictures.asked | pictures.others).items():
-        results = predictor(find_pictures(folder)[0], 1)
-        found[name] = [result.labels[0].label for result in results if isinstance(result, Prediction)]
-    return found

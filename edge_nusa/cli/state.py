@@ -107,6 +107,9 @@ def report(
         Optional[Path],
         typer.Option("--out", help="Where to write the page; edge-nusa-report.html by itself.", show_default=False),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also over a file that is no report of edge-nusa.")
+    ] = False,
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
@@ -115,17 +118,17 @@ def report(
     from edge_nusa.device.learning.expected import expected
     from edge_nusa.device.model import Model
     from edge_nusa.device.report.page import html_report
-    from edge_nusa.files.durable import write_asked
+    from edge_nusa.device.report.writing import write_page
 
     model = Model.open(bundle, state)
-    rows = [row.to_json() for row in model.history()]
+    rows, status = [row.to_json() for row in model.history()], model.status()
     if format is output.Format.JSON or (out is None and output.chosen(format) is output.Format.JSON):
-        output.emit_json({**model.status().to_json(), "generations": rows})
+        output.emit_json({**status.to_json(), "generations": rows})
         return
     out = out or Path("edge-nusa-report.html")
     knowledge = model.known()[1]
-    page = html_report(knowledge, rows, model.bundle.manifest.model, expected(model.bundle, knowledge))
-    write_asked(out, page.encode())
+    page = html_report(knowledge, rows, status.bundle, expected(model.bundle, knowledge), status.state_bytes)
+    write_page(out, page, overwrite)
     kept.part(f"the report is in {out}")
     output.emit(f"the report is in {out}")
 

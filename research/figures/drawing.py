@@ -1,7 +1,7 @@
 """How a plot becomes inline SVG for the page or PNGs for a document, and how labels keep out of each other's way.
 
-The page's colours are marker values that turn into its CSS variables (`edge_nusa.device.report.plots`), a document's
-are those of a white and of a dark page.
+The page's colours are marker values that turn into its CSS variables (`edge_nusa.research.figures.inline_svg`), a
+document's are those of a white and of a dark page.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_nusa.device.report.plots import COLOURS, SETTINGS, inline, shortened
 from edge_nusa.errors import MissingPackageError
 from edge_nusa.files.durable import ASKED_FILE_MODE, explained, replace_file
+from edge_nusa.research.figures.inline_svg import COLOURS, SETTINGS, inline, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def document(draw: Draw, inches: tuple[float, float], path: Path) -> list[Path]:
 
 
 def one_line(text: str) -> str:
-    """The name as it fits beside a plot: on one line, cut after `plots.LONGEST_LABEL` characters."""
+    """The name as it fits beside a plot: on one line, cut after `inline_svg.LONGEST_LABEL` characters."""
     return shortened(" ".join(text.split()))
 
 

@@ -11,6 +11,8 @@ from html import escape
 from pathlib import Path
 
 from edge_nusa.device.report import page as report
+from edge_nusa.device.report.cards import isolated
+from edge_nusa.device.report.style import POLICY, STYLE
 from edge_nusa.errors import InputError
 from edge_nusa.files.durable import ASKED_FILE_MODE, ASKED_FOLDER_MODE, explained, make_folder, replace_file
 from edge_nusa.research.figures import drawing, kept, plots
@@ -79,10 +81,10 @@ def results_html(runs: Sequence[Run], summaries: Sequence[Summary], shown: Seque
         f"edge-nusa eval: {learners} learner{'' if learners == 1 else 's'}, {len(runs)} "
         f"run{'' if len(runs) == 1 else 's'}"
     )
-    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{report._POLICY}">'
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     head += (
         '<meta name="viewport" '
-        f'content="width=device-width,initial-scale=1"><title>{escape(title)}</title><style>{report._STYLE}{_STYLE}</style>'
+        f'content="width=device-width,initial-scale=1"><title>{escape(title)}</title><style>{STYLE}{_STYLE}</style>'
     )
     parts = [
         report._section(table.title, _table(table))
@@ -142,7 +144,7 @@ def _table(table: Table) -> str:
     head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, table.columns, strict=True))
     lines = []
     for row in table.rows:
-        texts = [f"<b>{report._text(cell.text)}</b>" if cell.is_best else report._text(cell.text) for cell in row]
+        texts = [f"<b>{isolated(cell.text)}</b>" if cell.is_best else isolated(cell.text) for cell in row]
         lines.append(
             "<tr>" + "".join(f"<td{kind}>{text}</td>" for kind, text in zip(kinds, texts, strict=True)) + "</tr>"
         )
@@ -165,5 +167,5 @@ def _how_made(runs: Sequence[Run], beside: Beside) -> str:
     own = [("learner", ", ".join(f"{name} {value}" for name, value in each.items())) for each in beside.learners]
     rows = [*beside.settings.items(), ("seeds", seeds), *(("order", order) for order in orders), *own]
     figures = ", ".join(f"{name} ({unit})" for name, unit in METRICS.items())
-    listed = "".join(f"<dt>{report._text(name)}</dt><dd>{report._text(value)}</dd>" for name, value in rows)
+    listed = "".join(f"<dt>{isolated(name)}</dt><dd>{isolated(value)}</dd>" for name, value in rows)
     return f'<dl>{listed}</dl><p class="note">In results-metrics.csv and results.json: {escape(figures)}.</p>'

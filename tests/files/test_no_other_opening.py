@@ -58,7 +58,6 @@ ALLOWED = {
     "edge_nusa/sync/rules.py": {"np.memmap": "of a temporary file that is open already"},
     "device/board/measure.py": {"Image.save": ITS_OWN},
     "device/demo/pictures.py": {"Image.save": "a new file in the folder that the demonstration has just made"},
-    "device/report/plots.py": {"figure.savefig": "into memory"},
     "device/asking/features.py": {"np.memmap": "of a temporary file that is open already"},
     "device/learning/train_apart.py": {
         "np.memmap": "of a descriptor that was handed over",
