@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 import pytest
 from conftest import ROOT, environment, run_cli
+from processes import loaded_after
 
 from edge_nusa import __version__
 from edge_nusa.cli import help, synonyms
+from edge_nusa.cli.app import app
+from edge_nusa.cli.later import program
 
 sys.path.insert(0, str(ROOT / "tools"))
 import commands as command_pages  # noqa: E402 - a folder of scripts, not a package
@@ -166,3 +169,20 @@ def test_no_word_means_two_commands_or_is_one() -> None:
         assert sorted(set(typed)) == sorted(typed)
         names = {words.removeprefix(f"{group} ") for words in COMMANDS if words.rpartition(" ")[0] == group}
         assert not names.intersection(typed)
+
+
+def test_only_the_command_that_runs_is_built() -> None:
+    built = program(app)
+    assert list(built.commands) == [*dict.fromkeys(words.split()[0] for words in COMMANDS)]
+    made = dict.values  # without making any
+    assert {*made(built.commands)} == {None}
+    built(["history", "--help"], standalone_mode=False)
+    assert [one.name for one in made(built.commands) if one is not None] == ["history"]
+    assert built.commands.get("nothing") is None and built.commands.get("nothing", 3) == 3
+    assert [name for name, one in built.commands.items()] == [one.name for one in built.commands.values()]
+    assert [*built.commands["sync"].commands] == [words[5:] for words in COMMANDS if words.startswith("sync ")]
+
+
+def test_help_loads_nothing_to_check_values_with() -> None:
+    for words in [("--help",), ("learn", "--help"), ("sync", "push", "--help")]:
+        assert not loaded_after(*words) & {"pydantic", "rich"}, words

@@ -123,7 +123,7 @@ def register(app: typer.Typer) -> None:
         group = typer.Typer(cls=Commands, help=sentence, rich_markup_mode=None, epilog=_shown(EXAMPLES[name]))
         for each in commands:
             epilog = _shown(PARTS.get(f"{name} {each.__name__}", ""))
-            group.command(cls=Command, help=each.__doc__, epilog=epilog)(each)
+            group.command(each.__name__, cls=Command, help=each.__doc__, epilog=epilog)(each)
         app.add_typer(group, name=name)
 
 

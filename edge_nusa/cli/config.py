@@ -29,7 +29,7 @@ def config(
     path: Annotated[bool, typer.Option("--path", help="Say where your settings file is, or would be.")] = False,
     format: FormatOption = None,
 ) -> None:
-    """Show each setting and where it comes from, or change one."""
+    """Show each setting and where it comes from, or change one of yours."""
     tables = configured.tables_of(context.find_root().command)
     asked = None if key is None else _key(key, tables)
     if path:

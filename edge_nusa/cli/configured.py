@@ -59,9 +59,8 @@ def _settings_of(context: Any) -> dict[str, Any]:
     files = read_all()
     if not files:
         return {}
-    root = context.find_root().command
-    names = {words[0] for words, _ in _commands(root, ())}
-    words = _words_of(root, context.command)
+    names = set(context.find_root().command.commands) - {*OWN}
+    words = _words_of(context)
     found: dict[str, Any] = {}
     for file in files:
         for name, value in _values(file, names, words, parameters(context.command.callback)).items():
@@ -146,6 +145,6 @@ def _commands(group: Any, before: Key) -> list[tuple[Key, Any]]:
     return found
 
 
-def _words_of(root: Any, command: Any) -> Key:
-    """The words that start a command."""
-    return next((words for words, one in _commands(root, ()) if one is command), OWN)
+def _words_of(context: Any) -> Key:
+    """The words that start a command, none of which is built for it."""
+    return () if context.parent is None else (*_words_of(context.parent), str(context.info_name))

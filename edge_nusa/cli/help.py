@@ -14,6 +14,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from edge_nusa.cli.configured import Configured
+from edge_nusa.cli.later import Later
 from edge_nusa.cli.synonyms import unknown
 
 WHERE, BOARD, OUTPUT = "Where things are", "What it may take of this board", "What it prints"
@@ -81,13 +82,7 @@ class Commands(TyperGroup):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """The commands, then the options, which few need."""
-        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-        limit = formatter.width - 4 - max(map(len, found))
-        rows = {
-            name: (name, command.get_short_help_str(limit))
-            for name, command in found.items()
-            if command is not None and not command.hidden
-        }
+        rows = {name: (name, self._sentence(ctx, name)) for name in self.list_commands(ctx)}
         groups = {title: [rows.pop(name) for name in names if name in rows] for title, names in self._sections(ctx)}
         _write_groups({**groups, REST: list(rows.values())}, formatter)
         _write_groups(_groups(self.get_params(ctx), ctx), formatter)
@@ -98,6 +93,14 @@ class Commands(TyperGroup):
             _write_whole(self.epilog, formatter)
         else:
             super().format_epilog(ctx, formatter)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options; a switch that is not given is off, for which typer 0.29 would load pydantic."""
+        found = super().get_params(ctx)
+        for switch in found:
+            if getattr(switch, "is_flag", False) and switch.default is None:
+                switch.default = False
+        return found
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """`help sync push` is `sync push --help`, `sync help push` too, and nothing at all is `--help`."""
@@ -112,6 +115,15 @@ class Commands(TyperGroup):
         if ctx.resilient_parsing or word.startswith("-") or self.get_command(ctx, word) is not None:
             return super().resolve_command(ctx, args)
         raise unknown(word, "" if ctx.parent is None else self.name or "", self.list_commands(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names in the order of a first use."""
+        return list(self.commands)
+
+    def _sentence(self, ctx: Any, name: str) -> str:
+        """The first sentence of what a command says of itself, which is not built for it where it need not be."""
+        text = self.commands.sentences[name] if isinstance(self.commands, Later) else self.commands[name].help or ""
+        return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
 
     def _sections(self, ctx: Any) -> Iterable[tuple[str, tuple[str, ...]]]:
         return SECTIONS.items() if ctx.parent is None else ()

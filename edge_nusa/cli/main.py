@@ -55,9 +55,10 @@ def _commands() -> int:
 
     signals.guard(ending.last_words())
     from edge_nusa.cli.app import app
+    from edge_nusa.cli.later import program
 
     output.listen()
-    return app(standalone_mode=False) or 0
+    return program(app)(standalone_mode=False) or 0
 
 
 def _settle_streams() -> None:
