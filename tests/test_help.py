@@ -73,6 +73,10 @@ def test_many_options_are_in_groups_of_which_the_first_has_few(words: str) -> No
         assert 1 <= len(first) <= MANY
 
 
+def test_an_argument_is_called_as_in_the_usage() -> None:
+    assert any(line.startswith("  FILE ") for line in shown("mqtt")), "and not PATH, as an option's value is"
+
+
 @pytest.mark.parametrize(
     ("takes", "says", "read"),
     [

@@ -24,7 +24,7 @@ SECTIONS = {
     "Begin": ("demo", "teach", "learn", "predict", "watch", "mqtt"),
     "What was taught": ("labels", "forget", "rename", "undo", "redo", "history", "report"),
     "This board": ("status", "doctor", "bench", "config"),
-    "A fleet of boards": ("sync", "hub"),
+    "With other machines": ("mqtt", "sync", "hub"),
     "On a workstation": ("export", "eval"),
 }
 """The commands by what they are for."""
@@ -140,7 +140,8 @@ def _groups(parameters: Iterable[Any], ctx: Any) -> dict[str, list[tuple[str, st
         name = ARGUMENTS if is_argument else getattr(each, "rich_help_panel", None) or FIRST
         if each.name == "help" and OUTPUT in groups:
             name = OUTPUT
-        groups.setdefault(name, []).append(words(_place(each) if is_argument else row[0], row[1]))
+        takes, says = words(*row)
+        groups.setdefault(name, []).append((_place(each) if is_argument else takes, says))
     return groups | {name: groups.pop(name) for name in (WHERE, BOARD, OUTPUT) if name in groups}
 
 

@@ -49,7 +49,7 @@ def teach(
     threads: ThreadsOption = 0,
     format: FormatOption = None,
 ) -> None:
-    """Teach, ask and correct on a page in the browser."""
+    """Teach, ask and correct on a page in the browser. With --lan from a phone too."""
     with needs("teach", "page"):
         from edge_nusa.device.teaching.served import Wanted, serve
 
