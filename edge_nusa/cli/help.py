@@ -21,7 +21,7 @@ WHERE, BOARD, OUTPUT = "Where things are", "What it may take of this board", "Wh
 """Groups of options that many commands have, for `rich_help_panel`; an option without one is among the first."""
 ARGUMENTS, FIRST = "Arguments", "Options"
 SECTIONS = {
-    "Begin": ("demo", "teach", "learn", "predict", "watch", "mqtt"),
+    "Begin": ("demo", "teach", "learn", "predict", "watch"),
     "What was taught": ("labels", "forget", "rename", "undo", "redo", "history", "report"),
     "This board": ("status", "doctor", "bench", "config"),
     "With other machines": ("mqtt", "sync", "hub"),

@@ -123,7 +123,7 @@ def report(
     model = Model.open(bundle, state)
     rows, status = [row.to_json() for row in model.history()], model.status()
     if format is output.Format.JSON or (out is None and output.chosen(format) is output.Format.JSON):
-        output.emit_json({**status.to_json(), "generations": rows})
+        output.emit_json({**status.to_json(), **model.places, "generations": rows})
         return
     out = out or Path("edge-nusa-report.html")
     knowledge = model.known()[1]

@@ -86,7 +86,7 @@ def test_an_argument_a_list_a_switch_and_a_number_of_a_table_are_taken(home: Hom
     [
         (
             "[watch]\nevry = 2",
-            "config.toml, line 2: expected watch.every (did you mean that?), found watch.evry; correct",
+            "config.toml, line 2: expected watch.every (did you mean that?), found watch.evry",
         ),
         ("[watch]\nevery = 0.01", "line 2: watch.every: expected a number from 0.05 to 86400, found 0.01; correct"),
         ("[watch]\nevery = true", "watch.every: expected a number from 0.05 to 86400, found True"),

@@ -89,7 +89,7 @@ def test_a_relative_path_begins_where_the_file_lies_and_a_tilde_at_home(home: Pa
         ("bundel = 'x'", r"config.toml, line 1: expected bundle \(did you mean that\?\), found bundel; correct it"),
         (
             "\nthreads = 'two'",
-            r"line 2: threads: expected a whole number from 0 to 1024, found 'two'; correct it there",
+            r"line 2: threads: expected a whole number from 0 to 1024, found 'two'; correct",
         ),
         ("threads = 1025", "threads: expected a whole number from 0 to 1024, found 1025"),
         ("threads = -1", "threads: expected a whole number from 0 to 1024, found -1"),
