@@ -81,7 +81,7 @@ def cut_jpeg(folder: Path) -> bytes:
         (
             "drawing.jpg",
             EPS,
-            "expected the content of a JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF or PNM, found PostScript",
+            "expected the content of a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF or PNM, found PostScript",
         ),
         ("empty.png", b"", "expected 1 to 50331648 bytes, found 0"),
     ],

@@ -1,4 +1,5 @@
-"""The parts of a WebP (RIFF chunks) and of an AVIF (boxes), counted: a small file may hold millions of empty ones."""
+"""The parts of a WebP (RIFF chunks) and of an AVIF or HEIC (boxes), counted: a small file may hold millions of empty
+ones."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ def check_webp(data: bytes) -> None:
             raise too_many("chunks in a WebP", MOST_RECORDS)
 
 
-def check_avif(data: bytes) -> None:
-    """Raises InputError for an AVIF of more than MOST_RECORDS boxes, those inside its descriptions counted too."""
+def check_boxes(data: bytes, what: str = "boxes in an AVIF") -> None:
+    """Raises InputError for a file of more than MOST_RECORDS boxes, those inside its descriptions counted too. what:
+    they are, in words."""
     at, count = 0, 0
     while at + 8 <= len(data):
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -29,4 +31,4 @@ def check_avif(data: bytes) -> None:
         at += _INSIDE[kind] if kind in _INSIDE else max(8, length) if length else len(data)
         count += 1
         if count > MOST_RECORDS:
-            raise too_many("boxes in an AVIF", MOST_RECORDS)
+            raise too_many(what, MOST_RECORDS)

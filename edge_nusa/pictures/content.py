@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 HEAD_BYTES = 512
-KINDS = "JPEG, PNG, WebP, AVIF, TIFF, BMP, GIF or PNM"
+KINDS = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF or PNM"
 """What is read, as an error says it."""
 _READ = (
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
@@ -18,7 +18,6 @@ _READ = (
     (re.compile(rb"P[1-6][\s#]"), "PNM"),
 )
 _CONVERT = "convert it to JPEG or PNG"
-_HEIC = "HEIC; convert it to JPEG (an iPhone saves JPEG itself with Settings > Camera > Formats > Most Compatible)"
 _OTHERS = (
     (rb"\x89PNG\r\n\x1a\n....CgBI", f"a PNG of Apple's own kind (CgBI); {_CONVERT}"),
     (rb"....ftypcrx |FUJIFILMCCD-RAW|II(\*\x00.{4}CR|RO\x08|U\x00)", "a camera's raw file; convert it to JPEG"),
@@ -39,14 +38,14 @@ _OTHER = tuple((re.compile(pattern, re.DOTALL | re.IGNORECASE), found) for patte
 
 
 def kind_of(head: bytes) -> tuple[str | None, str]:
-    """(the format that is read: JPEG, PNG, GIF, BMP, WEBP, AVIF, TIFF or PNM, else None; what was found, with the
+    """(the format that is read: JPEG, PNG, GIF, BMP, WEBP, AVIF, HEIC, TIFF or PNM, else None; what was found, with the
     next step).
 
     head: the file's first HEAD_BYTES bytes, or all there are.
     """
     brand = _brand(head)
     if brand is not None:
-        return (None, _HEIC) if brand == "HEIC" else (brand, "")
+        return brand, ""
     found = next((text for pattern, text in _OTHER if pattern.match(head)), None)
     if found is not None:
         return None, found

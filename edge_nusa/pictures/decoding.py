@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from edge_nusa.errors import InputError
-from edge_nusa.pictures import bmp, boxes, gif, jpeg_reading, png, pnm, price, tiff
+from edge_nusa.pictures import bmp, boxes, gif, heic, jpeg_reading, png, pnm, price, tiff
 from edge_nusa.pictures.bounds import DECODE_FAULTS, Bounds, check_shape, opened
 from edge_nusa.pictures.content import HEAD_BYTES, KINDS, kind_of
 
@@ -141,6 +141,18 @@ def _tiff(file: BinaryIO, bounds: Bounds) -> Image.Image:
         ) from error
 
 
+def _heic(file: BinaryIO, bounds: Bounds) -> Image.Image:
+    data = file.read()
+    boxes.check_boxes(data, "boxes in a HEIC")
+    pixels = heic.worked_pixels(data)
+    heic.load_decoder()
+    image = opened(io.BytesIO(data), "HEIF", bounds.max_pixels)
+    price.check("HEIC", max(pixels, image.width * image.height), len(data), bounds.room)
+    image.load()
+    check_shape(*image.size, bounds.max_pixels)
+    return image
+
+
 def _pnm(file: BinaryIO, bounds: Bounds) -> Image.Image:
     data = file.read()
     head = pnm.header(data)
@@ -168,7 +180,8 @@ _PLUGINS = {"PNG": "Png", "GIF": "Gif", "BMP": "Bmp", "WEBP": "WebP", "AVIF": "A
 _READERS: dict[str, Reader] = {
     "JPEG": jpeg_reading.read,
     "PNG": _plain("PNG", png.without_metadata),
-    "AVIF": _plain("AVIF", _counted(boxes.check_avif), _without_exif),
+    "AVIF": _plain("AVIF", _counted(boxes.check_boxes), _without_exif),
+    "HEIC": _heic,
     "WEBP": _plain("WEBP", _counted(boxes.check_webp)),
     "GIF": _plain("GIF", gif.first_picture),
     "BMP": _plain("BMP", bytes),

@@ -27,10 +27,10 @@ SUFFIXES = frozenset(
             ".avif",
         ),
         *(".tif", ".tiff", ".bmp", ".gif", ".pnm", ".ppm", ".pgm", ".pbm"),
-        *(".heic", ".heif", ".hif"),  # many hold a JPEG; one that does not is refused for what it is
+        *(".heic", ".heif", ".hif"),
     }
 )
-ENDINGS = ".jpg, .png, .webp, .avif, .tif, .bmp, .gif or .ppm"
+ENDINGS = ".jpg, .png, .webp, .avif, .heic, .tif, .bmp, .gif or .ppm"
 WRONG_NAME = f"not a picture by its name: expected {ENDINGS}; if it is one, rename it or convert it"
 RAW = "a camera's raw file, which is not read; convert it to JPEG, or set the camera to save JPEG beside it"
 VIDEO = "a video, which is not read; save single pictures of it as JPEG"

@@ -40,13 +40,14 @@ PRICES = {
     "run-length BMP": Price(6, 200, 5),
     "WebP": Price(14, 15, 16),
     "AVIF": Price(9, 100, 10),
+    "HEIC": Price(11, 95, 8),
     "TIFF": Price(3.5, 6, 8),
     "fax TIFF": Price(5, 60, 5),
     "PNM": Price(6, 1, 8),
     "plain PNM": Price(0, 30, 0, 14),
 }
 """A JPEG needs room for the few pixels that are left of it, or is held to the number of its own. Its pixels count once
-a scan, those of a PNG or TIFF once a byte that they have."""
+a scan, those of a PNG or TIFF once a byte that they have; of a HEIC those of all that it is put together from count."""
 
 
 def check(kind: str, pixels: int, size: int, room: int, work: float = 1.0) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from heic_files import grid, saved_heic
 from PIL import Image
 
 FLAT = (120, 90, 60)
@@ -143,6 +144,11 @@ def fat_tiles() -> bytes:
     return tiff((1760, 1000), 8, [zlib.compress(bytes(16 * 3_000_000 * 3), 9)] * 110, (16, 3_000_000))
 
 
+def in_tiles(side: int, columns: int, rows: int, canvas: tuple[int, int]) -> bytes:
+    """A HEIC that names one tile again and again."""
+    return grid(saved_heic(Image.new("RGB", (side, side), FLAT)), columns, rows, canvas)
+
+
 REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
     "JPEG, comments": (".jpg", lambda: in_jpeg(b"\xff\xfe\x00\x03A", RECORDS)),
     "JPEG, parts of a profile": (".jpg", lambda: in_jpeg(b"\xff\xe2\x00\x10ICC_PROFILE\0\1\1", 900_000)),
@@ -164,6 +170,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
         ".avif",
         lambda: saved(noise(2600, 2600), "AVIF", quality=95, speed=10, subsampling="4:4:4"),
     ),
+    "HEIC, 256 tiles of 16 MP": (".heic", lambda: in_tiles(4096, 16, 16, WIDE)),
     "TIFF, tiles larger than the picture": (".tif", fat_tiles),
     "TIFF, a strip of 400 scans": (".tif", lambda: tiff(WIDE, 7, [many_scans(400)], None)),
     "PNM, comments": (".pgm", lambda: b"P2 100 100 255\n" + b"1\n#\n" * COUNTED),
@@ -195,6 +202,9 @@ TAKEN: dict[str, tuple[str, Callable[[], bytes]]] = {
     "WebP, 24 MP": (".webp", lambda: saved(camera(6000, 4000), "WEBP", method=0)),
     "AVIF, 24 MP": (".avif", lambda: saved(camera(6000, 4000), "AVIF", speed=10)),
     "AVIF, 49 MP": (".avif", lambda: flat("AVIF", speed=10)),
+    "HEIC, 49 MP": (".heic", lambda: saved_heic(Image.new("RGB", WIDE, FLAT), quality=50, chroma=420)),
+    "HEIC, 12 MP camera": (".heic", lambda: saved_heic(camera(4000, 3000), quality=80, chroma=420)),
+    "HEIC, 48 MP in tiles of 0.3 MP": (".heic", lambda: in_tiles(512, 16, 12, (8064, 6048))),
     "TIFF, 49 MP, Deflate": (".tif", lambda: flat("TIFF", compression="tiff_adobe_deflate")),
     "TIFF, 49 MP, LZW": (".tif", lambda: flat("TIFF", compression="tiff_lzw")),
     "TIFF, 16 MP of noise, fax": (".tif", lambda: saved(noise(4000, 4000).convert("1"), "TIFF", compression="group4")),

@@ -38,6 +38,7 @@ def written(tmp_path: Path) -> Written:
         ("run-length BMP", 166, 5, 5, 3),
         ("WebP", 71, 66, 16, 3),
         ("AVIF", 111, 10, 10, 3),
+        ("HEIC", 90, 10, 8, 3),
         ("TIFF", 285, 166, 8, 3),
         ("fax TIFF", 200, 16, 5, 3),
         ("PNM", 166, 1000, 8, 3),
@@ -114,10 +115,10 @@ def test_frames_of_a_webp_are_looked_into() -> None:
 def test_boxes_of_an_avif_are_looked_into(box: bytes) -> None:
     inside = box + b"\0\0\0\x08free" * MANY
     with pytest.raises(InputError, match="expected at most 20000 boxes in an AVIF"):
-        boxes.check_avif(struct.pack(">I", len(inside) + 4) + inside)
-    boxes.check_avif(struct.pack(">I", len(inside) + 4) + b"mdat" + inside)
-    boxes.check_avif(struct.pack(">I4sQ", 1, b"mdat", len(inside) + 16) + inside)
-    boxes.check_avif(struct.pack(">I4s", 0, b"mdat") + inside)
+        boxes.check_boxes(struct.pack(">I", len(inside) + 4) + inside)
+    boxes.check_boxes(struct.pack(">I", len(inside) + 4) + b"mdat" + inside)
+    boxes.check_boxes(struct.pack(">I4sQ", 1, b"mdat", len(inside) + 16) + inside)
+    boxes.check_boxes(struct.pack(">I4s", 0, b"mdat") + inside)
 
 
 def test_a_gif_is_the_same_without_the_blocks_before_its_picture(written: Written) -> None:
