@@ -171,8 +171,12 @@ class Camera:
                 return rest or None
             if now - heard > patience:
                 return f"it gave no data for {patience:g} s"
-            if self._is_blind(now, patience + 2 * min(gap, LONGEST_GAP)):
-                return f"it gave data for {patience + 2 * min(gap, LONGEST_GAP):.0f} s, and no picture among them"
+            blind = patience + 2 * min(gap, LONGEST_GAP)
+            if self._is_blind(now, blind):
+                return (
+                    f"it gave data for {blind:.0f} s, and among them no picture that can be decoded, or larger ones than "
+                    f"{self.settings.most_pixels} pixels"
+                )
         return None
 
     def _is_blind(self, now: float, seconds: float) -> bool:

@@ -9,6 +9,7 @@ class Lost(Exception):
     """There are no pictures; the text says why."""
 
 
+SILENT = "expected an answer in time, found none; look whether the camera is on, and at the address"
 NO_PERMISSION = (
     "expected to be allowed to read it, found that this user is not; add it to the group `video` (`sudo usermod -aG "
     "video $USER`) and log in again, or restart the service"
@@ -36,7 +37,7 @@ _BY_NAME = {
     "HTTPNotFoundError": "expected a stream at this address, found none; look at what comes after the host",
     "InvalidDataError": "expected a video stream, found something else; look at the address",
     "EOFError": "the stream ended",
-    "ExitError": "expected an answer in time, found none; look whether the camera is on",
+    "ExitError": SILENT,
     "DecoderNotFoundError": "expected a common kind of video, found one that is not read; set the camera to H.264",
     "MemoryError": "expected a camera whose pictures fit into memory, found larger ones; set it to a smaller picture",
 }

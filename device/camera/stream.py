@@ -16,7 +16,7 @@ from typing import Any
 import av
 
 from edge_nusa.device.camera import opened_stream
-from edge_nusa.device.camera.lost import Lost, reason
+from edge_nusa.device.camera.lost import SILENT, Lost, reason
 from edge_nusa.device.camera.wishes import Wishes
 
 KEY_SECONDS = 5.0
@@ -27,20 +27,30 @@ EARLY = 0.8
 """A frame may come so much earlier, so that one of a keyframe that is not quite due is not left out for the next."""
 IDLE_PACES, IDLE_SECONDS = 3.0, 2.0
 """Nobody asks any more: for so many times the least time between two frames, and so many seconds at least."""
+LATE = 0.9
+"""Of the time that an opening may take: what fails so late has failed for want of an answer, whatever libav says."""
+NOTHING = "expected pictures of at most {} pixels, found none that can be decoded; replace the file"
 NAP_SECONDS = 0.2
+JUMP_SECONDS = 1.0
+"""A file whose next picture is due so much later or earlier begins to count anew: it was joined from several."""
 LEAST_SIDE = 16
 
 
 def read(settings: dict[str, Any], wishes: Wishes) -> None:
     """Until the stream ends, which is right for a file alone. Raises Lost."""
     while True:
+        began = time.monotonic()
         try:
             with opened_stream.container(settings) as (container, stream):
-                Reading(settings, wishes, stream).all(container)
+                reading = Reading(settings, wishes, stream)
+                reading.all(container)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise Lost(reason(error)) from None
+            is_late = LATE * settings["silence"] <= time.monotonic() - began <= settings["silence"] + 1
+            raise Lost(SILENT if is_late else reason(error)) from None
         if settings["kind"] != "file":
             raise Lost("the stream ended")
+        if not reading.has_given:
+            raise Lost(NOTHING.format(settings["most_pixels"]))
         if not settings["repeats"]:
             return
 
@@ -66,12 +76,17 @@ class Reading:
                 continue
             if paces:
                 self._keep_pace(packet)
-            self._wishes.alive(self._gap)
+            self._wishes.alive(self._gap if len(self._keys) > 1 else 0.0)
             if packet.is_keyframe:
                 self._keys.append(time.monotonic())
             for frame in self._decoded(packet):
                 if self._is_due():
                     self._give(frame)
+
+    @property
+    def has_given(self) -> bool:
+        """Whether it gave a frame."""
+        return self._given > 0
 
     @property
     def _gap(self) -> float:
@@ -143,7 +158,7 @@ class Reading:
         if stamp is None or packet.time_base is None:
             return
         at = float(stamp * packet.time_base)
-        if self._zero is None:
+        if self._zero is None or not -JUMP_SECONDS < self._zero + at - time.monotonic() < JUMP_SECONDS:
             self._zero = time.monotonic() - at
         while (left := self._zero + at - time.monotonic()) > 0:
             self._wishes.alive(left)

@@ -138,8 +138,8 @@ def watch(
     uncertain = _uncertain(None if of_camera else folder, keep, keep_most, keep_bytes, keep_below)
     broker = telling.MqttWords(mqtt, mqtt_password_file, mqtt_name, mqtt_ca)
     with telling.beside(sink_of(out, format), broker, folder, model.state.folder, note) as sink:
-        parts = model, settings, sink, uncertain
-        watcher = _of_camera(source, login, *parts) if of_camera else _of_folder(ledger, *parts)
+        chosen = login if of_camera else ledger
+        watcher = (_of_camera if of_camera else _of_folder)(source, chosen, model, settings, sink, uncertain)
         signals.before_end(watcher.stop)
         watcher.once() if once else watcher.run(note)
 
@@ -156,25 +156,27 @@ def _check(of_camera: bool, once: bool, agree: int, of_folder: Mapping[str, bool
 
 
 def _of_folder(
-    ledger: Path | None, model: Model, settings: WatchSettings, sink: Sink, uncertain: UncertainFolder | None
+    source: str, ledger: Path | None, model: Model, settings: WatchSettings, sink: Sink, kept: UncertainFolder | None
 ) -> Watch:
+    """The watch of a folder, with its ledger. Raises what `Ledger` raises."""
     from edge_nusa.device.watching.ledger import Ledger, default_path
     from edge_nusa.device.watching.watch import Watch
 
-    answered = Ledger(ledger) if ledger else Ledger.own(default_path(model.state.folder, settings.folder))
-    return Watch(model, settings, answered, sink, uncertain)
+    answered = Ledger(ledger) if ledger else Ledger.own(default_path(model.state.folder, Path(source)))
+    return Watch(model, settings, answered, sink, kept)
 
 
 def _of_camera(
-    source: str, login: Path | None, model: Model, settings: AskSettings, sink: Sink, uncertain: UncertainFolder | None
+    source: str, login: Path | None, model: Model, settings: AskSettings, sink: Sink, kept: UncertainFolder | None
 ) -> CameraWatch:
+    """The watch of a camera, which opens now. Raises what `open_camera` and `login_of` raise."""
     from edge_nusa.device.camera.camera import open_camera
     from edge_nusa.device.camera.frame import CameraSettings
     from edge_nusa.device.camera.login import login_of
     from edge_nusa.device.watching.camera_watch import CameraWatch
 
     camera = open_camera(source, CameraSettings(seconds=settings.seconds, login=login_of(login, os.environ)))
-    return CameraWatch(model, settings, camera, sink, uncertain)
+    return CameraWatch(model, settings, camera, sink, kept)
 
 
 def _uncertain(

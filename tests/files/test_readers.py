@@ -312,6 +312,7 @@ ALLOWED = {
     "edge_nusa/model/manifest.py": "what it has just written itself, to make lists of tuples",
     "device/board/bench.py": "the output of a command that it started",
     "device/board/measure.py": "the output of a process that it started",
+    "device/camera/capture_process.py": "the words of the process that started it",
     "device/install/lock.py": "the report of the pip that it started",
     "device/learning/handed_over.py": "what a process of ours handed to its own training process",
     "device/learning/train_apart.py": "the words of its own training process",
