@@ -26,6 +26,8 @@ _THROTTLED = {
     19: "was near its temperature limit since the start",
 }
 """Bits of the Raspberry Pi firmware's get_throttled (raspberrypi.com/documentation, `vcgencmd get_throttled`)."""
+CONDITIONS = tuple(_THROTTLED.values())
+"""All that `throttling` may say."""
 
 
 def processor() -> tuple[str, frozenset[str]]:

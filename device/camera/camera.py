@@ -174,8 +174,8 @@ class Camera:
             blind = patience + 2 * min(gap, LONGEST_GAP)
             if self._is_blind(now, blind):
                 return (
-                    f"it gave data for {blind:.0f} s, and among them no picture that can be decoded, or larger ones than "
-                    f"{self.settings.most_pixels} pixels"
+                    f"it gave data for {blind:.0f} s, and among them no picture that can be decoded, or larger ones "
+                    f"than {self.settings.most_pixels} pixels"
                 )
         return None
 

@@ -29,16 +29,18 @@ class Topics:
         self.config = f"{PREFIX}/device/{board.id}/config"
         self.availability = f"{base}/availability"
         self.board, self.aside, self.answer = f"{base}/board", f"{base}/set-aside", f"{base}/answer"
+        self.camera = f"{base}/camera"
 
     def in_order(self) -> tuple[str, ...]:
         """As they are sent: who knows an entity's options before its state, and its state before that it is there."""
-        return self.config, self.board, self.aside, self.answer, self.availability
+        return self.config, self.board, self.camera, self.aside, self.answer, self.availability
 
 
-def message(board: BoardName, options: Iterable[str]) -> dict[str, Any]:
+def message(board: BoardName, options: Iterable[str], has_camera: bool = False) -> dict[str, Any]:
     """The discovery message; options: the states that a label may have beside NONE_OF_THESE, as `told.option` writes
-    them."""
+    them; has_camera: whether something is known of a camera."""
     topics = Topics(board)
+    components = _components(board, topics, [*options, NONE_OF_THESE])
     return {
         "device": {
             "identifiers": [board.id],
@@ -52,13 +54,12 @@ def message(board: BoardName, options: Iterable[str]) -> dict[str, Any]:
         "payload_available": ONLINE,
         "payload_not_available": OFFLINE,
         "qos": QOS,
-        "components": _components(board, topics, [*options, NONE_OF_THESE]),
+        "components": components | ({"camera": _camera(board, topics)} if has_camera else {}),
     }
 
 
 def _components(board: BoardName, topics: Topics, options: list[str]) -> dict[str, Any]:
     seen = f"{{{{ {{{_FIELDS}, 'labels': value_json.labels}} | tojson }}}}"
-    aside = f"{{{{ {{{_FIELDS}, 'reason': value_json.reason}} | tojson }}}}"
     return {
         "label": {
             **_entity(board, "sensor", "label", topics.answer, "value_json.label"),
@@ -84,13 +85,20 @@ def _components(board: BoardName, topics: Topics, options: list[str]) -> dict[st
             "payload_on": "True",
             "payload_off": "False",
         },
+        **_diagnostics(board, topics),
+    }
+
+
+def _diagnostics(board: BoardName, topics: Topics) -> dict[str, Any]:
+    reason = f"{{{{ {{{_FIELDS}, 'reason': value_json.reason}} | tojson }}}}"
+    return {
         "set_aside": {
             **_entity(board, "sensor", "set_aside", topics.aside, "value_json.picture"),
             "name": "Last picture set aside",
             "icon": "mdi:image-broken-variant",
             "entity_category": "diagnostic",
             "json_attributes_topic": topics.aside,
-            "json_attributes_template": aside,
+            "json_attributes_template": reason,
         },
         "generation": {
             **_entity(board, "sensor", "generation", topics.board, "value_json.generation"),
@@ -99,6 +107,20 @@ def _components(board: BoardName, topics: Topics, options: list[str]) -> dict[st
             "entity_category": "diagnostic",
             "json_attributes_topic": topics.board,
         },
+    }
+
+
+def _camera(board: BoardName, topics: Topics) -> dict[str, Any]:
+    return {
+        **_entity(board, "binary_sensor", "camera", topics.camera, "value_json.is_up"),
+        "name": "Camera",
+        "icon": "mdi:cctv",
+        "device_class": "connectivity",
+        "entity_category": "diagnostic",
+        "payload_on": "True",
+        "payload_off": "False",
+        "json_attributes_topic": topics.camera,
+        "json_attributes_template": "{{ {'reason': value_json.reason, 'time': value_json.time} | tojson }}",
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from edge_nusa.device.telling.followed import Followed
-from edge_nusa.device.telling.told import Aside, Told, of_line
+from edge_nusa.device.telling.told import Told, of_line
 from edge_nusa.errors import EdgeNusaError, InputError
 from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
@@ -38,8 +38,8 @@ class Lines:
             self._fault(error)
 
     def newest(self, lines: Sequence[bytes], where: str) -> None:
-        """Of lines that came together tell the last answer and the last picture that was set aside."""
-        newest: dict[bool, Told] = {}
+        """Of lines that came together tell the last of each kind."""
+        newest: dict[type[Told], Told] = {}
         origin = Origin(where, _NEXT_STEP, InputError)
         for data in lines:
             try:
@@ -47,7 +47,7 @@ class Lines:
             except InputError as error:
                 self._fault(error)
                 continue
-            newest[isinstance(told, Aside)] = told
+            newest[type(told)] = told
         for told in newest.values():
             self._tell(told)
 

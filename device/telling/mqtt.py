@@ -13,7 +13,7 @@ from edge_nusa.device.telling.board_name import BoardName
 from edge_nusa.device.telling.broker import Broker
 from edge_nusa.device.telling.discovery import Topics, message
 from edge_nusa.device.telling.learned import Learned, LearnedFolder
-from edge_nusa.device.telling.told import Aside, Told, option
+from edge_nusa.device.telling.told import Aside, CameraTold, Told, option
 
 LOOK_SECONDS = 1.0
 """So often it is looked whether something was learned."""
@@ -31,6 +31,7 @@ class Mqtt:
         self._folder, self._learned = LearnedFolder(state, note), Learned()
         self._named: dict[str, None] = {}
         self._current: str | None = None
+        self._has_camera = False
         self.broker = Broker(address, board.id, self.topics, note)
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="edge-nusa-learned", daemon=True)
@@ -49,6 +50,12 @@ class Mqtt:
         """Tell what a line of a watch says."""
         if isinstance(told, Aside):
             self.broker.put(self.topics.aside, _json(told.to_json()))
+            return
+        if isinstance(told, CameraTold):
+            with self._lock:
+                self._has_camera = True
+                self._describe()
+            self.broker.put(self.topics.camera, _json(told.to_json()))
             return
         with self._lock:
             self._current = told.label if told.known else None
@@ -77,7 +84,7 @@ class Mqtt:
     def _describe(self) -> None:
         """The options: what was taught, then what answers named beside it."""
         options = dict.fromkeys([*map(option, self._learned.labels), *self._named])
-        self.broker.put(self.topics.config, _json(message(self.board, options)))
+        self.broker.put(self.topics.config, _json(message(self.board, options, self._has_camera)))
 
 
 def _whole(seconds: float | None) -> int | None:

@@ -1,5 +1,6 @@
-"""What is told of one line of a watch: an answer, or a picture that was set aside; and how it is written for Home
-Assistant, whose states are texts of at most 255 characters of which a few mean something of their own."""
+"""What is told of one line of a watch: an answer, a picture that was set aside, a camera that is lost or back; and how
+it is written for Home Assistant, whose states are texts of at most 255 characters of which a few mean something of
+their own."""
 
 from __future__ import annotations
 
@@ -57,12 +58,28 @@ class Aside:
         return asdict(self)
 
 
-Told = Answer | Aside
+@dataclass(frozen=True, kw_only=True)
+class CameraTold:
+    """A camera gives no pictures any more, or again."""
+
+    is_up: bool
+    reason: str
+    time: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The message on the topic `camera`."""
+        return asdict(self)
+
+
+Told = Answer | Aside | CameraTold
 
 
 def of_line(line: Mapping[str, Any], origin: Origin = _ORIGIN) -> Told:
     """What a line of `watch` (docs/programs.md) says. Raises InputError for anything else."""
     record = Record(line, origin)
+    if "camera" in record:
+        is_up = record.choice("state", ("lost", "back")) == "back"
+        return CameraTold(is_up=is_up, reason=cut(record.text("reason")), time=cut(record.text("time"), 40))
     picture, time = _file_name(record.text("image")), cut(record.text("time"), 40)
     if "reason" in record:
         return Aside(picture=picture, time=time, reason=cut(record.text("reason")))

@@ -59,7 +59,12 @@ def mqtt(
 
 
 def _usual_state() -> Path:
-    """Where the state is by itself. Who names it spares this process the runtime."""
+    """Where the state is by itself. Settings or an option that name it spare this process the runtime."""
+    from edge_nusa.settings.shared import chosen_folder
+
+    chosen = chosen_folder("state")
+    if chosen is not None:
+        return chosen
     from edge_nusa.device.opened import default_folder
 
     return default_folder("state")

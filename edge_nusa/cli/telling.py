@@ -14,8 +14,9 @@ from edge_nusa.errors import UsageError
 
 if TYPE_CHECKING:
     from edge_nusa.device.telling.board_name import BoardName
-    from edge_nusa.device.telling.lines import Lines
+    from edge_nusa.device.telling.lines import Lines, Teller
     from edge_nusa.device.telling.mqtt import Mqtt
+    from edge_nusa.device.telling.numbers import Numbers
     from edge_nusa.device.watching.line import Line, Sink
 
 BROKER = "A broker, such as Home Assistant's"
@@ -59,6 +60,29 @@ AuthorityOption = Annotated[
 ]
 
 
+METRICS = "Prometheus"
+MetricsOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--metrics",
+        metavar="FILE.prom",
+        help="Write numbers for Prometheus into this file, for node_exporter's textfile collector.",
+        show_default=False,
+        rich_help_panel=METRICS,
+    ),
+]
+MetricsPortOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--metrics-port",
+        metavar="PORT",
+        help="Give the same numbers to who asks at this port of this board; ADDRESS:PORT for others too.",
+        show_default=False,
+        rich_help_panel=METRICS,
+    ),
+]
+
+
 class MqttWords(NamedTuple):
     """The options about a broker, as they were given."""
 
@@ -90,19 +114,48 @@ def board_name(asked: str | None, watched: Path) -> BoardName:
     return BoardName.of(socket.gethostname(), watched, asked)
 
 
+class MetricsWords(NamedTuple):
+    """The options about metrics, as they were given."""
+
+    file: Path | None
+    port: str | None
+
+
 @contextmanager
-def beside(sink: Sink, mqtt: MqttWords, watched: Path, state: Path, note: Callable[[str], None]) -> Iterator[Sink]:
+def beside(
+    sink: Sink, mqtt: MqttWords, metrics: MetricsWords, watched: Path, state: Path, note: Callable[[str], None]
+) -> Iterator[Sink]:
     """The sink itself where nobody else is told, else one that tells them too, until the block ends."""
-    if mqtt.url is None:
-        if given := [name for name, value in zip(mqtt._fields[1:], mqtt[1:], strict=True) if value is not None]:
-            raise UsageError(f"--mqtt-{given[0].replace('_', '-')}: expected --mqtt URL beside it, found none; add it")
+    if mqtt.url is None and (given := [name for name, value in mqtt._asdict().items() if value is not None]):
+        option = {"password_file": "password-file", "authority": "ca"}.get(given[0], given[0])
+        raise UsageError(f"--mqtt-{option}: expected --mqtt URL beside it, found none; add it")
+    if mqtt.url is None and metrics == (None, None):
         yield sink
         return
     from edge_nusa.device.telling.lines import Lines
 
     with ExitStack() as stack:
-        tellers = [stack.enter_context(mqtt_of(mqtt, watched, state, note, "--mqtt"))]
+        tellers: list[Teller] = []
+        if metrics != (None, None):
+            tellers.append(_counted(metrics, state, note, stack))
+        if mqtt.url is not None:
+            tellers.append(stack.enter_context(mqtt_of(mqtt, watched, state, note, "--mqtt")))
         yield _Told(sink, Lines(tellers, note))
+
+
+def _counted(words: MetricsWords, state: Path, note: Callable[[str], None], stack: ExitStack) -> Numbers:
+    """What counts, given to the file and the port until the stack ends."""
+    with needs("metrics"):
+        import prometheus_client  # noqa: F401 - a missing one is told before anything is begun
+    from edge_nusa.device.telling.numbers import Numbers
+    from edge_nusa.device.telling.prometheus import Port, TextFile
+
+    numbers = Numbers(state, note)
+    if words.port is not None:
+        stack.enter_context(Port(words.port, numbers))
+    if words.file is not None:
+        stack.enter_context(TextFile(words.file, numbers, note))
+    return numbers
 
 
 class _Told:

@@ -112,6 +112,8 @@ def watch(
     mqtt_password_file: telling.PasswordFileOption = None,
     mqtt_name: telling.NameOption = None,
     mqtt_ca: telling.AuthorityOption = None,
+    metrics: telling.MetricsOption = None,
+    metrics_port: telling.MetricsPortOption = None,
     bundle: BundleOption = None,
     state: StateOption = None,
     max_memory: MemoryOption = None,
@@ -136,8 +138,8 @@ def watch(
     others = offered(labels, label or [])
     settings = WatchSettings(folder=folder, others=others, top=top, seconds=every, deletes=delete, agree=agree)
     uncertain = _uncertain(None if of_camera else folder, keep, keep_most, keep_bytes, keep_below)
-    broker = telling.MqttWords(mqtt, mqtt_password_file, mqtt_name, mqtt_ca)
-    with telling.beside(sink_of(out, format), broker, folder, model.state.folder, note) as sink:
+    words = telling.MqttWords(mqtt, mqtt_password_file, mqtt_name, mqtt_ca), telling.MetricsWords(metrics, metrics_port)
+    with telling.beside(sink_of(out, format), *words, folder, model.state.folder, note) as sink:
         chosen = login if of_camera else ledger
         watcher = (_of_camera if of_camera else _of_folder)(source, chosen, model, settings, sink, uncertain)
         signals.before_end(watcher.stop)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_nusa.device.camera.camera import open_camera
-from edge_nusa.device.camera.listing import card_of, cameras
+from edge_nusa.device.camera.listing import cameras, card_of
 from edge_nusa.device.camera.login import login_of
 from edge_nusa.device.camera.source import is_camera, source_of
 from edge_nusa.errors import InputError, MissingPackageError, UsageError

@@ -197,6 +197,17 @@ def test_a_broker_that_was_killed_is_told_all_again(tmp_path: Path, taught: Path
         second.kill()
 
 
+def test_a_camera_that_is_lost_is_a_sensor_from_then_on(mosquitto: Mosquitto, listener: Listener, taught: Path) -> None:
+    with Teller(mosquitto.port, taught) as teller:
+        teller.settle()
+        wait_until(lambda: home_of(listener).components, "the first message")
+        assert "camera" not in home_of(listener).components
+        for state, shown in (("lost", "off"), ("back", "on")):
+            teller.lines.line({"camera": "/dev/video0", "state": state, "reason": "no frame", "time": "t"})
+            wait_until(lambda shown=shown: home_of(listener).states.get("camera") == shown, f"the camera {state}")
+        assert home_of(listener).attributes["camera"]["reason"] == "no frame" and home_of(listener).warnings == []
+
+
 def births(listener: Listener) -> int:
     return sum(topic.endswith("/config") for topic in listener.topics())
 
