@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Optional
@@ -10,7 +11,7 @@ import typer
 
 from edge_nusa import kept
 from edge_nusa.cli import output
-from edge_nusa.cli.help import BOARD, WHERE
+from edge_nusa.cli.help import BOARD, OUTPUT, WHERE
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
 from edge_nusa.files.foreign import shown
@@ -31,15 +32,26 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
 
 def evaluate(
     suite: Annotated[
-        str,
+        Optional[str],
         typer.Argument(
-            help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten orders)."
+            help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten orders).",
+            show_default=False,
         ),
-    ],
-    data: Annotated[Path, typer.Option("--data", help="The folder of data sets: a folder for each class in each.")],
+    ] = None,
+    data: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--data", help="The folder of data sets: a folder for each class in each; needed.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
-        Path, typer.Option("--out", help="Where runs and report go; the same command goes on after a kill.")
-    ],
+        Optional[Path],
+        typer.Option(
+            "--out",
+            help="Where runs and report go, needed; the same command goes on after a kill.",
+            show_default=False,
+        ),
+    ] = None,
     sets: Annotated[
         Optional[str],
         typer.Option(
@@ -49,7 +61,11 @@ def evaluate(
         ),
     ] = None,
     learners: Annotated[
-        str, typer.Option(help="Learners by name, with commas, or `all`.")
+        str,
+        typer.Option(
+            help="Learners by name, with commas, or `all`; one of your own as `package.module:Class` or by its entry "
+            "point."
+        ),
     ] = "frozen,paper,ridge,default",
     shots: Annotated[
         str, typer.Option(help="Pictures a class to learn from, with commas; 0 for all.", rich_help_panel=DATA)
@@ -134,6 +150,18 @@ def evaluate(
             rich_help_panel=WHERE,
         ),
     ] = None,
+    per_class: Annotated[
+        bool,
+        typer.Option(
+            "--per-class",
+            help="Write and show accuracy and confusion class by class, also of runs that are done.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    is_listed: Annotated[
+        bool,
+        typer.Option("--list", help="Show learners, suites, orders, and the sets in --data where it is given; no run."),
+    ] = False,
     jobs: Annotated[
         int, typer.Option(min=1, max=256, help="Runs side by side, each with --threads.", rich_help_panel=BOARD)
     ] = 1,
@@ -144,29 +172,58 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Compare learners over sequences of data sets. Every baseline is shown side by side."""
+    if is_listed:
+        return _list(data, learners, format)
+    name, data, out = _needed(suite, data, out)
     with needs("eval"):
         from edge_nusa.research.learners import catalogue
         from edge_nusa.research.protocol import material, suites
 
     settings = material.Settings(
-        suite=_suite(suite),
+        suite=name,
         data=data,
         out=out,
         learners=tuple(catalogue.chosen(learners)),
         shots=numbers(shots, "--shots"),
         order=order or ("random:10" if suite == "orders" else "given"),
-        sets=tuple(name.strip() for name in (sets or "").split(",") if name.strip()),
+        sets=tuple(one.strip() for one in (sets or "").split(",") if one.strip()),
         never=never,
-        steps_of_classes=numbers(class_steps, "--class-steps"),
-        test_limit=test_limit,
         seeds=seeds,
-        naming=naming,
     )
+    settings = replace(settings, steps_of_classes=numbers(class_steps, "--class-steps"), test_limit=test_limit)
     settings = replace(settings, first_seed=first_seed, steps=steps, rate=rate, image_blocks=image_blocks)
-    settings = replace(settings, bundle=bundle, cache=cache, jobs=jobs, threads=threads)
-    files = suites.evaluate(settings, output.progress_bar(quiet))
+    settings = replace(settings, naming=naming, bundle=bundle, cache=cache, per_class=per_class)
+    files = suites.evaluate(replace(settings, jobs=jobs, threads=threads), output.progress_bar(quiet))
     kept.part(f"the results are in {out}")
     _print(out, files, format)
+
+
+def _needed(suite: str | None, data: Path | None, out: Path | None) -> tuple[Literal["mtil", "cil"], Path, Path]:
+    """What a run cannot do without. Raises UsageError for what is missing."""
+    if suite is None or data is None or out is None:
+        given = {f"a suite ({', '.join(SUITES)})": suite, "--data DIR": data, "--out DIR": out}
+        missing = " and ".join(name for name, value in given.items() if value is None)
+        raise UsageError(f"eval: expected {missing}, found none; `edge-nusa eval --list` shows what there is")
+    return _suite(suite), data, out
+
+
+def listed(words: Mapping[str, str]) -> list[list[str]]:
+    """Rows of a table."""
+    return [list(row) for row in words.items()]
+
+
+def _list(data: Path | None, learners: str, format: output.Format | None) -> None:
+    with needs("eval"):
+        from edge_nusa.research.protocol.listing import listing
+
+        found = listing(data, [name.strip() for name in learners.split(",") if ":" in name])
+    rows = [[each.name, each.reason or f"{each.says} [{each.source}]"] for each in found.learners]
+    parts = {"Learners": rows, "Suites": listed(found.suites), "Orders": listed(found.orders)}
+    if found.sets is not None:
+        counts = "{0.labels} labels, {0.train} pictures to learn from, {0.test} to be asked"
+        parts["Sets"] = [[each.name, each.reason or counts.format(each)] for each in found.sets]
+    texts = [output.table(rows, [kind, ""]) for kind, rows in parts.items()]
+    output.show(found, "\n\n".join(texts), format)
 
 
 def _suite(name: str) -> Literal["mtil", "cil"]:

@@ -39,7 +39,9 @@ __all__ = [
     "find_sets",
     "limit_test",
     "named",
+    "names_of",
     "open_picture",
+    "set_names",
     "take_shots",
 ]
 
@@ -55,12 +57,7 @@ def find_sets(root: Path, names: Sequence[str] | None) -> list[DataSet]:
 
     Raises InputError where `root` holds no set, or none of that name, and for a set that is not whole.
     """
-    if not root.is_dir():
-        raise InputError(
-            f"{printable(root)}: expected a folder with a sub-folder for each data set, found none; check the path"
-        )
-    found = {folder.name: folder for folder in folders(root) if folders(folder)}
-    present = sorted(found)
+    present = set_names(root)
     wanted = present if names is None else list(dict.fromkeys(names))
     strange = [name for name in wanted if name not in present]
     if strange or not present:
@@ -68,8 +65,17 @@ def find_sets(root: Path, names: Sequence[str] | None) -> list[DataSet]:
             f"{printable(root)}: expected sets out of {few(present)}, found {few(strange)}; check the names and the "
             "folder"
         )
-    entries = _entries(root / NAMES_FILE)
-    return [_read(found[name], entries.get(name)) for name in wanted]
+    entries = names_of(root)
+    return [_read(root / name, entries.get(name)) for name in wanted]
+
+
+def set_names(root: Path) -> list[str]:
+    """The names of the sets below `root`, sorted. Raises InputError where it is no folder."""
+    if not root.is_dir():
+        raise InputError(
+            f"{printable(root)}: expected a folder with a sub-folder for each data set, found none; check the path"
+        )
+    return sorted(folder.name for folder in folders(root) if folders(folder))
 
 
 def named(dataset: DataSet, naming: str) -> DataSet:
@@ -86,8 +92,9 @@ def named(dataset: DataSet, naming: str) -> DataSet:
     return replace(dataset, labels=labels)
 
 
-def _entries(file: Path) -> dict[str, Any]:
-    """What `classes.json` says, nothing where there is none. Raises InputError for another content."""
+def names_of(root: Path) -> dict[str, Any]:
+    """What `classes.json` in `root` says, nothing where there is none. Raises InputError for another content."""
+    file = root / NAMES_FILE
     if not file.exists():
         return {}
     try:

@@ -7,14 +7,15 @@ Each table's columns, with what they hold, are the keys of its rows in their ord
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from edge_nusa.research.figures import metrics
 from edge_nusa.research.figures.classes import Classes
 from edge_nusa.research.figures.runs import Run, key_of
 from edge_nusa.research.figures.summary import METRICS, figures_of
 
-Value = str | int | float | None
-Row = dict[str, Value]
+Row = dict[str, Any]
+"""Texts, whole numbers, floats, and None where there is no figure."""
 
 OF_RUN = {
     "run": "the name of the run's files in runs, classes and parts",

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GROUP = "edge_nusa.learners"
+"""The group of entry points by which a package offers learners of its own."""
+
 
 @dataclass(frozen=True)
 class Described:

@@ -18,11 +18,11 @@ from edge_nusa.errors import InputError, UsageError
 from edge_nusa.files.foreign import shown, why
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.learners.checked import Checked
+from edge_nusa.research.learners.described import GROUP
 from edge_nusa.research.learners.entry import Entry, Options
 from edge_nusa.research.learners.learners import Learner
 from edge_nusa.research.learners.sources import provenance_of
 
-GROUP = "edge_nusa.learners"
 FORM = "package.module:Class"
 Maker = Callable[..., Any]
 

@@ -21,6 +21,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.research.figures.runs import read_runs
 from edge_nusa.research.learners import checked, own, sources
 from edge_nusa.research.learners.catalogue import CATALOGUE, chosen, entries_of
+from edge_nusa.research.learners.described import GROUP
 from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.learners import Answer, Frozen
 from edge_nusa.research.protocol import begun
@@ -175,8 +176,8 @@ def test_entry_points_are_learners_by_their_name_and_never_hide_a_built_in_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = [Point("plugged", "own_mine:Mine"), Point("frozen", "own_mine:Mine"), Point("a:b", "own_mine:Mine")]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == own.GROUP else [])
-    assert own.GROUP == "edge_nusa.learners" and list(own.entry_points()) == ["plugged", "frozen"]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points if group == GROUP else [])
+    assert GROUP == "edge_nusa.learners" and list(own.entry_points()) == ["plugged", "frozen"]
     found = entries_of(chosen("frozen,plugged"))
     assert list(found) == ["frozen", "plugged"] and found["frozen"] is CATALOGUE["frozen"]
     assert found["plugged"].provenance is not None and found["plugged"].provenance.version == "2.1"
