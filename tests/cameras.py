@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edge_nusa.device.camera.camera import Camera
 from edge_nusa.device.camera.frame import CameraSettings
@@ -51,6 +53,17 @@ def write_video(path: Path, frames: Sequence[np.ndarray], **options: Any) -> Pat
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     return path
+
+
+def jpeg(width: int, height: int, said: tuple[int, int] | None = None) -> bytes:
+    """A JPEG; said: another width and height in its header."""
+    file = io.BytesIO()
+    Image.fromarray(picture(width, height)).save(file, "JPEG")
+    data = bytearray(file.getvalue())
+    if said is not None:
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = said[1].to_bytes(2, "big") + said[0].to_bytes(2, "big")
+    return bytes(data)
 
 
 def colour_at(image: np.ndarray, across: float, down: float) -> tuple[int, ...]:

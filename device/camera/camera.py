@@ -204,7 +204,7 @@ class Camera:
         with self._changed:
             was_ok = self._state.is_ok
             since = time.time() if was_ok else self._state.since
-            self._state = CameraState(False, since, reason)
+            self._state, self._newest = CameraState(False, since, reason), None
             self._changed.notify_all()
         if was_ok:
             _log.info("%s: the camera is lost: %s", self.source.shown, reason)

@@ -35,7 +35,9 @@ _BY_NAME = {
     "HTTPUnauthorizedError": "expected a user and a password that the camera takes, found others or none; see --login",
     "HTTPForbiddenError": "expected to be let in, found that the camera forbids it; look at its users",
     "HTTPNotFoundError": "expected a stream at this address, found none; look at what comes after the host",
-    "InvalidDataError": "expected a video stream, found something else; look at the address",
+    **dict.fromkeys(
+        ("InvalidDataError", "ArgumentError"), "expected a video stream, found something else; look at the address"
+    ),
     "EOFError": "the stream ended",
     "ExitError": SILENT,
     "DecoderNotFoundError": "expected a common kind of video, found one that is not read; set the camera to H.264",

@@ -31,8 +31,8 @@ LATE = 0.9
 """Of the time that an opening may take: what fails so late has failed for want of an answer, whatever libav says."""
 NOTHING = "expected pictures of at most {} pixels, found none that can be decoded; replace the file"
 NAP_SECONDS = 0.2
-JUMP_SECONDS = 1.0
-"""A file whose next picture is due so much later or earlier begins to count anew: it was joined from several."""
+JUMP_SECONDS = 60.0
+"""A file whose next picture is due so much later, or earlier than the last one, counts anew: it was joined."""
 LEAST_SIDE = 16
 
 
@@ -64,7 +64,7 @@ class Reading:
         self._is_in_step = False
         self._began, self._given = time.monotonic(), 0.0
         self._keys: deque[float] = deque(maxlen=4)
-        self._zero: float | None = None
+        self._zero, self._at = 0.0, float("inf")
         self._check_size(self._decoder.width, self._decoder.height)
 
     def all(self, container: Any) -> None:
@@ -158,8 +158,9 @@ class Reading:
         if stamp is None or packet.time_base is None:
             return
         at = float(stamp * packet.time_base)
-        if self._zero is None or not -JUMP_SECONDS < self._zero + at - time.monotonic() < JUMP_SECONDS:
+        if not 0 <= at - self._at < JUMP_SECONDS:
             self._zero = time.monotonic() - at
+        self._at = at
         while (left := self._zero + at - time.monotonic()) > 0:
             self._wishes.alive(left)
             time.sleep(min(left, NAP_SECONDS))

@@ -1,7 +1,7 @@
 """The child's side of the talk with its parent: what is asked for on stdin, what is answered on stdout.
 
 The parent writes one line of settings, then a line "want" for each frame but the first. The child answers "ready",
-"open" when the camera is, then "alive GAP" at most once a second while data come, "frame WIDTH HEIGHT TAKEN" when the
+"open" when the camera is, then "alive GAP" a few times a second while data come, "frame WIDTH HEIGHT TAKEN" when the
 pixels of a frame that was asked for lie in the shared memory, and last of all "over" or "lost REASON". It writes no
 pixels unless it was asked, so that the parent may read them in peace, and nothing queues up.
 """
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-ALIVE_SECONDS = 1.0
+ALIVE_SECONDS = 0.4
 STUCK_SECONDS = 120
 """A child that did nothing for so long is ended by the system, should its parent not do it."""
 _AT_MOST = 65536

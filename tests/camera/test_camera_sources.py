@@ -71,9 +71,9 @@ def test_a_folder_is_no_camera_whatever_its_name(tmp_path: Path, monkeypatch: py
     assert not is_camera("gate.jpg")
 
 
-def test_a_video_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none.mp4'?: expected a camera's device .*, found nothing of this name"):
-        open_camera(str(tmp_path / "none.mp4"))
+def test_a_video_that_is_not_there_is_said_at_once() -> None:
+    with pytest.raises(InputError, match=r"^none.mp4: expected a camera's device .*, found nothing of this name"):
+        open_camera("none.mp4")
     with pytest.raises(InputError, match="found something else of this name"):
         open_camera("/dev/null")
 

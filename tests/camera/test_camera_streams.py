@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cameras import BLUE, GREEN, QUICK, RED, colour_at, picture, reason_of, until, write_video
-from PIL import Image
+from cameras import BLUE, GREEN, QUICK, RED, colour_at, jpeg, picture, reason_of, until, write_video
 
 from edge_nusa.device.camera.camera import Camera, open_camera
 from edge_nusa.device.camera.frame import CameraSettings
@@ -148,17 +146,6 @@ def test_a_picture_of_too_many_pixels_is_refused_with_its_size(tmp_path: Path) -
     assert refused(path, replace(QUICK, most_pixels=limit - 1)) == (
         "expected pictures of at most 307199 pixels, found 640 x 480; set the camera to a smaller one"
     )
-
-
-def jpeg(width: int, height: int, said: tuple[int, int] | None = None) -> bytes:
-    """A JPEG; said: another width and height in its header."""
-    file = io.BytesIO()
-    Image.fromarray(picture(width, height)).save(file, "JPEG")
-    data = bytearray(file.getvalue())
-    if said is not None:
-        at = data.index(b"\xff\xc0") + 5
-        data[at : at + 4] = said[1].to_bytes(2, "big") + said[0].to_bytes(2, "big")
-    return bytes(data)
 
 
 def test_a_stream_that_says_16000_by_16000_is_refused_and_takes_no_memory(tmp_path: Path) -> None:
