@@ -63,10 +63,16 @@ def board(opens: Visitors, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def knows_two(opens: Visitors, board: str) -> Person:
-    """Somebody whose board knows a brick wall and a cup, taught by a program, and whose camera looks at the cup."""
+def taught_board(board: str) -> str:
+    """The address of a board that knows a brick wall and a cup, taught by a program."""
     teach(board, {"brick wall": "brick wall", "cup": "coffee cup"})
-    person = opens(board)
+    return board
+
+
+@pytest.fixture
+def knows_two(opens: Visitors, taught_board: str) -> Person:
+    """Somebody at that board whose camera looks at the cup."""
+    person = opens(taught_board)
     person.looks_at("coffee cup")
     person.sees("cup")
     return person

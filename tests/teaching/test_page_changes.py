@@ -99,6 +99,7 @@ def test_the_history_goes_back_to_any_lesson(knows_two: Person, tmp_path: Path) 
     person.sees("None of these")
     person.page.locator("#history").click()
     dialog = person.page.get_by_role("dialog", name="History")
+    dialog.wait_for()
     rows = [row.inner_text() for row in dialog.get_by_role("listitem").all()]
     assert re.search(r"Forgot a label\n.*1 label known\s+now", rows[0], re.S)
     assert re.search(r"Taught brick wall and cup\n\d\d:\d\d; 2 labels known", rows[1])
