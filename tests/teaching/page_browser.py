@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
-from fake_camera import FakeCamera, seen
-from page_person import NAME, Person, Visitors
+from fake_camera import FakeCamera
+from page_person import NAME, Person, Visitors, teach
 from page_server import served
 
 if TYPE_CHECKING:
@@ -76,16 +74,3 @@ def knows_two(opens: Visitors, taught_board: str) -> Person:
     person.looks_at("coffee cup")
     person.sees("cup")
     return person
-
-
-def teach(url: str, photographs: dict[str, str], pictures: int = 8) -> None:
-    """Teach the head labels by HTTP, as a program does: label -> the photograph whose views it is taught with."""
-    with httpx.Client(base_url=url, timeout=60) as program:
-        for label, name in photographs.items():
-            files = [("files", (f"{name} {i}.jpg", content)) for i, content in enumerate(seen(name, pictures))]
-            assert program.post("/api/pictures", params={"label": label}, files=files).status_code == 200
-        number = program.post("/api/lessons", json={"head_only": True}).json()["lesson"]
-        ends = time.monotonic() + 60
-        while (lesson := program.get(f"/api/lessons/{number}").json())["state"] != "done":
-            assert time.monotonic() < ends and lesson["state"] not in ("failed", "refused", "nothing new"), lesson
-            time.sleep(0.05)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fake_camera import seen
-from page_browser import teach
-from page_person import NAME, Person, Visitors
+from page_person import NAME, Person, Visitors, teach
 from page_server import served
 
 pytest_plugins = ["page_browser"]
