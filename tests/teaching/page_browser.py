@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ def fake_camera(tmp_path_factory: pytest.TempPathFactory) -> FakeCamera:
     return FakeCamera(tmp_path_factory.mktemp("camera") / "camera.y4m")
 
 
-@pytest.fixture(scope="module")
-def chromium(fake_camera: FakeCamera) -> Iterator[Browser]:
+@contextmanager
+def launched(camera: FakeCamera) -> Iterator[Browser]:
     """Chromium without a window, that grants the camera, and to which NAME is this machine."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs a browser's driver: pip install playwright")
     if CHROMIUM is None:
@@ -35,13 +36,20 @@ def chromium(fake_camera: FakeCamera) -> Iterator[Browser]:
         "--no-sandbox",
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={fake_camera.file}",
+        f"--use-file-for-fake-video-capture={camera.file}",
         f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
     ]
     with playwright.sync_playwright() as driver:
         found = driver.chromium.launch(executable_path=CHROMIUM, args=words)
         yield found
         found.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(fake_camera: FakeCamera) -> Iterator[Browser]:
+    """`launched`, with the camera of the tests."""
+    with launched(fake_camera) as browser:
+        yield browser
 
 
 @pytest.fixture

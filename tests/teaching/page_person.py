@@ -88,7 +88,7 @@ class Person:
         button.scroll_into_view_if_needed()
         button.hover()
         self.page.mouse.down()
-        self.until("#recording-note", f": ([{pictures}-9]|[0-9][0-9])$")
+        self.waits("n => Number(document.getElementById('recording-note').textContent.match(/\\d+$/)) >= n", pictures)
         self.page.mouse.up()
         self.said_on_card(label, "pictures? kept")
 
