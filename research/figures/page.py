@@ -16,6 +16,7 @@ from edge_nusa.device.report.style import POLICY, STYLE
 from edge_nusa.errors import InputError
 from edge_nusa.files.durable import ASKED_FILE_MODE, ASKED_FOLDER_MODE, explained, make_folder, replace_file
 from edge_nusa.research.figures import drawing, kept, plots
+from edge_nusa.research.figures.class_tables import folds
 from edge_nusa.research.figures.results import Beside, results_files, results_json, results_md
 from edge_nusa.research.figures.runs import Run, Suite
 from edge_nusa.research.figures.summary import METRICS, Summary, group_of, summarised
@@ -30,6 +31,9 @@ dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
 figure{overflow-x:auto}figure svg{max-width:none;min-width:44rem}
 .results table{width:auto;font-size:.85rem}.results td,.results th{white-space:nowrap;padding:.3rem .35rem}
 .results td.text{white-space:normal;min-width:9rem}
+.wide th:first-child,.wide td:first-child{position:sticky;left:0;background:var(--page)}
+details{margin:.5rem 0;padding:.3rem .6rem;border:1px solid var(--line);border-radius:.3rem}summary{cursor:pointer}
+@media(max-width:30rem){.results td.text{min-width:6rem}dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}
 @media print{:root{--ink:#000;--soft:#444;--line:#bbb;--page:#fff;--panel:#fff}}
 """
 _ABOUT = '<p class="note">What each figure means, the command, the seeds and the orders are at the end.</p>'
@@ -97,7 +101,9 @@ def results_html(runs: Sequence[Run], summaries: Sequence[Summary], shown: Seque
         parts.append(
             report._section(
                 name,
-                "".join(map(_table, inside)) + _figures(plots_of(runs, suite, shots, steps), f"{suite}{shots}x{steps}"),
+                "".join(map(_table, inside))
+                + _figures(plots_of(runs, suite, shots, steps), f"{suite}{shots}x{steps}")
+                + (folds(_by_learner(runs, suite, shots, steps), beside.classes) if beside.per_class else ""),
             )
         )
     parts.append(report._section("How to read it", _how_to_read()))
@@ -110,12 +116,18 @@ def results_html(runs: Sequence[Run], summaries: Sequence[Summary], shown: Seque
 
 def plots_of(runs: Sequence[Run], suite: Suite, shots: int, steps: int) -> dict[str, plots.Plot]:
     """A section's plots by name, learners in the order of its tables; those that its figures allow."""
-    inside = [run for run in runs if (run.suite, run.shots, len(run.order)) == (suite, shots, steps)]
-    summaries = ranked(summarised(inside))
-    by_learner = {s.group.learner: [run for run in inside if group_of(run) == s.group] for s in summaries}
+    by_learner = _by_learner(runs, suite, shots, steps)
+    summaries = ranked(summarised([run for each in by_learner.values() for run in each]))
     lines = plots.over_tasks(by_learner) if suite == "mtil" else plots.joint_over_steps(by_learner)
     found = {"kept": kept.learned_and_kept(summaries), "lines": lines, "matrices": plots.heat_maps(by_learner)}
     return {name: plot for name, plot in found.items() if plot is not None}
+
+
+def _by_learner(runs: Sequence[Run], suite: Suite, shots: int, steps: int) -> dict[str, list[Run]]:
+    """A section's runs, learners in the order of its tables."""
+    inside = [run for run in runs if (run.suite, run.shots, len(run.order)) == (suite, shots, steps)]
+    groups = [summary.group for summary in ranked(summarised(inside))]
+    return {group.learner: [run for run in inside if group_of(run) == group] for group in groups}
 
 
 def document_png(runs: Sequence[Run], section: tuple[Suite, int], name: str, path: Path) -> list[Path]:
@@ -150,7 +162,7 @@ def _table(table: Table) -> str:
         )
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    return f'<h3>{escape(table.title.split(":")[0])}</h3>{note}<div class="wide results">{body}</div>'
+    return f'<h3>{escape(table.title.split(":")[0])}</h3>{note}<div class="wide results" tabindex="0">{body}</div>'
 
 
 def _how_to_read() -> str:

@@ -93,9 +93,8 @@ def test_a_name_may_have_a_hundred_bytes() -> None:
 def test_a_set_that_is_saved_is_the_same_set_by_folder(tmp_path: Path) -> None:
     train, test = parts()
     first = data_set("scans", LABELS, train, test, templates=("the digit {}.", "{}"))
-    second = data_set(
-        "more", tuple("abcdefghijk"), *[(np.arange(88, dtype=np.uint8).reshape(11, 2, 4), np.arange(11))] * 2
-    )
+    eleven = (np.arange(88, dtype=np.uint8).reshape(11, 2, 4), np.arange(11))
+    second = data_set("more", tuple("abcdefghijk"), eleven, eleven)
     assert save_set(first, tmp_path) == tmp_path / "scans"
     save_set(second, tmp_path)
     more, found = find_sets(tmp_path, None)
