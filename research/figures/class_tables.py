@@ -15,7 +15,7 @@ from edge_nusa.research.figures.tables import UNKNOWN
 
 MOST_ROWS, MOST_OF_A_MATRIX = 300, 12
 """Classes that a fold shows; labels of a task whose every pair is shown as a matrix."""
-COLUMNS = ("Set or step", "Class", "Asked", "Right after its task", "Right at the end", "Most often taken for")
+COLUMNS = ("Class", "Set or step", "Asked", "Right after its task", "Right at the end", "Most often taken for")
 Class = tuple[str, str]
 """Its task and its label."""
 
@@ -73,7 +73,7 @@ def _fold(learner: str, found: Counted, runs: int) -> str:
     about = f"{right:,} of {asked:,} pictures right at the end, {len(found.rights):,} classes"
     summary = f"{report._text(learner)}: {escape(about)}{f', {runs} runs' if runs > 1 else ''}"
     chosen = found.worst_first[:MOST_ROWS]
-    rows = [[*one, *map(str, found.rights[one]), found.taken_for(one)] for one in chosen]
+    rows = [[one[1], one[0], *map(str, found.rights[one]), found.taken_for(one)] for one in chosen]
     more = len(found.rights) - len(chosen)
     note = f'<p class="note">The {MOST_ROWS} worst; {more:,} more are in the files.</p>' if more else ""
     table = report._table(COLUMNS, rows, {0, 1, 5})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_nusa.research.figures.drawing import Colours
-from edge_nusa.research.figures.plots import INCHES_WIDE, Plot
+from edge_nusa.research.figures.plots import WIDE, Layout, Plot
 from edge_nusa.research.figures.summary import Spread, Summary, spread
 from edge_nusa.research.figures.titles import title
 
@@ -27,17 +27,19 @@ KINDS = (
 """Metric, the untouched model's, and what a reader calls it."""
 
 
-def learned_and_kept(summaries: Sequence[Summary]) -> Plot | None:
+def learned_and_kept(summaries: Sequence[Summary], layout: Layout = WIDE) -> Plot | None:
     """A row a learner, best Last first: what it knows at the end, of tasks to come, and of a set never taught, each
     a median with quartiles beside the untouched model; None where no learner has a Last."""
     rows = sorted((s for s in summaries if s.figures["last"]), key=lambda s: s.median("last") or 0.0)
     kinds = [kind for kind in KINDS if any(s.figures[kind[0]] for s in rows)]
     if not rows:
         return None
+    across = layout.kinds or len(kinds)
+    down = -(-len(kinds) // across)
 
     def draw(figure: Figure, colours: Colours) -> None:
-        panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
-        for axes, (metric, untouched, name) in zip(panels, kinds, strict=True):
+        panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
+        for axes, (metric, untouched, name) in zip(panels, kinds, strict=False):
             _intervals(axes, [s.figures[metric] for s in rows], colours)
             base = spread(value for s in rows if (value := s.median(untouched)) is not None)
             if base is not None:
@@ -51,7 +53,7 @@ def learned_and_kept(summaries: Sequence[Summary]) -> Plot | None:
         "Points are medians over runs, bars quartiles; dashed: the untouched model. A learner right of the line knows "
         "more, left of it has lost something."
     )
-    return Plot(draw, (INCHES_WIDE, 1.1 + 0.27 * len(rows)), caption)
+    return Plot(draw, (layout.inches, down * (1.1 + 0.27 * len(rows))), caption)
 
 
 def _intervals(axes: Axes, spreads: Sequence[Spread | None], colours: Colours) -> None:

@@ -28,14 +28,17 @@ body{max-width:70rem}h2{border-top:2px solid var(--line);padding-top:.8rem}h3{fo
 figure,tr{break-inside:avoid}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}
 dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
-figure{overflow-x:auto}figure svg{max-width:none;min-width:44rem}
+figure svg{max-width:none}figure .narrow{display:none}
 .results table{width:auto;font-size:.85rem}.results td,.results th{white-space:nowrap;padding:.3rem .35rem}
 .results td.text{white-space:normal;min-width:9rem}
 .wide th:first-child,.wide td:first-child{position:sticky;left:0;background:var(--page)}
 details{margin:.5rem 0;padding:.3rem .6rem;border:1px solid var(--line);border-radius:.3rem}summary{cursor:pointer}
+summary,p,figcaption{overflow-wrap:anywhere}
 @media(max-width:30rem){.results td.text{min-width:6rem}dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}
+@media screen and (max-width:44rem){figure .narrow{display:block}figure .narrow~.plot{display:none}}
 @media print{:root{--ink:#000;--soft:#444;--line:#bbb;--page:#fff;--panel:#fff}}
 """
+LAYOUTS = (plots.NARROW, plots.WIDE)
 _ABOUT = '<p class="note">What each figure means, the command, the seeds and the orders are at the end.</p>'
 _HOW_TO_READ = {
     "Transfer": "accuracy on tasks not yet learned, after each earlier task: what the model still knows of what it "
@@ -102,7 +105,9 @@ def results_html(runs: Sequence[Run], summaries: Sequence[Summary], shown: Seque
             report._section(
                 name,
                 "".join(map(_table, inside))
-                + _figures(plots_of(runs, suite, shots, steps), f"{suite}{shots}x{steps}")
+                + _figures(
+                    [plots_of(runs, suite, shots, steps, layout) for layout in LAYOUTS], f"{suite}{shots}x{steps}"
+                )
                 + (folds(_by_learner(runs, suite, shots, steps), beside.classes) if beside.per_class else ""),
             )
         )
@@ -114,12 +119,15 @@ def results_html(runs: Sequence[Run], summaries: Sequence[Summary], shown: Seque
     )
 
 
-def plots_of(runs: Sequence[Run], suite: Suite, shots: int, steps: int) -> dict[str, plots.Plot]:
+def plots_of(
+    runs: Sequence[Run], suite: Suite, shots: int, steps: int, layout: plots.Layout = plots.WIDE
+) -> dict[str, plots.Plot]:
     """A section's plots by name, learners in the order of its tables; those that its figures allow."""
     by_learner = _by_learner(runs, suite, shots, steps)
     summaries = ranked(summarised([run for each in by_learner.values() for run in each]))
-    lines = plots.over_tasks(by_learner) if suite == "mtil" else plots.joint_over_steps(by_learner)
-    found = {"kept": kept.learned_and_kept(summaries), "lines": lines, "matrices": plots.heat_maps(by_learner)}
+    lines = (plots.over_tasks if suite == "mtil" else plots.joint_over_steps)(by_learner, layout)
+    beside, matrices = kept.learned_and_kept(summaries, layout), plots.heat_maps(by_learner, layout)
+    found = {"kept": beside, "lines": lines, "matrices": matrices}
     return {name: plot for name, plot in found.items() if plot is not None}
 
 
@@ -142,13 +150,20 @@ def document_png(runs: Sequence[Run], section: tuple[Suite, int], name: str, pat
     return drawing.document(plot.draw, plot.inches, path)
 
 
-def _figures(shown: Mapping[str, plots.Plot], prefix: str) -> str:
-    drawn = [
-        (plot, drawing.svg(plot.draw, plot.inches, f"{prefix}{name}", plot.caption)) for name, plot in shown.items()
-    ]
-    if any(svg is None for _, svg in drawn):
-        return NO_PLOTS
-    return "".join(f"<figure>{svg}<figcaption>{escape(plot.caption)}</figcaption></figure>" for plot, svg in drawn)
+def _figures(shown: Sequence[Mapping[str, plots.Plot]], prefix: str) -> str:
+    """shown: the same plots in each of LAYOUTS, of which the page shows one by its width."""
+    narrow, wide = shown
+    parts = []
+    for name, plot in wide.items():
+        drawn = {
+            "narrow": drawing.svg(narrow[name].draw, narrow[name].inches, f"{prefix}{name}n", plot.caption),
+            "plot": drawing.svg(plot.draw, plot.inches, f"{prefix}{name}", plot.caption),
+        }
+        if None in drawn.values():
+            return NO_PLOTS
+        both = "".join(f'<div class="{kind}">{svg}</div>' for kind, svg in drawn.items())
+        parts.append(f"<figure>{both}<figcaption>{escape(plot.caption)}</figcaption></figure>")
+    return "".join(parts)
 
 
 def _table(table: Table) -> str:

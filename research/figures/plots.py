@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
-INCHES_WIDE = 9.0
+INCHES_WIDE, INCHES_NARROW = 9.0, 3.7
 MOST_TASKS_WITH_NUMBERS = 12
 MOST_TASKS_OF_A_HEAT_MAP = 20
 Runs = Mapping[str, Sequence[Run]]
@@ -51,7 +51,24 @@ class Plot:
     caption: str
 
 
-def heat_maps(runs: Runs) -> Plot | None:
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a plot's panels lie. inches: wide; points: of panels' titles; lines, maps and kinds: panels of that sort in a
+    row, 0: all in one."""
+
+    inches: float
+    points: float
+    lines: int
+    maps: int
+    kinds: int
+
+
+WIDE = Layout(inches=INCHES_WIDE, points=10, lines=4, maps=3, kinds=0)
+NARROW = Layout(inches=INCHES_NARROW, points=8, lines=2, maps=1, kinds=1)
+"""For a phone, on which a wide plot's text would have 7 pixels."""
+
+
+def heat_maps(runs: Runs, layout: Layout = WIDE) -> Plot | None:
     """(a) The median accuracy matrix of each learner, of one order; None for more than MOST_TASKS_OF_A_HEAT_MAP
     tasks."""
     order = shown_order([run for each in runs.values() for run in each])
@@ -63,29 +80,29 @@ def heat_maps(runs: Runs) -> Plot | None:
     def draw(figure: Figure, _: Colours) -> None:
         values = np.concatenate([matrix[np.isfinite(matrix)] for matrix in found.values()])
         limits = (float(np.floor(values.min() / 10) * 10), float(np.ceil(values.max() / 10) * 10) + 1e-9)
-        panels = _panels(figure, list(found), 3, share="none")
+        panels = _panels(figure, list(found), layout.maps, share="none")
         for axes, (name, matrix) in zip(panels, found.items(), strict=True):
             image = _heat_map(axes, matrix, limits)
-            axes.set_title(title(name), fontsize=10)
+            axes.set_title(title(name), fontsize=layout.points)
         bar = figure.colorbar(
-            image, ax=panels, label="accuracy, %", location="bottom", aspect=60, fraction=0.02, pad=0.01
+            image, ax=panels, label="accuracy, %", location="bottom", aspect=20 * layout.maps, fraction=0.02, pad=0.01
         )
         bar.outline.set_visible(False)
-        _name_tasks(panels, 3, order)
+        _name_tasks(panels, layout.maps, order)
 
-    rows = -(-len(found) // 3)
+    rows = -(-len(found) // layout.maps)
     caption = (
         f"Accuracy in percent on each task (columns, in the order {order[0]}) after 0, 1, … tasks (rows). Below the "
         "stair: learned."
     )
     return Plot(
         draw,
-        (INCHES_WIDE, 1.1 + rows * (2.1 if tasks < 6 else 2.7)),
+        (layout.inches, 1.1 + rows * (2.1 if tasks < 6 else 2.7)),
         f"{caption} Median over seeds; other orders are not mixed in.",
     )
 
 
-def over_tasks(runs: Runs) -> Plot:
+def over_tasks(runs: Runs, layout: Layout = WIDE) -> Plot:
     """(b) Mean accuracy after each task, over all tasks and over the learned ones; a panel a learner, bands are
     quartiles."""
     order = shown_order([run for each in runs.values() for run in each])
@@ -100,16 +117,17 @@ def over_tasks(runs: Runs) -> Plot:
         "and quartiles over runs."
     )
     dashed = f"Dashed: mean over the tasks learned so far, in the order {order[0]} alone, over seeds."
-    return _small_multiples(runs, [(over_all_tasks, "-"), (learned, "--")], "tasks learned", f"{caption} {dashed}")
+    lines: list[Line] = [(over_all_tasks, "-"), (learned, "--")]
+    return _small_multiples(runs, lines, ("tasks learned", f"{caption} {dashed}"), layout)
 
 
-def joint_over_steps(runs: Runs) -> Plot:
+def joint_over_steps(runs: Runs, layout: Layout = WIDE) -> Plot:
     """(c) Suite `cil`: accuracy on all labels seen so far after each step; a panel a learner, bands are quartiles."""
     caption = (
         "Accuracy on all labels seen so far: each learner in colour, the others grey. Lines are medians over runs, "
         "bands quartiles."
     )
-    return _small_multiples(runs, [(over_steps, "-")], "steps", caption)
+    return _small_multiples(runs, [(over_steps, "-")], ("steps", caption), layout)
 
 
 def _heat_map(axes: Axes, matrix: Numbers, limits: tuple[float, float]) -> QuadMesh:
@@ -149,7 +167,7 @@ def _name_tasks(panels: Sequence[Axes], columns: int, order: Order) -> None:
     tasks = len(order[1])
     every = 1 if tasks <= MOST_TASKS_WITH_NUMBERS else 5
     for place, axes in enumerate(panels):
-        is_highest, is_first = place < columns, place % columns == 0
+        is_highest, is_first = place < columns or columns == 1, place % columns == 0
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.set_xticks(
@@ -161,15 +179,17 @@ def _name_tasks(panels: Sequence[Axes], columns: int, order: Order) -> None:
         axes.set_ylabel("tasks learned" if is_first else "")
 
 
-def _small_multiples(runs: Runs, lines: Sequence[Line], xlabel: str, caption: str) -> Plot:
-    """A panel a learner, four a row; its lines in the first and the second colour, the first line of the others
-    grey."""
+def _small_multiples(runs: Runs, lines: Sequence[Line], words: tuple[str, str], layout: Layout) -> Plot:
+    """A panel a learner; its lines in the first and the second colour, the first line of the others grey. words: below
+    the axis, and the caption."""
+    xlabel, caption = words
+    columns = layout.lines
     curves = {name: [curve(each) for curve, _ in lines] for name, each in runs.items()}
 
     def draw(figure: Figure, colours: Colours) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        panels = _panels(figure, list(curves), 4, share="all")
+        panels = _panels(figure, list(curves), columns, share="all")
         for place, (axes, (name, own)) in enumerate(zip(panels, curves.items(), strict=True)):
             for other in (each[0] for each in curves.values() if each[0] is not None):
                 axes.plot(other.tasks, other.median, color=colours.others, linewidth=0.7, zorder=1)
@@ -178,15 +198,15 @@ def _small_multiples(runs: Runs, lines: Sequence[Line], xlabel: str, caption: st
                     continue
                 axes.fill_between(curve.tasks, curve.q25, curve.q75, color=colour, alpha=0.25, linewidth=0, zorder=2)
                 axes.plot(curve.tasks, curve.median, dashes, color=colour, linewidth=1.8, zorder=3)
-            axes.set_title(title(name), fontsize=10)
+            axes.set_title(title(name), fontsize=layout.points)
             axes.grid(axis="y", linewidth=0.6)
-            is_lowest = place // 4 == (len(panels) - 1) // 4
-            axes.tick_params(labelbottom=is_lowest, labelleft=place % 4 == 0)
+            is_lowest, is_first = place // columns == (len(panels) - 1) // columns, place % columns == 0
+            axes.tick_params(labelbottom=is_lowest, labelleft=is_first)
             axes.set_xlabel(xlabel if is_lowest else "")
-            axes.set_ylabel("accuracy, %" if place % 4 == 0 else "")
+            axes.set_ylabel("accuracy, %" if is_first else "")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
-    return Plot(draw, (INCHES_WIDE, 0.8 + 1.7 * -(-len(curves) // 4)), caption)
+    return Plot(draw, (layout.inches, 0.8 + 1.7 * -(-len(curves) // columns)), caption)
 
 
 def _panels(figure: Figure, names: Sequence[str], columns: int, share: Literal["all", "none"]) -> list[Axes]:

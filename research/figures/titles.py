@@ -37,5 +37,5 @@ TITLES = {
 
 
 def title(learner: str) -> str:
-    """The learner in words, or its key on one line."""
-    return TITLES.get(learner) or one_line(learner)
+    """The learner in words; of one's own the class alone; else its key on one line."""
+    return TITLES.get(learner) or one_line(learner.rpartition(":")[2] or learner)

@@ -31,9 +31,9 @@ def test_classes_come_worst_first_with_what_they_are_most_often_taken_for() -> N
     run = mtil()
     html = folds({"ours": [run]}, {key_of(run): COUNTED})
     assert cells(html)[:3] == [
-        ["cars", "old", "5", "4", "3", "new (2)"],
-        ["cars", "new", "6", "6", "5", "owl of birds (1)"],
-        ["birds", "owl", "7", "7", "6", "old of cars (1)"],
+        ["old", "cars", "5", "4", "3", "new (2)"],
+        ["new", "cars", "6", "6", "5", "owl of birds (1)"],
+        ["owl", "birds", "7", "7", "6", "old of cars (1)"],
     ]
     assert "14 of 18 pictures right at the end, 3 classes<" in html and html.count("<details>") == 1
 
@@ -42,7 +42,7 @@ def test_counts_are_added_over_the_runs_whose_classes_are_known() -> None:
     runs = [mtil(seed=seed) for seed in (0, 1, 2)]
     html = folds({"ours": runs}, {key_of(run): COUNTED for run in runs[:2]})
     assert "28 of 36 pictures right at the end, 3 classes, 2 runs<" in html
-    assert cells(html)[0] == ["cars", "old", "10", "8", "6", "new (4)"]
+    assert cells(html)[0] == ["old", "cars", "10", "8", "6", "new (4)"]
     assert folds({"ours": runs[2:]}, {key_of(runs[0]): COUNTED}) == ""
 
 

@@ -199,7 +199,7 @@ def test_the_page_has_every_section_and_says_how_it_was_made(tmp_path: Path) -> 
     ):
         assert said in text
     assert re.search(r"seeds\s+0, 1\b", text) and "II: cars, birds" in text
-    assert found.tags.count("svg") == 3 + 3 + 3 + 2, "kept, lines and matrices; no matrix of 25 steps"
+    assert found.tags.count("svg") == 2 * (3 + 3 + 3 + 2), "kept, lines and matrices in two widths; no matrix of 25"
     assert len({v for n, v in found.values if n == "id"}) == len([v for n, v in found.values if n == "id"])
 
 
@@ -222,14 +222,14 @@ def test_missing_cells_leave_a_report_with_dashes_and_plots(tmp_path: Path) -> N
     html = page.write_report([holed, mtil("theirs")], Beside(), tmp_path)[-1].read_text()
     row = re.search(r"<tr><td class=\"text\"><bdi>ours</bdi></td>(.*?)</tr>", html)
     assert row is not None and re.findall(r"<bdi>(.*?)</bdi>", row.group(1))[:3] == ["–", "–", "80.0"]
-    assert Page(html).tags.count("svg") == 3
+    assert Page(html).tags.count("svg") == 2 * 3
 
 
 def test_one_task_alone_has_no_tasks_to_come_and_still_a_page(tmp_path: Path) -> None:
     one = replace(
         mtil(), order=("birds",), accuracy=((30.0,), (90.0,)), seconds=(2.0,), state_bytes=(8,), retention=(1.0, 1.0)
     )
-    assert Page(page.write_report([one], Beside(), tmp_path)[-1].read_text()).tags.count("svg") == 3
+    assert Page(page.write_report([one], Beside(), tmp_path)[-1].read_text()).tags.count("svg") == 2 * 3
 
 
 def test_no_runs_are_refused(tmp_path: Path) -> None:
