@@ -27,6 +27,7 @@ from small_fleets import small_shapes
 from test_readers import COVER, GENERATION, READERS, files_with
 from test_sync_trust import World
 
+from edge_nusa.device.camera.login import login_of
 from edge_nusa.device.report.page import html_report
 from edge_nusa.device.watching.ledger import Ledger
 from edge_nusa.files import tensor_file
@@ -182,6 +183,11 @@ def opened_ledger(data: bytes, folder: Path) -> object:
         ledger.close()
 
 
+def camera_login(data: bytes, folder: Path) -> object:
+    (folder / "login").write_bytes(data)
+    return login_of(folder / "login", {})
+
+
 def reported(data: bytes) -> object:
     """What `learn` stored of its report, as far as the page that shows it."""
     report = stored.read_report(data)
@@ -225,6 +231,7 @@ def foreign() -> dict[str, Foreign]:
     )
     found["report, shown"] = Foreign((GENERATION / "report.json").read_bytes(), mutators.of_record, reported)
     found["ledger"] = Foreign((golden / "ledger.sqlite").read_bytes(), mutators.of_bytes, with_temporary(opened_ledger))
+    found["login of a camera"] = Foreign(b"anna:secret\n", mutators.of_bytes, with_temporary(camera_login))
     return found
 
 

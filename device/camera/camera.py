@@ -94,6 +94,8 @@ class Camera:
         """End the child and the thread; from any thread, also twice."""
         self._is_closed.set()
         with self._changed:
+            if not self._state.is_over:
+                self._state = CameraState(False, time.time(), "it was closed", is_over=True)
             self._changed.notify_all()
             if self._child is not None:
                 self._child.kill()
@@ -192,7 +194,7 @@ class Camera:
         with self._changed:
             self._newest = Frame(self._count, float(taken), image)
             self._count, self._is_asked, self._arrived = self._count + 1, False, time.monotonic()
-            is_back = not self._state.is_ok
+            is_back = not (self._state.is_ok or self._state.is_over)
             if is_back:
                 self._state = now_ok()
             self._changed.notify_all()
@@ -202,6 +204,8 @@ class Camera:
     def _lost(self, reason: str) -> None:
         """Tell once that there are no frames, and why."""
         with self._changed:
+            if self._state.is_over:
+                return
             was_ok = self._state.is_ok
             since = time.time() if was_ok else self._state.since
             self._state, self._newest = CameraState(False, since, reason), None

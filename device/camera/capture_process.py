@@ -12,6 +12,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from edge_nusa.device.camera.lost import Lost
@@ -27,6 +28,7 @@ def main() -> None:
     pixels = int(sys.argv[1])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # its parent gets them too, and ends it
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _unforeseen
     signal.alarm(STUCK_SECONDS)
     with suppress(OSError):  # should memory run out, this process goes first, and its parent can say so
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -72,6 +74,15 @@ def _take_limits(frame_bytes: int) -> None:
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (most, most))
+
+
+def _unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody foresaw, without its text, which may hold an address."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace is not None else "?"
+    say(f"lost reading it ended in a way that nobody foresaw ({kind.__name__} at {where}); please report this line")
+    os._exit(1)
 
 
 def _first_line() -> bytes:

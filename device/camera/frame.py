@@ -54,7 +54,7 @@ class CameraState:
 
 @dataclass(frozen=True, kw_only=True)
 class CameraSettings:
-    """seconds: a frame is taken at most once in so long; most_side: frames are scaled down to so many pixels a side;
+    """seconds: how often frames are wanted at most; most_side: frames are scaled down to so many pixels a side;
     most_pixels: a camera whose picture has more is refused; silence: seconds without a frame or data after which it is
     opened again; pauses: seconds before each try to open it again, the last one for ever; login: `user:password` where
     it is not in the address; repeats: a video file begins again at its end."""

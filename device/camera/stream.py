@@ -23,8 +23,9 @@ KEY_SECONDS = 5.0
 """A stream that shows no keyframe for so long is decoded from wherever it is."""
 SLACK = 1.2
 """Keyframes may come by so much more seldom than frames are asked for."""
-EARLY = 0.8
-"""A frame may come so much earlier, so that one of a keyframe that is not quite due is not left out for the next."""
+EARLY = 0.5
+"""So much of the least time between two frames must have passed: whoever asks once in that time is not held up by the
+frame before that came late, and a keyframe that is not quite due is not left out for the next one."""
 IDLE_PACES, IDLE_SECONDS = 3.0, 2.0
 """Nobody asks any more: for so many times the least time between two frames, and so many seconds at least."""
 LATE = 0.9

@@ -1,1 +1,1 @@
-"""Watching a folder: answers once each, and the pictures worth a label."""
+"""Watching a folder or a camera: answers once each, only changes where asked for, and the pictures worth a label."""

@@ -258,6 +258,7 @@ def test_a_closed_camera_leaves_nothing_and_wakes_who_waits(playing: Camera) -> 
     playing.close()
     assert is_gone(child)
     assert playing.latest(timeout=20) is None
+    assert playing.state.is_over and playing.state.reason == "it was closed"
     playing.close()
     assert time.monotonic() - began < 2
 

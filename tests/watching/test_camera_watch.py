@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from edge_nusa.device.camera.camera import open_camera
 from edge_nusa.device.camera.frame import CameraSettings
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.model import Model
+from edge_nusa.device.watching import changing_bundle
 from edge_nusa.device.watching.camera_watch import CameraWatch
 from edge_nusa.device.watching.settings import AskSettings
 from edge_nusa.device.watching.uncertain import UncertainFolder, UncertainSettings
@@ -228,3 +231,27 @@ def test_a_login_file_is_read_by_the_command(taught: Path, tmp_path: Path) -> No
     assert (by_name.returncode, by_name.stderr) == (0, "")
     assert refused.returncode == 1
     assert "expected a user and a password that the camera takes, found others or none; see --login" in refused.stderr
+
+
+def test_a_bundle_that_is_replaced_meanwhile_is_taken_up(
+    taught: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing_bundle, "LOOK_SECONDS", 0.05)
+    bundle = Path(shutil.copytree(MICRO, tmp_path / "bundle"))
+
+    class Replaces(Lines):
+        def write(self, line: Any) -> None:
+            super().write(line)
+            if len(self) == 2:
+                (bundle / "new").write_bytes((bundle / "weights.safetensors").read_bytes())
+                (bundle / "new").rename(bundle / "weights.safetensors")
+
+    lines, notes = Replaces(), Notes()
+    camera = open_camera(str(video), CameraSettings(repeats=True))
+    watch = CameraWatch(Model.open(bundle, taught, 1), AskSettings(seconds=0.1), camera, lines)
+    ending = threading.Thread(target=lambda: (until(lambda: len(lines) > 4), watch.stop()))
+    ending.start()
+    watch.run(notes.append)
+    ending.join()
+    assert len(lines) > 4
+    assert notes[0] == f"{bundle}: the bundle changed; waiting until it is whole"
