@@ -24,14 +24,19 @@ from fleet_world import bundle as real_bundle
 from golden_files import FOLDER
 from onnx_bytes import external
 from small_fleets import small_shapes
+from test_discovery import ANSWERED
 from test_readers import COVER, GENERATION, READERS, files_with
 from test_sync_trust import World
 
 from edge_nusa.device.camera.login import login_of
 from edge_nusa.device.report.page import html_report
+from edge_nusa.device.telling import told
 from edge_nusa.device.watching.ledger import Ledger
+from edge_nusa.errors import InputError
 from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import stored
 from edge_nusa.model import graph_file
 from edge_nusa.model.tokenizer import Tokenizer
@@ -47,6 +52,12 @@ class Foreign(NamedTuple):
     data: bytes
     change: Change
     read: Callable[[bytes], object]
+
+
+def told_line(data: bytes) -> object:
+    """What `mqtt` tells of a line in the file that it follows."""
+    origin = Origin("here", "try another", InputError)
+    return told.of_line(parse(data, origin).fields, origin)
 
 
 def with_temporary(read: Callable[[bytes, Path], object]) -> Callable[[bytes], object]:
@@ -218,6 +229,7 @@ def foreign() -> dict[str, Foreign]:
         path = GENERATION / f"{name}.safetensors"
         found[f"state's {path.name}"] = Foreign(path.read_bytes(), mutators.of_tensors, files_with(path.name))
     root = (golden / "member/sync/root.json").read_bytes()
+    found["line of a watch"] = Foreign(json.dumps(ANSWERED).encode(), mutators.of_record, told_line)
     found["root"] = Foreign(root, mutators.of_record, lambda data: roots.read_root(data, "here"))
     for role in ("root", "timestamp", "snapshot", "targets"):
         found[f"TUF {role}"] = metadata(role, False)
