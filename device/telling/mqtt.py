@@ -30,8 +30,9 @@ class Mqtt:
         self._lock = threading.Lock()
         self._folder, self._learned = LearnedFolder(state, note), Learned()
         self._named: dict[str, None] = {}
-        self._current: str | None = None
-        self._has_camera = False
+        self._shown: tuple[str, ...] = ()
+        self._options: dict[str, None] = {}
+        self._has_camera, self._is_described = False, False
         self.broker = Broker(address, board.id, self.topics, note)
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="edge-nusa-learned", daemon=True)
@@ -58,11 +59,9 @@ class Mqtt:
             self.broker.put(self.topics.camera, _json(told.to_json()))
             return
         with self._lock:
-            self._current = told.label if told.known else None
-            news = [name for name in told.named if name not in self._named]
-            if news:
-                self._named |= dict.fromkeys(news[: max(1, MOST_NAMED - len(self._named))])
-                self._named |= {} if self._current is None else {self._current: None}
+            self._shown = (*self._shown[-1:], told.label) if told.known else self._shown[-1:]
+            if any(name not in self._options for name in told.named):
+                self._named = dict.fromkeys([*self._named, *told.named][:MOST_NAMED])
                 self._describe()
         self.broker.put(self.topics.answer, _json(told.to_json()))
 
@@ -74,17 +73,19 @@ class Mqtt:
         """Take up what was learned since the last look, and forget the names that only the answers before it had."""
         found = self._folder.look()
         with self._lock:
-            if found is not self._learned:
-                self._named = {} if self._current is None else {self._current: None}
-            self._learned = found
+            if found == self._learned and self._is_described:
+                return
+            self._learned, self._is_described = found, True
+            self._named = {}
             self._describe()
         told = {"generation": found.generation, "labels": len(found.labels), "last_lesson": _whole(found.last_lesson)}
         self.broker.put(self.topics.board, _json(told))
 
     def _describe(self) -> None:
-        """The options: what was taught, then what answers named beside it."""
-        options = dict.fromkeys([*map(option, self._learned.labels), *self._named])
-        self.broker.put(self.topics.config, _json(message(self.board, options, self._has_camera)))
+        """The options: what was taught, what answers named beside it, and the labels of the last two answers, of which
+        one is the state until the other is."""
+        self._options = dict.fromkeys([*map(option, self._learned.labels), *self._named, *self._shown])
+        self.broker.put(self.topics.config, _json(message(self.board, self._options, self._has_camera)))
 
 
 def _whole(seconds: float | None) -> int | None:

@@ -17,6 +17,7 @@ from home_assistant import Home
 from test_discovery import ANSWERED
 
 from edge_nusa.device.telling import broker as brokers_room
+from edge_nusa.device.telling import mqtt as mqtt_room
 from edge_nusa.device.telling.address import Address
 from edge_nusa.device.telling.board_name import BoardName
 from edge_nusa.device.telling.lines import Lines
@@ -151,6 +152,7 @@ def test_after_a_lesson_and_after_undo_the_options_are_told_without_a_new_answer
         assert "my lawn" in options(), "it is the state that is shown"
         assert home_of(listener).states["generation"] == "2"
         teller.answers("gravel")
+        teller.answers("gravel", image="next.jpg")
         assert run_cli("undo", "--state", taught).returncode == 0
         wait_until(lambda: "fine gravel" not in options(), "the label to go")
         assert options() == [*THREE, "none of these"] and home_of(listener).warnings == []
@@ -195,6 +197,32 @@ def test_a_broker_that_was_killed_is_told_all_again(tmp_path: Path, taught: Path
         assert home_of(late).warnings == []
         late.close()
         second.kill()
+
+
+def test_names_that_only_answers_have_stay_options_also_where_nothing_was_taught(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    with Teller(mosquitto.port, tmp_path / "empty") as teller:
+        teller.answers("cup")
+        teller.answers("plate")
+        teller.settle()
+        time.sleep(2.2)  # it has looked at the state twice
+        assert home_of(listener).components["label"]["options"] == ["cup", "plate", "none of these"]
+        assert len({data for topic, data, _ in listener.messages if topic.endswith("/config")}) <= 3
+
+
+def test_names_that_only_answers_have_are_bounded_but_the_one_that_is_shown_is_told(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_room, "MOST_NAMED", 3)
+    with Teller(mosquitto.port, tmp_path / "empty") as teller:
+        for number in range(9):
+            teller.answers(f"thing {number}")
+        teller.settle()
+        wait_until(lambda: home_of(listener).states.get("label") == "thing 8", "the last answer")
+        shown = ["thing 0", "thing 1", "thing 2", "thing 7", "thing 8", "none of these"]
+        assert home_of(listener).components["label"]["options"] == shown
+        assert home_of(listener).warnings == []
 
 
 def test_a_camera_that_is_lost_is_a_sensor_from_then_on(mosquitto: Mosquitto, listener: Listener, taught: Path) -> None:

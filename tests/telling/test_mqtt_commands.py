@@ -10,6 +10,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from home_assistant import Home
 from processes import loaded_after, one_line, run_patched
 
 from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.device.telling import broker as brokers_room
 
 pytest.importorskip("paho.mqtt.client")
 SECRET = "hunter2-very-secret"
@@ -119,6 +121,31 @@ def test_a_watch_that_is_killed_is_said_to_be_offline_by_the_broker(
     assert late.last("/availability") == "offline"
     late.close()
     listener.close()
+
+
+def test_a_watch_that_stands_still_is_offline_after_a_while_and_online_when_it_goes_on(
+    mosquitto: Mosquitto, taught: Path, camera: Path, tmp_path: Path
+) -> None:
+    patch = "from edge_nusa.device.telling import broker\nbroker.KEEPALIVE_SECONDS = 1\n"
+    program = f"{patch}from edge_nusa.cli.main import run\nrun()"
+    words = ["watch", camera, "--mqtt", mosquitto.url, "--state", taught]
+    listener = Listener(mosquitto.port)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)], env=environment(), stderr=subprocess.DEVNULL
+    )
+    wait_until(lambda: listener.of("/availability")[-1:] == ["online"], "the board to be there")
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: listener.of("/availability")[-1:] == ["offline"], "the last will")
+    process.send_signal(signal.SIGCONT)
+    wait_until(lambda: listener.of("/availability")[-1:] == ["online"], "the board to be there again")
+    process.terminate()
+    assert process.wait(30) == 143
+    listener.close()
+
+
+def test_the_pages_seconds_until_a_board_is_offline_are_those_of_the_broker() -> None:
+    page = (ROOT / "docs" / "home-assistant.md").read_text()
+    assert f"after {1.5 * brokers_room.KEEPALIVE_SECONDS:g} seconds at most" in page
 
 
 def test_a_watch_goes_on_without_its_broker_and_says_so_once(
