@@ -122,7 +122,8 @@ def live(state: Path, camera: FrameSource | None = None) -> Iterator[tuple[int, 
 
 
 def spoken(port: int, *parts: bytes, seconds: float = 20.0) -> bytes:
-    """What a server answers to some bytes until it closes the connection, or says nothing more for `seconds`."""
+    """What a server answers to some bytes until it closes the connection, or at most for `seconds`."""
+    ends = time.monotonic() + seconds
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         for part in parts:
             connection.sendall(part)
@@ -130,6 +131,8 @@ def spoken(port: int, *parts: bytes, seconds: float = 20.0) -> bytes:
         try:
             while more := connection.recv(1 << 16):
                 found += more
+                if time.monotonic() > ends:
+                    return found + b" [open]"
         except TimeoutError:
             return found + b" [open]"
         except ConnectionResetError:

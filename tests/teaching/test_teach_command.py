@@ -110,7 +110,7 @@ def test_in_a_network_the_address_has_the_token_and_a_code_to_scan(tmp_path: Pat
     process = subprocess.Popen(words, env=environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        lines = []
+        lines: list[str] = []
         while not lines or "Ctrl-C" not in lines[-1]:
             lines.append(process.stdout.readline())
         assert sum("█" in line or "▄" in line or "▀" in line for line in lines) > 10
