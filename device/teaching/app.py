@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from edge_nusa.device.teaching import camera_routes, label_routes, lesson_routes, pages, picture_routes
 from edge_nusa.device.teaching.access import Access
+from edge_nusa.device.teaching.bodies import Room
 from edge_nusa.device.teaching.denied import DeniedError, UnreadablePictureError, status_of
 from edge_nusa.device.teaching.headers import Guarded, denied
 from edge_nusa.device.teaching.teaching import Teaching
@@ -51,9 +52,11 @@ ROUTES = [
 
 def application(teaching: Teaching, access: Access) -> ASGIApp:
     """The server's application; whoever `access` lets in works with `teaching`."""
-    app = Starlette(routes=ROUTES, exception_handlers={EdgeNusaError: _ours, HTTPException: _starlettes})
-    app.state.teaching, app.state.access = teaching, access
-    return Guarded(app, access)
+    app = Starlette(
+        routes=ROUTES, exception_handlers={EdgeNusaError: _ours, HTTPException: _starlettes, Exception: _unforeseen}
+    )
+    app.state.teaching, app.state.access, app.state.room = teaching, access, Room()
+    return Guarded(app, access, app.state.room)
 
 
 def _ours(request: Request, error: Exception) -> Response:
@@ -64,6 +67,12 @@ def _ours(request: Request, error: Exception) -> Response:
     if status_of(error) in (408, 413):
         return denied(request, DeniedError(status_of(error), str(error)))
     return JSONResponse({"error": str(error)}, status_of(error))
+
+
+def _unforeseen(request: Request, error: Exception) -> Response:
+    """What nobody foresaw: its text may say anything, so it is not repeated."""
+    sentence = f"unforeseen {type(error).__name__}; the server goes on: try again, and report what its terminal says"
+    return JSONResponse({"error": sentence}, 500)
 
 
 def _starlettes(request: Request, error: Exception) -> Response:

@@ -51,13 +51,14 @@ class Asking:
 
     def answer(self, data: bytes, name: str, question: Question) -> dict[str, Any]:
         """The answer to the picture in some bytes, as docs/http.md says. Raises DeniedError."""
-        self._check(question)
-        return self.answer_to(self._reader.asked(data, name), name, question)
+        number = self._checked(question)
+        return self._answered(number, self._reader.asked(data, name), name, question)
 
     def answer_to(self, image: np.ndarray, name: str, question: Question) -> dict[str, Any]:
         """The same of a picture (H, W, 3) uint8 RGB."""
-        self._check(question)
-        number = self._model.generation
+        return self._answered(self._checked(question), image, name, question)
+
+    def _answered(self, number: int, image: np.ndarray, name: str, question: Question) -> dict[str, Any]:
         found = self._predicted([image], name, question.labels)[0]
         why = {}
         if question.is_explained:
@@ -65,13 +66,16 @@ class Asking:
         shown = replace(found, labels=found.labels[: question.top])
         return {**shown.to_json(), "generation": number, **why}
 
-    def _check(self, question: Question) -> None:
+    def _checked(self, question: Question) -> int:
+        """The number of the current generation. Raises DeniedError where the question cannot be asked."""
         if len(question.labels) > MOST_OFFERED:
             raise DeniedError(413, f"expected at most {MOST_OFFERED} labels to be offered; offer fewer")
-        if not question.labels and not self.labels()[1]:
+        number, rows = self.labels()
+        if not question.labels and not rows:
             raise DeniedError(
                 409, "nothing was taught yet, so there is nothing to choose from: teach a label, or add ?labels=a,b"
             )
+        return number
 
     def _predicted(self, images: Sequence[np.ndarray], name: str, labels: Sequence[str]) -> list[Prediction]:
         answers = self._model.predict([Picture(one, name=name) for one in images], labels)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, MutableMapping, Sequence
+from typing import Any, NamedTuple
 
 import python_multipart  # noqa: F401 - starlette finds out only at the first form that it is missing
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -28,6 +28,10 @@ MOST_FILES = 200
 IDLE_SECONDS = 20.0
 """So long a body may stand still."""
 LONGEST_NAME = 200
+MOST_AT_ONCE = 160 << 20
+"""Bytes of all bodies together: a form, and the largest pictures of two others."""
+TAKEN = "edge_nusa.taken"
+"""What a request has taken of `Room`."""
 DRAINED_BYTES, DRAINED_SECONDS = 256 << 20, 10.0
 """What is read on of a body that is too large, so that a browser, which reads no answer before it has sent all, gets to
 know why."""
@@ -38,6 +42,24 @@ class Sent(NamedTuple):
 
     name: str
     data: bytes
+
+
+class Room:
+    """What all requests that are being done may hold of their bodies together; used by the server's loop alone."""
+
+    def __init__(self, most: int = MOST_AT_ONCE) -> None:
+        self.most, self.taken = most, 0
+
+    def take(self, scope: MutableMapping[str, Any], size: int) -> None:
+        """So many bytes more for this request. Raises DeniedError where others hold too many."""
+        if self.taken + size > self.most:
+            raise DeniedError(503, "too many pictures come at once; send them one after another")
+        self.taken += size
+        scope[TAKEN] = scope.get(TAKEN, 0) + size
+
+    def give_back(self, scope: MutableMapping[str, Any]) -> None:
+        """A request is done."""
+        self.taken -= scope.pop(TAKEN, 0)
 
 
 class _InMemory(MultiPartParser):  # type: ignore[misc]  # it is not installed where types are checked
@@ -81,23 +103,11 @@ async def pictures_of(request: Request) -> tuple[str | None, list[Sent]]:
         too_many = error.message.startswith("Too many files")
         sentence = f"expected a form with at most {MOST_FILES} pictures: {error.message}; send fewer at once"
         raise DeniedError(413 if too_many else 400, sentence) from error
-    async with form_closed(form):
-        label = form.get("label")
-        files = [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
-        sent = [Sent(name_of(one.filename or "picture"), await one.read()) for one in files]
+    label, sent = form.get("label"), []
+    for one in (one for _, one in form.multi_items() if isinstance(one, UploadFile)):
+        sent.append(Sent(name_of(one.filename or "picture"), await one.read()))
+        await one.close()  # what is read once need not lie there twice
     return label if isinstance(label, str) else None, sent
-
-
-class form_closed:  # noqa: N801 - it reads as a block
-    """The form's files are given back at the end of the block."""
-
-    def __init__(self, form: FormData) -> None:
-        self._form = form
-
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._form.close()
 
 
 def name_of(name: str) -> str:
@@ -118,7 +128,9 @@ def ids_of(record: Record, most: int) -> Sequence[str]:
 
 
 async def _bounded(request: Request, most: int) -> AsyncIterator[bytes]:
-    """The parts of a body. A length that is said too large is refused before anything is read."""
+    """The parts of a body, which take their room until the request is done. A length that is said too large is refused
+    before anything is read."""
+    room: Room = request.app.state.room
     said = request.headers.get("content-length", "0")
     coming = request.stream().__aiter__()
     if not said.isdigit() or int(said) > most:
@@ -138,6 +150,7 @@ async def _bounded(request: Request, most: int) -> AsyncIterator[bytes]:
         if found > most:
             await _drained(coming)
             raise _too_large(most)
+        room.take(request.scope, len(part))
         yield part
 
 

@@ -19,14 +19,14 @@ DEFAULT_SECONDS = 20.0
 async def camera(request: Request) -> Response:
     """GET /api/camera."""
     teaching: Teaching = request.app.state.teaching
-    return JSONResponse(await teaching.turns(teaching.camera.to_json))
+    return JSONResponse(await teaching.looks(teaching.camera.to_json))
 
 
 async def frame(request: Request) -> Response:
     """GET /api/camera/frame."""
     teaching: Teaching = request.app.state.teaching
     found = await teaching.camera.frame()
-    return Response(await teaching.turns(lambda: jpeg_of_array(found.image)), media_type="image/jpeg")
+    return Response(await teaching.asks(lambda: jpeg_of_array(found.image)), media_type="image/jpeg")
 
 
 async def stream(request: Request) -> Response:
@@ -41,7 +41,7 @@ async def answer(request: Request) -> Response:
     """GET /api/camera/answer."""
     teaching: Teaching = request.app.state.teaching
     found = await teaching.camera.frame()
-    return JSONResponse(await teaching.turns(lambda: teaching.camera.answer(found)))
+    return JSONResponse(await teaching.asks(lambda: teaching.camera.answer(found)))
 
 
 async def record(request: Request) -> Response:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from secrets import token_hex
 from typing import Any
 
 from edge_nusa.device.teaching.denied import DeniedError, FullError
@@ -21,8 +22,8 @@ HELD, TEACHING, TAUGHT = "held", "teaching", "taught"
 
 @dataclass(frozen=True, kw_only=True)
 class HeldPicture:
-    """A picture in the drawer. name: what its sender called it; state: HELD, TEACHING or TAUGHT; lesson: the one that
-    teaches it or did, 0 for none."""
+    """A picture in the drawer. id: never that of a picture of an earlier server, which a page may still show; name:
+    what its sender called it; state: HELD, TEACHING or TAUGHT; lesson: the one that teaches it or did, 0 for none."""
 
     id: str
     label: str
@@ -56,14 +57,19 @@ class Drawer:
         self.most, self.most_bytes = most, most_bytes
         self._lock = threading.RLock()
         self._pictures: dict[str, HeldPicture] = {}
-        self._given = 0
+        self._given, self._run = 0, token_hex(2)
+
+    @classmethod
+    def within(cls, budget: int | None) -> Drawer:
+        """For a process that may take so many bytes in all, None for no bound: a quarter of them at most."""
+        return cls(most_bytes=MOST_BYTES if budget is None else min(MOST_BYTES, budget // 4))
 
     def add(self, label: str, name: str, kept: Kept) -> HeldPicture:
         """Put a picture in. Raises FullError."""
         with self._lock:
             self._make_room(len(kept.data) + len(kept.thumbnail))
             self._given += 1
-            picture = HeldPicture(id=f"p{self._given}", label=self._spelling(label), name=name, kept=kept)
+            picture = HeldPicture(id=f"p{self._run}-{self._given}", label=self._spelling(label), name=name, kept=kept)
             self._pictures[picture.id] = picture
             return picture
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import os
+
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_nusa.device.teaching.access import Access
+from edge_nusa.device.teaching.bodies import Room
 from edge_nusa.device.teaching.denied import DeniedError
+from edge_nusa.files.foreign import why
+
+_log = logging.getLogger(__name__)
 
 POLICY = "; ".join(
     (
@@ -36,8 +43,8 @@ HEADERS = {
 class Guarded:
     """The application with `access` asked before anything else, and HEADERS on every answer."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app, self._access = app, access
+    def __init__(self, app: ASGIApp, access: Access, room: Room) -> None:
+        self._app, self._access, self._room = app, access, room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Anything but http is not spoken here."""
@@ -58,7 +65,16 @@ class Guarded:
         except DeniedError as error:
             await denied(Request(scope), error)(scope, receive, sent)
             return
-        await self._app(scope, receive, sent)
+        try:
+            await self._app(scope, receive, sent)
+        except ClientDisconnect:
+            return  # nobody is left to be answered
+        except Exception as error:  # noqa: BLE001 - it was answered with 500; the server goes on
+            if os.environ.get("EDGE_NUSA_DEBUG") == "1":
+                raise
+            _log.warning("%s: unforeseen %s; EDGE_NUSA_DEBUG=1 shows where", scope["path"], why(error))
+        finally:
+            self._room.give_back(scope)
 
 
 def denied(request: Request, error: DeniedError) -> Response:

@@ -21,19 +21,19 @@ LONGEST = 8 * MAX_CHARACTERS
 async def health(request: Request) -> Response:
     """GET /api/health."""
     teaching: Teaching = request.app.state.teaching
-    return JSONResponse(await teaching.turns(teaching.health))
+    return JSONResponse(await teaching.looks(teaching.health))
 
 
 async def labels(request: Request) -> Response:
     """GET /api/labels."""
     teaching: Teaching = request.app.state.teaching
-    return JSONResponse(await teaching.turns(teaching.labels))
+    return JSONResponse(await teaching.looks(teaching.labels))
 
 
 async def history(request: Request) -> Response:
     """GET /api/history."""
     teaching: Teaching = request.app.state.teaching
-    rows = await teaching.turns(teaching.model.history)
+    rows = await teaching.looks(teaching.model.history)
     return JSONResponse({"generations": [row.to_json() for row in rows]})
 
 
@@ -98,7 +98,7 @@ async def redo(request: Request) -> Response:
 async def _changed(teaching: Teaching, work: Callable[[], dict[str, Any]]) -> Response:
     """Do what changes the state while no lesson does, and tell the pages."""
     teaching.lessons.check_idle()
-    found = await teaching.turns(work)
+    found = await teaching.looks(work)
     teaching.labels_changed()
     teaching.pictures_changed()
     return JSONResponse(found)

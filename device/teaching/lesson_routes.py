@@ -48,5 +48,5 @@ async def events(request: Request) -> Response:
     teaching: Teaching = request.app.state.teaching
     if teaching.events.listeners >= MOST_LISTENERS:
         raise DeniedError(503, f"{MOST_LISTENERS} pages listen already; close one")
-    first = await teaching.turns(teaching.health)
+    first = await teaching.looks(teaching.health)
     return StreamingResponse(teaching.events.listen(first), media_type="text/event-stream")

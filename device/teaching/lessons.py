@@ -13,6 +13,7 @@ from edge_nusa.device.teaching.drawer import Drawer, HeldPicture
 from edge_nusa.device.teaching.words import pictures
 from edge_nusa.errors import EdgeNusaError, RefusedError
 from edge_nusa.files.durable import storage_error
+from edge_nusa.memory import give_back
 from edge_nusa.pictures.picture import Picture
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ class Lessons:
         self._finish(number, state=state, reason=reason)
 
     def _finish(self, number: int, **changes: Any) -> None:
+        give_back()
         self._change(number, is_over=True, **changes)
 
     def _change(self, number: int, **changes: Any) -> None:

@@ -26,7 +26,7 @@ async def predict(request: Request) -> Response:
     teaching: Teaching = request.app.state.teaching
     question = question_of(request)
     sent = await picture_of(request)
-    answer = await teaching.turns(lambda: teaching.asking.answer(sent.data, sent.name, question))
+    answer = await teaching.asks(lambda: teaching.asking.answer(sent.data, sent.name, question))
     return JSONResponse(answer)
 
 
@@ -59,7 +59,7 @@ async def _put_in(
     found, set_aside = [], []
     for one in sent:
         try:
-            kept = await teaching.turns(lambda one=one: teaching.reader.kept(one.data, one.name))  # type: ignore[misc]
+            kept = await teaching.asks(lambda one=one: teaching.reader.kept(one.data, one.name))  # type: ignore[misc]
             found.append(teaching.drawer.add(label, one.name, kept))
         except UnreadablePictureError as error:
             set_aside.append({"name": error.name, "reason": error.reason})
@@ -84,13 +84,13 @@ async def picture(request: Request) -> Response:
     if found is None:
         raise DeniedError(404, "expected a picture that is still held, found none of this name; fetch the list again")
     if request.query_params.get("full") == "1":
-        return jpeg_of(await teaching.turns(lambda: teaching.reader.shown(found.kept.data, found.name)))
+        return jpeg_of(await teaching.asks(lambda: teaching.reader.shown(found.kept.data, found.name)))
     return jpeg_of(found.kept.thumbnail)
 
 
 def jpeg_of(data: bytes) -> Response:
-    """An answer that is a picture; it may stay in the browser's memory, as a picture of one id never changes."""
-    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600, no-transform"})
+    """An answer that is a picture; no browser keeps it on a disk (`headers.HEADERS`)."""
+    return Response(data, media_type="image/jpeg")
 
 
 async def move(request: Request) -> Response:

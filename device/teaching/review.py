@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class Review:
         self._lock = threading.Lock()
         self._answered: dict[str, KeptFrame] = {}
         self._unsure: dict[str, tuple[KeptFrame, np.ndarray]] = {}
-        self._given, self._newest = 0, float("-inf")
+        self._run, self._given, self._newest = token_hex(2), 0, float("-inf")
 
     def __len__(self) -> int:
         with self._lock:
@@ -72,7 +73,9 @@ class Review:
         small = thumbnail(picture.convert("L"))
         with self._lock:
             self._given += 1
-            frame = KeptFrame(id=f"f{self._given}", name=name, taken=taken, kept=kept_of(picture), answer=answer)
+            frame = KeptFrame(
+                id=f"f{self._run}-{self._given}", name=name, taken=taken, kept=kept_of(picture), answer=answer
+            )
             self._answered[frame.id] = frame
             _bound(self._answered, MOST_ANSWERED)
             if not is_unsure(answer) or taken - self._newest < EVERY_SECONDS or self._is_copy(small):

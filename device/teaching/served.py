@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,16 +82,16 @@ class Served:
 def serve(model: Model, wanted: Wanted) -> Iterator[Served]:
     """The page over a model, until the end of the block. Raises ResourceError and UsageError."""
     token = token_of(wanted.token) if wanted.is_lan else None
-    socket = listening(wanted.port, wanted.is_lan)
-    access = Access.of_board(int(socket.getsockname()[1]), token)
-    teaching = _teaching(model, wanted)
-    server = Server(application(teaching, access), socket)
-    served = Served(server, _address(access), teaching)
-    server.start()
-    try:
-        yield served
-    finally:
-        served.stop()
+    with closing(listening(wanted.port, wanted.is_lan)) as socket:
+        access = Access.of_board(int(socket.getsockname()[1]), token)
+        teaching = _teaching(model, wanted)
+        server = Server(application(teaching, access), socket)
+        served = Served(server, _address(access), teaching)
+        server.start()
+        try:
+            yield served
+        finally:
+            served.stop()
 
 
 def _teaching(model: Model, wanted: Wanted) -> Teaching:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import threading
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what strangers send is no news
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="edge-nusa-http", daemon=True)
         self._failed: BaseException | None = None
@@ -86,7 +88,7 @@ class Server:
         if self._failed is not None:
             raise self._failed
 
-    def stop(self, seconds: float = 1.5) -> None:
+    def stop(self, seconds: float = 0.5) -> None:
         """End it, and what it is in the middle of; open streams do not keep it."""
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(seconds)

@@ -25,18 +25,20 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 MOST_WAITING = 8
 """Questions and pictures that wait for their turn."""
+MOST_LOOKING = 32
+"""Looks at the state, and changes of it, that wait for theirs: a page begins with several."""
 
 
 class Turns:
-    """One thread for what computes or changes the state: a board has few cores, and they are the trunk's."""
+    """One thread for work of one kind: a board has few cores, and they are the trunk's."""
 
-    def __init__(self) -> None:
-        self._one = CapacityLimiter(1)
+    def __init__(self, most_waiting: int) -> None:
+        self._one, self._most_waiting = CapacityLimiter(1), most_waiting
 
     async def __call__(self, work: Callable[[], Found]) -> Found:
         """`work` in its turn. Raises DeniedError where too many wait already."""
-        if self._one.statistics().tasks_waiting >= MOST_WAITING:
-            raise DeniedError(503, f"{MOST_WAITING} questions wait already; ask again in a moment")
+        if self._one.statistics().tasks_waiting >= self._most_waiting:
+            raise DeniedError(503, f"{self._most_waiting} questions wait already; ask again in a moment")
         return await to_thread.run_sync(work, limiter=self._one)
 
 
@@ -45,8 +47,8 @@ class Teaching:
 
     def __init__(self, model: Model, camera: FrameSource | None = None, source: str = "") -> None:
         """camera: open, or None; source: what it is called."""
-        self.model, self.turns = model, Turns()
-        self.drawer, self.events, self.reader = Drawer(), Events(), Reader(model)
+        self.model, self.asks, self.looks = model, Turns(MOST_WAITING), Turns(MOST_LOOKING)
+        self.drawer, self.events, self.reader = Drawer.within(model.max_memory_bytes), Events(), Reader(model)
         self.asking = Asking(model, self.reader)
         self.lessons = Lessons(model, self.drawer, self._lesson_changed)
         self.camera = BoardCamera(camera, source, self.asking, self.drawer, self.events)

@@ -9,7 +9,7 @@ the trunk, whatever the picture's size.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,21 +55,20 @@ def explained(
     total = sum(one.probability for one in answer.labels) or 1.0
     nearest = [(one.label, one.probability / total) for one in answer.labels[:MOST_NEAREST]]
     small = np.asarray(smaller(Image.fromarray(image), SIDE))
-    whole, *odds = (_log_odds(one, label) for one in ask([small, *covered(small)]))
+    # one at a time: a chunk of them would be as fast, and would need the memory of one
+    whole, *odds = (_log_odds(ask([one])[0], label) for one in (small, *covered(small)))
     return Why(label, nearest, _grid([max(0.0, whole - one) for one in odds]))
 
 
-def covered(image: np.ndarray) -> list[np.ndarray]:
+def covered(image: np.ndarray) -> Iterator[np.ndarray]:
     """Copies of a picture (H, W, 3), each with one window in its mean colour, row by row."""
     rows, columns = (np.linspace(0, side, PARTS + 1).round().astype(int) for side in image.shape[:2])
     colour = image.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
-    found = []
     for top in range(PARTS - WINDOW + 1):
         for left in range(PARTS - WINDOW + 1):
             copy = image.copy()
             copy[rows[top] : rows[top + WINDOW], columns[left] : columns[left + WINDOW]] = colour
-            found.append(copy)
-    return found
+            yield copy
 
 
 def _grid(taken: Sequence[float]) -> list[list[float]]:

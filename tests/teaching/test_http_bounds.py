@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import socket
 import tempfile
 import time
@@ -22,6 +23,7 @@ from edge_nusa.device.teaching import bodies, drawer, reading, server, slow, tea
 from edge_nusa.device.teaching.denied import FullError
 from edge_nusa.device.teaching.drawer import Drawer
 from edge_nusa.device.teaching.reading import Kept
+from edge_nusa.device.teaching.teaching import Turns
 from edge_nusa.pictures.picture_file import MAX_BYTES
 
 HEAD = b"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -38,7 +40,8 @@ def test_the_bounds_are_those_of_the_document() -> None:
     assert (bodies.LARGEST_JSON, bodies.IDLE_SECONDS, slow.HEAD_SECONDS) == (64 << 10, 20, 10)
     assert (drawer.MOST_PICTURES, drawer.MOST_BYTES) == (1000, 128 << 20)
     assert (reading.KEPT_AS_SENT, reading.KEPT_SIDE, reading.THUMBNAIL) == (1 << 20, 768, 320)
-    assert (teaching.MOST_WAITING, server.MOST_CONNECTIONS) == (8, 64)
+    assert (teaching.MOST_WAITING, teaching.MOST_LOOKING, server.MOST_CONNECTIONS) == (8, 32, 64)
+    assert bodies.MOST_AT_ONCE == 160 << 20
 
 
 def test_a_length_that_is_said_too_large_is_413_before_it_comes(client: TestClient) -> None:
@@ -263,6 +266,41 @@ def test_no_picture_reaches_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not (tmp_path / "state").exists() or not bytes_of(tmp_path / "state")
 
 
+def test_what_all_requests_hold_together_is_bounded_and_given_back(client: TestClient) -> None:
+    room: bodies.Room = client.app._app.state.room  # type: ignore[attr-defined]
+    whole = picture()
+    room.most = len(whole) + 10
+    room.taken = 20
+    answer = client.post("/api/pictures?label=x", content=whole)
+    assert answer.status_code == 503 and "send them one after another" in answer.json()["error"]
+    assert room.taken == 20
+    room.taken = 0
+    assert client.post("/api/pictures?label=x", content=whole).status_code == 200
+    assert client.post("/api/pictures?label=x", content=b"no picture").status_code == 200
+    assert room.taken == 0
+
+
+def test_the_drawer_takes_a_quarter_of_the_memory_that_is_allowed() -> None:
+    assert Drawer.within(None).most_bytes == drawer.MOST_BYTES == Drawer.within(1 << 40).most_bytes
+    assert Drawer.within(100 << 20).most_bytes == 25 << 20
+
+
+def test_what_nobody_foresaw_is_500_in_one_line_and_the_server_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    monkeypatch.setattr(logging.getLogger("edge_nusa"), "propagate", True)
+    with live(tmp_path / "state") as (port, own):
+        with monkeypatch.context() as patch:
+            patch.setattr(own, "health", lambda: [][1])
+            answer = spoken(port, request)
+        assert spoken(port, request).startswith(b"HTTP/1.1 200 ")
+    assert answer.startswith(b"HTTP/1.1 500 ") and b"unforeseen IndexError" in answer and b"nosniff" in answer
+    assert [record.message for record in caplog.records if record.name.startswith("edge_nusa")] == [
+        "/api/health: unforeseen list index out of range; EDGE_NUSA_DEBUG=1 shows where"
+    ]
+
+
 def test_too_many_labels_are_not_offered(client: TestClient) -> None:
     labels = ",".join(f"label {i}" for i in range(201))
     assert client.post(f"/api/predict?labels={labels}", content=picture()).status_code == 413
@@ -271,8 +309,8 @@ def test_too_many_labels_are_not_offered(client: TestClient) -> None:
 
 
 def test_more_questions_than_may_wait_are_503(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teaching, "MOST_WAITING", 2)
     own: Any = client.app._app.state.teaching  # type: ignore[attr-defined]
+    own.looks = Turns(2)
     monkeypatch.setattr(own, "health", slowly(own.health, 0.5))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: client.get(f"{HERE}/api/health").status_code, range(8)))

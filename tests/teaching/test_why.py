@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,12 @@ def white(images: Sequence[np.ndarray]) -> list[Prediction]:
     """A model that sees how much white there is."""
     shares = [float((image == WHITE).mean()) for image in images]
     return [prediction(white=0.01 + 0.9 * share, grey=0.5) for share in shares]
+
+
+def answers(*of_a: float) -> Callable[[Sequence[np.ndarray]], list[Prediction]]:
+    """A model that gives the label a these probabilities, one after another."""
+    coming = iter(of_a)
+    return lambda images: [prediction(a=next(coming)) for _ in images]
 
 
 def with_white(row: int, column: int, size: tuple[int, int] = (120, 180)) -> np.ndarray:
@@ -63,7 +69,7 @@ def test_a_picture_of_any_size_is_asked_twenty_six_times_at_a_bounded_size() -> 
 def test_each_window_is_covered_once_in_the_mean_colour_and_the_picture_stays() -> None:
     image = with_white(0, 0)
     before, mean = image.copy(), image.reshape(-1, 3).mean(axis=0).round()
-    windows = covered(image)
+    windows = list(covered(image))
     assert len(windows) == 25 and (image == before).all()
     changed = [(one != image).any(axis=2) for one in windows]
     assert (windows[0][0, 0] == mean).all() and not changed[-1][0, 0]
@@ -77,7 +83,7 @@ def test_where_no_part_alone_matters_the_grid_is_all_zero() -> None:
         """Covering the first window takes so much from the log-odds."""
         taken = 1 / (1 + math.exp(-(odds - least)))
         return explained(
-            lambda images: [prediction(a=0.5), prediction(a=taken), *[prediction(a=0.5)] * 24],
+            answers(0.5, taken, *[0.5] * 24),
             np.zeros((60, 60, 3), np.uint8),
             prediction(a=0.5),
         )
@@ -88,7 +94,7 @@ def test_where_no_part_alone_matters_the_grid_is_all_zero() -> None:
 
 def test_a_part_that_speaks_against_the_label_counts_as_nothing() -> None:
     found = explained(
-        lambda images: [prediction(a=0.5), prediction(a=0.1), *[prediction(a=0.9)] * 24],
+        answers(0.5, 0.1, *[0.9] * 24),
         np.zeros((60, 60, 3), np.uint8),
         prediction(a=0.5),
     )
