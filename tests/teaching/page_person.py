@@ -20,8 +20,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 900}},
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
 }
-FORGIVEN = r"\b409\b|Cross-Origin-Opener-Policy header has been ignored"
-"""What a console says of a picture that was on its way while the last label was taken back, and of every plain http."""
+FORGIVEN = r"\b40[49]\b|Cross-Origin-Opener-Policy header has been ignored"
+"""What a console says of a picture that was on its way while the last label was taken back, of a frame of the board's
+that it has no longer, and of every plain http."""
 PATIENCE = 60_000
 """Milliseconds that anything may take on a busy machine."""
 

@@ -136,11 +136,16 @@ async function correctByName() {
   if (name !== null) correct(addDraft(name));
 }
 
+/** The frame of the board's camera that was answered, or null where the board keeps it no longer. */
+async function boardFrame(id) {
+  const found = await fetch(`${api.thumbnail(id)}?full=1`).catch(() => null);
+  return found?.ok ? found.blob() : null;
+}
+
 async function why() {
   if (!last) return;
-  const asked = last;
-  const blob = asked.blob ?? (await attempt(async () => (await fetch(`${api.thumbnail(asked.id)}?full=1`)).blob()));
-  if (blob) openWhy(blob);
+  const blob = last.blob ?? (await boardFrame(last.id)) ?? (await frameAsJpeg());
+  if (blob) await openWhy(blob);
 }
 
 export function start() {
