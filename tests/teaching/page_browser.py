@@ -27,19 +27,18 @@ def fake_camera(tmp_path_factory: pytest.TempPathFactory) -> FakeCamera:
 
 
 @contextmanager
-def launched(camera: FakeCamera) -> Iterator[Browser]:
-    """Chromium without a window, that grants the camera, and to which NAME is this machine."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs a browser's driver: pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: apt-get install chromium, or set EDGE_NUSA_CHROMIUM to one")
+def launched(camera: Path) -> Iterator[Browser]:
+    """Chromium without a window, that grants the camera of this file, and to which NAME is this machine."""
+    from playwright.sync_api import sync_playwright
+
     words = [
         "--no-sandbox",
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera.file}",
+        f"--use-file-for-fake-video-capture={camera}",
         f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
     ]
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         found = driver.chromium.launch(executable_path=CHROMIUM, args=words)
         yield found
         found.close()
@@ -47,9 +46,12 @@ def launched(camera: FakeCamera) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def chromium(fake_camera: FakeCamera) -> Iterator[Browser]:
-    """`launched`, with the camera of the tests."""
-    with launched(fake_camera) as browser:
-        yield browser
+    """The browser; without one, or its driver, the test is skipped."""
+    pytest.importorskip("playwright.sync_api", reason="needs a browser's driver: pip install playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs a browser: apt-get install chromium, or set EDGE_NUSA_CHROMIUM to one")
+    with launched(fake_camera.file) as found:
+        yield found
 
 
 @pytest.fixture

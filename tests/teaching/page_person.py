@@ -89,7 +89,8 @@ class Person:
         button.scroll_into_view_if_needed()
         button.hover()
         self.page.mouse.down()
-        self.waits("n => Number(document.getElementById('recording-note').textContent.match(/\\d+$/)) >= n", pictures)
+        taken = "Number(document.getElementById('recording-note').textContent.match(/[0-9]+$/)?.[0] ?? 0)"
+        self.waits(f"least => {taken} >= least", pictures)
         self.page.mouse.up()
         self.said_on_card(label, "pictures? kept")
 

@@ -161,7 +161,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         camera = FakeCamera(Path(folder) / "camera.y4m")
-        with launched(camera) as browser:
+        with launched(camera.file) as browser:
             print("\n".join(done(Visitors(browser, camera), Path(folder), ROOT / "docs")))
 
 

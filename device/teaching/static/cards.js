@@ -143,6 +143,7 @@ function makeCard(label) {
   const menu = makeMenu(label, { rename: (name) => renameCard(label, name), remove: () => removeCard(label) });
   const card = el("li.card", { "data-label": label },
     el("header", {}, el("div.titles", {}, el("h3", { text: label }), el("p.verdict")), menu.button),
+    el("div.tenths", { "aria-hidden": "true" }),
     menu.form,
     heldPart(label),
     el("p.note", { role: "status" }),
@@ -163,11 +164,21 @@ function drawHold(card, label) {
   say(card.querySelector(".hold-text"), isOn ? `Recording${count}` : "Hold to record");
 }
 
+/** Of ten new pictures, how many are expected to be recognised; the verdict says the same in words. */
+function drawTenths(tenths, expected) {
+  tenths.hidden = expected === null;
+  const full = Math.round((expected ?? 0) / 10);
+  if (tenths.dataset.full === String(full)) return;
+  tenths.dataset.full = full;
+  tenths.replaceChildren(...Array.from({ length: 10 }, (_, place) => el(place < full ? "i.full" : "i")));
+}
+
 function updateCard(card, label) {
   const row = state.labels.find((one) => keyOf(one.label) === keyOf(label));
   const held = heldOf(label);
   const advice = row?.advice ? `; ${row.advice}` : "";
   say(card.querySelector(".verdict"), row ? `${row.verdict}${advice}` : "not taught yet; show it from all sides");
+  drawTenths(card.querySelector(".tenths"), row?.expected ?? null);
   card.querySelector(".held").hidden = !held.length;
   say(card.querySelector(".held-head span"), `${words.pictures(held.length)} wait${held.length === 1 ? "s" : ""}`);
   const newest = held.slice(-STRIP).reverse();

@@ -105,10 +105,7 @@ function endParts(lesson) {
   const parts = report ? reportParts(report) : [];
   if (stage === "refused") return [...refusedParts(lesson), ...parts];
   if (stage === "failed") return [el("div.row", {}, el("button.button.primary", { text: "Try again", on: { click: () => teach() } }))];
-  if (stage === "done") {
-    if (report) parts.push(el("p.small", { text: words.text(report) }));
-    parts.push(el("div.row", {}, el("button.button", { text: "Undo this lesson", on: { click: undoThis } })));
-  }
+  if (stage === "done" && report) parts.push(folded("What became of the text", [words.text(report)]));
   return parts;
 }
 
@@ -128,9 +125,10 @@ function build(lesson) {
   const bar = isOver ? null : el("progress", { "aria-label": "Progress of the lesson" });
   const count = isOver ? null : el("p.small");
   const end = isOver ? el("button.quiet.close", { text: "×", "aria-label": "Close", on: { click: close } }) : null;
+  const back = lesson.state === "done" ? el("button.quiet", { text: "Undo this lesson", on: { click: undoThis } }) : null;
   const shown = lesson.report && !isOver ? reportParts(lesson.report) : [];
   const parts = [
-    el("header", {}, el("h3", { text: title(lesson) }), end),
+    el("header", {}, el("h3", { text: title(lesson) }), el("div.row", {}, back, end)),
     bar,
     count,
     isOver && lesson.reason ? el("p", { text: words.refusal(lesson.reason) }) : null,

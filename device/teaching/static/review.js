@@ -74,7 +74,8 @@ export function start() {
   byId("review-tiles").append(tiles.whole);
   on("review", () => {
     const all = [...here, ...state.review].sort((a, b) => b.taken - a.taken);
-    byId("review").hidden = !all.length;
+    byId("review").hidden = byId("to-review").hidden = !all.length;
+    say(byId("to-review"), `${all.length} it is not sure of`);
     say(byId("review-note"), "Say what they are, and it learns the most.");
     tiles.draw(all);
   });
