@@ -33,8 +33,8 @@ STOPS_WITHIN_SECONDS = 5
 
 
 def refused(state: Path, code: int, *arguments: str | Path, says: str, env: dict[str, str] | None = None) -> str:
-    """Runs it; checks exit code, the one line on stderr with `says` in it, empty stdout, and that the state kept its
-    bytes."""
+    """Runs it; checks exit code, the one line on stderr with `says` in it, stdout empty but for reasons a picture, and
+    that the state kept its bytes."""
     before = bytes_of(state)
     done = run_cli(*arguments, "--state", state, env=env)
     assert done.returncode == code, done.stderr
@@ -45,7 +45,9 @@ def refused(state: Path, code: int, *arguments: str | Path, says: str, env: dict
     )
     assert all(character.isprintable() for character in done.stderr[:-1])
     assert says in done.stderr
-    assert done.stdout == ""
+    assert [set(json.loads(line)) for line in done.stdout.splitlines() if arguments[0] == "predict"] == [
+        {"image", "reason"}
+    ] * done.stdout.count("\n")
     assert bytes_of(state) == before
     return done.stderr
 
@@ -155,14 +157,11 @@ def test_a_label_that_is_no_name_is_refused(label: str, says: str, taught: Path,
 
 def test_options_that_contradict_each_other_are_refused(taught: Path, pictures: DemoPictures, three: Path) -> None:
     one = pictures.taught["gravel"]
-    refused(
-        taught, 2, "learn", "--images", one, says="expected either --images DIR with --label NAME, or --dataset DIR"
-    )
-    refused(taught, 2, "learn", says="expected either --images DIR")
-    refused(
-        taught, 2, "learn", "--images", one, "--label", "x", "--dataset", three, says="expected either --images DIR"
-    )
-    refused(taught, 2, "learn", "--dataset", three, "--label", "x", says="expected either --images DIR")
+    refused(taught, 2, "learn", "--images", one, says=f"expected a label for {one}, found none; write it behind")
+    refused(taught, 2, "learn", says="expected pictures and their label, or --dataset DIR, found neither")
+    alone = "expected either pictures and their label, or --dataset DIR alone, found both"
+    refused(taught, 2, "learn", "--images", one, "--label", "x", "--dataset", three, says=alone)
+    refused(taught, 2, "learn", "--dataset", three, "--label", "x", says=alone)
     refused(
         taught,
         2,

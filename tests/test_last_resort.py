@@ -80,16 +80,23 @@ def test_the_codes_are_their_own() -> None:
     assert (KEPT, UNFORESEEN, UnforeseenError.exit_code, OutputError.exit_code) == (7, 70, 70, 5)
 
 
-def test_a_picture_on_stdin_is_told_from_paths(taught: Path, pictures: DemoPictures) -> None:
+def test_what_is_neither_paths_nor_a_picture_on_stdin_is_told(taught: Path, pictures: DemoPictures) -> None:
     picture = next(pictures.asked["gravel"].iterdir())
-    for data in (picture.read_bytes(), bytes(10**6), b"x" * 4096 + b"\n", b"\n" * 9 + b"a\0b"):
+    neither = "expected paths on stdin, one a line, or the bytes of one picture, found something else; give a picture"
+    for data, says in [
+        (bytes(10**6), "no readable picture (-: expected JPEG, PNG, WebP"),
+        (b"x" * 4096 + b"\n", f"-: {neither}"),
+        (b"x\n" * 600 + b"a\0b", f"-: {neither}"),
+        (b"\n" * 9 + b"a\0b", "no readable picture (-: expected JPEG, PNG, WebP"),
+        (picture.read_bytes()[:100], "no readable picture (-: "),
+        (b"\xff\xd8\xff" + bytes(48 * 2**20), "-: expected a picture of at most 50331648 bytes on stdin, found more"),
+        (b"", "no readable picture (nothing was given)"),
+    ]:
         done = subprocess.run(
             command("predict", "-", "--state", taught), input=data, env=environment(), capture_output=True
         )
         text = subprocess.CompletedProcess([], done.returncode, done.stdout.decode(), done.stderr.decode())
-        assert "-: expected paths on stdin, one a line, found something else; give a picture by its path" in one_line(
-            text, 1
-        )
+        assert says in one_line(text, 1)
     good = run_cli("predict", "-", "--state", taught, stdin=f"\n{picture}\n{'x' * 4095}")
     assert (good.returncode, good.stdout.count("\n")) == (0, 1)
 

@@ -39,6 +39,8 @@ def test_looking_and_asking_print_the_names_that_are_promised(taught: Path, pict
     for command in ("labels", "history", "status", "doctor"):
         assert set(names_of(answer_of(command, "--state", taught))) == promised(command), command
     assert set(names_of(answer_of("predict", asked, "--state", taught))) == promised("predict")
+    without = run_cli("predict", asked, "gone.jpg", "--state", taught).stdout.splitlines()[0]
+    assert set(json.loads(without)) == {"image", "reason"} and "`edge-nusa predict`, of a picture that it" in PAGE
     watched = run_cli("watch", pictures.asked["gravel"], "--once", "--state", taught, "--every", "0.05").stdout
     assert set(names_of(json.loads(watched.splitlines()[0]))) == promised("watch")
     report = answer_of("report", "--state", taught, "--format", "json")
