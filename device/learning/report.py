@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from edge_nusa.device.learning.left_out import NO_LABEL
 from edge_nusa.device.learning.lesson import Lesson
 from edge_nusa.device.learning.task_data import Trained
 from edge_nusa.device.learning.text_trial import Outcome
+from edge_nusa.errors import RefusedError
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.knowledge.waiting import Waiting
 from edge_nusa.memory import peak_bytes
@@ -88,6 +89,7 @@ class LearnReport:
     are not recognised, the greatest loss first; earlier: the labels that were taught before and not now; retention: of
     old knowledge; head_seconds: from the last picture through the trunk until the head's lesson was committed;
     peak_rss_bytes: of both processes together; text: what became of the trained text, and text_reason why, in words;
+    refused: why the judge refused it, None where it did not;
     pictures_waiting: labels with pictures that no fleet is told of yet."""
 
     generation: int
@@ -105,6 +107,7 @@ class LearnReport:
     judged_by: str
     dry_run: bool
     pictures_waiting: tuple[Waiting, ...] = ()
+    refused: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `learn --format json` prints (docs/programs.md)."""
@@ -114,13 +117,21 @@ class LearnReport:
         """As the state keeps it: counts of reasons instead of file names, without the pictures that are mistaken, so
         that no path is in it, and without the generation, which the state's own number says."""
         content = self.to_json()
-        del content["generation"], content["mistaken"]
+        del content["generation"], content["mistaken"], content["refused"]
         reasons = Counter(entry.reason for entry in self.quarantined)
         rows = [{"image": f"{count} pictures", "reason": reason} for reason, count in sorted(reasons.items())]
         return {**content, "quarantined": rows}
 
     def _set_aside(self) -> list[dict[str, str]]:
         return [asdict(entry) for entry in self.quarantined]
+
+
+class LessonRefusedError(RefusedError):
+    """The judge refused a lesson. report: what it judged, with the reason; of the generation that stays."""
+
+    def __init__(self, reason: str, report: LearnReport) -> None:
+        super().__init__(reason)
+        self.report = replace(report, refused=str(self))
 
 
 def label_reports(lesson: Lesson, judgement: Judgement) -> tuple[LabelReport, ...]:

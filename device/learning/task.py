@@ -57,14 +57,20 @@ class _Part(NamedTuple):
     has_own: bool
 
 
-def one_label(folder: Path, label: str) -> Task:
-    """`--images DIR --label X`. Raises InputError for a bad label or an empty folder."""
+def one_label(places: Path | Sequence[Path], label: str) -> Task:
+    """Pictures and folders of them, and what they show. Raises InputError for a bad label, or where there is none."""
     name = label_names.normalise(label)
-    paths, quarantined = find_pictures(folder)
+    places = [places] if isinstance(places, Path) else places
+    paths: list[Path] = []
+    quarantined: list[Quarantined] = []
+    for place in places:
+        found, bad = find_pictures(place)
+        paths += found
+        quarantined += bad
     if not paths:
+        where = printable(places[0]) + (f" and {len(places) - 1} more" if len(places) > 1 else "")
         raise InputError(
-            f"{printable(folder)}: no pictures for the label {label_names.quoted(name)} ({ENDINGS}); "
-            f"{_left_out(quarantined)}"
+            f"{where}: no pictures for the label {label_names.quoted(name)} ({ENDINGS}); {_left_out(quarantined)}"
         )
     return Task([name], paths, np.zeros(len(paths), np.int64), quarantined)
 

@@ -18,7 +18,14 @@ from edge_nusa.device.learning import lesson as lessons
 from edge_nusa.device.learning.judgement import judge
 from edge_nusa.device.learning.lesson import Lesson, Taught
 from edge_nusa.device.learning.prompts import BundlePrompts
-from edge_nusa.device.learning.report import LearnReport, earlier, label_reports, mistaken, training_report
+from edge_nusa.device.learning.report import (
+    LearnReport,
+    LessonRefusedError,
+    earlier,
+    label_reports,
+    mistaken,
+    training_report,
+)
 from edge_nusa.device.learning.task_data import TaskData, Trained
 from edge_nusa.device.learning.text_trial import AFTERWARDS, NO_HEAD, TextOutcome, try_text, why_no_text
 from edge_nusa.device.learning.train_apart import Training, train_apart
@@ -125,12 +132,10 @@ class TwoCommits:
         return lessons.teach_text(bundle, lesson, taught, self.prompts, lesson.names, self.training)
 
     def _judged(self, taught: Taught, text: TextOutcome) -> LearnReport:
-        """The report, of no generation yet. Raises RefusedError where the judge refuses."""
+        """The report, of no generation yet. Raises LessonRefusedError, which has it too, where the judge refuses."""
         give_back()
         self.progress("judging", 0, 1)
         judgement = judge(self.lesson, taught, self.prompts.offered, self.opened.bundle.manifest.logit_scale)
-        if not self.is_forced:
-            judgement.check(self.prompts.retention, self.lesson.names)
         self.progress("judging", 1, 1)
         report = LearnReport(
             generation=self.before,
@@ -149,7 +154,13 @@ class TwoCommits:
             dry_run=self.is_dry_run,
             pictures_waiting=waiting(taught.whole, taught.formed) if taught.formed else (),
         )
-        return self._ended(report, text)
+        report = self._ended(report, text)
+        try:
+            if not self.is_forced:
+                judgement.check(self.prompts.retention, self.lesson.names)
+        except RefusedError as error:
+            raise LessonRefusedError(str(error), report) from error
+        return report
 
     def _ended(self, report: LearnReport, text: TextOutcome) -> LearnReport:
         """The report with what became of the text, and with what was spent until now."""

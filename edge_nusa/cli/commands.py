@@ -29,25 +29,33 @@ NAMES = {"evaluate": "eval"}
 """Commands whose function must not have their name, as Python uses it."""
 EXAMPLES = {
     "demo": "edge-nusa demo",
-    "export": "edge-nusa export ViT-B-32 --pretrained laion2b_s34b_b79k --out bundle/",
-    "learn": 'edge-nusa learn --images mugs/ --label "my mug"',
-    "teach": "edge-nusa teach --lan",
-    "predict": "edge-nusa predict kitchen.jpg --labels cup,plate --top 3",
-    "watch": "edge-nusa watch camera/ --out answers.jsonl --keep unsure/",
+    "export": "edge-nusa export ViT-B-32 --pretrained laion2b_s34b_b79k --out bundle/\nedge-nusa export --list",
+    "learn": 'edge-nusa learn mugs/ "my mug"\n'
+    "edge-nusa learn cup1.jpg cup2.jpg --label cup\n"
+    "edge-nusa learn --dataset dishes/",
+    "teach": "edge-nusa teach\nedge-nusa teach --lan --camera /dev/video0",
+    "predict": "edge-nusa predict kitchen.jpg --labels cup,plate --top 3\n"
+    "edge-nusa predict 'camera/*.jpg' --strict --format json\n"
+    "cat kitchen.jpg | edge-nusa predict -",
+    "watch": "edge-nusa watch camera/ --out answers.jsonl --keep unsure/\n"
+    "edge-nusa watch /dev/video0 --agree 3\n"
+    "edge-nusa watch rtsp://camera.local/stream --mqtt mqtt://homeassistant.local",
     "mqtt": "edge-nusa mqtt answers.jsonl --broker mqtt://camera@homeassistant.local",
     "labels": "edge-nusa labels",
     "forget": 'edge-nusa forget "my mug"',
-    "undo": "edge-nusa undo",
+    "undo": "edge-nusa undo\nedge-nusa undo --to 3",
     "redo": "edge-nusa redo",
     "rename": 'edge-nusa rename mug "my mug"',
     "history": "edge-nusa history",
     "report": "edge-nusa report --out report.html",
     "status": "edge-nusa status --format json",
     "doctor": "edge-nusa doctor",
-    "config": "edge-nusa config bundle ~/bundle",
+    "config": "edge-nusa config\nedge-nusa config bundle ~/bundle",
     "bench": "edge-nusa bench --threads 2",
-    "sync": "edge-nusa sync run --state state/",
-    "hub": "edge-nusa hub merge --hub hub/",
+    "sync": "edge-nusa sync init /mnt/fleet --root root.json\nedge-nusa sync run",
+    "hub": "edge-nusa hub init /mnt/fleet\n"
+    'edge-nusa hub enroll device.pub --name "kitchen board"\n'
+    "edge-nusa hub merge && edge-nusa hub publish",
     "eval": "edge-nusa eval mtil --data sets/ --out results/ --shots 5,16 --seeds 5",
 }
 """An example of each command, or several, a line each; a test runs through them, and `--help` shows them."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from edge_nusa.cli import output
+from edge_nusa.cli import learned, output, pictures_and_label
 from edge_nusa.cli.options import (
     BundleOption,
     FormatOption,
@@ -18,37 +19,42 @@ from edge_nusa.cli.options import (
     ThreadsOption,
     memory_bytes,
 )
-from edge_nusa.errors import UsageError
 
 if TYPE_CHECKING:
-    from edge_nusa.device.learning.report import LabelReport, LearnReport
+    from edge_nusa.device.learning.report import LearnReport
+    from edge_nusa.device.model import Model
 
 LESSON = "The lesson"
 """A group of options."""
-MOST_LINES = 3
-"""Pairs of labels, and pictures, that are named where labels are taken for each other."""
-MOST_NAMES = 6
-"""Labels that one line names."""
-ENOUGH = 10
-"""Pictures from which a label needs no more by itself."""
-
-
-MOST_NAMED = 3
-"""Labels that a line names; of more it gives the number."""
 
 
 def learn(
-    images: Annotated[
-        Optional[Path],
-        typer.Option("--images", help="A folder of pictures (or one picture) of the label.", show_default=False),
+    pictures: Annotated[
+        Optional[list[str]],
+        typer.Argument(
+            metavar="PICTURES",
+            help="Folders, pictures, or patterns such as 'mugs/*.jpg'; where no --label is given, the last word is "
+            "the label.",
+            show_default=False,
+        ),
     ] = None,
-    label: Annotated[Optional[str], typer.Option("--label", help="What the pictures show.", show_default=False)] = None,
+    label: Annotated[
+        Optional[str],
+        typer.Option("--label", metavar="NAME", help="What the pictures show.", show_default=False),
+    ] = None,
     dataset: Annotated[
         Optional[Path],
         typer.Option(
             "--dataset",
+            metavar="DIR",
             help="Instead of both: a folder with a sub-folder for each label; %2F in its name is a slash.",
             show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--images", help="The same as PICTURES; may be repeated, and then needs --label.", show_default=False
         ),
     ] = None,
     bundle: BundleOption = None,
@@ -120,13 +126,29 @@ def learn(
         dry_run=dry_run,
         head_only=head_only,
     )
-    if (dataset is None) == (images is None) or (images is None) != (label is None):
-        raise UsageError("learn: expected either --images DIR with --label NAME, or --dataset DIR")
+    given = pictures_and_label.told(pictures or [], images or [], label, dataset)
     model = Model.open(bundle, state, threads, memory_bytes(max_memory))
-    task = tasks.folder_per_label(dataset) if dataset is not None else tasks.one_label(images or Path(), label or "")
-    report = model.teach(task, settings, output.progress_bar(quiet), _telling(format, quiet))
-    told = [*(_waiting(report) if model.is_in_fleet else ()), output.where(model.places)]
-    output.show({**report.to_json(), **model.places}, lambda: "\n".join([*_lines(report), *told]), format)
+    task = tasks.folder_per_label(given) if isinstance(given, Path) else tasks.one_label(*given)
+    with _refused_shown(model, format):
+        report = model.teach(task, settings, output.progress_bar(quiet), _telling(format, quiet))
+        _show(report, model, format)
+
+
+@contextmanager
+def _refused_shown(model: Model, format: Optional[output.Format]) -> Iterator[None]:
+    """Shows what was judged of a lesson that the judge refuses, before the refusal is told."""
+    from edge_nusa.device.learning.report import LessonRefusedError
+
+    try:
+        yield
+    except LessonRefusedError as refused:
+        _show(refused.report, model, format)
+        raise
+
+
+def _show(report: LearnReport, model: Model, format: Optional[output.Format]) -> None:
+    told = [*(learned.waiting(report) if model.is_in_fleet else ()), output.where(model.places)]
+    output.show({**report.to_json(), **model.places}, lambda: "\n".join([*learned.lines(report), *told]), format)
 
 
 def _telling(format: Optional[output.Format], quiet: bool) -> Callable[[LearnReport], None]:
@@ -134,109 +156,6 @@ def _telling(format: Optional[output.Format], quiet: bool) -> Callable[[LearnRep
 
     def tell(report: LearnReport) -> None:
         if not quiet and output.chosen(format) is output.Format.HUMAN:
-            output.emit(_known_now(report))
+            output.emit(learned.known_now(report))
 
     return tell
-
-
-def _known_now(report: LearnReport) -> str:
-    from edge_nusa.knowledge.labels import listed
-
-    names = [row.label for row in report.labels]
-    known = listed(names) if len(names) <= MOST_NAMED else f"{len(names)} labels"
-    pictures = sum(row.images for row in report.labels)
-    what = f"{pictures} {'picture' if pictures == 1 else 'pictures'}"
-    return f"knows {known} now ({what}, {report.head_seconds:.1f} s); training the text ..."
-
-
-def _lines(report: LearnReport) -> Iterator[str]:
-    """What people read of a learn."""
-    if not report.labels:
-        known = f"all {len(report.quarantined)} files were taught before or are set aside"
-        yield f"nothing new: {known}; generation {report.generation} stays"
-        yield from output.set_aside(report.quarantined)
-        return
-    yield from (_counted(row) for row in report.labels)
-    yield from _confusions(report)
-    yield from _advice(report)
-    yield from _earlier(report)
-    yield f"kept: {report.retention.vocabulary_agreement:.0f} of 100 common words mean what they meant"
-    yield f"text {report.text}: {report.text_reason}"
-    yield from output.set_aside(report.quarantined)
-    done = "dry run, nothing was changed" if report.dry_run else f"generation {report.generation}"
-    memory = f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB"
-    yield f"{done}; {report.seconds:.1f} s, {memory}, judged by {report.judged_by}"
-
-
-def _waiting(report: LearnReport) -> Iterator[str]:
-    """Pictures that the state's fleet is not told of yet."""
-    from edge_nusa.knowledge.waiting import told
-
-    if report.pictures_waiting:
-        yield f"not shared with the fleet yet: {told(report.pictures_waiting)}"
-
-
-def _counted(row: LabelReport) -> str:
-    """One label: how many of its pictures are recognised when left out."""
-    from edge_nusa.knowledge.labels import in_list
-
-    pictures = "1 picture" if row.images == 1 else f"{row.images} pictures"
-    if row.interval is None:
-        return f"{in_list(row.label)}: {pictures}, too few to say how well it is recognised"
-    low, high = row.interval
-    return (
-        f"{in_list(row.label)}: {row.right} of {row.asked} when left out (about {low:.0f} to {high:.0f} %), "
-        f"{row.right_before} before"
-    )
-
-
-def _confusions(report: LearnReport) -> Iterator[str]:
-    """What labels are taken for more than once, and which pictures look like another label, the worst first."""
-    from edge_nusa.knowledge.labels import in_list
-
-    pairs = [(one.count, row, one.label) for row in report.labels for one in row.taken_for if one.count > 1]
-    pairs.sort(key=lambda pair: -pair[0])
-    for count, row, other in pairs[:MOST_LINES]:
-        yield f"{in_list(row.label)} is taken for {in_list(other)}: {count} of {row.asked}"
-    if len(pairs) > MOST_LINES:
-        yield f"and {len(pairs) - MOST_LINES} more such pairs (`edge-nusa report` has all)"
-    for one in report.mistaken[:MOST_LINES]:
-        yield f"look at {one.image}: it is {in_list(one.label)}, and looks like {in_list(one.taken_for)}"
-    if len(report.mistaken) > MOST_LINES:
-        yield f"and {len(report.mistaken) - MOST_LINES} more such pictures (--format json has all)"
-
-
-def _earlier(report: LearnReport) -> Iterator[str]:
-    """Labels that were taught earlier, those that are expected to be recognised least first."""
-    from edge_nusa.knowledge.labels import in_list
-
-    rows = sorted(report.earlier, key=lambda row: row.expected)
-    if rows:
-        told = ", ".join(f"{in_list(row.label)} {output.of_ten(row.expected)}" for row in rows[:MOST_NAMES])
-        more = f", and {len(rows) - MOST_NAMES} more, better ones" if len(rows) > MOST_NAMES else ""
-        yield f"taught earlier, expected now: {told}{more}"
-
-
-def _advice(report: LearnReport) -> Iterator[str]:
-    """What to do about labels that are hardly recognised, or have few pictures."""
-    from edge_nusa.device.learning.judge import ADVICE, LITTLE_APART, is_hardly_recognised
-    from edge_nusa.knowledge.labels import quoted
-
-    hardly = [row.label for row in report.labels if is_hardly_recognised(row.right, row.asked)]
-    if hardly:
-        yield f"hardly recognised yet: {_few(hardly)}; try {ADVICE}"
-    for row in report.labels:
-        if row.told_apart_errors is not None and row.told_apart_errors < LITTLE_APART:
-            pair = f"{quoted(row.label)} is hardly told apart from {quoted(row.closest or '')}"
-            yield f"{pair}: more pictures, or is it one thing under two names?"
-    few = [row.label for row in report.labels if row.images < ENOUGH and row.label not in hardly]
-    if few:
-        yield f"more pictures would help: {_few(few)} (10 to 20 are a good number)"
-
-
-def _few(names: Sequence[str]) -> str:
-    """Some of the names, and how many more there are."""
-    from edge_nusa.knowledge.labels import listed
-
-    more = len(names) - MOST_NAMES
-    return f"{listed(names[:MOST_NAMES])} and {more} more" if more > 0 else listed(names)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from made_by_hand import clusters, taught
 
-from edge_nusa.cli import learn as learning
-from edge_nusa.cli import sync
+from edge_nusa.cli import learned, sync
 from edge_nusa.device.fleet.push import Pushed
 from edge_nusa.device.learning.report import nothing_new
 from edge_nusa.knowledge import fusion, private
@@ -65,5 +64,5 @@ def test_a_person_is_told_how_many_wait_for_how_many_more() -> None:
     sent = replace(done, update=3, bytes=70, labels=["jar"], pictures=5)
     assert sync._pushed(sent) == f"pushed update 3: jar; 5 pictures, 70 bytes; not shared yet: {words}"
     report = replace(nothing_new(1, (), False), pictures_waiting=TWO)
-    assert list(learning._waiting(report)) == [f"not shared with the fleet yet: {words}"]
-    assert list(learning._waiting(nothing_new(1, (), False))) == []
+    assert list(learned.waiting(report)) == [f"not shared with the fleet yet: {words}"]
+    assert list(learned.waiting(nothing_new(1, (), False))) == []

@@ -135,7 +135,7 @@ def test_the_published_recipe_without_torch_says_what_is_missing(three: Path, tm
 
 
 def test_one_picture_is_told_as_one() -> None:
-    from edge_nusa.cli.learn import _known_now
+    from edge_nusa.cli.learned import known_now
     from edge_nusa.device.learning.report import LabelReport
 
     row = LabelReport(
@@ -155,4 +155,4 @@ def test_one_picture_is_told_as_one() -> None:
     class Report:
         labels, head_seconds = (row,), 0.44
 
-    assert _known_now(Report) == "knows cat now (1 picture, 0.4 s); training the text ..."  # type: ignore[arg-type]
+    assert known_now(Report) == "knows cat now (1 picture, 0.4 s); training the text ..."  # type: ignore[arg-type]

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge_nusa.cli import learn as command
-from edge_nusa.cli import output
+from edge_nusa.cli import learned, output
 from edge_nusa.device.learning.judge import Retention
 from edge_nusa.device.learning.left_out import Count
 from edge_nusa.device.learning.report import (
@@ -58,7 +57,7 @@ def words(*rows: LabelReport, **parts: Any) -> list[str]:
         "judged_by": "leave-one-out",
         "dry_run": False,
     }
-    return list(command._lines(LearnReport(**{**content, **parts})))
+    return list(learned.lines(LearnReport(**{**content, **parts})))
 
 
 def test_each_label_is_told_in_counts_with_an_interval() -> None:
@@ -137,7 +136,7 @@ def test_labels_that_were_taught_earlier_are_expected_in_tenths_the_worst_first(
 
 def test_nothing_new_is_said_as_that() -> None:
     aside = tuple(Quarantined(f"{i}.jpg", "taught before as 'cat'") for i in range(5))
-    assert list(command._lines(nothing_new(4, aside, False))) == [
+    assert list(learned.lines(nothing_new(4, aside, False))) == [
         "nothing new: all 5 files were taught before or are set aside; generation 4 stays",
         "set aside: 0.jpg and 4 more: taught before as 'cat'",
     ]
