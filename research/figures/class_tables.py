@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from edge_nusa.device.report import page as report
+from edge_nusa.device.report.cards import isolated
 from edge_nusa.research.figures.classes import Classes, added
 from edge_nusa.research.figures.runs import Run, key_of
 from edge_nusa.research.figures.tables import UNKNOWN
@@ -71,7 +72,7 @@ def _note() -> str:
 def _fold(learner: str, found: Counted, runs: int) -> str:
     asked, right = (sum(each[place] for each in found.rights.values()) for place in (0, 2))
     about = f"{right:,} of {asked:,} pictures right at the end, {len(found.rights):,} classes"
-    summary = f"{report._text(learner)}: {escape(about)}{f', {runs} runs' if runs > 1 else ''}"
+    summary = f"{isolated(learner)}: {escape(about)}{f', {runs} runs' if runs > 1 else ''}"
     chosen = found.worst_first[:MOST_ROWS]
     rows = [[one[1], one[0], *map(str, found.rights[one]), found.taken_for(one)] for one in chosen]
     more = len(found.rights) - len(chosen)
@@ -98,4 +99,4 @@ def _matrix(task: str, group: Sequence[Class], found: Counted) -> str:
     heads = ["shown", *(label for _, label in group), *(["other tasks"] if has_others else [])]
     body = rows if has_others else [row[:-1] for row in rows]
     note = f"{task}: rows are what was shown, columns what was answered at the end"
-    return f'<p class="note">{report._text(note)}</p><div class="matrix">{report._table(heads, body, {0})}</div>'
+    return f'<p class="note">{isolated(note)}</p><div class="matrix">{report._table(heads, body, {0})}</div>'

@@ -130,7 +130,7 @@ def test_a_data_set_is_taken_alone(here: Path) -> None:
 def test_a_folder_files_and_a_quoted_pattern_teach_the_same(pictures: DemoPictures, tmp_path: Path) -> None:
     folder = pictures.taught["gravel"]
     files = sorted(folder.iterdir())
-    ways = [
+    ways: list[tuple[str | Path, ...]] = [
         ("learn", folder, "my gravel"),
         ("learn", *files, "my gravel"),
         ("learn", *files, "--label", "my gravel"),

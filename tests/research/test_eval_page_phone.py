@@ -25,7 +25,8 @@ PAST = """() => [...document.querySelectorAll('body *')].filter(one => !one.clos
 ROOM = "() => [...document.querySelectorAll('figure')].map(one => one.scrollWidth - one.clientWidth)"
 TEXTS = """() => [...document.querySelectorAll('svg text')].filter(one => one.getClientRects().length)
     .map(one => one.getBoundingClientRect().height)"""
-SHOWN = "() => [...document.querySelectorAll('svg')].filter(one => one.getClientRects().length).map(one => one.parentElement.className)"
+SHOWN = """() => [...document.querySelectorAll('svg')].filter(one => one.getClientRects().length)
+    .map(one => one.parentElement.className)"""
 
 
 @pytest.fixture(scope="module")

@@ -249,7 +249,12 @@ def test_a_bundle_that_is_replaced_meanwhile_is_taken_up(
     lines, notes = Replaces(), Notes()
     camera = open_camera(str(video), CameraSettings(repeats=True))
     watch = CameraWatch(Model.open(bundle, taught, 1), AskSettings(seconds=0.1), camera, lines)
-    ending = threading.Thread(target=lambda: (until(lambda: len(lines) > 4), watch.stop()))
+
+    def stop() -> None:
+        until(lambda: len(lines) > 4)
+        watch.stop()
+
+    ending = threading.Thread(target=stop)
     ending.start()
     watch.run(notes.append)
     ending.join()
