@@ -46,7 +46,7 @@ def _folder_above(folder: Path) -> Iterator[str]:
 
 
 def _of_state(state: Path) -> Iterator[str]:
-    for folder in (state, state / "generations", state / "sync"):
+    for folder in (state, state / "generations", state / "sync", *sorted((state / "sync-left").glob("*"))):
         yield from _faults(folder, WRITERS, "written")
         with suppress(OSError):  # what cannot be looked into is told by who reads it
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():

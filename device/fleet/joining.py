@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa import kept
-from edge_nusa.device.fleet import settings
+from edge_nusa.device.fleet import leaving, reaching, settings
 from edge_nusa.device.fleet.membership import fleet_name
 from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.device.opened import Opened
-from edge_nusa.errors import InputError
+from edge_nusa.errors import InputError, StoreError
 from edge_nusa.files import durable
 from edge_nusa.files.read_back import keep_file
 from edge_nusa.sync.stores.open import open_store
@@ -21,8 +21,6 @@ from edge_nusa.sync.trust.sealing_keys import SealingKey
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
-
-LARGEST_ROOT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,19 +36,24 @@ class Joined:
         return asdict(self)
 
 
-def join(model: Opened, store: str, root_path: Path, rounds: str | None = None) -> Joined:
-    """Make this state a member of a fleet: its key, and what it trusts.
+def join(model: Opened, store: str, root_path: Path, rounds: str | None = None, *, is_offline: bool = False) -> Joined:
+    """Make this state a member of a fleet: its key, and what it trusts. One that has left this fleet before
+    (`edge_nusa.device.fleet.leaving`) is the same member again.
 
-    rounds: the hub's mirror to pull from, instead of the store.
+    rounds: the hub's mirror to pull from, instead of the store; is_offline: the store is not asked whether it answers.
 
-    Raises InputError where it is one already, TrustError for a root that is none.
+    Raises InputError where it is one already, TrustError for a root that is none or another than the store's,
+    StoreError where the store does not answer.
     """
     keys.require_packages()
     folder = model.state.folder / "sync"
     if (folder / settings.NAME).exists():
-        raise InputError(f"{folder}: expected a state of no fleet, found one; to join another, use another --state")
+        raise InputError(
+            f"{folder}: expected a state of no fleet, found one; `edge-nusa sync leave` leaves it, and to join another "
+            "use another --state"
+        )
     with durable.explained(f"read {root_path}"):
-        root = durable.read_named(root_path, LARGEST_ROOT_BYTES)
+        root = durable.read_named(root_path, reaching.LARGEST_ROOT_BYTES)
     found = roots.read_root(root, str(root_path))
     if found.signed.version != 1:
         raise InputError(
@@ -58,7 +61,10 @@ def join(model: Opened, store: str, root_path: Path, rounds: str | None = None) 
             "folder"
         )
     roots.fleet_terms(found)
-    store, rounds = _absolute(store), _absolute(rounds) if rounds else None
+    store, rounds = absolute(store), absolute(rounds) if rounds else None
+    if not is_offline:
+        _prove(store, rounds, root)
+    leaving.bring_back(model, fleet_name(root))
     signer, sealing = _own_keys(folder)
     made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds)
     with durable.explained(f"write {folder}"):
@@ -67,6 +73,15 @@ def join(model: Opened, store: str, root_path: Path, rounds: str | None = None) 
         keep_file(folder / settings.NAME, made.encoded(), lambda data: settings.decode(data, settings.NAME))
     kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
     return Joined(made.device, str(folder / "device.pub"), made.fleet)
+
+
+def _prove(store: str, rounds: str | None, root: bytes) -> None:
+    try:
+        reaching.prove_store(store, root)
+        if rounds:
+            reaching.prove_mirror(rounds, root)
+    except StoreError as error:
+        raise StoreError(f"{error}; --offline joins without asking it") from error
 
 
 def _own_keys(folder: Path) -> tuple[CryptoSigner, SealingKey]:
@@ -78,6 +93,7 @@ def _own_keys(folder: Path) -> tuple[CryptoSigner, SealingKey]:
     )
 
 
-def _absolute(place: str) -> str:
+def absolute(place: str) -> str:
+    """A store's place as settings keep it. Raises InputError for one that is none."""
     open_store(place)
     return place if "://" in place else str(Path(place).absolute())

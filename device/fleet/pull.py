@@ -88,7 +88,7 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None)
             remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report.generation}")
         download.discard(fleet.metadata / trusted.PARTS)
         with suppress(EdgeNusaError):  # what is damaged beside it is told by whoever needs it
-            fleet.prune({_mark_of(generation) for generation in opened.state.history()})
+            fleet.prune({mark_of(generation) for generation in opened.state.history()})
         return report
 
 
@@ -120,7 +120,7 @@ def _check_new(fleet: Fleet, mark: RoundMark, before: Knowledge) -> None:
         )
 
 
-def _mark_of(generation: Generation) -> RoundMark:
+def mark_of(generation: Generation) -> RoundMark:
     """The round that a generation is based on, without reading the rest of what it learned. Raises DamagedError."""
     origin = Origin(str(generation.folder / "labels.json"), "run `edge-nusa undo`")
     return read_mark(parse(generation.read("labels.json"), origin, LARGEST_LABELS_BYTES))

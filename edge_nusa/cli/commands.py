@@ -102,7 +102,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
     "sync": (
         "Exchange what was learned with a fleet.",
-        (sync.init, sync.push, sync.pull, sync.run, sync.status),
+        (sync.init, sync.push, sync.pull, sync.run, sync.status, sync.leave, sync.set_store),
     ),
     "hub": (
         "Keep a fleet's hub: enrol devices, merge and publish rounds.",

@@ -1,4 +1,4 @@
-"""`sync init`, `push`, `pull`, `run` and `status`: a device's part in a fleet."""
+"""`sync init`, `push`, `pull`, `run`, `status`, `leave` and `set-store`: a device's part in a fleet."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption, memory_bytes
+from edge_nusa.errors import UsageError
 from edge_nusa.knowledge.labels import in_list, listed
 
 if TYPE_CHECKING:
+    from edge_nusa.device.fleet.exchange import Exchanged
+    from edge_nusa.device.fleet.leaving import Left
     from edge_nusa.device.fleet.pull import Pulled
     from edge_nusa.device.fleet.push import Pushed
 
@@ -33,15 +36,18 @@ def init(
             help="Pull from this mirror of the hub instead: oci://HOST/NAME, S3 or a folder.", show_default=False
         ),
     ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask the store whether it answers and is this fleet's.")
+    ] = False,
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Make this device a member of a fleet. It makes its keys, and trusts the fleet's root."""
+    """Join a fleet: make keys, trust its root, ask its store."""
     from edge_nusa.device.fleet.joining import join
     from edge_nusa.device.model import Model
 
-    made = join(Model.open(bundle, state), store, root, rounds)
+    made = join(Model.open(bundle, state), store, root, rounds, is_offline=offline)
     who = f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}"
     words = f"{who}; bring {made.public_key} to the hub: edge-nusa hub enroll device.pub"
     output.show(made, words, format)
@@ -104,20 +110,78 @@ def run(
     threads: ThreadsOption = 0,
     format: FormatOption = None,
 ) -> None:
-    """Push, then pull."""
-    from edge_nusa.device.fleet import pull as pulling
-    from edge_nusa.device.fleet import push as pushing
+    """Push, then pull, also where the push fails."""
     from edge_nusa.device.fleet import time_window
+    from edge_nusa.device.fleet.exchange import exchange
     from edge_nusa.device.model import Model
 
     if between is not None and not time_window.is_within(between):
-        output.show({"push": None, "pull": None}, f"not between {between}: nothing was done", format)
+        nothing = dict.fromkeys(("push", "pull", "push_error", "pull_error"))
+        output.show(nothing, f"not between {between}: nothing was done", format)
         return
     model, most = Model.open(bundle, state, threads), memory_bytes(max_bytes, "--max-bytes")
-    pushed = pushing.push(model, payload.value, most)
-    pulled = pulling.pull(model, most_bytes=most)
-    both = {"push": pushed.to_json(), "pull": pulled.to_json()}
-    output.show(both, lambda: f"{_pushed(pushed)}\n{_pulled(pulled)}", format)
+    done = exchange(model, payload.value, most)
+    output.show(done, lambda: _exchanged(done), format)
+    if done.exit_code:
+        raise typer.Exit(_told(done))
+
+
+def _exchanged(done: Exchanged) -> str:
+    pushed = f"push: {_pushed(done.push)}" if done.push else "push: failed"
+    pulled = f"pull: {_pulled(done.pull)}" if done.pull else "pull: failed"
+    return f"{pushed}\n{pulled}"
+
+
+def _told(done: Exchanged) -> int:
+    """Tell each error on stderr, once where both have the same; the exit code."""
+    errors = {str(error): name for name, error in (("pull", done.pull_error), ("push", done.push_error)) if error}
+    for text, name in reversed(errors.items()):
+        both = done.push_error and done.pull_error and len(errors) == 1
+        output.note(f"edge-nusa: {'push and pull' if both else name}: {text}")
+    return done.exit_code
+
+
+def leave(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+    """Leave the fleet; what was learned stays here."""
+    from edge_nusa.device.fleet.leaving import leave as left
+    from edge_nusa.device.model import Model
+
+    model = Model.open(bundle, state)
+    done = left(model, tuple(model.known()[1].names))
+    output.show(done, lambda: _left(done), format)
+
+
+def _left(done: Left) -> str:
+    lost = f"; the fleet was never told of {done.unsent_pictures} pictures" if done.unsent_pictures else ""
+    return (
+        f"left the fleet {done.fleet[:16]}: nothing is exchanged any more{lost}\n"
+        f"stays here: {listed(done.labels) or 'no label'}; what the fleet was told stays there\n"
+        f"keys and rounds are in {done.folder}: `edge-nusa sync init STORE --root root.json`, with the root of this "
+        "fleet, takes them up again as the same device\n"
+        f"whoever runs the hub can shut it out: edge-nusa hub revoke {done.device[:16]}"
+    )
+
+
+def set_store(
+    store: Annotated[str, typer.Argument(help="Where the fleet's store is now: a folder, or s3://BUCKET/PREFIX.")],
+    rounds: Annotated[
+        Optional[str],
+        typer.Option(help="Pull from this mirror; the one until now where none is given.", show_default=False),
+    ] = None,
+    no_rounds: Annotated[bool, typer.Option("--no-rounds", help="Pull from the store, and from no mirror.")] = False,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Ask a moved store from now on, if it is the fleet's."""
+    from edge_nusa.device.fleet.moving import set_store as moved
+    from edge_nusa.device.model import Model
+
+    if rounds is not None and no_rounds:
+        raise UsageError("sync set-store: expected --rounds PLACE or --no-rounds, found both; give one of them")
+    done = moved(Model.open(bundle, state), store, rounds, has_mirror=not no_rounds)
+    mirror = f", rounds from {done.rounds}" if done.rounds else ""
+    output.show(done, f"the store is {done.store} now{mirror}; it was {done.before}", format)
 
 
 def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:

@@ -41,6 +41,12 @@ def test_a_state_of_this_user_alone_is_well_and_none_yet_says_nothing(state: Pat
     assert list(permissions(tmp_path / "none")) == []
 
 
+def left_key(state: Path) -> None:
+    (state / "sync-left" / "f00").mkdir(parents=True, mode=0o700)
+    (state / "sync-left" / "f00" / "key.pem").write_bytes(b"key")
+    (state / "sync-left" / "f00" / "key.pem").chmod(0o644)
+
+
 CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "state": (lambda state: state.chmod(0o777), "state may be written by others (0777)"),
     "group": (lambda state: state.chmod(0o770), "state may be written by others (0770)"),
@@ -48,6 +54,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "keys": (lambda state: (state / "sync").chmod(0o733), "sync may be written by others (0733)"),
     "pointer": (lambda state: (state / "CURRENT").chmod(0o602), "CURRENT may be written by others (0602)"),
     "key": (lambda state: (state / "sync/key.pem").chmod(0o640), "key.pem may be read by others (0640)"),
+    "key of a fleet that was left": (left_key, "key.pem may be read by others (0644)"),
     "above": (lambda state: state.parent.chmod(0o777), "above may be written by everybody"),
 }
 

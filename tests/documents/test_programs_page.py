@@ -77,6 +77,8 @@ def test_a_fleet_prints_the_names_that_are_promised(taught: Path, tmp_path: Path
         ("sync run", own),
         ("sync status", own),
         ("hub status", hub),
+        ("sync set-store", (tmp_path / "store", *own)),
+        ("sync leave", own),
     ]
     for command, arguments in steps:
         said = answer_of(*command.split(), *arguments)

@@ -194,7 +194,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     ),
     "labels": ((GENERATION / "labels.json").read_bytes(), files_with("labels.json")),
     "report": ((GENERATION / "report.json").read_bytes(), files_with("report.json")),
-    "mark": ((GENERATION / "labels.json").read_bytes(), of_generation(pull._mark_of, "labels.json")),
+    "mark": ((GENERATION / "labels.json").read_bytes(), of_generation(pull.mark_of, "labels.json")),
     "history": (
         (GENERATION / "labels.json").read_bytes(),
         of_generation(lambda g: rows.history_row(g, True), "labels.json"),

@@ -1,0 +1,58 @@
+"""One exchange with the fleet: a push, then a pull; what stops the one does not stop the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from edge_nusa.device.fleet import pull as pulling
+from edge_nusa.device.fleet import push as pushing
+from edge_nusa.device.fleet.membership import Fleet
+from edge_nusa.device.fleet.pull import Pulled
+from edge_nusa.device.fleet.push import Pushed
+from edge_nusa.device.opened import Opened
+from edge_nusa.errors import EdgeNusaError
+from edge_nusa.sync.packed import Precision
+
+_Done = TypeVar("_Done")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchanged:
+    """What became of each: the report, or the error that stopped it."""
+
+    push: Pushed | None
+    pull: Pulled | None
+    push_error: EdgeNusaError | None
+    pull_error: EdgeNusaError | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 where both were done; else that of the push's error, or of the pull's."""
+        error = self.push_error or self.pull_error
+        return error.exit_code if error else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """What `sync run --format json` prints."""
+        return {
+            "push": self.push.to_json() if self.push else None,
+            "pull": self.pull.to_json() if self.pull else None,
+            "push_error": str(self.push_error) if self.push_error else None,
+            "pull_error": str(self.pull_error) if self.pull_error else None,
+        }
+
+
+def exchange(opened: Opened, precision: Precision = pushing.PRECISION, most_bytes: int | None = None) -> Exchanged:
+    """Push, then pull, whatever became of the push. Raises InputError for a state of no fleet, MissingPackageError."""
+    Fleet(opened)
+    push, push_error = _tried(lambda: pushing.push(opened, precision, most_bytes))
+    pull, pull_error = _tried(lambda: pulling.pull(opened, most_bytes=most_bytes))
+    return Exchanged(push=push, pull=pull, push_error=push_error, pull_error=pull_error)
+
+
+def _tried(action: Callable[[], _Done]) -> tuple[_Done | None, EdgeNusaError | None]:
+    try:
+        return action(), None
+    except EdgeNusaError as error:
+        return None, error
