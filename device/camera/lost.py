@@ -10,6 +10,7 @@ class Lost(Exception):
 
 
 SILENT = "expected an answer in time, found none; look whether the camera is on, and at the address"
+NO_VIDEO = "expected a video stream, found something else; look at the address"
 NO_PERMISSION = (
     "expected to be allowed to read it, found that this user is not; add it to the group `video` (`sudo usermod -aG "
     "video $USER`) and log in again, or restart the service"
@@ -21,6 +22,7 @@ _WORDS = {
     errno.EACCES: NO_PERMISSION,
     errno.EPERM: NO_PERMISSION,
     errno.EBUSY: "expected a camera that is free, found that another program uses it; end that program",
+    errno.EINVAL: NO_VIDEO,
     errno.ENOTTY: "expected a camera, found something else; take another /dev/video",
     errno.ECONNREFUSED: "expected a camera at this address, found that the connection was refused; look whether it is "
     "on, and at the port",
@@ -35,9 +37,7 @@ _BY_NAME = {
     "HTTPUnauthorizedError": "expected a user and a password that the camera takes, found others or none; see --login",
     "HTTPForbiddenError": "expected to be let in, found that the camera forbids it; look at its users",
     "HTTPNotFoundError": "expected a stream at this address, found none; look at what comes after the host",
-    **dict.fromkeys(
-        ("InvalidDataError", "ArgumentError"), "expected a video stream, found something else; look at the address"
-    ),
+    "InvalidDataError": NO_VIDEO,
     "EOFError": "the stream ended",
     "ExitError": SILENT,
     "DecoderNotFoundError": "expected a common kind of video, found one that is not read; set the camera to H.264",

@@ -152,7 +152,7 @@ def test_nobody_asking_nothing_is_decoded_and_asking_again_begins_with_a_keyfram
     assert max(decoded) == 8 * 6.75  # two seconds after the last question
 
     decoded, _ = played(monkeypatch, gop=50, every=0.25, least=1.0, ends=1005.0)
-    assert max(decoded) == 8 * 7.5  # three times the least time between two frames after the last one, at 4.5
+    assert max(decoded) == 8 * 7.625  # three times the least time between two frames after the last question, at 4.625
 
 
 def test_the_first_frame_is_that_of_the_first_keyframe(monkeypatch: pytest.MonkeyPatch) -> None:
