@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 
@@ -40,6 +42,8 @@ def container(settings: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     options = {**OPTIONS[kind], "codec_whitelist": CODECS}
     if kind in ("rtsp", "http"):
         options["timeout" if kind == "rtsp" else "rw_timeout"] = str(int(silence * 1e6))
+    if kind in ("rtsp", "http"):
+        _check_host(address)
     if kind == "v4l2":  # libav says less of why it cannot be opened
         os.close(os.open(address, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
     with _file(kind, address) as place:
@@ -52,6 +56,17 @@ def container(settings: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(settings["most_pixels"])}
             yield opened, stream
+
+
+def _check_host(address: str) -> None:
+    """Raises Lost for a host that nobody knows, which libav tells as any other failure of input."""
+    try:
+        socket.getaddrinfo(urlsplit(address).hostname, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise Lost(
+            "expected a host of this name, found that nobody knows it; look at the name and the network, or write its "
+            "number, such as 192.168.1.20"
+        ) from None
 
 
 @contextmanager

@@ -167,6 +167,17 @@ def test_a_login_is_used_and_never_shown(caplog: pytest.LogCaptureFixture) -> No
     assert not any("cret" in text for text in shown)
 
 
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_a_host_that_nobody_knows_is_said(scheme: str) -> None:
+    with open_camera(f"{scheme}://camera.invalid/stream", QUICK) as camera:
+        assert reason_of(camera).startswith("expected a host of this name, found that nobody knows it")
+
+
+def test_a_path_that_the_camera_does_not_have_is_said() -> None:
+    with rtsp_server(free_port()) as address, open_camera(f"{address}s", QUICK) as camera:
+        assert reason_of(camera) == "expected a stream at this address, found none; look at what comes after the host"
+
+
 def test_a_missing_device_is_one_clear_line() -> None:
     with open_camera("/dev/video9", QUICK) as camera:
         assert reason_of(camera) == "expected a camera of this name, found none; plug it in, or see `ls /dev/video*`"

@@ -1,0 +1,54 @@
+"""The bounds that a camera's child takes on before it reads a byte of a stranger's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+TAKEN = (
+    "import resource, os\nfrom edge_nusa.device.camera import capture_process as child\nchild._take_limits(1 << 20)\n"
+)
+
+
+def after_limits(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-P", "-c", TAKEN + code], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("mib", "fits"), [(300, True), (330, False)])
+def test_memory_is_bounded(mib: int, fits: bool) -> None:
+    done = after_limits(f"bytearray({mib} << 20)")
+    assert ("MemoryError" in done.stderr, done.returncode) == ((False, 0) if fits else (True, 1))
+
+
+def test_what_it_writes_is_bounded_by_one_frame() -> None:
+    done = after_limits(
+        "place = os.memfd_create('x')\nprint(os.pwrite(place, bytes(2 << 20), 0))\nos.pwrite(place, b'x', 1 << 20)"
+    )
+    assert done.stdout == f"{1 << 20}\n"
+    assert "File too large" in done.stderr
+
+
+def test_it_leaves_no_core_and_opens_few_files() -> None:
+    done = after_limits("print(resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE))")
+    assert done.stdout == "(0, 0) (64, 64)\n"
+
+
+def test_it_loads_neither_numpy_nor_the_rest_of_the_board() -> None:
+    code = (
+        "import sys\nfrom edge_nusa.device.camera import capture_process, stream\n"
+        "print([name for name in ('numpy', 'PIL', 'onnxruntime', 'edge_nusa.device.model') if name in sys.modules])"
+    )
+    pytest.importorskip("av")
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_what_nobody_foresaw_is_said_without_its_text() -> None:
+    code = "import sys\nsys.excepthook = child._unforeseen\nraise RuntimeError('rtsp://anna:secret@10.0.0.2/')"
+    done = after_limits(code)
+    assert done.returncode == 1
+    assert done.stdout == (
+        "lost reading it ended in a way that nobody foresaw (RuntimeError at <string>:6); please report this line\n"
+    )
