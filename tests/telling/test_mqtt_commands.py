@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cameras
 import pytest
 from brokers import Listener, Mosquitto, wait_until
 from conftest import ROOT, THREE, command, environment, run_cli
@@ -156,6 +157,26 @@ def test_a_watch_goes_on_without_its_broker_and_says_so_once(
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 8
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("mqtt://127.0.0.1:1: it is not reached (Connection refused); check address and port")
+
+
+def test_what_a_camera_shows_is_told_and_that_it_is_lost_and_back(
+    mosquitto: Mosquitto, taught: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("av")
+    listener, port, numbers = Listener(mosquitto.port), cameras.free_port(), tmp_path / "numbers.prom"
+    words = ("--every", "0.2", "--state", taught, "--mqtt", mosquitto.url, "--mqtt-name", "door", "--metrics", numbers)
+    with cameras.rtsp_server(port) as source:
+        started = Started(tmp_path, "watch", source, *words)
+        wait_until(lambda: home_of(listener).states.get("label"), "an answer", 60)
+    wait_until(lambda: home_of(listener).states.get("camera") == "off", "the loss of the camera", 60)
+    assert home_of(listener).attributes["camera"]["reason"]
+    with cameras.rtsp_server(port):
+        wait_until(lambda: home_of(listener).states.get("camera") == "on", "the camera that is back", 90)
+        assert started.end() == 143
+    home = home_of(listener)
+    assert home.warnings == [] and home.message["device"]["name"] == "door"
+    assert "edge_nusa_camera_up 1.0" in numbers.read_text()
+    listener.close()
 
 
 def test_the_service_tells_what_the_watch_wrote_and_writes(

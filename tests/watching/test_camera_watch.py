@@ -88,7 +88,8 @@ def test_a_video_is_answered_frame_by_frame_to_its_end(taught: Path, video: Path
     ]
     assert all(NAME.fullmatch(line["image"]) for line in lines)
     assert len({line["image"] for line in lines}) == len(lines)
-    assert list(lines[0]) == ["image", "best", "labels", "known", "unknown", "generation", "time", "kept"]
+    names = ["image", "best", "labels", "known", "unknown", "generation", "time", "kept", "seconds"]
+    assert list(lines[0]) == names and all(0 < line["seconds"] < 60 for line in lines)
     assert notes == [f"{video}: the video is over"]
 
 
