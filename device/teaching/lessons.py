@@ -134,7 +134,7 @@ class Lessons:
         try:
             self._teach(number, chosen, wanted)
         except RefusedError as error:
-            self._ended(number, "refused", str(error))
+            self._ended(number, "refused", str(error), self._judged(error))
         except EdgeNusaError as error:
             self._ended(number, "failed", str(error))
         except OSError as error:
@@ -171,10 +171,17 @@ class Lessons:
             reason=reason,
         )
 
-    def _ended(self, number: int, state: str, reason: str) -> None:
-        """Without success: what is not known is held again; where the head's lesson stands, its pictures are taught."""
+    def _ended(self, number: int, state: str, reason: str, report: dict[str, Any] | None = None) -> None:
+        """Without success: what is not known is held again; where the head's lesson stands, its pictures are taught.
+        report: what is to be told now, None for what was told before."""
         self._drawer.back(number) if not self._lessons[number].is_known else self._drawer.taught(number)
-        self._finish(number, state=state, reason=reason)
+        self._finish(number, state=state, reason=reason, report=report or self._lessons[number].report)
+
+    def _judged(self, error: RefusedError) -> dict[str, Any] | None:
+        """What was judged of a lesson that is refused, None where nothing was."""
+        from edge_nusa.device.learning.report import LessonRefusedError
+
+        return self._linked(error.report) if isinstance(error, LessonRefusedError) else None
 
     def _finish(self, number: int, **changes: Any) -> None:
         give_back()

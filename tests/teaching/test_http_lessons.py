@@ -121,6 +121,9 @@ def test_a_refused_lesson_says_why_and_its_pictures_stay_held(tmp_path: Path, pi
         assert lesson["state"] == "refused", lesson
         assert "labels were mixed up" in lesson["reason"] and not lesson["known_now"]
         held = client.get("/api/pictures").json()["pictures"]
+        mistaken = lesson["report"]["mistaken"]
+        assert len(mistaken) > 12 and {one["picture"] for one in mistaken} <= {one["id"] for one in held}
+        assert [one["loss"] for one in mistaken] == sorted((one["loss"] for one in mistaken), reverse=True)
         assert {one["state"] for one in held} == {"held"} and len(held) == 24
         assert client.get("/api/labels").json()["generation"] == 0
         assert teach(client, head_only=True, force=True)["state"] == "done"
