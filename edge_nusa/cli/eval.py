@@ -66,7 +66,7 @@ def evaluate(
             help="Learners by name, with commas, or `all`; one of your own as `package.module:Class` or by its entry "
             "point."
         ),
-    ] = "frozen,paper,ridge,default",
+    ] = "frozen,ncm,ridge,default",
     shots: Annotated[
         str, typer.Option(help="Pictures a class to learn from, with commas; 0 for all.", rich_help_panel=DATA)
     ] = "16",

@@ -6,6 +6,7 @@ Letters: P pictures of a set, C its classes, D embedding, F features of the head
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,10 +24,12 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.shapes import VitShape
 from edge_nusa.model.text_encoder import TextEncoder
-from edge_nusa.research.data.datasets import DataSet, content_digest, open_picture
+from edge_nusa.pictures.pictures import printable
+from edge_nusa.research.data.datasets import DataSet, Picture, content_digest, open_picture
 from edge_nusa.research.data.rows import RowStore
 
 CHUNK = 32
+_log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 
 
@@ -79,6 +82,11 @@ class View:
         )
 
 
+def _called(picture: Picture, index: int) -> str:
+    """How a message calls a picture."""
+    return printable(picture) if isinstance(picture, Path) else f"picture {index}"
+
+
 class Viewer:
     """Makes views with one bundle; `cache` is a folder that any number of runs share.
 
@@ -112,6 +120,11 @@ class Viewer:
         place = np.full(len(dataset.pictures), -1, np.int64)
         for index, digest in zip(needed, digests, strict=True):
             place[index] = store.place.get(digest, -1)
+        if lost := [int(index) for index in needed if place[index] < 0]:
+            _log.warning(
+                "%s: %d of %d pictures cannot be read and are left out, such as %s",
+                dataset.name, len(lost), len(needed), _called(dataset.pictures[lost[0]], lost[0]),
+            )  # fmt: skip
         if not (place >= 0).any():
             raise InputError(f"{dataset.name}: none of its {len(needed)} pictures could be read; check the folder")
         hidden = tuple(

@@ -46,9 +46,9 @@ _HOW_TO_READ = {
     "Average": "mean accuracy over all tasks after every task (cil: on all labels seen so far, over the steps).",
     "Last": "mean accuracy over all tasks after the last one (cil: on all labels).",
     "Forgetting": "best accuracy that a task ever had, minus its accuracy at the end; smaller is better.",
-    "Retention": "accuracy at the end on a set that is never learned.",
+    "Retention": "accuracy at the end on a set that is never learned (--never).",
     "ECE": "expected calibration error: how far confidence is from accuracy, in 15 bins; smaller is better.",
-    "AUROC": "how often a picture of a set never learned looks newer than a learned one; 50 % is chance.",
+    "AUROC": "how often a picture of a set never learned (--never) looks newer than a learned one; 50 % is chance.",
     "Bold": "the best median of a column; a learner that trains and keeps nothing does not compete in transfer, "
     "forgetting, retention and costs.",
     "Dash": "not measured, or not defined for this suite.",

@@ -3,10 +3,11 @@ is told in a line that says where."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ class Checked:
     @property
     def trained_numbers(self) -> int:
         """As the learner says."""
-        return int(self.inner.trained_numbers)
+        with self._told("trained_numbers"):
+            return int(self.inner.trained_numbers)
 
     def learn(self, view: View, pictures: np.ndarray, seed: int) -> None:
         """`Learner.learn`."""
@@ -66,7 +68,8 @@ class Checked:
         return Answer(np.minimum(probabilities, 1.0), novelty)
 
     def _numbers(self, found: Any, field: str, shape: tuple[int, ...]) -> np.ndarray:
-        values = np.asarray(getattr(found, field, None))
+        with self._told(f"answer, {field}"):  # such as a tensor that still has its gradient
+            values = np.asarray(getattr(found, field, None))
         if values.shape != shape or values.dtype.kind not in "fiub":
             raise self._wrong(f"an Answer with {field} {shape}", f"{field} {values.shape} of {values.dtype}")
         if np.isnan(values).any():
@@ -98,11 +101,13 @@ class Checked:
         with self._told("restore"):
             self.inner.restore(arrays, learned)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _told(self, doing: str) -> Iterator[None]:
-        """What the learner's code raises, as one line with its place; what this program raises stays as it is."""
+        """What the learner's code raises, as one line with its place; what this program raises stays as it is. What the
+        code prints goes to stderr, since stdout is the command's answer."""
         try:
-            yield
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
         except (EdgeNusaError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a stranger's code raises

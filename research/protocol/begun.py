@@ -38,10 +38,15 @@ def check_learners(out: Path, entries: Mapping[str, Entry]) -> None:
             raise UsageError(
                 f"{path}: expected the code that {len(there)} runs of {name} here were made with (SHA-256 "
                 f"{str(before.get('sha256'))[:12]}), found other code ({entry.provenance.sha256[:12]}); {ANOTHER}, or "
-                f"remove those runs, such as {there[0]}"
+                f"remove those runs, {own_files(name)}"
             )
         durable.make_folder(out / LEARNERS)
         durable.replace_file(path, json.dumps(told(name, entry), sort_keys=True, allow_nan=False).encode())
+
+
+def own_files(name: str) -> str:
+    """What a shell removes a learner's runs by."""
+    return " and ".join(f"{kind}/*-{file_name(name)}-*" for kind in ("runs", "classes", "parts"))
 
 
 def _of_learner(out: Path, name: str) -> list[str]:

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
-from edge_nusa.errors import InputError
+from edge_nusa.errors import InputError, UsageError
+from edge_nusa.files.foreign import shown
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.data.datasets import DataSet, find_sets, limit_test, named, take_shots
 from edge_nusa.research.data.joined import joined, told_apart
@@ -54,6 +56,27 @@ class Settings:
     first_seed: int = 0
     naming: str = "own"
     per_class: bool = False
+
+    def __post_init__(self) -> None:
+        """What people write in a notebook becomes what it means. Raises UsageError for a suite that there is none of,
+        and for fewer than one learner, count of shots, seed, job or thread."""
+        for name in ("data", "out", "bundle", "cache"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, Path(value))
+        for name in ("learners", "sets"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, tuple(part.strip() for part in value.split(",") if part.strip()))
+        for name in ("shots", "steps_of_classes"):
+            if isinstance(value := getattr(self, name), int):
+                object.__setattr__(self, name, (value,))
+        suites = get_args(Suite)
+        if self.suite not in suites:
+            raise UsageError(f"suite: expected {' or '.join(suites)}, found {shown(self.suite)}; take one of them")
+        counts = {"seeds": self.seeds, "jobs": self.jobs, "threads": self.threads}
+        counts |= {"learners": len(self.learners), "shots": len(self.shots)}
+        for name, count in counts.items():
+            if count < 1:
+                raise UsageError(f"{name}: expected at least one, found {count}; give more")
 
 
 @dataclass

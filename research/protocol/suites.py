@@ -7,6 +7,7 @@ OUT/results* what all finished ones say.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -164,6 +165,7 @@ _here: dict[str, Sources] = {}
 def _begin(settings: Settings) -> None:
     """In a worker: its sources, which it keeps from run to run."""
     end_with_parent()
+    logging.getLogger("edge_nusa").setLevel(logging.ERROR)  # what is worth a note the first process says
     _here["sources"] = sources_of(settings)
 
 

@@ -173,6 +173,43 @@ def test_sets_that_are_given_twice_or_not_at_all_are_refused(tmp_path: Path) -> 
             sweep(settings(tmp_path, **change))
 
 
+def test_settings_take_what_people_write_in_a_notebook() -> None:
+    given: dict[str, Any] = {"suite": "cil", "data": "sets", "out": "results", "learners": "frozen, ncm", "seeds": 1}
+    given |= {"shots": 4, "sets": "a,b", "steps_of_classes": 5, "bundle": "b", "cache": "c"}
+    found = Settings(**given)
+    assert (found.data, found.out, found.bundle, found.cache) == (Path("sets"), Path("results"), Path("b"), Path("c"))
+    assert (found.learners, found.sets) == (("frozen", "ncm"), ("a", "b"))
+    assert (found.shots, found.steps_of_classes) == ((4,), (5,))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"suite": "orders"}, "suite: expected mtil or cil, found 'orders'; take one of them"),
+        ({"seeds": 0}, "seeds: expected at least one, found 0; give more"),
+        ({"jobs": 0}, "jobs: expected at least one"),
+        ({"threads": 0}, "threads: expected at least one"),
+        ({"learners": ()}, "learners: expected at least one, found 0"),
+        ({"shots": ()}, "shots: expected at least one"),
+    ],
+)
+def test_settings_that_ask_for_nothing_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings(Path("out"), data=Path("sets"), **change)
+
+
+def test_pictures_that_cannot_be_read_are_counted_and_one_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    draw_sets(tmp_path / "sets", {"cloth": SETS["cloth"]})
+    (tmp_path / "sets" / "cloth" / "red_stripes" / "3.png").write_bytes(b"none")
+    (tmp_path / "sets" / "cloth" / "blue_dots" / "3.png").write_bytes(b"none, too")
+    found = sweep(settings(tmp_path / "out", data=tmp_path / "sets"))
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("cloth: 2 of 16 pictures cannot be read and are left out, such as ")
+    assert said.endswith("cloth/blue_dots/3.png") and sum(row["taught"] + row["asked"] for row in found.tasks) == 14
+
+
 @pytest.mark.slow
 def test_arrays_go_to_processes_side_by_side(tmp_path: Path) -> None:
     digits = data_set("scans", LABELS, *parts())

@@ -317,6 +317,33 @@ def test_what_others_know_how_to_tell_is_left_as_it_is(error: Exception, scene: 
     assert raised.value is error
 
 
+class Held(torch.nn.Linear):
+    """Answers by a tensor that still has its gradient."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        return np.asarray(self.weight)
+
+
+def test_a_tensor_that_is_no_array_and_a_count_that_is_no_number_are_told(scene: Material) -> None:
+    stone = scene.views["stone"]
+    learner = own.entry_of(answering(lambda b, c: Held(), np.zeros)).make(Bundle.open(MICRO), Options())
+    with pytest.raises(InputError, match=r"answer, probabilities: RuntimeError: Can't call numpy\(\) on Tensor"):
+        learner.answer([stone], stone, scene.tests["stone"][:2])
+    uncounted = own.entry_of(type("Vague", (Sound,), {"trained_numbers": "many"})).make(Bundle.open(MICRO), Options())
+    with pytest.raises(InputError, match="Vague: trained_numbers: ValueError: invalid literal"):
+        uncounted.trained_numbers  # noqa: B018
+
+
+def test_what_a_learner_prints_is_no_part_of_the_answer(scene: Material, capsys: pytest.CaptureFixture[str]) -> None:
+    chatty = type("Chatty", (Sound,), {"learn": lambda self, view, pictures, seed: print("loss 0.5")})
+    own.entry_of(chatty).make(Bundle.open(MICRO), Options()).learn(scene.views["stone"], scene.tests["stone"], 0)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "loss 0.5\n")
+
+
 def test_runs_of_two_versions_of_a_learner_are_not_mixed(folder: Path, data: Path) -> None:
     asked = settings(folder, data)
     evaluate(asked, quiet)
@@ -330,7 +357,8 @@ def test_runs_of_two_versions_of_a_learner_are_not_mixed(folder: Path, data: Pat
     with pytest.raises(
         UsageError,
         match=r"own_mine\.Mine\.json: expected the code that 1 runs of own_mine:Mine here were made with \(SHA-256 "
-        r"\w{12}\), found other code \(\w{12}\); take another --out, or remove those runs, such as runs/mtil-own_mine",
+        r"\w{12}\), found other code \(\w{12}\); take another --out, or remove those runs, "
+        r"runs/\*-own_mine\.Mine-\* and classes/\*-own_mine\.Mine-\* and parts/\*-own_mine\.Mine-\*",
     ):
         evaluate(asked, quiet)
     assert (asked.out / "runs" / "mtil-own_mine.Mine-2shots-seed0-given.json").read_bytes() == before
@@ -348,7 +376,7 @@ def test_a_part_of_other_code_is_refused_and_another_learners_runs_are_not_count
     run.rename(asked.out / "runs" / "mtil-x-own_mine.Mine-2shots-seed0-given.json")
     assert begun._of_learner(asked.out, "own_mine:Mine") == []
     (asked.out / "parts" / "cil-10tasks-own_mine.Mine-16shots-seed0-given.npz").write_bytes(b"")
-    with pytest.raises(UsageError, match="such as parts/cil-10tasks-own_mine.Mine"):
+    with pytest.raises(UsageError, match="that 1 runs of own_mine:Mine here"):
         evaluate(asked, quiet)
 
 
