@@ -16,7 +16,7 @@ EXIT_CODES = {
     130: "interrupted (SIGINT)",
     143: "terminated (SIGTERM)",
 }
-"""What the command line's exit codes mean; the README's table is tested against it."""
+"""What the command line's exit codes mean; the table of docs/programs.md is tested against it."""
 
 LONGEST_MESSAGE, LONGEST_END, CUT = 600, 200, " [...] "
 """Characters of an error's text, of its end that stays where it is cut, and what stands for the rest."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment
 
-from edge_nusa.device.demo.pictures import DemoPictures
+from edge_nusa.device.demo.pictures import write_pictures
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge.knowledge import feature_count
 from edge_nusa.model.bundle import Bundle, embedded_bundle
@@ -25,8 +25,9 @@ def test_the_readme_is_read_in_a_few_minutes() -> None:
     assert len(README.split()) <= MOST_WORDS
 
 
-def test_the_readme_lists_every_exit_code_and_every_error_has_one() -> None:
-    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE))
+def test_every_exit_code_is_listed_and_every_error_has_one() -> None:
+    page = (ROOT / "docs" / "programs.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE))
     assert {int(code): meaning for code, meaning in rows.items()} == EXIT_CODES
     for kind in EdgeNusaError.__subclasses__():
         assert kind.exit_code in EXIT_CODES
@@ -70,16 +71,38 @@ def test_every_figure_of_the_readme_is_in_the_document_that_measures_it() -> Non
         assert set(re.findall(r"\d+(?:\.\d+)?", figures.replace(",", ""))) <= known, figures
 
 
+@pytest.fixture(scope="module")
+def after_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with those pictures that `make demo` leaves."""
+    folder = tmp_path_factory.mktemp("after-demo")
+    write_pictures(folder / "demo-out" / "grounds")
+    return folder
+
+
+def test_the_readme_names_only_pictures_that_the_demonstration_leaves(after_demo: Path) -> None:
+    named = set(re.findall(r"demo-out/[\w/.-]*\w", README))
+    assert len(named) == 2 and all((after_demo / name).exists() for name in named)
+
+
 @pytest.mark.slow
-def test_the_python_of_the_readme_runs(pictures: DemoPictures, tmp_path: Path) -> None:
+def test_the_python_of_the_readme_runs(after_demo: Path, tmp_path: Path) -> None:
     [code] = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
-    shutil.copytree(pictures.taught["gravel"], tmp_path / "gravel")
-    shutil.copy(sorted(pictures.asked["gravel"].iterdir())[0], tmp_path / "photo.jpg")
+    env = environment({"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)})
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", code], cwd=after_demo, env=env, capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stderr) == (0, "")
-    taught, *answers, operations = done.stdout.splitlines()
-    assert re.fullmatch(r"1 \[\('gravel', 8, [\d.]+\)\]", taught)
-    assert len(answers) == 1 and "gravel" in answers[0] and "rocket" in answers[0]
-    assert operations == "['learn']"
+    assert done.stdout == "8 of 8\ngravel\n"
+
+
+@pytest.mark.slow
+def test_the_commands_of_your_own_pictures_run(after_demo: Path, tmp_path: Path) -> None:
+    part = README.partition("## Your own pictures")[2]
+    lines = re.findall(r"^edge-nusa (?:learn|predict|undo).*?$", part.partition("```sh")[2].partition("```")[0], re.M)
+    assert len(lines) == 3
+    env = environment({"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)})
+    script = "\n".join(line.replace("edge-nusa", f"{sys.executable} -m edge_nusa.cli.main", 1) for line in lines)
+    done = subprocess.run(["bash", "-ec", script], cwd=after_demo, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    learned, asked, _ = (json.loads(line) for line in done.stdout.splitlines())
+    assert learned["labels"][0]["label"] == asked["best"] == "my gravel"

@@ -24,7 +24,7 @@ HEADER = """# Commands
 Made by `make docs` from the command line itself; `make lint` and a test fail where it is out of date. Change the
 command's docstring or the option's help (`edge_nusa/cli/`), not this file. `edge-nusa COMMAND --help` says the same.
 
-A result goes to stdout, progress and notes to stderr. Exit codes: [README](../README.md#exit-codes); what
+A result goes to stdout, progress and notes to stderr. Exit codes: [programs.md](programs.md#exit-codes); what
 `--format json` prints: [programs.md](programs.md). No command touches the network but an `export` that downloads
 weights, and `sync` and `hub` where their store is not a folder.
 """
