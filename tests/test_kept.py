@@ -166,9 +166,10 @@ def test_a_sync_that_pushed_and_cannot_pull_says_both_and_may_run_again(pictures
     answer_of(
         "sync", "init", tmp_path / "store", "--root", tmp_path / "hub" / "root.json", "--state", tmp_path / "state"
     )
-    line = one_line(run_cli("sync", "run", "--state", tmp_path / "state"), 6)
-    assert line.startswith("edge-nusa: update 1 is sent; ")
-    assert "do not run it again" not in line
+    done = run_cli("sync", "run", "--state", tmp_path / "state")
+    assert json.loads(done.stdout)["push"]["sent"] == [1]
+    line = one_line(done, 6)
+    assert line.startswith("edge-nusa: pull: ") and "do not run it again" not in line
 
 
 def test_of_collections_inside_each_other_the_innermost_has_it_and_outside_nothing_is_kept() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from edge_nusa.device.board import linux
 from edge_nusa.device.board.costs import ColdCost, Costs, LearnCost, WarmCost
 from edge_nusa.device.board.measure import child, edge_nusa_words, in_turn, median, write_pictures
 from edge_nusa.device.opened import Opened
+from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files import temporary
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
@@ -36,7 +38,7 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         common: list[str | Path] = ["--state", folder / "state", "--bundle", whole.folder, "--threads", str(threads)]
         common += ["--format", "json"]
         say("learning one task")
-        lesson = _learn(folder / "pictures", steps, common)
+        lesson, failed = lesson_cost(folder / "pictures", steps, common, say)
         say("asking in a new process")
         cold = _cold(folder / "pictures" / LABELS[0] / "0000.jpg", common)
         say("asking again and again")
@@ -50,16 +52,32 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         cold=cold,
         warm=in_process,
         threads=by_threads,
-        advice=advice(lesson, by_threads, whole, threads),
+        advice=[*failed, *advice(lesson, by_threads, whole, threads)],
     )
 
 
-def _learn(pictures: Path, steps: int | None, common: list[str | Path]) -> LearnCost:
-    """What `edge-nusa learn` of the pictures takes."""
-    wanted = ("--steps", str(steps)) if steps else ()
+def lesson_cost(
+    pictures: Path, steps: int | None, common: Sequence[str | Path], say: Say
+) -> tuple[LearnCost | None, list[str]]:
+    """What `edge-nusa learn` of the pictures takes: with its text where torch runs here, else by the head alone; where
+    that fails too, None and why, since asking can be measured all the same."""
+    try:
+        return _learned(pictures, ("--steps", str(steps)) if steps else (), common), []
+    except EdgeNusaError as error:
+        why = str(error)
+        say(f"learning again, by the head alone: {why}")
+    try:
+        return replace(_learned(pictures, ("--head-only", "--again"), common), text_left_out=why), []
+    except EdgeNusaError as error:
+        return None, [f"learning fails here ({error}); see `edge-nusa doctor`"]
+
+
+def _learned(pictures: Path, wanted: Sequence[str], common: Sequence[str | Path]) -> LearnCost:
     run = child(edge_nusa_words("learn", "--dataset", pictures, "--force", *wanted, *common))
-    kept = json.loads(run.output)["training"]["kept_step"]
-    return LearnCost(round(run.seconds, 2), run.peak_rss_bytes, len(LABELS) * PICTURES_EACH, kept)
+    report = json.loads(run.output)
+    left_out = report["text_reason"] if report["text"] == "not trained" else ""
+    images, steps = len(LABELS) * PICTURES_EACH, report["training"]["kept_step"]
+    return LearnCost(round(run.seconds, 2), run.peak_rss_bytes, images, steps, left_out)
 
 
 def _cold(picture: Path, common: list[str | Path]) -> ColdCost:
@@ -93,7 +111,7 @@ def _by_threads(bundle: Bundle) -> dict[str, float]:
     return found
 
 
-def advice(learn: LearnCost, times: dict[str, float], bundle: Bundle, threads: int) -> list[str]:
+def advice(learn: LearnCost | None, times: dict[str, float], bundle: Bundle, threads: int) -> list[str]:
     """What to change on this board, one line each; empty where nothing is known to be better. times: as in `Costs`."""
     lines = []
     best = min(times, key=lambda count: times[count])
@@ -114,12 +132,14 @@ def advice(learn: LearnCost, times: dict[str, float], bundle: Bundle, threads: i
             f"the bundle's image tail has {bundle.manifest.image.tail_blocks} blocks, which --recipe device does not "
             "train: --tail-blocks 0 makes a smaller bundle"
         )
-    if bundle.manifest.text.tail_blocks > 4 and learn.seconds > 60:
+    if bundle.manifest.text.tail_blocks > 4 and learn is not None and learn.seconds > 60:
         lines.append(
             f"{bundle.manifest.text.tail_blocks} text blocks learn: --text-blocks 4 at export learns in less time and "
             "memory"
         )
     memory = linux.memory_bytes()
-    if memory is not None and learn.peak_rss_bytes > 0.8 * memory[0]:
+    if learn is not None and learn.text_left_out:
+        lines.append(f"the lesson was the head's alone: {learn.text_left_out}")
+    if memory is not None and learn is not None and learn.peak_rss_bytes > 0.8 * memory[0]:
         lines.append("learning takes most of this board's memory: --head-only, or a smaller model")
     return lines

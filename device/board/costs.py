@@ -8,12 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LearnCost:
-    """One lesson in a process of its own; steps: the one whose cores were kept."""
+    """One lesson in a process of its own; steps: the one whose cores were kept; text_left_out: why the text was not
+    trained, in words, "" where it was."""
 
     seconds: float
     peak_rss_bytes: int
     images: int
     steps: int
+    text_left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,12 @@ class WarmCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """threads: their number -> milliseconds of a picture in the trunk; advice: what to change, a line each."""
+    """learn: None where this board teaches nothing, for the reason that is in the advice; threads: their number ->
+    milliseconds of a picture in the trunk; advice: what to change, a line each."""
 
     bundle: str
     precision: str
-    learn: LearnCost
+    learn: LearnCost | None
     cold: ColdCost
     warm: WarmCost
     threads: dict[str, float]

@@ -1,4 +1,5 @@
-"""The doctor: examines the board, what is installed on it, the bundle and the state; changes nothing.
+"""The doctor: examines the board, what is installed on it, the bundle and the state; a probe that it writes beside the
+state's files it removes again, and changes nothing else.
 
 Imports that run native code happen in a child process first, so that a wheel built for another processor is a
 finding and not the end of the doctor.
@@ -21,6 +22,8 @@ from edge_nusa import __version__
 from edge_nusa.device.board import linux
 from edge_nusa.device.board.findings import Finding, condition, processor, room
 from edge_nusa.device.board.permissions import permissions
+from edge_nusa.device.board.services import services
+from edge_nusa.device.board.writing_probe import writing
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.state.reader import StateReader
 
@@ -58,7 +61,8 @@ class Probe:
 
 
 def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
-    """All findings, in the order a person would ask; reads files and starts child processes, writes nothing."""
+    """All findings, in the order a person would ask; reads files, starts child processes, and writes and
+    removes a probe."""
     native = {name: _native(name) for name in ("numpy", "onnxruntime", "torch")}
     findings = [
         _program(),
@@ -71,10 +75,11 @@ def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
     findings += [*native.values(), _providers(), *condition()]
     if native["numpy"].status == "error":
         found = "not examined, because numpy cannot be imported"
-        return [*findings, Finding("bundle", "error", found, "repair numpy, then run this again")]
+        broken = Finding("bundle", "error", found, "repair numpy, then run this again")
+        return [*findings, broken, writing(state_folder), *services(state_folder)]
     bundle, finding = _bundle(bundle_folder)
     findings += [finding, *(room(bundle.manifest) if bundle else ()), *_state(state_folder, bundle)]
-    return [*findings, *permissions(state_folder)]
+    return [*findings, writing(state_folder), *permissions(state_folder), *services(state_folder)]
 
 
 def probe(code: str) -> Probe:

@@ -10,7 +10,7 @@ from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from edge_nusa.device.board.costs import Costs
+    from edge_nusa.device.board.costs import Costs, LearnCost
 
 
 def bench(
@@ -37,15 +37,25 @@ def bench(
 
 def _words(found: Costs) -> str:
     learn, cold, warm = found.learn, found.cold, found.warm
-    memory = [f"{cost.peak_rss_bytes / 2**20:.0f} MiB" for cost in (learn, cold)]
     rest = f"trunk {warm.trunk_milliseconds:.1f} ms, all else {warm.overhead_percent:.0f} % of it"
-    kept = f"{learn.images} pictures, {learn.steps} steps kept"
     rows = [
-        ["learn, a task of 2 labels", f"{learn.seconds:.1f} s", memory[0], kept],
-        ["predict, from start to answer", f"{cold.seconds:.2f} s", memory[1], "1 picture"],
+        _lesson(learn),
+        ["predict, from start to answer", f"{cold.seconds:.2f} s", _mebibytes(cold.peak_rss_bytes), "1 picture"],
         ["predict, a picture in a running process", f"{warm.milliseconds_an_image:.1f} ms", "", rest],
     ]
     for count, value in found.threads.items():
         rows.append([f"trunk with {count} threads", f"{value:.1f} ms", "", "1 picture"])
     head = [f"{found.bundle}, {found.precision}", "time", "peak memory", ""]
     return "\n".join([output.table(rows, head), *(found.advice or ["nothing to change"])])
+
+
+def _lesson(learn: LearnCost | None) -> list[str]:
+    if learn is None:
+        return ["learn", "failed", "", ""]
+    kept = "by the head alone" if learn.text_left_out else f"{learn.steps} steps kept"
+    what = f"{learn.images} pictures, {kept}"
+    return ["learn, a task of 2 labels", f"{learn.seconds:.1f} s", _mebibytes(learn.peak_rss_bytes), what]
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"

@@ -78,6 +78,7 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     monkeypatch.setattr(linux, "PROC", made.proc)
     monkeypatch.setattr(linux, "SYS", made.sys)
     monkeypatch.setenv("PYTHONPATH", str(made.modules))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return made
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import MICRO, ROOT, run_cli
 
+from edge_nusa.cli.bench import _words
+from edge_nusa.device.board import bench
 from edge_nusa.device.board import linux as board
-from edge_nusa.device.board.bench import advice
+from edge_nusa.device.board.bench import advice, bench_board
 from edge_nusa.device.board.costs import ColdCost, Costs, LearnCost, WarmCost
 from edge_nusa.device.board.measure import child, in_turn
 from edge_nusa.errors import EdgeNusaError, ResourceError
@@ -26,7 +31,7 @@ def test_programs_get_the_costs_by_their_documented_names() -> None:
     costs = Costs(learn=LEARN, cold=ColdCost(0.5, 2), warm=WarmCost(9.0, 8.0, 12.5), **parts)
     assert costs.to_json() == {
         **parts,
-        "learn": {"seconds": 1.0, "peak_rss_bytes": 1, "images": 16, "steps": 5},
+        "learn": {"seconds": 1.0, "peak_rss_bytes": 1, "images": 16, "steps": 5, "text_left_out": ""},
         "cold": {"seconds": 0.5, "peak_rss_bytes": 2},
         "warm": {"milliseconds_an_image": 9.0, "trunk_milliseconds": 8.0, "overhead_percent": 12.5},
     }
@@ -43,6 +48,54 @@ def test_the_short_form_measures_every_part() -> None:
     assert found["learn"]["peak_rss_bytes"] > found["cold"]["peak_rss_bytes"] > 20 << 20
     assert found["warm"]["milliseconds_an_image"] > 0 < found["warm"]["trunk_milliseconds"]
     assert "1" in found["threads"]
+
+
+def without(module: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every child finds no such package."""
+    (folder / "sitecustomize.py").write_text(
+        "import importlib.util, sys\n"
+        f"sys.modules[{module!r}] = None\n"
+        "real = importlib.util.find_spec\n"
+        f"importlib.util.find_spec = lambda name, *words: None if name == {module!r} else real(name, *words)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.mark.slow
+def test_without_torch_predict_is_measured_and_the_lesson_by_the_head_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without("torch", tmp_path, monkeypatch)
+    found = bench_board(MICRO, 1, None, lambda line: None)
+    assert found.cold.seconds > 0 and found.warm.milliseconds_an_image > 0
+    assert found.learn is not None and found.learn.steps == 0 and "torch is not installed" in found.learn.text_left_out
+    assert any(line.startswith("the lesson was the head's alone: torch is not installed") for line in found.advice)
+    assert "by the head alone" in _words(found)
+
+
+def test_a_lesson_that_fails_is_measured_by_the_head_and_where_that_fails_too_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    tried: list[tuple[str, ...]] = []
+
+    def learned(pictures: Path, wanted: Sequence[str], common: Sequence[str | Path]) -> LearnCost:
+        tried.append(tuple(wanted))
+        if "--head-only" in wanted and len(tried) < 3:
+            return LEARN
+        raise EdgeNusaError("torch is broken")
+
+    monkeypatch.setattr(bench, "_learned", learned)
+    cost, failed = bench.lesson_cost(Path(), 7, [], said.append)
+    assert (cost, failed) == (replace(LEARN, text_left_out="torch is broken"), [])
+    assert tried == [("--steps", "7"), ("--head-only", "--again")]
+    assert said == ["learning again, by the head alone: torch is broken"]
+    cost, failed = bench.lesson_cost(Path(), None, [], said.append)
+    assert (cost, failed) == (None, ["learning fails here (torch is broken); see `edge-nusa doctor`"])
+    parts: dict[str, Any] = {"bundle": "b", "precision": "p", "threads": {}, "advice": failed}
+    costs = Costs(learn=cost, cold=ColdCost(0.5, 2), warm=WarmCost(9.0, 8.0, 12.5), **parts)
+    assert costs.to_json()["learn"] is None and "learn " in _words(costs) and "failed" in _words(costs)
+    assert advice(None, {"1": 5.0}, Bundle.open(MICRO), 1) == advice(LEARN, {"1": 5.0}, Bundle.open(MICRO), 1)
 
 
 def test_fewer_threads_are_advised_only_where_they_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,111 @@
+"""The extras that this board's services need: of each unit that is installed for this user, and of a state that belongs
+to a fleet, whether their packages are there."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from edge_nusa.device.board.findings import Finding
+from edge_nusa.errors import DamagedError
+from edge_nusa.files import durable
+from edge_nusa.files.json_bytes import parse
+from edge_nusa.files.json_record import Origin
+
+EXTRAS = {
+    "sync": ("tuf", "securesystemslib", "cryptography"),
+    "s3": ("obstore",),
+    "oci": ("oras",),
+    "page": ("starlette", "uvicorn", "python-multipart", "segno"),
+    "camera": ("av",),
+    "mqtt": ("paho-mqtt",),
+    "metrics": ("prometheus-client",),
+}
+"""Extra -> its packages, as pyproject.toml has them (a test compares)."""
+OF_COMMAND = {"sync": ("sync",), "mqtt": ("mqtt",), "teach": ("page",)}
+"""What a service needs by its command, the second part of a unit's name."""
+OF_WORD = {
+    "rtsp://": "camera",
+    "/dev/video": "camera",
+    "mqtt://": "mqtt",
+    "mqtts://": "mqtt",
+    "--metrics-port": "metrics",
+}
+"""What a service needs by a word in its unit or in the services' settings beside it."""
+OF_STORE = {"s3": "s3", "oci": "oci", "oci+http": "oci"}
+LARGEST_BYTES = 1 << 16
+
+
+def services(state: Path, settings: Path | None = None) -> Iterator[Finding]:
+    """A finding for each service that is installed, and for the fleet. settings: the user's configuration folder, of
+    the environment where None is given."""
+    folder = settings or _configuration()
+    if folder is not None:
+        common = _text(folder / "edge-nusa" / "environment")
+        for unit in sorted((folder / "systemd" / "user").glob("edge-nusa-*.service")):
+            command = unit.stem.removeprefix("edge-nusa-")
+            yield _finding(f"service {command}", _needed(command, _text(unit), common))
+    places = _places(state / "sync" / "settings.json")
+    if places:
+        yield _finding("fleet", ["sync", *_of_places(places)])
+
+
+def _needed(command: str, unit: str, common: str) -> list[str]:
+    # settings of one service are in variables of its name, such as EDGE_NUSA_WATCH_OPTIONS
+    own = [line for line in common.splitlines() if line.startswith(f"EDGE_NUSA_{command.upper()}")]
+    said = "\n".join([unit, *own])
+    return [*OF_COMMAND.get(command, ()), *(extra for word, extra in OF_WORD.items() if word in said)]
+
+
+def _of_places(places: list[str]) -> Iterator[str]:
+    for place in places:
+        scheme, separator, _ = place.partition("://")
+        if separator and scheme in OF_STORE:
+            yield OF_STORE[scheme]
+
+
+def _finding(name: str, extras: list[str]) -> Finding:
+    wanted = list(dict.fromkeys(extras))
+    lacking = [extra for extra in wanted if not all(map(_is_installed, EXTRAS[extra]))]
+    if lacking:
+        missing = [package for extra in lacking for package in EXTRAS[extra] if not _is_installed(package)]
+        line = f'pip install "edge-nusa[{",".join(lacking)}]"'
+        return Finding(name, "error", f"cannot run: {', '.join(missing)} not installed", line)
+    there = f"the packages of {', '.join(wanted)} are there" if wanted else "needs no further package"
+    return Finding(name, "ok", there, "")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _configuration() -> Path | None:
+    """The user's configuration folder; None where the system knows no home of the user."""
+    given = os.environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(given):
+        return Path(given)
+    with suppress(RuntimeError):
+        return Path.home() / ".config"
+    return None
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError):
+        return durable.read_named(path, LARGEST_BYTES).decode(errors="replace")
+    return ""
+
+
+def _places(path: Path) -> list[str]:
+    """The fleet's store and mirror; what is damaged is told by who needs it."""
+    with suppress(OSError, DamagedError):
+        data = durable.read_at_most(path, LARGEST_BYTES + 1)
+        fields = parse(data, Origin(str(path), "run `edge-nusa sync init` again"), LARGEST_BYTES).fields
+        return [str(fields[name]) for name in ("store", "rounds") if fields.get(name)]
+    return []
