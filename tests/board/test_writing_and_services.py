@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from conftest import ROOT, bytes_of, run_cli
 
-from edge_nusa.device.board import services as board_services
 from edge_nusa.device.board.findings import Finding
 from edge_nusa.device.board.services import EXTRAS, services
 from edge_nusa.device.board.writing_probe import writing
@@ -97,7 +96,7 @@ def found_in(config: Path, state: Path, missing: set[str], monkeypatch: pytest.M
             raise importlib.metadata.PackageNotFoundError(package)
         return "1"
 
-    monkeypatch.setattr(board_services.importlib.metadata, "version", version)
+    monkeypatch.setattr(importlib.metadata, "version", version)
     return {one.name: one for one in services(state, config)}
 
 
