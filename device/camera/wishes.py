@@ -47,8 +47,8 @@ class Wishes:
 
     @property
     def idle(self) -> float:
-        """Seconds since a frame was asked for."""
-        return time.monotonic() - self._asked
+        """Seconds since a frame was asked for; 0 while one is waited for."""
+        return 0.0 if self.is_wanted else time.monotonic() - self._asked
 
     def begin(self) -> None:
         """The camera is open: the time until now counts for nothing."""

@@ -80,7 +80,7 @@ def row(address: str, every: float | None) -> str:
 def answering(address: str) -> None:
     """From the frame to its answer by the embedded bundle."""
     with tempfile.TemporaryDirectory() as folder, open_camera(address, CameraSettings(seconds=0.5)) as camera:
-        model, times = Model.open(state=Path(folder) / "state", threads=1), []
+        model, times = Model.open(None, Path(folder) / "state", 1), []
         for _ in range(12):
             asked = time.time()
             frame = camera.latest(timeout=20)

@@ -36,6 +36,7 @@ class Asked:
     clock: Clock
     every: float
     ends: float = 1e9
+    begins: float = 0.0
     is_wanted: bool = True
     given: list[float] = field(default_factory=list)
     last: float = 1000.0
@@ -46,10 +47,14 @@ class Asked:
 
     @property
     def idle(self) -> float:
-        return self.clock.now - self.last
+        return 0.0 if self.is_wanted else self.clock.now - self.last
 
     def look(self) -> None:
-        if not self.is_wanted and self.clock.now < self.ends and self.clock.now - self.last >= self.every - 1e-6:
+        if (
+            not self.is_wanted
+            and self.begins <= self.clock.now < self.ends
+            and self.clock.now - self.last >= self.every - 1e-6
+        ):
             self.is_wanted, self.last = True, self.clock.now
 
     def give(self, rows: Any, width: int, height: int, taken: float) -> None:
@@ -91,7 +96,7 @@ def played(
     keyframe each `gop` packets (0: none at all)."""
     clock = Clock()
     monkeypatch.setattr(reading, "time", clock)
-    wishes, decoder = Asked(clock, every, more.get("ends", 1e9)), Decoder()
+    wishes, decoder = Asked(clock, every, more.get("ends", 1e9), more.get("begins", 0.0)), Decoder()
     settings = {"kind": "rtsp", "seconds": least, "most_side": 1280, "most_pixels": 10**6}
     stream = SimpleNamespace(codec_context=decoder)
 
@@ -153,6 +158,13 @@ def test_nobody_asking_nothing_is_decoded_and_asking_again_begins_with_a_keyfram
 
     decoded, _ = played(monkeypatch, gop=50, every=0.25, least=1.0, ends=1005.0)
     assert max(decoded) == 8 * 7.625  # three times the least time between two frames after the last question, at 4.625
+
+
+def test_who_asks_again_gets_frames_from_the_next_keyframe_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded, given = played(monkeypatch, gop=32, every=1.0, least=1.0, begins=1009.0)
+    assert given[:2] == [1000.0, 1012.0]
+    assert max(later - earlier for earlier, later in zip(given[1:], given[2:], strict=False)) <= 1.125
+    assert [number for number in decoded if number > 8 * 9] == list(range(8 * 12, 160))
 
 
 def test_the_first_frame_is_that_of_the_first_keyframe(monkeypatch: pytest.MonkeyPatch) -> None:
