@@ -41,6 +41,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray], **options: Any) -> Pat
     turned (degrees that a player turns it by)."""
     av = pytest.importorskip("av")
     with av.open(str(path), "w") as container:
+        container.metadata["title"] = options.get("title", "")
         stream = container.add_stream(options.get("codec", "libx264"), rate=options.get("rate", 30))
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = options.get("pixels", "yuv420p")

@@ -47,7 +47,14 @@ def container(settings: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     if kind == "v4l2":  # libav says less of why it cannot be opened
         os.close(os.open(address, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
     with _file(kind, address) as place:
-        opened = av.open(place, "r", format=FORMATS[kind], options=options, timeout=(silence, silence))
+        opened = av.open(
+            place,
+            "r",
+            format=FORMATS[kind],
+            options=options,
+            metadata_errors="replace",  # a title of any bytes is no reason to see nothing
+            timeout=(silence, silence),
+        )
         with opened:
             if not opened.streams.video:
                 raise Lost("expected a video stream, found none in it; look at the address")

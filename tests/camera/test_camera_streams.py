@@ -205,3 +205,11 @@ def test_a_list_of_other_files_is_no_video(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_text(text)
         assert "expected a video stream, found something else" in refused(tmp_path / name)
+
+
+def test_a_title_of_any_bytes_is_no_reason_to_see_nothing(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "titled.mkv", [picture()] * 10, title="TITLE IN BYTES")
+    data = path.read_bytes()
+    assert data.count(b"TITLE IN BYTES") == 1
+    path.write_bytes(data.replace(b"TITLE IN BYTES", b"\xff\xfe\x80TLE IN BYTES"))
+    assert colour_at(first(path), 0.25, 0.25) == RED

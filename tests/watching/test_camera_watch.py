@@ -251,11 +251,11 @@ def test_a_bundle_that_is_replaced_meanwhile_is_taken_up(
     camera = open_camera(str(video), CameraSettings(repeats=True))
     watch = CameraWatch(Model.open(bundle, taught, 1), AskSettings(seconds=0.1), camera, lines)
 
-    def stop() -> None:
+    def end() -> None:
         until(lambda: len(lines) > 4)
         watch.stop()
 
-    ending = threading.Thread(target=stop)
+    ending = threading.Thread(target=end)
     ending.start()
     watch.run(notes.append)
     ending.join()
