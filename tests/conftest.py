@@ -38,6 +38,8 @@ LONGEST_FIRST = [
     "test_mqtt.py",
     "test_prometheus.py",
     "test_watch.py",
+    "test_camera_watch.py",
+    "test_camera_lost.py",
     "test_fleet.py",
     "test_fleet_malicious.py",
     "test_training.py",

@@ -118,7 +118,7 @@ class Camera:
 
     def _watch_over(self) -> None:
         """In the thread: a child after another, until the camera is closed or is over."""
-        tries = 0
+        tries = -1
         while not self._is_closed.is_set():
             before = self._count
             try:
