@@ -90,12 +90,10 @@ class Broker:
         return self._fault
 
     def close(self) -> None:
-        """Say that this board is offline, if that can be said at once, and let go."""
-        with self._lock:
-            self._wanted = {self._topics.availability: OFFLINE.encode()}
-        self._stir()
+        """Tell what is left and that this board goes, if that can be said at once, and let go."""
+        self.put(self._topics.availability, OFFLINE.encode())
         end = time.monotonic() + GOODBYE_SECONDS
-        while self._is_welcome and not self.is_told() and time.monotonic() < end:
+        while not self.is_told() and not self._fault and time.monotonic() < end:
             time.sleep(0.01)
         self._ends.set()
         self._stir()

@@ -10,7 +10,7 @@ import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import QuietOption, StateOption
-from edge_nusa.cli.telling import AuthorityOption, MqttWords, NameOption, PasswordFileOption, mqtt_of
+from edge_nusa.cli.telling import AuthorityOption, MqttWords, NameOption, PasswordFileOption, hint, mqtt_of
 from edge_nusa.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def mqtt(
     note = (lambda text: None) if quiet else output.note
     words = MqttWords(broker, password_file, name, authority)
     told = (lambda text: None) if once else note
+    hint(words, note)
     with mqtt_of(words, file, state or _usual_state(), told, "--broker") as teller:
         note(f"telling {teller.broker.address.shown} as {teller.board.name} ({teller.board.id})")
         followed = FollowedLines(Followed(file), Lines([teller], note), note)

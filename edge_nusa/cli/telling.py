@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Optional
 
@@ -105,6 +105,13 @@ def mqtt_of(words: MqttWords, watched: Path, state: Path, note: Callable[[str], 
     return Mqtt(broker, board_name(words.name, watched), state, note)
 
 
+def hint(words: MqttWords, note: Callable[[str], None]) -> None:
+    """Say that others may read the password, where they may."""
+    with suppress(OSError):
+        if words.password_file is not None and words.password_file.stat().st_mode & 0o077:
+            note(f"{words.password_file}: others on this board may read the password; run chmod 600 on it")
+
+
 def board_name(asked: str | None, watched: Path) -> BoardName:
     """What this watch is called."""
     import socket
@@ -139,6 +146,7 @@ def beside(
         if metrics != (None, None):
             tellers.append(_counted(metrics, state, note, stack))
         if mqtt.url is not None:
+            hint(mqtt, note)
             tellers.append(stack.enter_context(mqtt_of(mqtt, watched, state, note, "--mqtt")))
         yield _Told(sink, Lines(tellers, note))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +124,50 @@ def test_the_state_of_before_stays_over_a_restart_of_the_watch(mosquitto: Mosqui
         late.close()
 
 
+def test_what_was_answered_last_is_told_before_a_watch_ends(mosquitto: Mosquitto, taught: Path) -> None:
+    with Teller(mosquitto.port, taught) as teller:
+        for number in range(50):
+            teller.answers("gravel", image=f"{number}.jpg")
+    late = Listener(mosquitto.port)
+    assert late.last("/answer")["picture"] == "49.jpg" and late.last("/availability") == "offline"
+    late.close()
+
+
+def test_a_broker_that_never_answers_holds_up_no_end(taught: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, Teller(silent.getsockname()[1], taught) as teller:
+        teller.answers("gravel")
+        began = time.monotonic()
+        teller.mqtt.broker.close()
+        assert time.monotonic() - began < 1.5
+
+
+def test_the_waits_between_two_tries_grow_to_a_minute_and_begin_anew_after_a_good_connection(
+    taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, waits = Teller(1, taught).mqtt.broker, list[float]()
+
+    def connected(steady: float) -> None:
+        broker._is_welcome, broker._since = True, time.monotonic() - steady
+        raise ConnectionError("lost")
+
+    def failed() -> None:
+        raise ConnectionRefusedError(111, "refused")
+
+    ways = [*[failed] * 8, lambda: connected(10.1), failed, lambda: connected(9.0), failed]
+
+    def next_way() -> None:
+        way = ways.pop(0)
+        if not ways:
+            broker._ends.set()
+        way()
+
+    monkeypatch.setattr(broker, "_connect", next_way)
+    monkeypatch.setattr(broker._ends, "wait", waits.append)
+    broker._run()
+    expected = [1, 2, 4, 8, 16, 32, 60, 60, 1, 2, 4, 8]
+    assert all(0.79 * wait <= found <= 1.21 * wait for found, wait in zip(waits, expected, strict=True)), waits
+
+
 def test_a_new_label_is_an_option_before_it_is_a_state(mosquitto: Mosquitto, listener: Listener, taught: Path) -> None:
     with Teller(mosquitto.port, taught) as teller:
         teller.settle()
@@ -218,7 +263,7 @@ def test_names_that_only_answers_have_are_bounded_but_the_one_that_is_shown_is_t
     with Teller(mosquitto.port, tmp_path / "empty") as teller:
         for number in range(9):
             teller.answers(f"thing {number}")
-        teller.settle()
+            teller.settle()
         wait_until(lambda: home_of(listener).states.get("label") == "thing 8", "the last answer")
         shown = ["thing 0", "thing 1", "thing 2", "thing 7", "thing 8", "none of these"]
         assert home_of(listener).components["label"]["options"] == shown
@@ -374,7 +419,6 @@ STRANGE: list[tuple[str, Callable[[], bytes]]] = [
 def test_whatever_a_stranger_says_at_the_brokers_address_the_board_goes_on(
     name: str, said: Callable[[], bytes], taught: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import socket
     import threading
 
     monkeypatch.setattr(brokers_room, "WELCOME_SECONDS", 0.5)

@@ -225,6 +225,18 @@ def test_a_wrong_password_is_one_clear_line(guarded: Mosquitto, taught: Path, tm
     assert "it refuses anyone without a user (not authorized)" in nobody
 
 
+def test_a_password_that_others_may_read_is_said(
+    guarded: Mosquitto, password: Path, taught: Path, tmp_path: Path
+) -> None:
+    url = f"mqtt://camera@127.0.0.1:{guarded.port}"
+    words = ("mqtt", tmp_path / "none", "--broker", url, "--once", "--mqtt-password-file", password, "--state", taught)
+    assert "others on this board" not in run_cli(*words).stderr
+    password.chmod(0o640)
+    done = run_cli(*words)
+    said = f"{password}: others on this board may read the password; run chmod 600 on it"
+    assert done.returncode == 0 and said in done.stderr.splitlines()
+
+
 @pytest.mark.parametrize("way", ["file", "environment"])
 def test_the_password_is_in_no_list_of_processes_and_no_log(
     guarded: Mosquitto, password: Path, taught: Path, camera: Path, pictures: DemoPictures, tmp_path: Path, way: str

@@ -25,7 +25,7 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.telling import prometheus
 from edge_nusa.device.telling.lines import Lines
 from edge_nusa.device.telling.numbers import SECONDS, Numbers
-from edge_nusa.device.telling.prometheus import TextFile, place_of, registry
+from edge_nusa.device.telling.prometheus import Port, TextFile, place_of, registry
 from edge_nusa.device.telling.reasons import KINDS, kind_of
 from edge_nusa.errors import ResourceError, UsageError
 from edge_nusa.files import durable
@@ -340,6 +340,13 @@ def test_a_port_is_this_boards_alone_unless_an_address_is_given(place: str, expe
 def test_another_place_is_refused(place: str) -> None:
     with pytest.raises(UsageError, match="--metrics-port: expected PORT or ADDRESS:PORT, found something else"):
         place_of(place)
+
+
+def test_who_says_nothing_at_the_port_is_let_go(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "REQUEST_SECONDS", 0.3)
+    port = free_port()
+    with Port(str(port), counted.numbers), socket.create_connection(("127.0.0.1", port), 10) as silent:
+        assert silent.recv(1) == b""
 
 
 def test_a_port_that_is_taken_is_one_line(taught: Path, tmp_path: Path) -> None:
