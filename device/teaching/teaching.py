@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -17,6 +19,7 @@ from edge_nusa.device.teaching.lessons import Lesson, Lessons
 from edge_nusa.device.teaching.reading import Reader
 from edge_nusa.device.teaching.recording import FrameSource
 from edge_nusa.device.teaching.words import advice, verdict
+from edge_nusa.errors import EdgeNusaError
 from edge_nusa.knowledge import labels as label_names
 
 if TYPE_CHECKING:
@@ -26,7 +29,9 @@ Found = TypeVar("Found")
 MOST_WAITING = 8
 """Questions and pictures that wait for their turn."""
 MOST_LOOKING = 32
-"""Looks at the state, and changes of it, that wait for theirs: a page begins with several."""
+"""Looks at the state that wait for theirs: a page begins with several."""
+FOLLOW_SECONDS = 2.0
+"""So often it is looked whether somebody else changed the state, while somebody listens."""
 
 
 class Turns:
@@ -48,13 +53,18 @@ class Teaching:
     def __init__(self, model: Model, camera: FrameSource | None = None, source: str = "") -> None:
         """camera: open, or None; source: what it is called."""
         self.model, self.asks, self.looks = model, Turns(MOST_WAITING), Turns(MOST_LOOKING)
+        self.changes = Turns(MOST_WAITING)  # which wait for another program that changes the state
         self.drawer, self.events, self.reader = Drawer.within(model.max_memory_bytes), Events(), Reader(model)
         self.asking = Asking(model, self.reader)
         self.lessons = Lessons(model, self.drawer, self._lesson_changed)
         self.camera = BoardCamera(camera, source, self.asking, self.drawer, self.events)
 
+        self._is_closed = threading.Event()
+        threading.Thread(target=self._follow, name="edge-nusa-follow", daemon=True).start()
+
     def close(self) -> None:
         """End the camera, and the child that decodes."""
+        self._is_closed.set()
         self.camera.close()
         self.reader.close()
 
@@ -89,6 +99,18 @@ class Teaching:
     def labels_changed(self) -> None:
         """Tell the pages."""
         self.events.tell("labels", {"generation": self.model.generation})
+
+    def _follow(self) -> None:
+        """In a thread: tell the pages where another program, such as `edge-nusa learn`, changed the state."""
+        known = None
+        while not self._is_closed.wait(FOLLOW_SECONDS):
+            if not self.events.listeners:
+                continue
+            with suppress(EdgeNusaError):  # what cannot be read is said to whoever asks
+                number = self.model.generation
+                if known not in (None, number):
+                    self.labels_changed()
+                known = number
 
     def _lesson_changed(self, lesson: Lesson, was_known: bool) -> None:
         """In the lesson's thread."""

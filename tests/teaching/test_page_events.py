@@ -11,10 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+from conftest import answer_of
 from page_server import events, form, live, page, spoken, taught
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.teaching import events as told_events
+from edge_nusa.device.teaching import teaching
 from edge_nusa.device.teaching.events import Events, wire
 
 
@@ -78,15 +80,47 @@ def test_where_nothing_happens_a_comment_comes(tmp_path: Path, monkeypatch: pyte
 def test_whoever_goes_is_forgotten_and_others_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(told_events, "SILENT_SECONDS", 0.1)
     request = b"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    with live(tmp_path / "state") as (port, teaching):
+    with live(tmp_path / "state") as (port, own):
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(request)
-            _until(lambda: teaching.events.listeners == 1)
-        _until(lambda: teaching.events.listeners == 0)
-    with page(tmp_path / "state") as (client, teaching):
+            _until(lambda: own.events.listeners == 1)
+        _until(lambda: own.events.listeners == 0)
+    with page(tmp_path / "state") as (client, own):
         monkeypatch.setattr(Events, "listeners", 16)
         answer = client.get("/api/events")
         assert answer.status_code == 503 and "16 pages listen already" in answer.json()["error"]
+
+
+def test_a_change_by_another_program_is_told(taught: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert teaching.FOLLOW_SECONDS == 2
+    monkeypatch.setattr(teaching, "FOLLOW_SECONDS", 0.1)
+    with live(taught) as (port, own):
+        undone = threading.Timer(1.5, lambda: answer_of("undo", "--state", taught))
+        undone.start()
+        found = events(port, lambda told: any(kind == "labels" for kind, _ in told))
+        undone.join()
+    assert [data for kind, data in found if kind == "labels"] == [{"generation": 0}]
+
+
+def test_a_change_that_waits_for_another_program_keeps_nobody_from_looking(
+    taught: Path, pictures: DemoPictures
+) -> None:
+    answers: list[int] = []
+    with page(taught) as (client, own):
+
+        def forget() -> None:
+            answers.append(client.post("/api/forget", json={"label": "gravel"}).status_code)
+
+        waits = threading.Thread(target=forget)
+        with own.model.state.writer():
+            waits.start()
+            time.sleep(0.3)
+            assert len(client.get("/api/labels").json()["labels"]) == 3
+            asked = sorted(pictures.asked["gravel"].iterdir())[0]
+            assert client.post("/api/predict", content=asked.read_bytes()).json()["best"] == "gravel"
+            assert answers == []
+        waits.join(60)
+    assert answers == [200]
 
 
 def _until(is_so: Any) -> None:
