@@ -58,6 +58,14 @@ MODULES = {
     "own_rounds": ("edge_nusa.sync.trust.own_rounds", ["test_sealed_rounds"]),
     "device_keys": ("edge_nusa.sync.trust.device_keys", ["test_sealed_rounds"]),
     "task": ("edge_nusa.device.learning.task", ["test_decisions_task"]),
+    "records": ("edge_nusa.research.figures.records", ["test_eval_records"]),
+    "results": ("edge_nusa.research.figures.results", ["test_eval_records", "test_eval_report"]),
+    "classes": ("edge_nusa.research.figures.classes", ["test_eval_records"]),
+    "class_tables": ("edge_nusa.research.figures.class_tables", ["test_eval_class_tables"]),
+    "counting": ("edge_nusa.research.protocol.counting", ["test_eval_sequence"]),
+    "checked": ("edge_nusa.research.learners.checked", ["test_own_learners"]),
+    "own": ("edge_nusa.research.learners.own", ["test_own_learners"]),
+    "arrays": ("edge_nusa.research.data.arrays", ["test_eval_arrays"]),
 }
 """Name on the command line -> the module, and the test files that hold its decisions, the fastest first."""
 USUAL = (

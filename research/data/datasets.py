@@ -70,12 +70,21 @@ def find_sets(root: Path, names: Sequence[str] | None) -> list[DataSet]:
 
 
 def set_names(root: Path) -> list[str]:
-    """The names of the sets below `root`, sorted. Raises InputError where it is no folder."""
+    """The names of the sets below `root`, sorted. Raises InputError where it is no folder, or one set by itself."""
     if not root.is_dir():
         raise InputError(
             f"{printable(root)}: expected a folder with a sub-folder for each data set, found none; check the path"
         )
-    return sorted(folder.name for folder in folders(root) if folders(folder))
+    within = folders(root)
+    names = sorted(folder.name for folder in within if folders(folder))
+    is_split = TRAIN in names and len(names) > 1 and {TRAIN, VALIDATION, TEST}.issuperset(names)
+    if is_split or (within and not names):
+        what = f"the parts {few(names)}" if is_split else f"class folders such as {printable(within[0].name)}"
+        raise InputError(
+            f"{printable(root)}: expected a folder with a sub-folder for each data set, found one set with {what}; "
+            "give the folder above it"
+        )
+    return names
 
 
 def named(dataset: DataSet, naming: str) -> DataSet:

@@ -54,7 +54,7 @@ def entry_of(asked: str | Maker) -> Entry:
         return _entry(asked, _loaded(asked, point.module, point.attr), "" if dist is None else dist.version)
     module, _, attribute = asked.partition(":")
     parts = [*module.split("."), attribute]
-    if not all(part.isidentifier() for part in parts):
+    if not all(part.isidentifier() for part in parts) or module.endswith(".py"):
         raise UsageError(
             f"--learners {shown(asked)}: expected {FORM} with dots for folders and without .py; write mine:Mine for "
             "the class Mine in mine.py"

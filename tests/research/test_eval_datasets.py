@@ -134,11 +134,32 @@ def test_an_unknown_set_a_missing_root_and_a_root_without_sets_are_refused(root:
         find_sets(root, ["pets", "plants"])
     with pytest.raises(InputError, match="found none; check the path"):
         find_sets(root / "nowhere", None)
-    with pytest.raises(InputError, match="sets out of none"):
+    with pytest.raises(InputError, match=r"pets: expected a .*, found one set with class folders such as cat; give"):
         find_sets(root / "pets", None)
+    (root / "none").mkdir()
+    with pytest.raises(InputError, match="sets out of none"):
+        find_sets(root / "none", None)
     (root / "empty" / "class").mkdir(parents=True)
     with pytest.raises(InputError, match="empty: expected pictures in a sub-folder for each class"):
         find_sets(root, ["empty"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_one"),
+    [(("train", "test"), True), (("train", "val", "test"), True), (("train", "val"), True), (("test", "val"), False),
+     (("train",), False), (("train", "test", "birds"), False)],
+)  # fmt: skip
+def test_the_folder_of_one_set_is_no_folder_of_sets(parts: tuple[str, ...], is_one: bool, tmp_path: Path) -> None:
+    for part in parts:
+        for name in ("a", "b"):
+            put(tmp_path / part / name, *numbered(5))
+    if not is_one:
+        assert [dataset.name for dataset in find_sets(tmp_path, None)] == sorted(parts)
+        return
+    with pytest.raises(
+        InputError, match=f"found one set with the parts {', '.join(sorted(parts))}; give the folder above"
+    ):
+        find_sets(tmp_path, None)
 
 
 def test_by_lot_four_of_ten_are_for_the_test_and_stay_so(root: Path) -> None:

@@ -149,6 +149,7 @@ def test_of_a_package_with_too_many_files_the_modules_own_is_hashed(
         ("own_exit:Mine", InputError, "expected a module that can be imported, found SystemExit: 3"),
         ("own_number:Mine", InputError, "expected a class Mine in own_number, found no class; correct the name"),
         ("own_mine.py:Mine:x", UsageError, r"expected package\.module:Class with dots for folders and without \.py"),
+        ("own_mine.py:Mine", UsageError, "for folders and without .py; write mine:Mine for the class Mine in mine.py"),
         ("a/own_mine:Mine", UsageError, "write mine:Mine for the class Mine in mine.py"),
         (":Mine", UsageError, "expected package.module:Class"),
     ],
