@@ -32,7 +32,7 @@ from edge_nusa.device.camera.login import login_of
 from edge_nusa.device.report.page import html_report
 from edge_nusa.device.telling import told
 from edge_nusa.device.watching.ledger import Ledger
-from edge_nusa.errors import InputError
+from edge_nusa.errors import InputError, UsageError
 from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import parse
@@ -40,6 +40,8 @@ from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import stored
 from edge_nusa.model import graph_file
 from edge_nusa.model.tokenizer import Tokenizer
+from edge_nusa.settings import edit, settings_file, shared
+from edge_nusa.settings.settings_file import Place
 from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.trust import keys, roots, sealing
 
@@ -206,6 +208,26 @@ def reported(data: bytes) -> object:
     return html_report(golden_files.known(), entries, "micro", {}, 0)
 
 
+SETTINGS = b"""# of a board
+bundle = "b"
+threads = 2
+max_memory = "1G"
+[watch]
+label = ["a", "b"]
+top = 3
+[services]
+writable = ["c"]
+"""
+
+
+def settings_of(data: bytes) -> object:
+    """A settings file, as far as every key that all commands share, and a change of one."""
+    place = Place(Path("/home/config.toml"), "user file")
+    file = settings_file.parse(data, place, Origin(str(place.path), "correct it", UsageError))
+    shared.check(file, ["watch"])
+    return edit.changed(file, ("threads",), 4)
+
+
 def foreign() -> dict[str, Foreign]:
     """name -> how to fuzz it."""
     golden, key = FOLDER, golden_files.sealing_key()
@@ -242,6 +264,7 @@ def foreign() -> dict[str, Foreign]:
         (MICRO / "text_tail.onnx").read_bytes(), mutators.of_bytes, lambda data: graph_file.of_bytes(data, "here")
     )
     found["report, shown"] = Foreign((GENERATION / "report.json").read_bytes(), mutators.of_record, reported)
+    found["settings"] = Foreign(SETTINGS, mutators.of_bytes, settings_of)
     found["ledger"] = Foreign((golden / "ledger.sqlite").read_bytes(), mutators.of_bytes, with_temporary(opened_ledger))
     found["login of a camera"] = Foreign(b"anna:secret\n", mutators.of_bytes, with_temporary(camera_login))
     return found

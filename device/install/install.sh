@@ -12,11 +12,15 @@ Usage: device/install/install.sh [options]        (as the user who will use it, 
   --python PROGRAM     which Python (3.11 to 3.13); the newest found by itself
   --bundle DIR         the bundle that commands and services use, of which a copy is kept here; the embedded `lite` without it
   --watch DIR          also a service that answers the pictures that appear in DIR
-  --watch-options "…"  more options of `edge-nusa watch`, such as "--keep /home/me/unsure --out /home/me/answers.jsonl"
-  --writable DIR       a further folder that the services may write (for --keep, --out, --delete, a store); may be repeated
-  --sync "…"           also a timer that runs `edge-nusa sync run` with these options, four times a day
+  --camera SOURCE      also a service that answers what a camera shows: /dev/video0, rtsp://..., picamera; with --teach the page shows it instead
+  --teach              also a service of the page (edge-nusa teach), for this board alone; with --lan for a phone too, by a token
+  --mqtt URL           also a service that tells a broker what the watch answers, such as mqtt://homeassistant.local
+  --sync               also a timer that runs `edge-nusa sync run`, four times a day
+  --set KEY=VALUE      a further setting (docs/settings.md), such as watch.keep=/home/me/unsure; may be repeated
+  --writable DIR       a further folder that the services may write, such as a store; may be repeated
   --no-lock            take the newest packages, without hashes, instead of those of the lock files (they are for aarch64)
   --no-services        write the services' files but start nothing
+  --stop NAME          a service that is not wanted any more: watch, teach, mqtt or sync; may be repeated
   --uninstall          stop and remove all of the above; what was learned and the settings stay
   --purge              with --uninstall: remove what was learned and the settings too
 END
@@ -33,13 +37,14 @@ root="$HOME/.local/share/edge-nusa"
 settings="${XDG_CONFIG_HOME:-$HOME/.config}/edge-nusa"
 units="${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user"
 command_link="$HOME/.local/bin/edge-nusa"
-all_units=(edge-nusa-watch.service edge-nusa-sync.service edge-nusa-sync.timer)
+# What is set in this shell is not what services see: the settings file alone decides what is installed.
+unset "${!EDGE_NUSA_@}"
 
-learn=learn wheel="" python="" bundle="" watch="" watch_options="" sync="" has_sync="" lock=yes services=yes uninstall="" purge=""
-writable=()
+learn=learn wheel="" python="" bundle="" watch="" camera="" teach="" lan="" mqtt="" lock=yes services=yes uninstall="" purge=""
+writable=() set=() stop=() wanted=()
 while [ $# -gt 0 ]; do
     case "$1" in
-        --wheel | --python | --bundle | --watch | --watch-options | --writable | --sync) [ $# -ge 2 ] || fail "$1: expected a value; see --help" 2 ;;
+        --wheel | --python | --bundle | --watch | --camera | --mqtt | --set | --writable | --stop) [ $# -ge 2 ] || fail "$1: expected a value; see --help" 2 ;;
     esac
     case "$1" in
         --predict-only) learn=predict ;;
@@ -47,9 +52,14 @@ while [ $# -gt 0 ]; do
         --python) python="$2"; shift ;;
         --bundle) bundle="$2"; shift ;;
         --watch) watch="$2"; shift ;;
-        --watch-options) watch_options="$2"; shift ;;
+        --camera) camera="$2"; shift ;;
+        --teach) teach=yes wanted+=(teach) ;;
+        --lan) lan=yes ;;
+        --mqtt) mqtt="$2" wanted+=(mqtt); shift ;;
+        --set) set+=("$2"); shift ;;
+        --stop) stop+=("$2"); shift ;;
         --writable) writable+=("$2"); shift ;;
-        --sync) has_sync=yes sync="$2"; shift ;;
+        --sync) wanted+=(sync) ;;
         --no-lock) lock="" ;;
         --no-services) services="" ;;
         --uninstall) uninstall=yes ;;
@@ -60,21 +70,23 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -z "$purge" ] || [ -n "$uninstall" ] || fail "--purge: expected --uninstall beside it" 2
+[ -z "$lan" ] || [ -n "$teach" ] || fail "--lan: expected --teach beside it" 2
+[ -z "$watch" ] || [ -z "$camera" ] || [ -n "$teach" ] || fail "--watch and --camera: expected one of them for the one watch service; --teach takes the camera" 2
+for pair in "${set[@]}"; do case "$pair" in ?*=*) ;; *) fail "--set $pair: expected KEY=VALUE" 2 ;; esac; done
+for name in "${stop[@]}"; do case "$name" in watch | teach | mqtt | sync) ;; *) fail "--stop $name: expected watch, teach, mqtt or sync" 2 ;; esac; done
 
 user_manager() { systemctl --user show-environment >/dev/null 2>&1; }
 
 remove_units() {
-    for unit in "${all_units[@]}"; do
-        [ -e "$units/$unit" ] || continue
-        if user_manager; then systemctl --user disable --now "$unit" >/dev/null 2>&1 || true; fi
-        rm -f "$units/$unit"
+    for unit in "$@"; do
+        if [ -e "$units/$unit" ] && user_manager; then systemctl --user disable --now "$unit" >/dev/null 2>&1 || true; fi
+        rm -f "$units/$unit" "$units/default.target.wants/$unit" "$units/timers.target.wants/$unit"
     done
-    rm -f "$units/default.target.wants/edge-nusa-watch.service" "$units/timers.target.wants/edge-nusa-sync.timer"
     if user_manager; then systemctl --user daemon-reload; fi
 }
 
 if [ -n "$uninstall" ]; then
-    remove_units
+    remove_units edge-nusa-{watch,teach,mqtt,sync}.service edge-nusa-sync.timer
     if [ -L "$command_link" ] && [ "$(readlink "$command_link")" = "$root/venv/bin/edge-nusa" ]; then rm -f "$command_link"; fi
     rm -rf "$root"/venv "$root"/venv-* "$root"/bundle-*
     if [ -n "$purge" ]; then rm -rf "$root" "$settings"; fi
@@ -96,10 +108,11 @@ fi
 [ -n "$python" ] || fail "expected Python 3.11, 3.12 or 3.13, found none; see docs/board.md for boards with an older one"
 "$python" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || fail "$python: expected Python 3.11, 3.12 or 3.13"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$python cannot make environments; run: sudo apt install python3-venv"
-for folder in ${bundle:+"$bundle"} ${watch:+"$watch"} "${writable[@]}"; do
-    [ -d "$folder" ] || fail "$folder: expected a folder"
-    case "$folder" in *[[:space:]%\"\'\\]*) fail "$folder: a service needs a path without spaces, quotes and percent signs" ;; esac
-done
+for folder in ${bundle:+"$bundle"} ${watch:+"$watch"} "${writable[@]}"; do [ -d "$folder" ] || fail "$folder: expected a folder"; done
+environment="$settings/environment"
+if old="$(grep -sE '^EDGE_NUSA_(BUNDLE|STATE|THREADS|MAX_MEMORY|FORMAT|WATCH|WATCH_OPTIONS|SYNC_OPTIONS|ANSWERS|MQTT_OPTIONS|WRITABLE)=' "$environment")"; then
+    fail "$environment: expected passwords and tokens alone, found a setting (${old%%$'\n'*}); give it by an option or --set, and remove its line" 2
+fi
 if [ -n "$wheel" ]; then [ -f "$wheel" ] || fail "$wheel: expected a wheel of edge-nusa"; fi
 locked="" locked_sync=""
 if [ -n "$lock" ]; then
@@ -107,9 +120,10 @@ if [ -n "$lock" ]; then
     [ -f "$locked" ] || fail "expected a lock file for $(uname -m), found none; pass --no-lock to take packages without hashes"
 fi
 
-# A sync timer, asked for now or before, needs the packages of the extra `sync`, which the lock files do not hold.
-with_sync="$has_sync"
-if grep -qs '^EDGE_NUSA_SYNC_OPTIONS=' "$settings/environment"; then with_sync=yes; fi
+# A sync timer, asked for now or before, needs the packages of the extra `sync`, which have a lock file of their own.
+with_sync=""
+case " ${wanted[*]} " in *" sync "*) with_sync=yes ;; esac
+if [ -e "$units/edge-nusa-sync.timer" ]; then with_sync=yes; fi
 
 # The environment's name says what is in it, so the same call finds it whole and another call makes another.
 fingerprint() {
@@ -133,8 +147,7 @@ else
     trap 'rm -rf "$venv"' EXIT
     "$python" -m venv "$venv"
     pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
-    extras=$([ "$learn" = learn ] && echo "learn" || true)${with_sync:+,sync}
-    extras="${extras#,}"
+    extras=page,camera,mqtt,metrics,heic$([ "$learn" = learn ] && echo ",learn" || true)${with_sync:+,sync}
     say "installing packages${locked:+ of $(basename "$locked")}; this takes minutes on a slow card"
     if [ -n "$locked" ]; then "${pip[@]}" install --require-hashes --only-binary=:all: -r "$locked" ${with_sync:+-r "$locked_sync"}; fi
     what="${wheel:-}"
@@ -147,7 +160,7 @@ else
         "${builder[@]}" wheel --no-deps --no-build-isolation -w "$build/wheels" "$build"
         what="$(echo "$build"/wheels/*.whl)"
     fi
-    "${pip[@]}" install ${locked:+--no-deps} "$what${extras:+[$extras]}"
+    "${pip[@]}" install ${locked:+--no-deps} "$what[$extras]"
     if [ -n "${build:-}" ]; then rm -rf "$build"; fi
     "$venv/bin/edge-nusa" --help >/dev/null
     touch "$venv/complete"
@@ -155,13 +168,13 @@ else
 fi
 ln -sfn "$venv" "$root/venv.new" && mv -T "$root/venv.new" "$root/venv"
 for old in "$root"/venv-*; do [ "$old" = "$venv" ] || rm -rf "$old"; done
-mkdir -p "$(dirname "$command_link")" "$settings" "$units" "$root/state"
+mkdir -p "$(dirname "$command_link")" "$settings" "$units"
 if [ -e "$command_link" ] && [ ! -L "$command_link" ]; then fail "$command_link: expected a link of ours or nothing; move that file away"; fi
 ln -sfn "$root/venv/bin/edge-nusa" "$command_link"
 
-# Settings: made once, then only the lines that an option names are changed.
-environment="$settings/environment"
-[ -f "$environment" ] || printf '%s\n' "# Settings of edge-nusa's services; every EDGE_NUSA_* variable of docs/commands.md may stand here." "EDGE_NUSA_STATE=$root/state" >"$environment"
+# The one settings file, of commands and services: only what an option names is changed.
+setting() { "$command_link" config --format human "$1"; }
+change() { "$command_link" config --format human "$@" >/dev/null || fail "the settings are as they were; what the line above says is the next step" 2; }
 # A bundle is never written in place: a copy of its own name is made beside, proved and renamed. The one before it stays
 # until the next call, since a running service may still have it open.
 is_whole() { "$root/venv/bin/python" -c 'import sys, pathlib; from edge_nusa.model.bundle import Bundle; Bundle.open(pathlib.Path(sys.argv[1]))' "$1" 2>/dev/null; }
@@ -170,7 +183,7 @@ take_bundle() {
     taken="$root/bundle-$(sha256sum <"$bundle/manifest.json" | cut -c 1-16)"
     [ "$(realpath "$bundle")" != "$(realpath -m "$taken")" ] || return 0
     for old in "$root"/bundle-*; do
-        case "$old" in "$taken" | "$(sed -n 's/^EDGE_NUSA_BUNDLE=//p' "$environment")") ;; *) rm -rf "$old" ;; esac
+        case "$old" in "$taken" | "$(setting bundle)") ;; *) rm -rf "$old" ;; esac
     done
     if [ -d "$taken" ] && is_whole "$taken"; then return 0; fi
     cp -rL --reflink=auto "$bundle" "$taken.new"
@@ -180,28 +193,34 @@ take_bundle() {
     mv -T "$taken.new" "$taken"
     say "the bundle is kept as $taken; $bundle is not needed any more"
 }
-set_line() {
-    { grep -v "^$1=" "$environment" || true; printf '%s=%s\n' "$1" "$2"; } >"$environment.new"
-    mv "$environment.new" "$environment"
-}
-if [ -n "$bundle" ]; then take_bundle; set_line EDGE_NUSA_BUNDLE "$taken"; fi
-[ -z "$watch" ] || set_line EDGE_NUSA_WATCH "$(realpath "$watch")"
-[ -z "$watch_options" ] || set_line EDGE_NUSA_WATCH_OPTIONS "$watch_options"
-[ -z "$has_sync" ] || set_line EDGE_NUSA_SYNC_OPTIONS "$sync"
-if [ ${#writable[@]} -gt 0 ]; then set_line EDGE_NUSA_WRITABLE "$(realpath "${writable[@]}" | tr '\n' ' ' | sed 's/ $//')"; fi
-read_write="$root/state $(sed -n 's/^EDGE_NUSA_WRITABLE=//p' "$environment")"
-
-install_unit() {
-    sed "s|@READ_WRITE@|${read_write% }|" "$here/$1" >"$units/$1.new"
-    if cmp -s "$units/$1.new" "$units/$1" 2>/dev/null; then rm "$units/$1.new"; else mv "$units/$1.new" "$units/$1"; fi
-}
-started=()
-if grep -q '^EDGE_NUSA_WATCH=' "$environment"; then install_unit edge-nusa-watch.service; started+=(edge-nusa-watch.service); fi
-if grep -q '^EDGE_NUSA_SYNC_OPTIONS=' "$environment"; then
-    install_unit edge-nusa-sync.service
-    install_unit edge-nusa-sync.timer
-    started+=(edge-nusa-sync.timer)
+for pair in "${set[@]}"; do change "${pair%%=*}" "${pair#*=}"; done
+if [ -n "$bundle" ]; then take_bundle; change bundle "$taken"; fi
+if [ -n "$watch" ]; then change watch.source "$watch"; fi
+if [ -n "$camera" ] && [ -n "$teach" ]; then change teach.camera "$camera"; elif [ -n "$camera" ]; then change watch.source "$camera"; fi
+if [ -n "$watch" ] || { [ -n "$camera" ] && [ -z "$teach" ]; }; then wanted+=(watch); fi
+if [ -n "$teach" ]; then change teach.lan "$([ -n "$lan" ] && echo true || echo false)"; fi
+if [ -n "$lan" ] && ! grep -qs '^EDGE_NUSA_TOKEN=' "$environment"; then
+    # Kept, so that a phone stays let in after the next start.
+    echo "EDGE_NUSA_TOKEN=$("$python" -c 'import secrets; print(secrets.token_hex(16))')" >>"$environment"
 fi
+if [ -n "$mqtt" ]; then
+    change mqtt.broker "$mqtt"
+    if [ -z "$(setting watch.out)" ]; then change watch.out "$root/answers/answers.jsonl"; fi
+    change mqtt.file "$(setting watch.out)"
+fi
+if [ ${#writable[@]} -gt 0 ]; then change services.writable "${writable[@]}"; fi
+kept=()
+for name in watch teach mqtt sync; do
+    case " ${stop[*]} " in *" $name "*) remove_units "edge-nusa-$name.service" "edge-nusa-$name.timer"; continue ;; esac
+    case " ${wanted[*]} $(setting services.run | tr '\n' ' ') " in *" $name "*) kept+=("$name") ;; esac
+done
+case " ${kept[*]} " in *" mqtt "*)
+    case " ${kept[*]} " in *" watch "*) ;; *) fail "--mqtt: expected a watch whose answers it tells; pass --watch DIR or --camera SOURCE too, or --stop mqtt" 2 ;; esac ;;
+esac
+if [ ${#kept[@]} -gt 0 ]; then change services.run "${kept[@]}"; else change --unset services.run; fi
+
+written="$("$root/venv/bin/python" -P "$here/units.py" "$command_link" "$units")" || fail "the services' files could not be written; what the line above says is the next step" 2
+read -r -a started <<<"$written"
 if [ ${#started[@]} -gt 0 ] && [ -n "$services" ]; then
     if user_manager; then
         systemctl --user daemon-reload
@@ -213,5 +232,6 @@ if [ ${#started[@]} -gt 0 ] && [ -n "$services" ]; then
     fi
 fi
 case ":$PATH:" in *":$(dirname "$command_link"):"*) ;; *) say "$(dirname "$command_link") is not in PATH; log in again or add it" ;; esac
-EDGE_NUSA_STATE="$root/state" EDGE_NUSA_BUNDLE="$(sed -n 's/^EDGE_NUSA_BUNDLE=//p' "$environment")" "$command_link" doctor --format human || fail "the doctor found an error; what it says next to it is the next step" 4
+"$command_link" doctor --format human || fail "the doctor found an error; what it says next to it is the next step" 4
+if [ -n "$teach" ]; then say "the page is at http://127.0.0.1:$(setting teach.port)/${lan:+; for a phone: journalctl --user -u edge-nusa-teach.service}"; fi
 say "done; the first steps: edge-nusa learn --images DIR --label NAME, then edge-nusa predict PICTURE"

@@ -27,6 +27,8 @@ GLIBC = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_24",
 """Platforms that Debian 12 and Ubuntu 22.04 can run; Raspberry Pi OS is the former."""
 TORCH = "torch>=2.7,<2.11,!=2.10.*"
 """Versions whose aarch64 wheels need no CUDA packages."""
+EXTRAS = ("page", "camera", "mqtt", "metrics", "heic")
+"""What every board is given beside the packages that edge-nusa needs itself; install.sh names the same."""
 Wheels = dict[str, dict[str, Any]]
 Rows = dict[tuple[str, str], dict[str, set[str]]]
 
@@ -147,14 +149,15 @@ def main(names: list[str]) -> None:
     """Write the files of these names, or all."""
     asked = names or ["predict", "learn", "sync", "build"]
     about = tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text())
-    base = list(about["project"]["dependencies"])
+    optional = about["project"]["optional-dependencies"]
+    base = [*about["project"]["dependencies"], *(line for extra in EXTRAS for line in optional[extra])]
     for name, roots in {"predict": base, "learn": [*base, TORCH]}.items():
         if name in asked:
             (HERE / f"{name}-aarch64.lock").write_text(text_of(locked(roots), f"edge-nusa, {name}"))
     if "sync" in asked:
         first = (HERE / "predict-aarch64.lock").read_text()
         there = {Requirement(one).name for python in PYTHONS for one in pinned(first, python)}
-        rows = locked([*base, *about["project"]["optional-dependencies"]["sync"]], first)
+        rows = locked([*base, *optional["sync"]], first)
         more = {key: found for key, found in rows.items() if key[0] not in there}
         (HERE / "sync-aarch64.lock").write_text(text_of(more, "edge-nusa, what sync adds"))
     if "build" in asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -15,6 +16,8 @@ from edge_nusa.errors import UsageError
 from edge_nusa.files.foreign import named
 from edge_nusa.settings import shared
 from edge_nusa.settings.settings_file import Key, Place, SettingsFile, dotted, places, read, read_all
+
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#@]*@")
 
 
 def config(
@@ -84,7 +87,7 @@ def _one(word: str, kind: type, is_place: bool) -> Any:
             return kind(word)
         except ValueError:
             return word
-    return str(Path(word).expanduser().absolute()) if is_place and "://" not in word else word
+    return str(Path(word).expanduser().absolute()) if is_place and not configured.is_address(word) else word
 
 
 def _change(key: Key, value: Any, tables: Tables, format: output.Format | None) -> None:
@@ -147,10 +150,10 @@ def _built_in(key: Key) -> shared.Found:
 
 
 def _row(key: Key, found: shared.Found) -> dict[str, Any]:
-    value = [str(one) for one in found.value] if isinstance(found.value, list) else found.value
+    value = [_shown(one) for one in found.value] if isinstance(found.value, list) else found.value
     return {
         "key": dotted(key),
-        "value": str(value) if isinstance(value, Path) else value,
+        "value": _shown(value) if isinstance(value, (Path, str)) else value,
         "from": found.source,
         "file": None if found.file is None else str(found.file),
         "line": found.line,
@@ -164,8 +167,14 @@ def _source(found: shared.Found) -> str:
 
 
 def _texts(value: Any) -> list[str]:
+    """A value as people read it, one text for each where it is a list."""
     if value is None:
         return []
     if isinstance(value, bool):
         return [str(value).lower()]
-    return [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+    return [_shown(one) for one in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def _shown(value: Any) -> str:
+    """Without the password of an address, as what this command shows is what people send to others."""
+    return _PASSWORD.sub(r"\1:...@", str(value))

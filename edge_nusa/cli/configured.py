@@ -16,7 +16,7 @@ from edge_nusa.errors import UsageError
 from edge_nusa.settings import shared
 from edge_nusa.settings.settings_file import Key, SettingsFile, dotted, read_all, unknown
 
-PLACES = frozenset({("watch", "source"), ("watch", "folder")})
+PLACES = frozenset({("watch", "source"), ("teach", "camera")})
 """Texts that may be paths, or the address of a camera."""
 OWN = ("config",)
 """The command that has no table, as it is about these files."""
@@ -131,8 +131,13 @@ def is_place(key: Key, parameter: Parameter) -> bool:
     return "Path" in parameter.kind.__name__ or key in PLACES
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is no path: an address, or the camera that has no file."""
+    return "://" in text or text == "picamera"
+
+
 def _placed(file: SettingsFile, key: Key, text: str) -> str:
-    return text if "://" in text else str(file.path(text, key))
+    return text if is_address(text) else str(file.path(text, key))
 
 
 def _commands(group: Any, before: Key) -> list[tuple[Key, Any]]:

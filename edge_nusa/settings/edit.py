@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from edge_nusa.errors import UsageError
-from edge_nusa.files import durable
+from edge_nusa.files import durable, opening
 from edge_nusa.settings.settings_file import TABLE, Key, SettingsFile, dotted, lines_of, parse, parts
 
 HEADER = "# Settings of edge-nusa, for its commands and services alike; docs/settings.md has every key.\n"
@@ -47,7 +48,13 @@ def write(file: SettingsFile) -> None:
     target = Path(os.path.realpath(file.place.path))
     with durable.explained(f"write {file.place.path}"):
         durable.make_folder(target.parent)
-        durable.replace_file(target, file.text.encode(), 0o644)
+        durable.replace_file(target, file.text.encode(), _mode_of(target))
+
+
+def _mode_of(path: Path) -> int:
+    """A file keeps its mode; a new one is this user's alone, as a camera's or a broker's password may stand in it."""
+    found = opening.mode_of(path)
+    return durable.FILE_MODE if found is None else stat.S_IMODE(found)
 
 
 def _put(lines: list[str], key: Key, at: int | None, value: Any) -> None:

@@ -17,6 +17,8 @@ from edge_nusa.settings.settings_file import Key, SettingsFile, dotted, read_all
 
 MOST_THREADS = 1024
 MOST_FOLDERS = 32
+RUN = ("watch", "teach", "mqtt", "sync")
+"""The services that there are."""
 FORMATS = ("human", "json")
 _SIZE = re.compile(r"0*[1-9][0-9]{0,14}[KMG]?", re.IGNORECASE)
 
@@ -47,15 +49,21 @@ def _are_paths(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= MOST_FOLDERS and all(map(_is_path, value))
 
 
+def _are_services(value: Any) -> bool:
+    return isinstance(value, list) and all(one in RUN for one in value)
+
+
 SHARED: dict[Key, Shared] = {
     ("bundle",): Shared("the path of a folder", _is_path, "EDGE_NUSA_BUNDLE", True),
     ("state",): Shared("the path of a folder", _is_path, "EDGE_NUSA_STATE", True),
     ("threads",): Shared(f"a whole number from 0 to {MOST_THREADS}", _is_whole, "EDGE_NUSA_THREADS"),
     ("max_memory",): Shared('a size such as "512M" or "1G"', _is_size, "EDGE_NUSA_MAX_MEMORY"),
     ("format",): Shared('"human" or "json"', lambda value: value in FORMATS, "EDGE_NUSA_FORMAT"),
+    ("services", "run"): Shared(f"a list of {', '.join(RUN)}", _are_services, ""),
     ("services", "writable"): Shared(f"a list of at most {MOST_FOLDERS} paths", _are_paths, "", True),
 }
-"""What stands in no command's own table. `services.writable`: folders that the services may write beside the state."""
+"""What stands in no command's own table. `services.run`: those that install.sh keeps;
+`services.writable`: folders that they may write beside the state."""
 SERVICES = "services"
 
 

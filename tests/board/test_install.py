@@ -10,14 +10,21 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
+import units
+from brokers import Mosquitto
 from conftest import MICRO, ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from store_servers import free_port
 
+from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import RefusedError, StoreError
 from edge_nusa.model.bundle import Bundle
 
@@ -34,9 +41,17 @@ class Home:
         folder.mkdir()
         self.root = folder / ".local/share/edge-nusa"
         self.units = folder / ".config/systemd/user"
-        self.settings = folder / ".config/edge-nusa/environment"
+        self.settings = folder / ".config/edge-nusa/config.toml"
+        self.command = folder / ".local/bin/edge-nusa"
         self.report = folder.with_suffix(".report")
         """What pip last installed."""
+
+    def share(self, other: Home) -> Home:
+        """This home has the environment of another one already, as far as the same is asked for."""
+        self.root.mkdir(parents=True)
+        for path in other.root.glob("venv-*"):
+            (self.root / path.name).symlink_to(path)
+        return self
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         kept = {
@@ -53,6 +68,45 @@ class Home:
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
+    def set(self) -> dict[str, Any]:
+        """What stands in the settings file."""
+        return tomllib.loads(self.settings.read_text())
+
+    def edge_nusa(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """Runs the installed command as its user does."""
+        variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "PYTHONPATH": sysconfig.get_path("purelib")}
+        return subprocess.run(
+            [self.command, *map(str, words)], env=variables, capture_output=True, text=True, timeout=300
+        )
+
+    def answer(self, *words: str | Path) -> dict[str, Any]:
+        """The one object that the installed command prints."""
+        done = self.edge_nusa(*words)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def unit(self, name: str) -> tuple[list[str], dict[str, str]]:
+        """The command of a unit, and the environment that systemd gives it, which has nothing of a login."""
+        text = (self.units / f"edge-nusa-{name}.service").read_text()
+        [line] = re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE)
+        variables = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "PYTHONPATH": sysconfig.get_path("purelib")}
+        variables |= dict(pair.split("=", 1) for pair in re.findall(r"^Environment=(.+)$", text, re.MULTILINE))
+        [secrets] = re.findall(r"^EnvironmentFile=-%E/(.+)$", text, re.MULTILINE)
+        file = self.folder / ".config" / secrets
+        if file.exists():
+            variables |= dict(line.split("=", 1) for line in file.read_text().splitlines())
+        return line.replace("%h", str(self.folder)).split(), variables
+
+    def run_unit(self, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+        """Runs a unit's own command to its end."""
+        words, variables = self.unit(name)
+        return subprocess.run([*words, *more], env=variables, capture_output=True, text=True, timeout=300, cwd="/")
+
+    def writable(self, name: str) -> list[str]:
+        """The folders that a unit may write."""
+        text = (self.units / f"edge-nusa-{name}.service").read_text()
+        return re.findall(r"^ReadWritePaths=(.+)$", text, re.MULTILINE)[0].split()
+
     def extras(self) -> list[str]:
         """The extras that edge-nusa was last installed with."""
         return list(json.loads(self.report.read_text())["install"][0].get("requested_extras", []))
@@ -63,6 +117,18 @@ class Home:
         return {str(p): os.readlink(p) if p.is_symlink() else p.read_text() if p.is_file() else "" for p in found}
 
 
+@pytest.fixture(scope="module")
+def first(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which the environment was made; others share it."""
+    home = Home(tmp_path_factory.mktemp("first") / "home")
+    home.install(wheel)
+    return home
+
+
+EVERYWHERE = ["page", "camera", "mqtt", "metrics", "heic"]
+"""The extras of every board."""
+
+
 @pytest.mark.slow
 def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_learned(
     wheel: Path, tmp_path: Path
@@ -70,29 +136,31 @@ def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_le
     home, camera, unsure = Home(tmp_path / "home"), tmp_path / "camera", tmp_path / "unsure"
     camera.mkdir()
     unsure.mkdir()
-    home.install(
-        wheel, "--watch", camera, "--watch-options", "--labels cat,dog", "--writable", unsure, "--sync", "--quiet"
-    )
+    words = ("--watch", camera, "--mqtt", "mqtt://broker", "--teach", "--sync", "--writable", unsure)
+    home.install(wheel, *words, "--set", "watch.labels=cat,dog", "--set", "sync.run.between=00:00-06:00")
     first = home.files()
-    assert home.extras() == ["sync"]
+    assert sorted(home.extras()) == sorted([*EVERYWHERE, "sync"])
     assert "the environment is there already" in home.install(wheel).stdout
     assert home.files() == first
-    settings = home.settings.read_text()
-    assert f"EDGE_NUSA_WATCH={camera}\n" in settings
-    assert "EDGE_NUSA_WATCH_OPTIONS=--labels cat,dog\n" in settings
+    answers = f"{home.root}/answers/answers.jsonl"
+    assert home.set() == {
+        "watch": {"source": str(camera), "labels": "cat,dog", "out": answers},
+        "mqtt": {"broker": "mqtt://broker", "file": answers},
+        "teach": {"lan": False},
+        "sync": {"run": {"between": "00:00-06:00"}},
+        "services": {"run": ["watch", "teach", "mqtt", "sync"], "writable": [str(unsure)]},
+    }
+    assert home.settings.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in home.units.iterdir()) == sorted(UNITS)
-    for unit in home.units.glob("*.service"):
-        assert f"ReadWritePaths={home.root}/state {unsure}\n" in unit.read_text()
-    command = home.folder / ".local/bin/edge-nusa"
-    variables = {"PATH": os.environ["PATH"], "HOME": str(home.folder), "PYTHONPATH": sysconfig.get_path("purelib")}
-    assert (
-        "usage"
-        in subprocess.run([command, "--help"], env=variables, capture_output=True, text=True, check=True).stdout.lower()
-    )
+    state = f"{home.root}/state"
+    assert home.writable("watch") == [state, str(unsure), f"{home.root}/answers"]
+    assert home.writable("sync") == home.writable("teach") == [state, str(unsure)]
+    assert "ReadWritePaths" not in (home.units / "edge-nusa-mqtt.service").read_text()
+    assert "usage" in home.edge_nusa("--help").stdout.lower()
     (home.root / "state" / "learned").write_text("kept")
     assert home.run("--uninstall").returncode == 0
-    assert [p.name for p in home.root.iterdir()] == ["state"]
-    assert not command.is_symlink()
+    assert sorted(p.name for p in home.root.iterdir()) == ["answers", "state"]
+    assert not home.command.is_symlink()
     assert list(home.units.iterdir()) == []
     assert home.settings.is_file()
     assert home.run("--uninstall", "--purge").returncode == 0
@@ -108,8 +176,8 @@ def test_a_failed_upgrade_leaves_the_old_environment_and_a_changed_option_only_i
     home, camera = Home(tmp_path / "home"), tmp_path / "camera"
     camera.mkdir()
     home.install(wheel, "--watch", camera)
-    home.settings.write_text(home.settings.read_text() + "EDGE_NUSA_THREADS=2\n")
-    assert home.extras() == []
+    home.settings.write_text(f"# mine\nthreads = 2\n{home.settings.read_text()}")
+    assert sorted(home.extras()) == sorted(EVERYWHERE)
     before = os.readlink(home.root / "venv")
     broken = tmp_path / "edge_nusa-9.9.9-py3-none-any.whl"
     broken.write_bytes(b"no wheel")
@@ -117,19 +185,138 @@ def test_a_failed_upgrade_leaves_the_old_environment_and_a_changed_option_only_i
     assert failed.returncode != 0
     assert os.readlink(home.root / "venv") == before
     assert [p.name for p in home.root.glob("venv-*")] == [Path(before).name]
-    home.install(wheel, "--watch-options", "--top 1")
-    lines = home.settings.read_text().splitlines()
-    assert {"EDGE_NUSA_THREADS=2", "EDGE_NUSA_WATCH_OPTIONS=--top 1", f"EDGE_NUSA_WATCH={camera}"} <= set(lines)
+    kept = home.settings.read_text()
+    home.install(wheel, "--set", "watch.top=1")
+    assert home.settings.read_text() == kept.replace(f'source = "{camera}"\n', f'source = "{camera}"\ntop = 1\n')
+    again = home.run(
+        "--predict-only", "--no-lock", "--wheel", wheel, "--python", sys.executable, "--set", "watch.topp=1"
+    )
+    assert again.returncode == 2 and "expected watch.top" in again.stderr
+    home.install(wheel, "--stop", "watch")
+    assert list(home.units.iterdir()) == [] and not home.set()["services"]
+
+
+@pytest.mark.slow
+def test_what_a_user_teaches_is_what_the_services_answer_with_and_another_bundle_stands_beside(
+    wheel: Path, first: Home, tmp_path: Path, pictures: DemoPictures
+) -> None:
+    home, camera = Home(tmp_path / "home").share(first), tmp_path / "my camera 100%"
+    camera.mkdir()
+    one, two, *_ = sorted(pictures.asked["gravel"].iterdir())
+    shutil.copy(one, camera / "one.png")
+    home.install(wheel, "--watch", camera, "--set", f"watch.keep={tmp_path / 'my unsure'}")
+    lesson = ("learn", "--head-only", "--images", pictures.taught["gravel"], "--label", "gravel")
+    lite = home.answer(*lesson)
+    assert Path(lite["state_path"]) == home.root / "state" and "lite" in lite["bundle_path"]
+    watched = home.run_unit("watch", "--once")
+    assert watched.returncode == 0, watched.stderr
+    assert json.loads(watched.stdout)["best"] == home.answer("predict", camera / "one.png")["best"] == "gravel"
+
+    home.install(wheel, "--bundle", MICRO)
+    [bundle] = home.root.glob("bundle-*")
+    micro = home.answer(*lesson)
+    assert (micro["bundle_path"], micro["generation"]) == (str(bundle), 1)
+    assert re.fullmatch(rf"{home.root}/state-[0-9a-f]{{12}}", micro["state_path"])
+    shutil.copy(two, camera / "two.png")
+    watched = home.run_unit("watch", "--once")
+    assert watched.returncode == 0, watched.stderr
+    answers = {Path(one["image"]).name: one for one in map(json.loads, watched.stdout.splitlines())}
+    asked = home.answer("predict", camera / "two.png")
+    assert answers["two.png"]["labels"][0] == asked["labels"][0]
+    text = (home.units / "edge-nusa-watch.service").read_text()
+    assert f'ReadWritePaths={micro["state_path"]} "{tmp_path}/my unsure"\n' in text
+    home.answer("config", "--unset", "bundle")
+    assert home.answer("labels")["state_path"] == lite["state_path"]
+
+
+@pytest.mark.slow
+def test_the_page_is_a_service_whose_token_stays_and_whose_state_is_the_users(
+    wheel: Path, first: Home, tmp_path: Path
+) -> None:
+    home, port = Home(tmp_path / "home").share(first), free_port()
+    done = home.install(wheel, "--bundle", MICRO, "--teach", "--lan", "--set", f"teach.port={port}")
+    assert f"the page is at http://127.0.0.1:{port}/" in done.stdout
+    secrets = home.folder / ".config/edge-nusa/environment"
+    kept = secrets.read_text()
+    assert re.fullmatch(r"EDGE_NUSA_TOKEN=[0-9a-f]{32}\n", kept) and secrets.stat().st_mode & 0o777 == 0o600
+    home.install(wheel, "--teach", "--lan")
+    assert secrets.read_text() == kept
+    words, variables = home.unit("teach")
+    with subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as served:
+        try:
+            health = f"http://127.0.0.1:{port}/api/health"
+            asked = Request(health, headers={"Authorization": f"Bearer {kept.strip().split('=')[1]}"})
+            found: dict[str, Any] = {}
+            for _ in range(150):
+                try:
+                    with urlopen(asked, timeout=10) as answer:
+                        found = json.loads(answer.read())
+                    break
+                except OSError:
+                    assert served.poll() is None, served.stdout and served.stdout.read()
+                    time.sleep(0.2)
+            assert found["status"] == "ok" and found["state"] == home.answer("labels")["state_path"]
+        finally:
+            served.terminate()
+        assert served.wait(30) == 143
+
+
+@pytest.mark.slow
+def test_a_broker_is_told_what_the_watch_service_answers(
+    wheel: Path, first: Home, tmp_path: Path, pictures: DemoPictures
+) -> None:
+    broker = Mosquitto(tmp_path / "broker").start()
+    try:
+        home, camera = Home(tmp_path / "home").share(first), tmp_path / "camera"
+        camera.mkdir()
+        shutil.copy(sorted(pictures.asked["gravel"].iterdir())[0], camera / "one.png")
+        home.install(wheel, "--bundle", MICRO, "--watch", camera, "--mqtt", broker.url)
+        home.answer("learn", "--head-only", "--images", pictures.taught["gravel"], "--label", "gravel")
+        for name in ("watch", "mqtt"):
+            done = home.run_unit(name, "--once")
+            assert done.returncode == 0, (name, done.stderr)
+        said = broker.log()
+        assert "homeassistant/device/" in said
+    finally:
+        broker.kill()
+
+
+@pytest.mark.slow
+def test_the_sync_service_exchanges_with_the_fleet_that_the_user_joined(
+    wheel: Path, first: Home, tmp_path: Path
+) -> None:
+    pytest.importorskip("tuf", reason="needs the extra sync")
+    home, hub, store = Home(tmp_path / "home").share(first), tmp_path / "hub", tmp_path / "store"
+    home.install(wheel, "--bundle", MICRO, "--sync", "--writable", tmp_path)
+    home.answer("hub", "init", store, "--hub", hub)
+    device = home.answer("sync", "init", store, "--root", hub / "root.json")
+    home.answer("hub", "enroll", device["public_key"], "--name", "one", "--hub", hub)
+    done = home.run_unit("sync")
+    assert done.returncode in (0, 6), done.stderr
+    assert "needs packages" not in done.stderr and "cryptography" not in done.stderr
+    assert home.writable("sync") == [f"{home.root}/state", str(tmp_path)]
+
+
+@pytest.mark.slow
+def test_a_camera_is_for_the_watch_or_for_the_page(wheel: Path, first: Home, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").share(first)
+    home.install(wheel, "--camera", "rtsp://camera/stream")
+    assert home.set() == {"watch": {"source": "rtsp://camera/stream"}, "services": {"run": ["watch"]}}
+    assert "PrivateNetwork=yes" not in (home.units / "edge-nusa-watch.service").read_text()
+    home.install(wheel, "--stop", "watch", "--teach", "--camera", "/dev/video1")
+    assert home.set()["teach"] == {"camera": "/dev/video1", "lan": False}
+    assert home.set()["services"] == {"run": ["teach"]}
+    assert [path.name for path in home.units.glob("*.service")] == ["edge-nusa-teach.service"]
 
 
 @pytest.mark.slow
 def test_a_bundle_is_kept_as_a_copy_beside_the_one_in_use_and_never_written_in_place(
-    wheel: Path, tmp_path: Path
+    wheel: Path, first: Home, tmp_path: Path
 ) -> None:
-    home, given = Home(tmp_path / "home"), Path(shutil.copytree(MICRO, tmp_path / "given"))
+    home, given = Home(tmp_path / "home").share(first), Path(shutil.copytree(MICRO, tmp_path / "given"))
     home.install(wheel, "--bundle", given)
     [first] = home.root.glob("bundle-*")
-    assert f"EDGE_NUSA_BUNDLE={first}\n" in home.settings.read_text()
+    assert home.set() == {"bundle": str(first)}
     nodes = {path.name: path.stat().st_ino for path in first.iterdir()}
     assert not set(nodes.values()) & {path.stat().st_ino for path in given.iterdir()}, "not even a hard link"
     home.install(wheel, "--bundle", given)
@@ -147,7 +334,7 @@ def test_a_bundle_is_kept_as_a_copy_beside_the_one_in_use_and_never_written_in_p
     home.install(wheel, "--bundle", given)
     assert len(list(home.root.glob("bundle-*"))) == 2, "a service may still have the first one open"
     shutil.rmtree(given)
-    second = Path(re.findall("EDGE_NUSA_BUNDLE=(.+)", home.settings.read_text())[0])
+    second = Path(home.set()["bundle"])
     assert second != first and Bundle.open(second)
     assert home.run("--uninstall").returncode == 0 and not list(home.root.glob("bundle-*"))
 
@@ -190,6 +377,10 @@ def test_the_image_is_built_from_the_source_alone() -> None:
         (["--nonsense"], 2, "there is no option --nonsense"),
         (["--bundle"], 2, "--bundle: expected a value"),
         (["--purge"], 2, "--purge: expected --uninstall"),
+        (["--set", "threads"], 2, "--set threads: expected KEY=VALUE"),
+        (["--stop", "page"], 2, "--stop page: expected watch, teach, mqtt or sync"),
+        (["--lan"], 2, "--lan: expected --teach beside it"),
+        (["--watch", "/", "--camera", "/dev/video0"], 2, "--watch and --camera: expected one of them"),
         (["--watch", "/no/such/folder"], 1, "/no/such/folder: expected a folder"),
         (["--python", "/bin/false"], 1, "/bin/false: expected Python 3.11"),
         (["--wheel", "/no/wheel"], 1, "/no/wheel: expected a wheel"),
@@ -203,12 +394,61 @@ def test_a_wrong_option_is_one_line_and_changes_nothing(words: list[str], code: 
     assert home.files() == {}
 
 
-def test_a_folder_that_a_unit_could_misread_is_refused(tmp_path: Path) -> None:
-    odd = tmp_path / "my pictures"
-    odd.mkdir()
-    done = Home(tmp_path / "home").run("--python", sys.executable, "--watch", odd)
-    assert done.returncode == 1
-    assert "a path without spaces" in done.stderr
+def test_settings_of_an_older_installer_are_told_where_to_go_and_passwords_stay(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    old = home.folder / ".config/edge-nusa/environment"
+    old.parent.mkdir(parents=True)
+    old.write_text("EDGE_NUSA_TOKEN=x\nEDGE_NUSA_BUNDLE=/b\nEDGE_NUSA_WATCH=/c\n")
+    done = home.run("--python", sys.executable)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "expected passwords and tokens alone, found a setting (EDGE_NUSA_BUNDLE=/b); give it by" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("/a/b", "/a/b"), ("/a b", '"/a b"'), ("/100%", "/100%%"), ('/a"b\\c', '"/a\\"b\\\\c"'), ("/it's", '"/it\'s"')],
+)
+def test_a_path_is_written_as_systemd_reads_it(text: str, word: str) -> None:
+    assert units.quoted(text) == word
+
+
+@pytest.mark.parametrize(
+    ("found", "is_remote"),
+    [
+        ({"watch.source": "/camera"}, False),
+        ({"watch.source": "http://camera/mjpeg"}, True),
+        ({"watch.source": "/camera", "watch.mqtt": "mqtt://b"}, True),
+        ({"watch.source": "/camera", "watch.metrics_port": "9100"}, True),
+        ({"watch.source": "/camera", "watch.metrics": "/m/a.prom"}, False),
+    ],
+)
+def test_a_watch_gets_the_network_only_where_it_needs_it(found: dict[str, Any], is_remote: bool) -> None:
+    assert units.is_remote(found) is is_remote
+
+
+def test_a_watch_that_needs_the_network_is_otherwise_as_closed_as_before() -> None:
+    text = (INSTALL / "edge-nusa-watch.service").read_text()
+    before, after = set(text.splitlines()), set(units.opened(text).splitlines())
+    assert before - after == {"PrivateNetwork=yes", "IPAddressDeny=any", "RestrictAddressFamilies=none"}
+    assert after - before == {"RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX"}
+
+
+def test_a_watch_may_write_where_it_was_told_to_write_and_nowhere_else() -> None:
+    found = {"state": "/s", "watch.source": "/camera", "services.writable": ["/more"]}
+    assert units.written_by("watch", found) == [Path("/s"), Path("/more")]
+    found |= {"watch.out": "/o/a", "watch.ledger": "/l/a", "watch.metrics": "/o/m", "watch.keep": "/k"}
+    assert units.written_by("watch", found) == [Path(one) for one in ("/s", "/more", "/o", "/l", "/k")]
+    assert units.written_by("watch", {**found, "watch.delete": True})[-1] == Path("/camera")
+    assert units.written_by("teach", found) == [Path("/s"), Path("/more")]
+
+
+def test_a_unit_knows_where_settings_and_state_are_that_the_shell_has_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", "/my data")
+    text = units.unit("[Service]\nReadWritePaths=@READ_WRITE@\n", [Path("/my data/s"), Path("/b")])
+    assert text == '[Service]\nEnvironment="XDG_DATA_HOME=/my data"\nReadWritePaths="/my data/s" /b\n'
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
@@ -229,7 +469,12 @@ def test_systemd_accepts_the_units_and_finds_them_closed(tmp_path: Path) -> None
     if "Failed to initialize manager" in done.stderr:
         pytest.skip("systemd-analyze cannot run here")
     assert (done.returncode, done.stderr) == (0, "")
-    for name, bound in (("edge-nusa-watch.service", 50), ("edge-nusa-sync.service", 60)):
+    for name, bound in (
+        ("edge-nusa-watch.service", 50),
+        ("edge-nusa-sync.service", 60),
+        ("edge-nusa-mqtt.service", 60),
+        ("edge-nusa-teach.service", 60),
+    ):
         words = [
             "systemd-analyze",
             "--user",
@@ -249,15 +494,27 @@ def test_there_is_one_set_of_units() -> None:
     )
     assert found == [
         f"device/install/{name}"
-        for name in ("edge-nusa-sync.service", "edge-nusa-sync.timer", "edge-nusa-watch.service")
+        for name in (
+            "edge-nusa-mqtt.service",
+            "edge-nusa-sync.service",
+            "edge-nusa-sync.timer",
+            "edge-nusa-teach.service",
+            "edge-nusa-watch.service",
+        )
     ]
 
 
 @pytest.mark.parametrize(
-    ("unit", "command"), [("edge-nusa-watch.service", ["watch"]), ("edge-nusa-sync.service", ["sync", "run"])]
+    ("unit", "command"),
+    [
+        ("edge-nusa-watch.service", ["watch"]),
+        ("edge-nusa-sync.service", ["sync", "run"]),
+        ("edge-nusa-teach.service", ["teach"]),
+        ("edge-nusa-mqtt.service", ["mqtt"]),
+    ],
 )
 def test_a_unit_runs_a_command_that_exists_with_options_that_it_has(unit: str, command: list[str]) -> None:
-    options = re.findall(rf"ExecStart=.*/edge-nusa {' '.join(command)} (.+)", (INSTALL / unit).read_text())[0]
+    options = re.findall(rf"ExecStart=.*/edge-nusa {' '.join(command)}(.*)", (INSTALL / unit).read_text())[0]
     listed = subprocess.run(
         [sys.executable, "-m", "edge_nusa.cli.main", *command, "--help"], capture_output=True, text=True, check=True
     ).stdout
@@ -266,15 +523,15 @@ def test_a_unit_runs_a_command_that_exists_with_options_that_it_has(unit: str, c
 
 
 def test_the_hours_that_the_guide_gives_to_the_timer_are_an_option_of_what_it_starts() -> None:
-    words = re.findall(r'install.sh --sync "([^"]+)"', (ROOT / "docs" / "fleet.md").read_text())
-    assert words == ["--between 00:00-06:00"]
+    words = re.findall(r"install.sh --sync --set sync.run.([a-z]+=\S+)`", (ROOT / "docs" / "fleet.md").read_text())
+    assert words == ["between=00:00-06:00"]
     listed = subprocess.run(
         [sys.executable, "-m", "edge_nusa.cli.main", "sync", "run", "--help"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert f"{words[0].split()[0]} " in listed
+    assert f"--{words[0].split('=')[0]} " in listed
 
 
 def test_what_starting_again_does_not_heal_is_not_started_again_and_what_a_later_try_heals_is_no_failure() -> None:
@@ -293,7 +550,9 @@ def test_a_lock_file_holds_every_dependency_with_a_hash_and_no_cuda(name: str) -
     versions = {entry[0]: entry[1] for entry in entries}
     assert len(entries) == text.count("==") - text.count("python_version ==")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for line in [*project["dependencies"], *(project["optional-dependencies"]["learn"] if name == "learn" else [])]:
+    optional = [line for extra in EVERYWHERE for line in project["optional-dependencies"][extra]]
+    learn = project["optional-dependencies"]["learn"] if name == "learn" else []
+    for line in [*project["dependencies"], *optional, *learn]:
         wanted = Requirement(line)
         assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), line
     assert not [package for package in versions if package.startswith(("nvidia", "triton"))]
@@ -315,6 +574,12 @@ def test_what_sync_adds_and_what_builds_the_wheel_have_hashes_too() -> None:
         assert Requirement(line).specifier.contains(version)
     for text in (more, build):
         assert text.count("--hash=sha256:") >= text.count("==") - text.count("python_version ==") > 0
+
+
+def test_installer_and_lock_files_give_every_board_the_same_extras() -> None:
+    [named] = re.findall(r"extras=([a-z,]+)\$", SCRIPT.read_text())
+    [locked] = re.findall(r"^EXTRAS = \((.+)\)$", (INSTALL / "lock.py").read_text(), re.MULTILINE)
+    assert named.split(",") == re.findall(r'"(\w+)"', locked) == EVERYWHERE
 
 
 def test_the_wheel_that_the_installer_makes_has_every_room() -> None:

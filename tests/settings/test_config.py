@@ -72,7 +72,7 @@ def test_an_argument_a_list_a_switch_and_a_number_of_a_table_are_taken(home: Hom
     folder.mkdir()
     (folder / "a.txt").write_text("no picture")
     home.write(
-        f'bundle = "{MICRO}"\nstate = "{taught}"\n[watch]\nfolder = "../../camera"\nonce = true\nevery = 2\n'
+        f'bundle = "{MICRO}"\nstate = "{taught}"\n[watch]\nsource = "../../camera"\nonce = true\nevery = 2\n'
         'label = ["one, two", "three"]\nout = "answers.jsonl"\n'
     )
     done = home.run("watch")
@@ -148,6 +148,20 @@ def test_config_shows_each_value_and_where_it_comes_from(home: Home) -> None:
     assert home.run("config", "services.writable", "--format", "human").stdout == "\n"
 
 
+def test_the_password_of_an_address_is_not_shown(home: Home) -> None:
+    home.write('[watch]\nsource = "rtsp://me:secret@camera/live"\n[mqtt]\nbroker = "mqtt://me@broker"\n')
+    shown = home.run("config", "--format", "human").stdout
+    assert "rtsp://me:...@camera/live" in shown and "mqtt://me@broker" in shown and "secret" not in shown
+    assert home.answer("config", "watch.source")["value"] == "rtsp://me:...@camera/live"
+
+
+def test_a_camera_that_has_no_file_is_no_path(home: Home) -> None:
+    for source in ("picamera", "rtsp://camera/live", "/dev/video0"):
+        assert home.answer("config", "watch.source", source)["value"] == source
+        assert home.answer("config", "watch.source")["value"] == source
+    assert home.answer("config", "teach.camera", "film.mp4")["value"] == str(home.folder / "film.mp4")
+
+
 def test_a_setting_is_changed_and_everything_else_in_the_file_stays(home: Home) -> None:
     home.write('# mine\nthreads = 1 # few\n\n[watch]\nkeep = "a#b"   # unsure ones\n# the end\n\n[learn]\nseed = 1\n')
     assert home.answer("config", "threads", "2")["value"] == 2
@@ -167,7 +181,10 @@ def test_the_first_setting_makes_the_file(home: Home) -> None:
     home.file.parent.rmdir()
     assert home.answer("config", "bundle", MICRO)["file"] == str(home.file)
     assert home.file.read_text() == f'{edit.HEADER}bundle = "{MICRO}"\n'
-    assert home.file.stat().st_mode & 0o777 == 0o644
+    assert home.file.stat().st_mode & 0o777 == 0o600
+    home.file.chmod(0o640)
+    assert home.answer("config", "threads", "1")["value"] == 1
+    assert home.file.stat().st_mode & 0o777 == 0o640
     assert home.answer("labels")["bundle_path"] == str(MICRO)
 
 
