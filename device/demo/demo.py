@@ -14,6 +14,7 @@ from edge_nusa.device.demo.asked import Answers, Counts, answers, kept_of, label
 from edge_nusa.device.demo.pictures import DemoPictures, write_digits, write_pictures, write_rare
 from edge_nusa.device.learning.expected import expected
 from edge_nusa.device.learning.learn import LearnSettings
+from edge_nusa.device.learning.report import LearnReport
 from edge_nusa.device.learning.task import Task, folder_per_label, one_label
 from edge_nusa.device.learning.two_commits import Progress
 from edge_nusa.device.model import Model
@@ -117,10 +118,12 @@ def _clear(out: Path) -> None:
 
 def _teach(model: Model, task: Task, progress: Progress, say: Say) -> int:
     """Teach it and say so; returns the most memory that this took, in bytes."""
-    report = model.teach(task, LearnSettings(recipe=DEVICE), progress)
-    names = ", ".join(quoted(row.label) for row in report.labels)
+    heads: list[LearnReport] = []
+    report = model.teach(task, LearnSettings(recipe=DEVICE), progress, heads.append)
+    kept = heads[-1] if heads and report.text != "kept" else report  # what the state and its report say of it
+    names = ", ".join(quoted(row.label) for row in kept.labels)
     say(
-        f"  taught {names} from {sum(row.images for row in report.labels)} pictures in {report.seconds:.1f} s; "
-        f"{of_hundred(report.retention.vocabulary_agreement)} of 100 common words mean what they meant"
+        f"  taught {names} from {sum(row.images for row in kept.labels)} pictures in {kept.seconds:.1f} s; "
+        f"{of_hundred(kept.retention.vocabulary_agreement)} of 100 common words mean what they meant"
     )
     return report.peak_rss_bytes
