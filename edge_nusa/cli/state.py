@@ -55,7 +55,7 @@ ToOption = Annotated[
 def undo(
     to: ToOption = None, bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None
 ) -> None:
-    """Go one generation back, or to an older one, and say what goes."""
+    """Take the last lesson or change back, and say what goes."""
     from edge_nusa.device.changes.steps import undone_in_words
     from edge_nusa.device.model import Model
 
@@ -64,7 +64,7 @@ def undo(
 
 
 def redo(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
-    """Take the last undo back, where nothing was changed since."""
+    """Take the last undo back."""
     from edge_nusa.device.changes.steps import redone_in_words
     from edge_nusa.device.model import Model
 
@@ -114,7 +114,7 @@ def report(
     state: StateOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Write an HTML page of what was learned and kept. With --format json, print the same as JSON."""
+    """Write a page of what was learned, label by label."""
     from edge_nusa.device.learning.expected import expected
     from edge_nusa.device.model import Model
     from edge_nusa.device.report.page import html_report

@@ -92,6 +92,10 @@ class Member:
         with self.model.state.writer():
             self.model.state.undo()
 
+    def redo(self) -> None:
+        with self.model.state.writer():
+            self.model.state.redo()
+
     def push(self) -> Pushed:
         return push(self.model)
 

@@ -92,6 +92,8 @@ class World:
 
     def before(self, command: str) -> None:
         """What must have happened before a command is tried."""
+        if command == "redo":
+            self.b.undo()
         if command in ("merge", "publish"):
             self.b.push()
         if command == "publish":
@@ -101,6 +103,7 @@ class World:
         actions = {
             "learn": lambda: self.b.teach({"saucer": rows(3, 2)}, 3),
             "undo": self.b.undo,
+            "redo": self.b.redo,
             "forget": lambda: self.b.forget("plate"),
             "push": self.b.push,
             "pull": self.b.pull,
@@ -113,7 +116,7 @@ class World:
     def check(self, command: str) -> None:
         """What is there is the old or the new; raises AssertionError otherwise."""
         if command in AFTER:
-            assert self.b.labels in ({"plate": 4}, AFTER[command])
+            assert self.b.labels in ({} if command == "redo" else {"plate": 4}, AFTER[command])
             assert self.b.model.state.damaged() == []
         elif command == "merge":
             assert sorted(self.hub.current()[0].knowledge.head.counts.tolist()) in ([3], [3, 4])
@@ -162,6 +165,7 @@ def model() -> Iterator[tuple[Path, World]]:
 AFTER = {
     "learn": {"plate": 4, "saucer": 2},
     "undo": {},
+    "redo": {"plate": 4},
     "forget": {},
     "push": {"plate": 4},
     "pull": {"plate": 4, "cup": 3},
@@ -181,10 +185,11 @@ def in_fork(work: Callable[[], None]) -> int:
     return exit_status(in_child(work))
 
 
-COMMANDS = ["learn", "undo", "forget", "push", "pull", "merge", "publish"]
+COMMANDS = ["learn", "undo", "redo", "forget", "push", "pull", "merge", "publish"]
 FEWEST_POINTS = {
     "learn": {"killed": 20, "torn": 4},
     "undo": {"killed": 5, "torn": 1},
+    "redo": {"killed": 5, "torn": 1},
     "forget": {"killed": 20, "torn": 4},
     "push": {"killed": 25, "torn": 4},
     "pull": {"killed": 60, "torn": 10},

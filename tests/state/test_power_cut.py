@@ -1,5 +1,5 @@
-"""A power cut in learn, undo, forget, push, pull, merge and publish: whatever was not synced is lost, and the state
-is the old or the new."""
+"""A power cut in learn, undo, redo, forget, push, pull, merge and publish: whatever was not synced is lost, and the
+state is the old or the new."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edge_nusa.files import durable
 
 pytestmark = pytest.mark.slow
 model = _model
-COMMANDS = ["learn", "undo", "forget", "push", "pull", "merge", "publish"]
-FEWEST_CASES = {"learn": 45, "undo": 8, "forget": 45, "push": 80, "pull": 150, "merge": 28, "publish": 50}
+COMMANDS = ["learn", "undo", "redo", "forget", "push", "pull", "merge", "publish"]
+FEWEST_CASES = {"learn": 45, "undo": 8, "redo": 8, "forget": 45, "push": 80, "pull": 150, "merge": 28, "publish": 50}
 NEXT_EVERY = 9
 """After so many cases the next commands are tried too, which takes longer than all else."""
 
