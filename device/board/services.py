@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,8 +34,11 @@ OF_WORD = {
     "mqtt://": "mqtt",
     "mqtts://": "mqtt",
     "--metrics-port": "metrics",
+    "metrics_port": "metrics",
 }
-"""What a service needs by a word in its unit or in the services' settings beside it."""
+"""What a service needs by a word in its unit, its table of the settings file, or its variables beside that."""
+SYSTEM = Path("/etc/edge-nusa/config.toml")
+_TABLE = re.compile(r"\s*\[+\s*([A-Za-z0-9_.-]+)\s*\]+\s*(#.*)?")
 OF_STORE = {"s3": "s3", "oci": "oci", "oci+http": "oci"}
 LARGEST_BYTES = 1 << 16
 
@@ -45,19 +49,31 @@ def services(state: Path, settings: Path | None = None) -> Iterator[Finding]:
     folder = settings or _configuration()
     if folder is not None:
         common = _text(folder / "edge-nusa" / "environment")
+        tables = f"{_text(SYSTEM)}\n{_text(folder / 'edge-nusa' / 'config.toml')}"
         for unit in sorted((folder / "systemd" / "user").glob("edge-nusa-*.service")):
             command = unit.stem.removeprefix("edge-nusa-")
-            yield _finding(f"service {command}", _needed(command, _text(unit), common))
+            yield _finding(f"service {command}", _needed(command, [_text(unit), _table(command, tables)], common))
     places = _places(state / "sync" / "settings.json")
     if places:
         yield _finding("fleet", ["sync", *_of_places(places)])
 
 
-def _needed(command: str, unit: str, common: str) -> list[str]:
+def _needed(command: str, texts: Sequence[str], common: str) -> list[str]:
     # settings of one service are in variables of its name, such as EDGE_NUSA_WATCH_OPTIONS
     own = [line for line in common.splitlines() if line.startswith(f"EDGE_NUSA_{command.upper()}")]
-    said = "\n".join([unit, *own])
+    said = "\n".join([*texts, *own])
     return [*OF_COMMAND.get(command, ()), *(extra for word, extra in OF_WORD.items() if word in said)]
+
+
+def _table(command: str, text: str) -> str:
+    """The lines of a command's own table in settings files, which their own reader judges and not this one."""
+    found, is_own = [], False
+    for line in text.splitlines():
+        if (match := _TABLE.fullmatch(line)) is not None:
+            is_own = match[1].partition(".")[0] == command
+        elif is_own and not line.lstrip().startswith("#"):
+            found.append(line)
+    return "\n".join(found)
 
 
 def _of_places(places: list[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, bytes_of, run_cli
 
+from edge_nusa.device.board import services as board_services
 from edge_nusa.device.board.findings import Finding
 from edge_nusa.device.board.services import EXTRAS, services
 from edge_nusa.device.board.writing_probe import writing
@@ -139,6 +140,29 @@ def test_what_a_services_own_settings_ask_for_is_needed_too(
 ) -> None:
     unit(config, "watch")
     (config / "edge-nusa" / "environment").write_text(f"EDGE_NUSA_STATE=x\n{options}\n")
+    missing = {package for packages in EXTRAS.values() for package in packages}
+    assert found_in(config, state, missing, monkeypatch)["service watch"].next_step == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[watch]\nsource = "rtsp://camera/1"\n', 'pip install "edge-nusa[camera]"'),
+        ('[watch]\nlabel = ["a",\n"b"]\nmetrics_port = 9100\n', 'pip install "edge-nusa[metrics]"'),
+        ('bundle = "x"\n[ watch ] # mine\nsource = "/dev/video0"\n[teach]\nx = 1\n', 'pip install "edge-nusa[camera]"'),
+        ('[teach]\nsource = "/dev/video0"\n[watching]\nsource = "rtsp://x"\n', ""),
+        ('[watch]\n# source = "rtsp://x"\n', ""),
+        ("[watch\n\xff", ""),
+    ],
+)
+@pytest.mark.parametrize("whose", ["user", "system"])
+def test_what_a_services_table_of_a_settings_file_asks_for_is_needed_too(
+    config: Path, state: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: str, whose: str
+) -> None:
+    unit(config, "watch")
+    path = config / "edge-nusa" / "config.toml" if whose == "user" else config / "system.toml"
+    monkeypatch.setattr(board_services, "SYSTEM", config / "system.toml")
+    path.write_text(text, encoding="latin-1")
     missing = {package for packages in EXTRAS.values() for package in packages}
     assert found_in(config, state, missing, monkeypatch)["service watch"].next_step == line
 
