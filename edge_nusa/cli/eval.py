@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from edge_nusa import kept
-from edge_nusa.cli import output
+from edge_nusa.cli import completion, output
 from edge_nusa.cli.help import BOARD, OUTPUT, WHERE
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
@@ -30,12 +30,20 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(word) for word in words))
 
 
+def _learners(incomplete: str) -> list[str]:
+    """What a shell offers behind the learners that stand there already."""
+    from edge_nusa.research.learners.described import DESCRIBED
+
+    return completion.in_list(["all", *DESCRIBED], incomplete)
+
+
 def evaluate(
     suite: Annotated[
         Optional[str],
         typer.Argument(
             help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten orders).",
             show_default=False,
+            autocompletion=completion.suites,
         ),
     ] = None,
     data: Annotated[
@@ -64,7 +72,8 @@ def evaluate(
         str,
         typer.Option(
             help="Learners by name, with commas, or `all`; one of your own as `package.module:Class` or by its entry "
-            "point."
+            "point.",
+            autocompletion=_learners,
         ),
     ] = "frozen,ncm,ridge,default",
     shots: Annotated[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from edge_nusa import kept
-from edge_nusa.cli import output
+from edge_nusa.cli import completion, output
 from edge_nusa.cli.options import FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
 from edge_nusa.files.foreign import shown
@@ -39,6 +39,7 @@ def export(
         typer.Argument(
             help="A model of open_clip's (see --list), `local-dir:PATH`, `hf-hub:ORG/MODEL`, or `lite`.",
             show_default=False,
+            autocompletion=completion.models,
         ),
     ] = "",
     out: Annotated[Optional[Path], typer.Option("--out", help="The bundle's folder.", show_default=False)] = None,

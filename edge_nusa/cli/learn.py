@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from edge_nusa.cli import learned, output, pictures_and_label
+from edge_nusa.cli import completion, learned, output, pictures_and_label
 from edge_nusa.cli.options import (
     BundleOption,
     FormatOption,
@@ -40,7 +40,13 @@ def learn(
     ] = None,
     label: Annotated[
         Optional[str],
-        typer.Option("--label", metavar="NAME", help="What the pictures show.", show_default=False),
+        typer.Option(
+            "--label",
+            metavar="NAME",
+            help="What the pictures show.",
+            show_default=False,
+            autocompletion=completion.labels,
+        ),
     ] = None,
     dataset: Annotated[
         Optional[Path],
@@ -63,6 +69,7 @@ def learn(
         str,
         typer.Option(
             help="`device` (the head, then the text tower in the null space) or `paper` (as published).",
+            autocompletion=completion.recipes,
             rich_help_panel=LESSON,
         ),
     ] = "device",

@@ -10,6 +10,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from edge_nusa.cli import completion
 from edge_nusa.cli.help import BOARD, OUTPUT, WHERE
 from edge_nusa.cli.output import Format
 from edge_nusa.errors import MissingPackageError, UsageError
@@ -68,7 +69,14 @@ MemoryOption = Annotated[
     ),
 ]
 LabelsOption = Annotated[
-    Optional[str], typer.Option("--labels", help="Offer these labels too, taught or not: a,b,c.", show_default=False)
+    Optional[str],
+    typer.Option(
+        "--labels",
+        metavar="A,B,C",
+        help="Offer these labels too, taught or not: a,b,c.",
+        show_default=False,
+        autocompletion=completion.label_list,
+    ),
 ]
 OfferedOption = Annotated[
     Optional[list[str]],
@@ -77,6 +85,7 @@ OfferedOption = Annotated[
         metavar="NAME",
         help='Offer this label too, whatever is in it, such as "Paris, France"; may be repeated.',
         show_default=False,
+        autocompletion=completion.labels,
     ),
 ]
 QuietOption = Annotated[

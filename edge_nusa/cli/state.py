@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from edge_nusa import kept
-from edge_nusa.cli import output
+from edge_nusa.cli import completion, output
 from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
 from edge_nusa.knowledge.labels import listed, quoted
 
@@ -27,7 +27,7 @@ def labels(bundle: BundleOption = None, state: StateOption = None, format: Forma
 
 
 def forget(
-    label: Annotated[str, typer.Argument(help="The label to take back.")],
+    label: Annotated[str, typer.Argument(help="The label to take back.", autocompletion=completion.labels)],
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
@@ -73,7 +73,7 @@ def redo(bundle: BundleOption = None, state: StateOption = None, format: FormatO
 
 
 def rename(
-    old: Annotated[str, typer.Argument(help="The label as it is called now.")],
+    old: Annotated[str, typer.Argument(help="The label as it is called now.", autocompletion=completion.labels)],
     new: Annotated[str, typer.Argument(help="Its new name.")],
     bundle: BundleOption = None,
     state: StateOption = None,
