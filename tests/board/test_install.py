@@ -118,7 +118,7 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def first(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def shared(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home in which the environment was made; others share it."""
     home = Home(tmp_path_factory.mktemp("first") / "home")
     home.install(wheel)
@@ -198,9 +198,9 @@ def test_a_failed_upgrade_leaves_the_old_environment_and_a_changed_option_only_i
 
 @pytest.mark.slow
 def test_what_a_user_teaches_is_what_the_services_answer_with_and_another_bundle_stands_beside(
-    wheel: Path, first: Home, tmp_path: Path, pictures: DemoPictures
+    wheel: Path, shared: Home, tmp_path: Path, pictures: DemoPictures
 ) -> None:
-    home, camera = Home(tmp_path / "home").share(first), tmp_path / "my camera 100%"
+    home, camera = Home(tmp_path / "home").share(shared), tmp_path / "my camera 100%"
     camera.mkdir()
     one, two, *_ = sorted(pictures.asked["gravel"].iterdir())
     shutil.copy(one, camera / "one.png")
@@ -231,9 +231,9 @@ def test_what_a_user_teaches_is_what_the_services_answer_with_and_another_bundle
 
 @pytest.mark.slow
 def test_the_page_is_a_service_whose_token_stays_and_whose_state_is_the_users(
-    wheel: Path, first: Home, tmp_path: Path
+    wheel: Path, shared: Home, tmp_path: Path
 ) -> None:
-    home, port = Home(tmp_path / "home").share(first), free_port()
+    home, port = Home(tmp_path / "home").share(shared), free_port()
     done = home.install(wheel, "--bundle", MICRO, "--teach", "--lan", "--set", f"teach.port={port}")
     assert f"the page is at http://127.0.0.1:{port}/" in done.stdout
     secrets = home.folder / ".config/edge-nusa/environment"
@@ -263,11 +263,11 @@ def test_the_page_is_a_service_whose_token_stays_and_whose_state_is_the_users(
 
 @pytest.mark.slow
 def test_a_broker_is_told_what_the_watch_service_answers(
-    wheel: Path, first: Home, tmp_path: Path, pictures: DemoPictures
+    wheel: Path, shared: Home, tmp_path: Path, pictures: DemoPictures
 ) -> None:
     broker = Mosquitto(tmp_path / "broker").start()
     try:
-        home, camera = Home(tmp_path / "home").share(first), tmp_path / "camera"
+        home, camera = Home(tmp_path / "home").share(shared), tmp_path / "camera"
         camera.mkdir()
         shutil.copy(sorted(pictures.asked["gravel"].iterdir())[0], camera / "one.png")
         home.install(wheel, "--bundle", MICRO, "--watch", camera, "--mqtt", broker.url)
@@ -283,10 +283,10 @@ def test_a_broker_is_told_what_the_watch_service_answers(
 
 @pytest.mark.slow
 def test_the_sync_service_exchanges_with_the_fleet_that_the_user_joined(
-    wheel: Path, first: Home, tmp_path: Path
+    wheel: Path, shared: Home, tmp_path: Path
 ) -> None:
     pytest.importorskip("tuf", reason="needs the extra sync")
-    home, hub, store = Home(tmp_path / "home").share(first), tmp_path / "hub", tmp_path / "store"
+    home, hub, store = Home(tmp_path / "home").share(shared), tmp_path / "hub", tmp_path / "store"
     home.install(wheel, "--bundle", MICRO, "--sync", "--writable", tmp_path)
     home.answer("hub", "init", store, "--hub", hub)
     device = home.answer("sync", "init", store, "--root", hub / "root.json")
@@ -298,8 +298,8 @@ def test_the_sync_service_exchanges_with_the_fleet_that_the_user_joined(
 
 
 @pytest.mark.slow
-def test_a_camera_is_for_the_watch_or_for_the_page(wheel: Path, first: Home, tmp_path: Path) -> None:
-    home = Home(tmp_path / "home").share(first)
+def test_a_camera_is_for_the_watch_or_for_the_page(wheel: Path, shared: Home, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").share(shared)
     home.install(wheel, "--camera", "rtsp://camera/stream")
     assert home.set() == {"watch": {"source": "rtsp://camera/stream"}, "services": {"run": ["watch"]}}
     assert "PrivateNetwork=yes" not in (home.units / "edge-nusa-watch.service").read_text()
@@ -311,9 +311,9 @@ def test_a_camera_is_for_the_watch_or_for_the_page(wheel: Path, first: Home, tmp
 
 @pytest.mark.slow
 def test_a_bundle_is_kept_as_a_copy_beside_the_one_in_use_and_never_written_in_place(
-    wheel: Path, first: Home, tmp_path: Path
+    wheel: Path, shared: Home, tmp_path: Path
 ) -> None:
-    home, given = Home(tmp_path / "home").share(first), Path(shutil.copytree(MICRO, tmp_path / "given"))
+    home, given = Home(tmp_path / "home").share(shared), Path(shutil.copytree(MICRO, tmp_path / "given"))
     home.install(wheel, "--bundle", given)
     [first] = home.root.glob("bundle-*")
     assert home.set() == {"bundle": str(first)}
