@@ -25,7 +25,6 @@ OPTIONS: dict[str, dict[str, str]] = {
         "rtsp_transport": "tcp",
         "allowed_media_types": "video",
         "protocol_whitelist": "rtsp,rtp,tcp,tls",
-        "fflags": "nobuffer",
         "analyzeduration": "2000000",
     },
     "http": {"protocol_whitelist": "http,https,tcp,tls,httpproxy", "format_whitelist": "mpjpeg"},

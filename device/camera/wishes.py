@@ -47,7 +47,7 @@ class Wishes:
 
     @property
     def idle(self) -> float:
-        """Seconds since a frame was asked for; 0 while one is waited for."""
+        """Seconds since a frame was asked for or given; 0 while one is waited for."""
         return 0.0 if self.is_wanted else time.monotonic() - self._asked
 
     def begin(self) -> None:
@@ -68,7 +68,7 @@ class Wishes:
         at = 0
         for row in rows:
             at += os.pwrite(self._pixels, row, at)
-        self.is_wanted = False
+        self._asked, self.is_wanted = time.monotonic(), False  # it may have been waited for long
         say(f"frame {width} {height} {taken:.6f}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 pytest.importorskip("av")
 
 from edge_nusa.device.camera import stream as reading  # noqa: E402
+from edge_nusa.device.camera import wishes as talking  # noqa: E402
 from edge_nusa.device.camera.lost import Lost, reason  # noqa: E402
 from edge_nusa.device.camera.stream import Reading  # noqa: E402
+from edge_nusa.device.camera.wishes import Wishes  # noqa: E402
 
 RATE = 8
 """Packets a second: a power of two, so that times are exact."""
@@ -29,36 +32,22 @@ class Clock:
         return self.now
 
 
-@dataclass
-class Asked:
-    """Who asks for a frame each so many seconds, until `ends`."""
+class Asked(Wishes):
+    """Who asks for a frame so many seconds after the last one came, from `begins` until `ends`."""
 
-    clock: Clock
-    every: float
-    ends: float = 1e9
-    begins: float = 0.0
-    is_wanted: bool = True
-    given: list[float] = field(default_factory=list)
-    last: float = 1000.0
-
-    def begin(self) -> None: ...
-
-    def alive(self, gap: float) -> None: ...
-
-    @property
-    def idle(self) -> float:
-        return 0.0 if self.is_wanted else self.clock.now - self.last
+    def __init__(self, clock: Clock, every: float, begins: float = 0.0, ends: float = 1e9) -> None:
+        super().__init__(os.memfd_create("frame"))
+        self.clock, self.every, self.begins, self.ends = clock, every, begins, ends
+        self.given: list[float] = []
 
     def look(self) -> None:
-        if (
-            not self.is_wanted
-            and self.begins <= self.clock.now < self.ends
-            and self.clock.now - self.last >= self.every - 1e-6
-        ):
-            self.is_wanted, self.last = True, self.clock.now
+        last = self.given[-1] if self.given else self.clock.now
+        is_time = self.begins <= self.clock.now < self.ends and self.clock.now - last >= self.every
+        if is_time and not self.is_wanted:
+            self._asked, self.is_wanted = self.clock.now, True
 
     def give(self, rows: Any, width: int, height: int, taken: float) -> None:
-        self.is_wanted = False
+        super().give(rows, width, height, taken)
         self.given.append(taken)
 
 
@@ -95,8 +84,10 @@ def played(
     """Numbers of the packets that were decoded, and when frames were given, of a stream of RATE packets a second with a
     keyframe each `gop` packets (0: none at all)."""
     clock = Clock()
-    monkeypatch.setattr(reading, "time", clock)
-    wishes, decoder = Asked(clock, every, more.get("ends", 1e9), more.get("begins", 0.0)), Decoder()
+    for module in (reading, talking):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(talking, "say", lambda line: None)
+    wishes, decoder = Asked(clock, every, more.get("begins", 0.0), more.get("ends", 1e9)), Decoder()
     settings = {"kind": "rtsp", "seconds": least, "most_side": 1280, "most_pixels": 10**6}
     stream = SimpleNamespace(codec_context=decoder)
 
@@ -107,7 +98,7 @@ def played(
             yield SimpleNamespace(
                 number=number,
                 size=100,
-                is_keyframe=gop > 0 and number % gop == 0,
+                is_keyframe=gop > 0 and number >= more.get("first", 0) and number % gop == 0,
                 is_disposable=more.get("disposable", False) and number % 2 == 1,
             )
 
@@ -157,14 +148,18 @@ def test_nobody_asking_nothing_is_decoded_and_asking_again_begins_with_a_keyfram
     assert max(decoded) == 8 * 6.75  # two seconds after the last question
 
     decoded, _ = played(monkeypatch, gop=50, every=0.25, least=1.0, ends=1005.0)
-    assert max(decoded) == 8 * 7.625  # three times the least time between two frames after the last question, at 4.625
+    assert max(decoded) == 8 * 8  # three times the least time between two frames after the last one, at 5
 
 
 def test_who_asks_again_gets_frames_from_the_next_keyframe_on(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded, given = played(monkeypatch, gop=32, every=1.0, least=1.0, begins=1009.0)
-    assert given[:2] == [1000.0, 1012.0]
-    assert max(later - earlier for earlier, later in zip(given[1:], given[2:], strict=False)) <= 1.125
+    assert given == [1000.0, *(1012.0 + second for second in range(8))]
     assert [number for number in decoded if number > 8 * 9] == list(range(8 * 12, 160))
+
+
+def test_frames_between_keyframes_come_also_where_the_first_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, given = played(monkeypatch, gop=32, every=1.0, least=1.0, first=1)
+    assert given == [1004.0 + second for second in range(16)]
 
 
 def test_the_first_frame_is_that_of_the_first_keyframe(monkeypatch: pytest.MonkeyPatch) -> None:
