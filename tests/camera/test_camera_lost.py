@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from cameras import (
     BLUE,
+    H264,
     QUICK,
     RED,
     colour_at,
@@ -44,6 +45,17 @@ def test_a_stream_by_rtsp_gives_its_pictures() -> None:
         assert frame is not None, camera.state
         assert frame.image.shape == (240, 320, 3)
         assert colour_at(frame.image, 0.5, 0.5) == RED
+
+
+def test_the_first_keyframe_and_the_frames_between_two_are_used() -> None:
+    seldom = H264.replace("key-int-max=15", "key-int-max=900")
+    assert seldom != H264
+    with rtsp_server(free_port(), encoder=seldom) as address, open_camera(address, QUICK) as camera:
+        frame = camera.latest(timeout=20)
+        assert frame is not None, camera.state
+        for _ in range(8):
+            frame = camera.latest(frame.number, timeout=5)
+            assert frame is not None, camera.state
 
 
 def test_a_stream_of_jpegs_by_rtsp_gives_its_pictures() -> None:
