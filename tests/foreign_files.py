@@ -24,9 +24,9 @@ from fleet_world import bundle as real_bundle
 from golden_files import FOLDER
 from onnx_bytes import external
 from small_fleets import small_shapes
-from test_discovery import ANSWERED
 from test_readers import COVER, GENERATION, READERS, files_with
 from test_sync_trust import World
+from watch_lines import ANSWERED
 
 from edge_nusa.device.camera.login import login_of
 from edge_nusa.device.report.page import html_report

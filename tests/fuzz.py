@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 ROOT = Path(__file__).parents[1]
-for room in ("", "fleet", "files", "model", "knowledge"):
+for room in ("", "fleet", "files", "model", "knowledge", "telling"):
     sys.path.insert(0, str(ROOT / "tests" / room))
 
 from foreign_files import Foreign, foreign  # noqa: E402

@@ -20,8 +20,8 @@ from statistics import median
 
 from brokers import Mosquitto, wait_until
 from conftest import command, environment
-from test_discovery import ANSWERED
 from test_mqtt import BOARD, at
+from watch_lines import ANSWERED
 
 from edge_nusa.device.telling.lines import Lines, Teller
 from edge_nusa.device.telling.mqtt import Mqtt

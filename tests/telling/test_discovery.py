@@ -12,6 +12,7 @@ from awkward_labels import AWKWARD
 from home_assistant import Home, check_discovery, check_topic
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from watch_lines import ANSWERED
 
 from edge_nusa.device.telling import board_name, told
 from edge_nusa.device.telling.board_name import BoardName, slug
@@ -20,17 +21,6 @@ from edge_nusa.device.telling.told import NONE_OF_THESE, Answer, Aside, cut, of_
 from edge_nusa.errors import InputError, UsageError
 
 BOARD = BoardName.of("kitchenpi", Path("/home/me/camera"), machine=b"1")
-ANSWERED = {
-    "image": "/home/me/camera/IMG_1.jpg",
-    "best": "mug",
-    "labels": [{"label": "mug", "probability": 0.91}, {"label": "cup", "probability": 0.06}],
-    "known": 0.97,
-    "unknown": False,
-    "generation": 3,
-    "time": "2026-11-26T20:00:00.000+00:00",
-    "kept": None,
-    "seconds": 0.041,
-}
 
 
 def answered(**changed: Any) -> Answer:

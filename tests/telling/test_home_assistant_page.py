@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conftest import ROOT
 from home_assistant import Home, check_discovery
-from test_discovery import ANSWERED
+from watch_lines import ANSWERED
 
 from edge_nusa.device.telling.board_name import BoardName
 from edge_nusa.device.telling.discovery import Topics, message

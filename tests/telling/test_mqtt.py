@@ -15,7 +15,7 @@ import pytest
 from brokers import Listener, Mosquitto, wait_until
 from conftest import THREE, run_cli
 from home_assistant import Home
-from test_discovery import ANSWERED
+from watch_lines import ANSWERED
 
 from edge_nusa.device.telling import broker as brokers_room
 from edge_nusa.device.telling import mqtt as mqtt_room

@@ -17,8 +17,8 @@ from brokers import Listener, Mosquitto, wait_until
 from conftest import run_cli
 from processes import one_line, run_patched
 from store_servers import free_port
-from test_discovery import ANSWERED
 from test_mqtt_commands import Started
+from watch_lines import ANSWERED
 
 from edge_nusa.device.board import linux
 from edge_nusa.device.demo.pictures import DemoPictures
