@@ -51,6 +51,9 @@ LONGEST_FIRST = [
     "test_read_by_name.py",
     "test_stopping.py",
     "test_races.py",
+    "test_teach_command.py",
+    "test_http_bounds.py",
+    "test_http_lessons.py",
 ]
 """Files of half a minute and more: where workers share the files, none of these may be the one that is left over."""
 

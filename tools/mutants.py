@@ -66,6 +66,11 @@ MODULES = {
     "checked": ("edge_nusa.research.learners.checked", ["test_own_learners"]),
     "own": ("edge_nusa.research.learners.own", ["test_own_learners"]),
     "arrays": ("edge_nusa.research.data.arrays", ["test_eval_arrays"]),
+    "access": ("edge_nusa.device.teaching.access", ["test_http_access"]),
+    "why": ("edge_nusa.device.teaching.why", ["test_why"]),
+    "words": ("edge_nusa.device.teaching.words", ["test_page_words"]),
+    "drawer": ("edge_nusa.device.teaching.drawer", ["test_page_words", "test_http_bounds"]),
+    "review": ("edge_nusa.device.teaching.review", ["test_page_camera"]),
 }
 """Name on the command line -> the module, and the test files that hold its decisions, the fastest first."""
 USUAL = (
