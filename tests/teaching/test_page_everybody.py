@@ -132,12 +132,14 @@ def test_on_a_phone_a_finger_holds_and_the_camera_stays_in_sight(opens: Visitors
     box, finder = button.bounding_box(), person.page.locator("#finder")
     assert box is not None
     person.waits("document.getElementById('finder').classList.contains('floats')")
-    small = finder.bounding_box()
-    assert small is not None and small["y"] >= 0 and small["width"] < 200
     touch = person.page.context.new_cdp_session(person.page)
     point = {"x": box["x"] + 60, "y": box["y"] + 20}
     touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
     person.until("#recording-note", "Recording brick wall: [4-9]")
+    small = finder.bounding_box()
+    assert small is not None and small["y"] >= 0 and 180 < small["width"] < 240
+    after = button.bounding_box()
+    assert after is not None and abs(after["y"] - box["y"]) < 2
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     person.said_on_card("brick wall", "pictures kept")
 

@@ -28,8 +28,10 @@ def refused(opens: Visitors, board: str, pictures: DemoPictures) -> Person:
 def test_a_lesson_that_is_not_kept_says_why_and_keeps_its_pictures(refused: Person) -> None:
     said = refused.page.locator("#lesson").inner_text()
     assert "The pictures look as if labels were mixed up" in said
-    assert "press Keep it anyway" in said and "--force" not in said
-    assert "the state is unchanged" in said
+    assert "Nothing was changed." in said
+    step = refused.page.locator("#lesson .next").inner_text()
+    assert re.fullmatch(r"Check which picture lies under which label; .*; or press Keep it anyway\.", step)
+    assert "--force" not in said and "`" not in said
     refused.until("#teach-note", "24 pictures of 4 labels")
     refused.button("Keep it anyway").click()
     refused.until("#lesson h3", "Learned|It knows")

@@ -16,7 +16,7 @@ import * as words from "./words.js";
 
 const STRIP = 6;
 const MOST_A_REQUEST = 8;
-const notes = new Map(); // key of a label -> {text, isBad} under its pictures
+const notes = new Map(); // key of a label -> {text, isBad, hadPictures} under its pictures
 
 function note(label, text, isBad = false) {
   notes.set(keyOf(label), { text, isBad });
@@ -145,11 +145,11 @@ function makeCard(label) {
     el("header", {}, el("div.titles", {}, el("h3", { text: label }), el("p.verdict")), menu.button),
     el("div.tenths", { "aria-hidden": "true" }),
     menu.form,
-    heldPart(label),
-    el("p.note", { role: "status" }),
     el("div.ways", {}, holdButton(label),
       fileButton(".phone", "Take a picture", () => label, { capture: "environment" }),
-      fileButton("", "Add pictures", () => label, { multiple: true })));
+      fileButton("", "Add pictures", () => label, { multiple: true })),
+    heldPart(label), // below the buttons, which do not move while they are held
+    el("p.note", { role: "status" }));
   acceptDrops(card, label);
   return card;
 }
@@ -162,6 +162,14 @@ function drawHold(card, label) {
   button.classList.toggle("on", isOn);
   const count = isOn && state.recording.count ? ` ${state.recording.count}` : "";
   say(card.querySelector(".hold-text"), isOn ? `Recording${count}` : "Hold to record");
+}
+
+/** What the card says of its pictures; it goes with them when they are taught or dropped. */
+function noteOf(label, count) {
+  const said = notes.get(keyOf(label));
+  if (said?.hadPictures && !count) notes.delete(keyOf(label));
+  else if (said && count) said.hadPictures = true;
+  return notes.get(keyOf(label));
 }
 
 /** Of ten new pictures, how many are expected to be recognised; the verdict says the same in words. */
@@ -184,8 +192,7 @@ function updateCard(card, label) {
   const newest = held.slice(-STRIP).reverse();
   keyed(card.querySelector(".strip"), newest, ({ id }) => id, ({ id }) =>
     el("li", {}, el("img", { src: api.thumbnail(id), alt: "", width: 48, height: 48 })));
-  if (!held.length && row?.images && !notes.get(keyOf(label))?.isBad) notes.delete(keyOf(label));
-  const said = notes.get(keyOf(label));
+  const said = noteOf(label, held.length);
   say(card.querySelector(".note"), said?.text ?? "");
   card.querySelector(".note").hidden = !said;
   card.querySelector(".note").classList.toggle("bad", Boolean(said?.isBad));

@@ -172,7 +172,7 @@ function acceptDrops(finder) {
   });
 }
 
-/** Where the camera is on and its place is scrolled out of sight, it floats in a corner (on a phone, by the style). */
+/** Where its place is scrolled out of sight, the finder floats in a corner while a phone records (by the style). */
 function floatWhereUnseen() {
   const seen = new IntersectionObserver(([entry]) => byId("finder").classList.toggle("floats", !entry.isIntersecting));
   seen.observe(byId("finder-place"));

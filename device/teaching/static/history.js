@@ -6,7 +6,7 @@ import { openDialog } from "./dialogs.js";
 import { fetchHeld, fetchLabels } from "./events.js";
 import { attempt, tell } from "./notices.js";
 import { isRunning, on, set, state } from "./store.js";
-import { listed, pictures as counted, when } from "./words.js";
+import { listed, pictures as counted, sentence, when } from "./words.js";
 
 const MOST_NAMED = 4;
 let mayRedo = false; // what this page took back; the history offers it always
@@ -14,10 +14,6 @@ let mayRedo = false; // what this page took back; the history offers it always
 function refresh() {
   fetchLabels();
   fetchHeld();
-}
-
-function sentence(words) {
-  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/u.test(words) ? "" : ".");
 }
 
 async function changed(run) {

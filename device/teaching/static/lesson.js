@@ -126,12 +126,14 @@ function build(lesson) {
   const count = isOver ? null : el("p.small");
   const end = isOver ? el("button.quiet.close", { text: "×", "aria-label": "Close", on: { click: close } }) : null;
   const back = lesson.state === "done" ? el("button.quiet", { text: "Undo this lesson", on: { click: undoThis } }) : null;
+  const { why, next } = words.refusal(lesson.reason ?? "");
   const shown = lesson.report && !isOver ? reportParts(lesson.report) : [];
   const parts = [
     el("header", {}, el("h3", { text: title(lesson) }), el("div.row", {}, back, end)),
     bar,
     count,
-    isOver && lesson.reason ? el("p", { text: words.refusal(lesson.reason) }) : null,
+    isOver && why ? el("p", { text: why }) : null,
+    isOver && next ? el("p.next", { text: next }) : null,
     ...(isOver ? endParts(lesson) : shown),
   ];
   byId("lesson").replaceChildren(...parts.filter(Boolean));
@@ -161,7 +163,8 @@ function draw() {
   const key = `${lesson.lesson} ${stage} ${Boolean(lesson.report)}`;
   if (panel?.key !== key) {
     panel = { key, parts: build(lesson) };
-    say(byId("lesson-said"), `${title(lesson)} ${words.refusal(lesson.reason ?? "")}`.trim());
+    const { why, next } = words.refusal(lesson.reason ?? "");
+    say(byId("lesson-said"), [title(lesson), why, next].filter(Boolean).join(" "));
   }
   move(panel.parts, lesson);
 }

@@ -23,15 +23,17 @@ function drawTeach() {
 
 function drawStands() {
   const taught = state.labels.filter((row) => row.images > 0).length;
+  const knows = taught === 1 ? "1 label" : `${taught} labels`;
   if (!state.health) say(byId("stands"), "Looking for the board …");
   else if (!state.online) say(byId("stands"), "The board does not answer");
-  else say(byId("stands"), taught === 0 ? "Ready; nothing learned yet" : `Ready; knows ${taught === 1 ? "1 label" : `${taught} labels`}`);
+  else if (isRunning()) say(byId("stands"), "Learning; it answers meanwhile");
+  else say(byId("stands"), taught === 0 ? "Ready; nothing learned yet" : `Ready; knows ${knows}`);
 }
 
 for (const part of [notices, finder, cards, answers, lesson, history, review]) part.start();
 byId("teach").addEventListener("click", () => lesson.teach());
 on("held lesson online recording", drawTeach);
-on("health labels online", drawStands);
+on("health labels online lesson", drawStands);
 drawTeach();
 drawStands();
 events.start();

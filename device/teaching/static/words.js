@@ -57,10 +57,19 @@ export function reasons(entries) {
   return [...counts].sort((a, b) => b[1] - a[1]).map(([reason, count]) => `${pictures(count)}: ${reason}`);
 }
 
-/** Why a lesson was not kept, in the page's words: the command line's options are buttons here. */
+/** With a capital letter and a full stop; nothing stays nothing. */
+export function sentence(words) {
+  if (!words) return "";
+  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/u.test(words) ? "" : ".");
+}
+
+/** Why a lesson was not kept and what to do: {why, next}. The command line's options are buttons here. */
 export function refusal(reason) {
-  const said = reason.replace(/^refused: /u, "").replaceAll("use --force", "press Keep it anyway").replace("fewer --steps, ", "");
-  return said.charAt(0).toUpperCase() + said.slice(1);
+  const said = reason.replace(/^refused: /u, "").replaceAll("use --force", "press Keep it anyway")
+    .replace("fewer --steps, ", "").replace(/ \(`edge-nusa [^`]*`\)/gu, "");
+  const [why, next] = said.split("; the state is unchanged: ");
+  if (!next) return { why: sentence(why), next: "" };
+  return { why: `${sentence(why)} Nothing was changed.`, next: sentence(next) };
 }
 
 /** What became of the text, in a sentence. */
