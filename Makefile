@@ -15,7 +15,7 @@ QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory'
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 
-.PHONY: demo test test-board test-export test-kernels fuzz lower-bounds sbom servers lint docs mutants micro lite clean
+.PHONY: demo test test-board test-export test-kernels fuzz lower-bounds sbom servers browser page-pictures lint docs mutants micro lite clean
 .DELETE_ON_ERROR:
 
 demo: $(BOARD)/ready
@@ -54,6 +54,14 @@ sbom: $(BOARD)/ready
 # Debian's servers that tests/fleet/test_fleet_servers.py starts on loopback, as root; where they are missing, its tests are skipped.
 servers:
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends docker-registry radosgw ceph-mon ceph-osd
+
+# Debian's browser for the tests of the page (tests/teaching/test_page_*.py); without it they are skipped. The font is for the pictures of the page.
+browser:
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-inter
+
+# The pictures of the page in the documents: the embedded model is taught in that browser.
+page-pictures: $(BOARD)/ready
+	$(BOARD)/bin/python tests/teaching/page_pictures.py
 
 lint: $(EXPORT)/ready
 	$(EXPORT)/bin/ruff check .
