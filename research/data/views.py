@@ -25,7 +25,7 @@ from edge_nusa.model.preprocessing import pixels
 from edge_nusa.model.shapes import VitShape
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.pictures.pictures import printable
-from edge_nusa.research.data.datasets import DataSet, Picture, content_digest, open_picture
+from edge_nusa.research.data.datasets import DataSet, content_digest, open_picture
 from edge_nusa.research.data.rows import RowStore
 
 CHUNK = 32
@@ -82,9 +82,13 @@ class View:
         )
 
 
-def _called(picture: Picture, index: int) -> str:
-    """How a message calls a picture."""
-    return printable(picture) if isinstance(picture, Path) else f"picture {index}"
+def _tell_lost(dataset: DataSet, lost: Sequence[int], needed: int) -> None:
+    """A warning where pictures have no row."""
+    if lost:
+        first = dataset.pictures[lost[0]]
+        called = printable(first) if isinstance(first, Path) else f"picture {lost[0]}"
+        text = "%s: %d of %d pictures cannot be read and are left out, such as %s"
+        _log.warning(text, dataset.name, len(lost), needed, called)
 
 
 class Viewer:
@@ -120,11 +124,7 @@ class Viewer:
         place = np.full(len(dataset.pictures), -1, np.int64)
         for index, digest in zip(needed, digests, strict=True):
             place[index] = store.place.get(digest, -1)
-        if lost := [int(index) for index in needed if place[index] < 0]:
-            _log.warning(
-                "%s: %d of %d pictures cannot be read and are left out, such as %s",
-                dataset.name, len(lost), len(needed), _called(dataset.pictures[lost[0]], lost[0]),
-            )  # fmt: skip
+        _tell_lost(dataset, [int(index) for index in needed if place[index] < 0], len(needed))
         if not (place >= 0).any():
             raise InputError(f"{dataset.name}: none of its {len(needed)} pictures could be read; check the folder")
         hidden = tuple(
