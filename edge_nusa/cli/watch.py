@@ -122,14 +122,15 @@ def watch(
     quiet: QuietOption = False,
 ) -> None:
     """Answer pictures as they appear in a folder or on a camera. Answers are JSON lines."""
-    from edge_nusa.device.camera.source import is_camera
+    from edge_nusa.device.camera.source import is_camera, without_login
     from edge_nusa.device.model import Model
     from edge_nusa.device.opened import default_folder
     from edge_nusa.device.watching import changing_bundle
     from edge_nusa.device.watching.settings import WatchSettings
     from edge_nusa.knowledge.labels import offered
 
-    folder, of_camera = Path(source), is_camera(source)
+    of_camera = is_camera(source)
+    folder = Path(without_login(source) if of_camera else source)
     _check(of_camera, once, agree, {"--delete": delete, "--ledger": ledger is not None}, login)
     note = (lambda text: None) if quiet else output.note
     budget, place = memory_bytes(max_memory), bundle or default_folder("bundle")

@@ -179,6 +179,19 @@ def test_what_a_camera_shows_is_told_and_that_it_is_lost_and_back(
     listener.close()
 
 
+def test_a_cameras_password_is_in_no_name_and_nothing_else_that_a_broker_is_told(
+    mosquitto: Mosquitto, taught: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("av")
+    listener = Listener(mosquitto.port)
+    source = f"rtsp://anna:secret@127.0.0.1:{cameras.free_port()}"
+    started = Started(tmp_path, "watch", source, "--state", taught, "--mqtt", mosquitto.url)
+    wait_until(lambda: home_of(listener).is_available, "the watch", 60)
+    assert started.end() == 143
+    assert "secret" not in started.text() + json.dumps(home_of(listener).message) + " ".join(listener.topics())
+    listener.close()
+
+
 def test_the_service_tells_what_the_watch_wrote_and_writes(
     mosquitto: Mosquitto, taught: Path, camera: Path, pictures: DemoPictures, tmp_path: Path
 ) -> None:
