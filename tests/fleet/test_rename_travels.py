@@ -9,6 +9,7 @@ import pytest
 from fleet_world import Member, new_hub, one_round
 from small_fleets import facts
 from test_fleet_faults import rows
+from test_groups_travel import Board, answers, exact
 
 from edge_nusa.errors import InputError, RefusedError
 from edge_nusa.sync.hub.hub import Hub
@@ -120,3 +121,24 @@ def test_a_label_taught_since_the_round_is_renamed(
     assert a.labels == b.labels == {"mug": 5, "dish": 4}
     with pytest.raises(InputError, match="known already"):
         b.model.rename("dish", "MUG")
+
+
+def test_pictures_in_groups_and_those_that_wait_go_with_the_name_and_the_answers_stay(tmp_path: Path) -> None:
+    hub = new_hub(tmp_path)
+    a, b = Board(tmp_path, hub, "a"), Board(tmp_path, hub, "b")
+    a.show("few", 0, 1, 2)
+    a.show("mug", *range(3, 9))
+    a.push()
+    a.show("mug", 9, 10)
+    before = a.knows
+    a.model.rename("mug", "cup")
+    a.model.rename("few", "rare")
+    after = a.knows
+    assert exact(after.head) == exact(before.head) and (answers(after) == answers(before)).all()
+    assert [(one.label, one.pictures) for one in a.waiting] == [("rare", 3), ("cup", 2)]
+    one_round(hub, [a, b])
+    assert (a.labels, b.labels) == ({"rare": 3, "cup": 8}, {"cup": 6})
+    assert all(row.refused == {} for row in hub.status().devices)
+    a.show("rare", 11)
+    one_round(hub, [a, b])
+    assert b.labels == {"cup": 6, "rare": 4}
