@@ -65,6 +65,8 @@ PARTS = {
     "sync pull": "edge-nusa sync pull",
     "sync run": "edge-nusa sync run --between 01:00-05:00",
     "sync status": "edge-nusa sync status",
+    "sync leave": "edge-nusa sync leave",
+    "sync set-store": "edge-nusa sync set-store s3://bucket/fleet",
     "hub init": "edge-nusa hub init /mnt/fleet --root-keys /media/stick/root-keys",
     "hub enroll": 'edge-nusa hub enroll device.pub --name "kitchen board"',
     "hub revoke": 'edge-nusa hub revoke "kitchen board" --take-back',
@@ -125,14 +127,18 @@ GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
 def register(app: typer.Typer) -> None:
     """Add every command to the app, in the order of a first use."""
     for command in COMMANDS:
-        name = NAMES.get(command.__name__, command.__name__)
+        name = _name(command)
         app.command(name, cls=Command, help=command.__doc__, epilog=_shown(EXAMPLES[name]))(command)
     for name, (sentence, commands) in GROUPS.items():
         group = typer.Typer(cls=Commands, help=sentence, rich_markup_mode=None, epilog=_shown(EXAMPLES[name]))
         for each in commands:
-            epilog = _shown(PARTS.get(f"{name} {each.__name__}", ""))
-            group.command(each.__name__, cls=Command, help=each.__doc__, epilog=epilog)(each)
+            epilog = _shown(PARTS.get(f"{name} {_name(each)}", ""))
+            group.command(_name(each), cls=Command, help=each.__doc__, epilog=epilog)(each)
         app.add_typer(group, name=name)
+
+
+def _name(command: Callable[..., Any]) -> str:
+    return NAMES.get(command.__name__, command.__name__.replace("_", "-"))
 
 
 def _shown(example: str) -> str | None:
