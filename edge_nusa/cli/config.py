@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,8 @@ def _found(key: Key, files: list[SettingsFile], tables: Tables) -> shared.Found:
     if key in shared.SHARED:
         return shared.setting(key, files) or _built_in(key)
     parameter = tables[key[:-1]][key[-1]]
+    if parameter.variable and (said := os.environ.get(parameter.variable)):
+        return shared.Found(said, f"environment ({parameter.variable})")
     for file in files:
         if file.get(key) is not None:
             value = configured.checked(file, key, parameter)

@@ -20,8 +20,10 @@ import pytest
 import units
 from brokers import Mosquitto
 from conftest import MICRO, ROOT
+from fake_camera import HEIGHT, WIDTH, write_y4m
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 from store_servers import free_port
 
 from edge_nusa.device.demo.pictures import DemoPictures
@@ -295,6 +297,59 @@ def test_the_sync_service_exchanges_with_the_fleet_that_the_user_joined(
     assert done.returncode in (0, 6), done.stderr
     assert "needs packages" not in done.stderr and "cryptography" not in done.stderr
     assert home.writable("sync") == [f"{home.root}/state", str(tmp_path)]
+
+
+@pytest.mark.slow
+def test_what_a_camera_shows_is_answered_by_the_watch_service(
+    wheel: Path, shared: Home, tmp_path: Path, pictures: DemoPictures
+) -> None:
+    pytest.importorskip("av", reason="needs the package of the extra camera")
+    home, film = Home(tmp_path / "home").share(shared), tmp_path / "film.y4m"
+    with Image.open(sorted(pictures.asked["gravel"].iterdir())[0]) as shown:
+        write_y4m(film, [shown.convert("RGB").resize((WIDTH, HEIGHT))] * 300)  # of thirty seconds
+    home.install(wheel, "--bundle", MICRO, "--camera", film)
+    home.answer("learn", "--head-only", "--images", pictures.taught["gravel"], "--label", "gravel")
+    done = home.run_unit("watch", "--once")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["best"] == "gravel"
+
+
+class Manager:
+    """A systemd of the user that writes down what it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.log = folder / "log"
+        for name in ("systemctl", "loginctl"):
+            (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{self.log}\n')
+            (folder / name).chmod(0o755)
+        self.path = f"{folder}:{os.environ['PATH']}"
+
+    def asked(self) -> list[str]:
+        """What it was asked to change since the last time."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return [line for line in lines if "show" not in line]
+
+
+@pytest.mark.slow
+def test_services_are_started_unless_that_is_not_wanted_and_stopped_when_they_go(
+    wheel: Path, shared: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, manager = Home(tmp_path / "home").share(shared), Manager(tmp_path / "systemd")
+    monkeypatch.setenv("PATH", manager.path)
+    home.install(wheel, "--watch", tmp_path, "--teach", "--no-services")
+    assert manager.asked() == []
+    home.install(wheel)
+    units = "edge-nusa-watch.service edge-nusa-teach.service"
+    begun = ["daemon-reload", f"enable {units}", f"restart {units}"]
+    assert manager.asked() == [f"systemctl --user {word}" for word in begun]
+    home.install(wheel, "--stop", "teach")
+    gone, *others = manager.asked()
+    assert gone == "systemctl --user disable --now edge-nusa-teach.service"
+    assert others[-1] == "systemctl --user restart edge-nusa-watch.service"
+    assert home.run("--uninstall").returncode == 0
+    assert manager.asked()[0] == "systemctl --user disable --now edge-nusa-watch.service"
 
 
 @pytest.mark.slow

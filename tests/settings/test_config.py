@@ -155,6 +155,13 @@ def test_the_password_of_an_address_is_not_shown(home: Home) -> None:
     assert home.answer("config", "watch.source")["value"] == "rtsp://me:...@camera/live"
 
 
+def test_a_variable_of_one_command_is_shown_before_its_table(home: Home) -> None:
+    home.write('[mqtt]\nbroker = "mqtt://one"\n')
+    for variables, said in (({}, "mqtt://one"), ({"EDGE_NUSA_BROKER": "mqtt://two"}, "mqtt://two")):
+        assert home.answer("config", "mqtt.broker", **variables)["value"] == said
+    assert home.answer("config", "mqtt.broker", EDGE_NUSA_BROKER="x")["from"] == "environment (EDGE_NUSA_BROKER)"
+
+
 def test_a_camera_that_has_no_file_is_no_path(home: Home) -> None:
     for source in ("picamera", "rtsp://camera/live", "/dev/video0"):
         assert home.answer("config", "watch.source", source)["value"] == source
