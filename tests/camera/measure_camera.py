@@ -80,11 +80,12 @@ def row(address: str, every: float | None) -> str:
 def answering(address: str) -> None:
     """From the frame to its answer by the embedded bundle."""
     with tempfile.TemporaryDirectory() as folder, open_camera(address, CameraSettings(seconds=0.5)) as camera:
-        model, times = Model.open(None, Path(folder) / "state", 1), []
+        model, times, after = Model.open(None, Path(folder) / "state", 1), [], -1
         for _ in range(12):
             asked = time.time()
-            frame = camera.latest(timeout=20)
+            frame = camera.latest(after, timeout=20)
             assert frame is not None
+            after = frame.number
             model.predict(frame.image, labels=["a cup", "a door"], top=1)
             times.append((time.time() - frame.taken, time.time() - asked))
             time.sleep(0.5)
