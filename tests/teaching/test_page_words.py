@@ -1,44 +1,22 @@
-"""What the page's server says in words, what its drawer does, and that docs/http.md has every address of it."""
+"""What the page's server says in words, and what its drawer does."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from page_server import page, picture
 
 from edge_nusa.device.teaching import drawer
-from edge_nusa.device.teaching.app import ROUTES
 from edge_nusa.device.teaching.denied import STATUSES, DeniedError, status_of
 from edge_nusa.device.teaching.drawer import Drawer
 from edge_nusa.device.teaching.reading import Kept
 from edge_nusa.device.teaching.words import advice, verdict
 from edge_nusa.errors import DamagedError, InputError, OtherFormatError, StoreError
 
-PAGE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
-
 
 def kept(size: int = 10) -> Kept:
     return Kept(data=bytes(size), width=4, height=3, thumbnail=bytes(1))
-
-
-def test_the_document_has_every_address_and_no_other() -> None:
-    found = re.findall(r"`(GET|POST) (/[a-zA-Z/]*)", PAGE)
-    said = {(method, path.replace("NAME", "")) for method, path in found}
-    served = set()
-    for route in ROUTES:
-        path = route.path.replace("{id}", "ID").replace("{number:int}", "N").replace("{name:path}", "")
-        served |= {(method, path) for method in route.methods - {"HEAD"}}
-    served -= {("GET", "/favicon.ico")}
-    assert said == served
-
-
-def test_the_document_has_every_event() -> None:
-    sources = "".join(path.read_text() for path in (ROOT / "device" / "teaching").glob("*.py"))
-    told = set(re.findall(r'(?:events\.tell|wire)\(\s*"(\w+)"', sources))
-    assert told == set(re.findall(r"^\| `(\w+)` \| (?:as|`\{)", PAGE, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
