@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST_REMEMBERED = 20
 WAITING = "waiting"
+THREAD = "edge-nusa-lesson"
 STATES = {"looking": "looking", "judging": "judging", "training": "training text"}
 """What a lesson does, as its report of progress calls it -> as a person reads it."""
 
@@ -111,8 +112,13 @@ class Lessons:
             self._lessons[number], self._running = lesson, number
             for old in sorted(self._lessons)[:-MOST_REMEMBERED]:
                 del self._lessons[old]
-        threading.Thread(target=self._run, args=(number, chosen, wanted), name="edge-nusa-lesson", daemon=True).start()
         self._told(lesson, False)
+        thread = threading.Thread(target=self._run, args=(number, chosen, wanted), name=THREAD, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            sentence = "expected to start a thread, found that the system gives no more; end other programs"
+            self._ended(number, "failed", sentence)
         return lesson
 
     def undone(self, generations: Collection[int]) -> int:

@@ -12,6 +12,7 @@ from page_server import form, page, picture, taught
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.model import Model
+from edge_nusa.device.teaching import lessons
 
 
 def put(client: Any, folder: Path, label: str, most: int = 8) -> list[dict[str, Any]]:
@@ -169,6 +170,25 @@ def test_what_fails_is_said_and_the_pictures_stay_held(tmp_path: Path, monkeypat
         lesson = teach(client)
         assert (lesson["state"], lesson["known_now"]) == ("failed", False)
         assert "MemoryError" in lesson["reason"]
+        assert client.get("/api/pictures").json()["pictures"][0]["state"] == "held"
+        assert client.get("/api/health").json()["lesson"] is None
+
+
+def test_a_lesson_that_gets_no_thread_fails_and_its_pictures_stay_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        if self.name == lessons.THREAD:
+            raise RuntimeError("can't start new thread")
+        real(self)
+
+    with page(tmp_path / "state") as (client, _):
+        client.post("/api/pictures?label=red", content=picture())
+        monkeypatch.setattr(threading.Thread, "start", start)
+        lesson = teach(client)
+        assert lesson["state"] == "failed" and "the system gives no more" in lesson["reason"]
         assert client.get("/api/pictures").json()["pictures"][0]["state"] == "held"
         assert client.get("/api/health").json()["lesson"] is None
 
