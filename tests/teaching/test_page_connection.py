@@ -46,7 +46,7 @@ def test_no_question_piles_up_and_few_are_asked(knows_two: Person) -> None:
     assert min(after - before for before, after in zip(asked, asked[1:], strict=False)) > 0.9
 
 
-def test_nothing_is_asked_while_the_page_is_hidden_or_nothing_is_taught(opens: Visitors, board: str) -> None:
+def test_nothing_is_asked_while_nothing_is_taught(opens: Visitors, board: str) -> None:
     person = opens(board)
     asked: list[str] = []
     person.page.on("request", lambda request: asked.append(request.url) if "predict" in request.url else None)
@@ -95,4 +95,28 @@ def test_a_board_that_goes_and_comes_back_is_said_and_found_again(opens: Visitor
         person.page.locator("#banner").wait_for(state="hidden")
         person.looks_at("brick wall")
         person.sees("brick wall")
+        opens.leave()
+
+
+def test_an_error_of_the_board_is_one_sentence_in_the_answers_place(knows_two: Person) -> None:
+    knows_two.forgives = "503"
+    sentence = "expected a turn, found 8 questions that wait; ask again"
+    knows_two.page.route("**/api/predict*", lambda route: route.fulfill(status=503, json={"error": sentence}))
+    knows_two.until("#best", sentence)
+    assert not knows_two.page.locator("#after-answer").is_visible()
+    knows_two.page.unroute_all(behavior="wait")
+    knows_two.sees("cup")
+
+
+def test_a_board_that_was_started_anew_says_to_open_its_address_again(opens: Visitors, tmp_path: Path) -> None:
+    words = ("--state", tmp_path / "state", "--lan")
+    with served(*words) as (said, _):
+        address = f"http://127.0.0.1:{said['port']}/"
+        person = opens(f"{address}?token={said['token']}")
+        person.forgives = ".*"
+    with served(*words, "--port", str(said["port"])) as (again, _):
+        assert again["token"] != said["token"]
+        person.until("#banner", "open the address that `?edge-nusa teach`? printed")
+        person.page.goto(f"{address}?token={again['token']}")
+        person.until("#stands", "Ready")
         opens.leave()

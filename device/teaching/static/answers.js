@@ -99,6 +99,16 @@ async function ask(blob, canvas) {
   draw();
 }
 
+const NOTHING_TAUGHT = 409; // a picture that was on its way while the last label was taken back
+
+/** Says in the answer's place why there is none; that the board is away is said above all. */
+function trouble(error) {
+  if (error instanceof api.Away || error.status === NOTHING_TAUGHT) return;
+  last = null;
+  draw();
+  for (const id of ["best", "said"]) say(byId(id), error.message);
+}
+
 /** Asks the newest picture of this device's camera, one at a time, and rests for as long as the answer took. */
 async function turn() {
   const began = performance.now();
@@ -106,7 +116,7 @@ async function turn() {
     const canvas = state.source === "own" && taught().length && !hidden() ? frame() : null;
     if (canvas) await ask(await frameAsJpeg(), canvas);
   } catch (error) {
-    if (!(error instanceof api.Away)) say(byId("said"), error.message);
+    trouble(error);
   }
   setTimeout(turn, Math.max(LEAST_MS, performance.now() - began));
 }
