@@ -46,11 +46,36 @@ def test_counts_are_added_over_the_runs_whose_classes_are_known() -> None:
     assert folds({"ours": runs[2:]}, {key_of(runs[0]): COUNTED}) == ""
 
 
-def test_of_equal_counts_the_class_is_told_by_its_name_and_none_is_a_dash() -> None:
-    one = replace(COUNTED, mistakes=((0, 1, 2), (0, 2, 2)))
-    found = counted({"one": one})
-    assert found.taken_for(("cars", "old")) == "new (2)"
-    assert found.taken_for(("birds", "owl")) == "–"
+def test_the_most_often_answered_class_is_told_of_equals_by_name_and_none_is_a_dash() -> None:
+    for mistakes, told in (
+        (((0, 1, 2), (0, 2, 2)), "new (2)"),
+        (((0, 2, 2), (0, 1, 2)), "new (2)"),
+        (((0, 1, 1), (0, 2, 5)), "owl of birds (5)"),
+    ):
+        found = counted({"one": replace(COUNTED, mistakes=mistakes)})
+        assert found.taken_for(("cars", "old")) == told
+        assert found.taken_for(("birds", "owl")) == "–"
+
+
+def test_the_worst_is_the_one_with_the_least_share_right_at_the_end() -> None:
+    counts = {"A": (10, 4, 4), "B": (2, 2, 1), "D": (0, 0, 0), "E": (1, 1, 1), "F": (10, 10, 6)}
+    asked, own, end = zip(*counts.values(), strict=True)
+    task = TaskClasses(task="t", labels=tuple(counts), taught=(1,) * 5, asked=asked, own=own, end=end)
+    found = counted({"one": Classes(tasks=(task,), mistakes=())})
+    assert [label for _, label in found.worst_first] == ["D", "A", "B", "F", "E"]
+
+
+def test_names_are_columns_of_text_and_counts_of_figures() -> None:
+    run = mtil()
+    heads = re.findall(r"<th( class=\"text\")?>([^<]*)</th>", folds({"ours": [run]}, {key_of(run): COUNTED}))[:6]
+    assert [(name, bool(kind)) for kind, name in heads] == [
+        ("Class", True),
+        ("Set or step", True),
+        ("Asked", False),
+        ("Right after its task", False),
+        ("Right at the end", False),
+        ("Most often taken for", True),
+    ]
 
 
 def test_a_task_of_few_labels_has_its_matrix_with_other_tasks_in_the_last_column() -> None:

@@ -145,6 +145,20 @@ def test_damaged_classes_are_named_with_the_next_step(change: tuple[str, str], m
     assert "remove the file" in str(raised.value)
 
 
+def test_the_classes_of_a_run_are_json_with_sorted_keys_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (classes.LARGEST_BYTES, classes.MOST_MISTAKES) == (64 << 20, 1 << 20)
+    text = COUNTED.to_json()
+    assert text.startswith('{"format_version": 1, "mistakes": [[0, 1, 2], ') and '"tasks": [{"asked": [5, 6], ' in text
+    (tmp_path / "one.json").write_text(text)
+    monkeypatch.setattr(classes, "LARGEST_BYTES", len(text))
+    assert read_classes(tmp_path) == {"one": COUNTED}
+    monkeypatch.setattr(classes, "LARGEST_BYTES", len(text) - 1)
+    with pytest.raises(DamagedError, match=r"one\.json: not the classes of a run"):
+        read_classes(tmp_path)
+
+
 def test_classes_of_several_runs_are_added_by_task_and_label() -> None:
     total = classes.added({"one": COUNTED, "two": COUNTED})
     assert total == {("cars", "old"): (10, 8, 6), ("cars", "new"): (12, 12, 10), ("birds", "owl"): (14, 14, 12)}
