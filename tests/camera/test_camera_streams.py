@@ -40,6 +40,24 @@ def test_a_video_is_played_as_numbered_frames_that_nobody_can_change(tmp_path: P
             one.image[0, 0, 0] = 1
 
 
+def test_a_frame_of_a_second_ago_at_most_is_given_to_who_names_none(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "door.mp4", [picture(64, 48)] * 300)
+    with open_camera(str(path), QUICK) as camera:
+        one = camera.latest(timeout=20)
+        assert one is not None
+        camera._arrived = time.monotonic() - 0.5
+        assert camera.latest() is one
+        camera._arrived = time.monotonic() - 1.1
+        later = camera.latest()
+        assert later is not None and later.number == one.number + 1
+
+
+def test_a_stream_of_dots_gives_no_pictures(tmp_path: Path) -> None:
+    dots, small = tmp_path / "dots.avi", tmp_path / "small.avi"
+    assert "none that can be decoded" in refused(write_video(dots, [picture(14, 48)] * 10, codec="mpeg4"))
+    assert first(write_video(small, [picture(16, 48)] * 10, codec="mpeg4")).shape == (48, 16, 3)
+
+
 @pytest.mark.parametrize(
     ("turned", "shape", "left", "right", "bottom"),
     [
