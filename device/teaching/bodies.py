@@ -8,13 +8,14 @@ import time
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
-import python_multipart  # noqa: F401 - starlette finds out only at the first form that it is missing
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from edge_nusa.device.teaching.denied import DeniedError
 from edge_nusa.errors import InputError
+from edge_nusa.files.foreign import why
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.knowledge.labels import normalise
@@ -99,10 +100,10 @@ async def pictures_of(request: Request) -> tuple[str | None, list[Sent]]:
             request.headers, _bounded(request, LARGEST_FORM), max_files=MOST_FILES, max_fields=10, max_part_size=10_000
         )
         form = await parts.parse()
-    except MultiPartException as error:
-        too_many = error.message.startswith("Too many files")
-        sentence = f"expected a form with at most {MOST_FILES} pictures: {error.message}; send fewer at once"
-        raise DeniedError(413 if too_many else 400, sentence) from error
+    except (MultiPartException, FormParserError) as error:  # of the second older ones of starlette let some through
+        said = getattr(error, "message", "") or why(error)
+        sentence = f"expected a form with at most {MOST_FILES} pictures: {said}; send fewer at once"
+        raise DeniedError(413 if said.startswith("Too many files") else 400, sentence) from error
     label, sent = form.get("label"), []
     for one in (one for _, one in form.multi_items() if isinstance(one, UploadFile)):
         sent.append(Sent(name_of(one.filename or "picture"), await one.read()))

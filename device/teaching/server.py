@@ -68,7 +68,8 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what strangers send is no news
+        for library in ("uvicorn", "python_multipart"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)  # what strangers send is no news
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="edge-nusa-http", daemon=True)
         self._failed: BaseException | None = None
