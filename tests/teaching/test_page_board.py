@@ -86,7 +86,7 @@ def test_at_an_address_that_is_not_safe_the_boards_camera_is_there_still(
     person.page.evaluate("Object.defineProperty(window, 'isSecureContext', {value: false})")
     person.page.get_by_role("radio", name="This camera").check()
     sentence = person.page.locator("#insecure").inner_text()
-    assert "Use the board's camera, or take pictures with a card's button, or run ssh -L" in sentence
+    assert "use the board's camera, take pictures with a card's button, or run ssh -L" in sentence
     person.page.get_by_role("radio", name="Board's camera").check()
     person.sees("cup")
 

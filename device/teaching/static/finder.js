@@ -104,14 +104,10 @@ function tunnel() {
 }
 
 function insecureNote() {
-  const other = hasBoardCamera() ? "Use the board's camera, or " : "";
-  const sentence = el("p", { id: "insecure" });
-  sentence.append(
-    "Browsers give their camera to a page only by a safe address: ", other,
-    el("span", { text: other ? "take pictures with a card's button, or run " : "Take pictures with a card's button, or run " }),
-    el("code", { text: tunnel() }), ` on this computer and open http://127.0.0.1:${window.location.port || "80"}/.`,
-  );
-  return sentence;
+  const board = hasBoardCamera() ? "use the board's camera, " : "";
+  return el("p", { id: "insecure" },
+    `Browsers give their camera to a page only at a safe address: ${board}take pictures with a card's button, or run `,
+    el("code", { text: tunnel() }), ` on a computer and open http://127.0.0.1:${window.location.port || "80"}/ there.`);
 }
 
 function note() {
