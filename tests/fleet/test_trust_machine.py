@@ -190,6 +190,14 @@ class Trust(RuleBasedStateMachine):
             return  # nothing to go back to
         self.gone |= before - life.lessons
 
+    @rule(index=lives, kill=kills)
+    def redo(self, index: int, kill: int | None) -> None:
+        try:
+            with killed_at(kill):
+                self.life(index).member.redo()
+        except EdgeNusaError:
+            return  # nothing was undone since the last change; what is redone may be known again, or not, as it was
+
     @rule(index=lives, which=st.integers(0, 100), kill=kills)
     def forget(self, index: int, which: int, kill: int | None) -> None:
         life = self.life(index)
