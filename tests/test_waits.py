@@ -80,6 +80,19 @@ def test_quiet_hushes_it(taught: Path, pictures: DemoPictures, held: subprocess.
     assert second.returncode == 0
 
 
+def test_quiet_hushes_who_waits_for_a_cache_of_features(tmp_path: Path) -> None:
+    for quiet, said in [((), "waiting for another edge-nusa"), (("-q",), "")]:
+        program = (
+            "import logging, sys\nfrom edge_nusa.cli import eval\n"
+            "warn = logging.getLogger('edge_nusa.research').warning\n"
+            "eval._list = lambda *rest: warn('waiting for another edge-nusa')\n"
+            "from edge_nusa.cli.main import run\nrun()"
+        )
+        words = [sys.executable, "-c", program, "eval", "--list", *quiet]
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
+        assert (done.returncode, said in done.stderr, bool(said)) == (0, True, bool(done.stderr))
+
+
 def test_every_other_writer_says_it_too(taught: Path, held: subprocess.Popen[str]) -> None:
     second = subprocess.Popen(
         command("forget", "gravel", "--state", taught),

@@ -12,7 +12,7 @@ import typer
 from edge_nusa import kept
 from edge_nusa.cli import completion, output
 from edge_nusa.cli.help import BOARD, OUTPUT, WHERE
-from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
+from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs, numbers
 from edge_nusa.errors import UsageError
 from edge_nusa.files.foreign import shown
 
@@ -20,14 +20,6 @@ LARGEST_RESULTS_BYTES = 1 << 30
 DATA, TRAINING = "What is learned", "How it is learned"
 """Groups of options."""
 SUITES = ("mtil", "cil", "orders")
-
-
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """`5,16` as whole numbers, each once. Raises UsageError for anything else."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
-        raise UsageError(f"{option}: expected whole numbers such as 5,16, got {shown(text)}")
-    return tuple(dict.fromkeys(int(word) for word in words))
 
 
 def _learners(incomplete: str) -> list[str]:
@@ -181,6 +173,7 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Compare learners over sequences of data sets. Every baseline is shown side by side."""
+    output.hush(quiet)
     if is_listed:
         return _list(data, learners, format)
     name, data, out = _needed(suite, data, out)
@@ -196,12 +189,11 @@ def evaluate(
         shots=numbers(shots, "--shots"),
         order=order or ("random:10" if suite == "orders" else "given"),
         sets=tuple(one.strip() for one in (sets or "").split(",") if one.strip()),
-        never=never,
         seeds=seeds,
     )
     settings = replace(settings, steps_of_classes=numbers(class_steps, "--class-steps"), test_limit=test_limit)
     settings = replace(settings, first_seed=first_seed, steps=steps, rate=rate, image_blocks=image_blocks)
-    settings = replace(settings, naming=naming, bundle=bundle, cache=cache, per_class=per_class)
+    settings = replace(settings, naming=naming, bundle=bundle, cache=cache, per_class=per_class, never=never)
     files = suites.evaluate(replace(settings, jobs=jobs, threads=threads), output.progress_bar(quiet))
     kept.part(f"the results are in {out}")
     _print(out, files, format)

@@ -104,6 +104,14 @@ def memory_bytes(text: str | None, option: str = "--max-memory") -> int | None:
     return int(number) * unit
 
 
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """`5,16` as whole numbers, each once. Raises UsageError for anything else."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
+        raise UsageError(f"{option}: expected whole numbers such as 5,16, got {shown(text)}")
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
 @contextmanager
 def needs(command: str, extra: str | None = None) -> Iterator[None]:
     """Around the imports of a command that needs the packages of an extra, called as it unless said otherwise. Raises
