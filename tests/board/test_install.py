@@ -63,7 +63,7 @@ class Home:
             "PYTHONPATH": sysconfig.get_path("purelib"),
             "PIP_REPORT": str(self.report),
         }
-        return subprocess.run(["bash", SCRIPT, *map(str, words)], env=kept, capture_output=True, text=True, timeout=300)
+        return subprocess.run(["bash", SCRIPT, *map(str, words)], env=kept, capture_output=True, text=True, timeout=900)
 
     def install(self, wheel: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
         done = self.run("--predict-only", "--no-lock", "--wheel", wheel, "--python", sys.executable, *words)

@@ -314,6 +314,7 @@ ALLOWED = {
     "device/board/measure.py": "the output of a process that it started",
     "device/camera/capture_process.py": "the words of the process that started it",
     "device/install/lock.py": "the report of the pip that it started",
+    "device/install/units.py": "the output of the installed command that it started",
     "device/learning/handed_over.py": "what a process of ours handed to its own training process",
     "device/learning/train_apart.py": "the words of its own training process",
     "export/configurations.py": "whether it is JSON at all, before the one reader reads it",
