@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -144,7 +145,9 @@ def test_zsh_and_fish_are_given_the_label_as_it_is(state: Path) -> None:
 
 
 STARTER = f"""#!{sys.executable}
-import os, sys
+import atexit, os, sys
+if "_EDGE_NUSA_COMPLETE" in os.environ:
+    atexit.register(lambda: open(os.environ["ASKED"], "a").write("."))
 if "_EDGE_NUSA_COMPLETE" in os.environ or "--show-completion" in sys.argv:
     {PROGRAM.replace(chr(10), chr(10) + "    ")}
 print("WORDS", sys.argv[1:])
@@ -157,21 +160,32 @@ def completed(keys: list[str], state: Path, folder: Path) -> str:
     starter.write_text(STARTER)
     starter.chmod(0o755)
     settings = {"EDGE_NUSA_STATE": str(state), "TERM": "dumb", "PS1": "$ ", "INPUTRC": os.devnull}
-    env = {**environment(settings), "PATH": f"{folder}:{os.environ['PATH']}"}
+    env = {**environment(settings), "PATH": f"{folder}:{os.environ['PATH']}", "ASKED": str(folder / "asked")}
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], env)
-    os.write(terminal, b'eval "$(edge-nusa --show-completion bash)"; echo READ""Y\n')
-    until(terminal, b"READY\r\n")
-    for piece in keys:
-        os.write(terminal, piece.encode() + b"\t")
-        time.sleep(2)
-    os.write(terminal, b"\n")
-    seen = until(terminal, b"]\r\n")
-    os.write(terminal, b"exit\n")
-    os.waitpid(pid, 0)
-    os.close(terminal)
+    try:
+        os.write(terminal, b'eval "$(edge-nusa --show-completion bash)"; echo READ""Y\n')
+        until(terminal, b"READY\r\n")
+        for number, piece in enumerate(keys, 1):
+            os.write(terminal, piece.encode() + b"\t")
+            answered(folder / "asked", number)
+        os.write(terminal, b"\n")
+        seen = until(terminal, b"]\r\n")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
     return seen.decode().rpartition("WORDS ")[2].strip()
+
+
+def answered(asked: Path, number: int) -> None:
+    """Waits until the shell's question of this number is answered, and has been shown."""
+    end = time.monotonic() + 60
+    while not asked.exists() or len(asked.read_text()) < number:
+        assert time.monotonic() < end, "the shell asked nothing"
+        time.sleep(0.05)
+    time.sleep(1)
 
 
 def until(terminal: int, mark: bytes) -> bytes:
