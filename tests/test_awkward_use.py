@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def test_one_missing_picture_does_not_keep_the_others_from_an_answer(taught: Pat
     good = next(pictures.asked["gravel"].iterdir())
     done = run_cli("predict", good, "no-such-file.png", "--state", taught, "--format", "json")
     assert done.returncode == 0
-    assert done.stdout.count("\n") == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["image"]: "reason" in line for line in lines} == {"no-such-file.png": True, str(good): False}
     assert "no-such-file.png" in done.stderr
 
 

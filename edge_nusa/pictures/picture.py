@@ -99,6 +99,8 @@ def is_one(pictures: object) -> bool:
 
 def _source(picture: Picture, place: int) -> Source:
     content, name = picture.content, Path(picture.name or f"picture {place}")
+    if isinstance(content, Path):
+        return content  # as it is: one that was found in a folder is opened from there (`Below`)
     if isinstance(content, (str, os.PathLike)):
         return Path(content)
     if isinstance(content, bytes):

@@ -21,7 +21,8 @@ from edge_nusa.device.learning.given import LearnOptions, settings_of, task_of
 from edge_nusa.errors import InputError, RefusedError, UsageError
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
 from edge_nusa.model import sessions
-from edge_nusa.pictures.pictures import Quarantined
+from edge_nusa.pictures.picture import sources
+from edge_nusa.pictures.pictures import Quarantined, find_pictures
 
 
 @pytest.fixture
@@ -315,3 +316,8 @@ def test_importing_the_package_knows_its_public_names_and_no_others() -> None:
     assert all(getattr(edge_nusa, name) for name in edge_nusa.__all__)
     with pytest.raises(AttributeError, match="has no attribute Modle"):
         edge_nusa.Modle  # noqa: B018 - to ask is to load it
+
+
+def test_a_path_that_was_found_in_a_folder_is_still_opened_from_there(pictures: DemoPictures) -> None:
+    found, _ = find_pictures(pictures.taught["gravel"])
+    assert all(given is kept for given, kept in zip(found, sources(found), strict=True))
