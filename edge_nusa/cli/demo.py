@@ -14,8 +14,9 @@ from edge_nusa.cli import output
 from edge_nusa.cli.options import FormatOption, QuietOption
 
 YOURS = """
-Now your own: put ten pictures of one thing into a folder, and ask about another picture of it.
-  {command} learn --images FOLDER --label "my mug"
+Now your own: on a page with a camera, or ten pictures of one thing in a folder, and another one to ask about.
+  {command} teach
+  {command} learn FOLDER "my mug"
   {command} predict PICTURE --labels cup,plate"""
 
 

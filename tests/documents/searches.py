@@ -145,8 +145,8 @@ def unknown_options(text: str) -> list[str]:
 
 
 OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network", "--read-only",
-             "--tmpfs", "--data-binary", "--build-arg", "--force-reinstall", "--check"}  # fmt: skip
-"""Options of systemctl, docker, pip and make that the documents show."""
+             "--tmpfs", "--data-binary", "--install-completion", "--build-arg", "--force-reinstall", "--check"}  # fmt: skip
+"""Options of systemctl, docker, pip, curl, make, and of `edge-nusa` before any command, that the documents show."""
 
 
 @cache
