@@ -100,6 +100,7 @@ def test_the_demonstration_ends_with_the_commands_to_paste(tmp_path: Path) -> No
     patch = "import edge_nusa.device.demo.demo as d\nd.run_demo = lambda *words: None"
     done = run_patched(patch, "demo", "--out", tmp_path / "demo", "-q", "--format", "human")
     assert (done.returncode, done.stderr) == (0, "")
-    *_, learn, predict = done.stdout.splitlines()
-    assert learn == '  -c learn --images FOLDER --label "my mug"', "called as the program that this test is"
+    *_, teach, learn, predict = done.stdout.splitlines()
+    assert teach == "  -c teach"
+    assert learn == '  -c learn FOLDER "my mug"', "called as the program that this test is"
     assert predict == "  -c predict PICTURE --labels cup,plate"
