@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
@@ -41,9 +41,9 @@ def nobody(what: str, done: int, total: int) -> None:
 class Model(Opened):
     """What a board does with what it has learned. Every answer is a typed record; every change is committed whole.
 
-    `Model.open()` has the embedded bundle and this user's state. Asking keeps graphs and anchors open, and follows
-    whatever changes the state. It may be asked from any thread, also while a lesson runs in another one. What only one
-    verb needs is imported when it is called, so that looking and asking load no torch.
+    `Model.open()` has the bundle and the state that commands have (docs/settings.md). Asking keeps graphs and anchors
+    open, and follows whatever changes the state. It may be asked from any thread, also while a lesson runs in another
+    one. What only one verb needs is imported when it is called, so that looking and asking load no torch.
     """
 
     _resident: Resident = field(default_factory=Resident, init=False, repr=False, compare=False)
@@ -79,7 +79,7 @@ class Model(Opened):
         return found
 
     def stream(
-        self, pictures: Iterable[Picture | Content], labels: Sequence[str] = (), top: int | None = None
+        self, pictures: Sequence[Picture | Content], labels: Sequence[str] = (), top: int | None = None
     ) -> Iterator[Prediction | Quarantined]:
         """The same of many pictures, of which the next ones are decoded while the first are answered."""
         given = sources(pictures)

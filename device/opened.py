@@ -85,7 +85,8 @@ class Opened:
         threads: int = 0,
         max_memory_bytes: int | None = None,
     ) -> Self:
-        """Open and verify the bundle (the embedded one where none is given) and bind the state to it."""
+        """Open and verify the bundle and bind the state to it; None: those of the settings, as commands and services
+        have them, else the embedded bundle and this user's state."""
         opening = cls.opening(bundle, state, threads, max_memory_bytes)
         opening.bundle.prove()
         return opening

@@ -36,6 +36,7 @@ from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, nothing
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.model import sessions
+from edge_nusa.model.bundle import embedded_bundle
 from edge_nusa.research.data.datasets import DataSet, find_sets
 
 MOST = 50
@@ -187,7 +188,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--heads", type=int, default=20, help="seeds of heads without text; 0 for none")
     chosen = parser.parse_args()
-    opened, rows = Opened.open(None, chosen.out.parent / "state", threads=1), list[dict[str, Any]]()
+    opened, rows = Opened.open(embedded_bundle(), chosen.out.parent / "state", threads=1), list[dict[str, Any]]()
     with chosen.out.open("w") as file:
         for dataset in find_sets(chosen.data, chosen.sets.split(",") if chosen.sets else None):
             seen = looked(opened, dataset)

@@ -27,6 +27,7 @@ from edge_nusa.device.learning.task import Task
 from edge_nusa.device.model import Model
 from edge_nusa.errors import EdgeNusaError, InputError, RefusedError
 from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.model.bundle import embedded_bundle
 from edge_nusa.research.data.datasets import DataSet, find_sets
 
 LABELS = 5
@@ -51,7 +52,7 @@ def run(kind: str, dataset: DataSet, shots: int, seed: int, steps: int) -> Trial
     random = np.random.default_rng([seed, KINDS.index(kind)])
     with tempfile.TemporaryDirectory(prefix="edge-nusa-") as folder:
         task, other = drawn(dataset, shots, random)
-        model = Model.open(None, Path(folder) / "state", threads=1)
+        model = Model.open(embedded_bundle(), Path(folder) / "state", threads=1)
         settings = LearnSettings(recipe=replace(DEVICE, steps=steps), seed=seed, template=dataset.templates[0])
         if kind == "renamed":
             _teach(model, task, replace(settings, is_forced=True))

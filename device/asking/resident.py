@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge_nusa.device.opened import Opened
-from edge_nusa.knowledge.labels import key
 
 if TYPE_CHECKING:
     from edge_nusa.device.asking.predict import Predictor
@@ -40,7 +39,7 @@ class Resident:
         """Of these labels beside the learned ones, for what is current now. Raises what `Predictor` raises."""
         from edge_nusa.device.asking.predict import Predictor
 
-        asked = tuple(key(name) for name in others)
+        asked = tuple(others)
         with self._turn:
             current = opened.state.pointer()
             made_at, predictor = self._predictors.get(asked, (None, None))

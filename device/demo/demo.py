@@ -25,6 +25,7 @@ from edge_nusa.files.foreign import shown
 from edge_nusa.knowledge.labels import quoted
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.memory import peak_bytes
+from edge_nusa.model.bundle import embedded_bundle
 
 Say = Callable[[str], None]
 MARKER = ".edge-nusa-demo"
@@ -56,7 +57,7 @@ def run_demo(out: Path, progress: Progress, say: Say) -> DemoReport:
     pictures = _together(grounds, rare, digits)
     lessons = [folder_per_label(out / "grounds" / "taught"), *(one_label(p, label) for label, p in rare.taught.items())]
     lessons.append(folder_per_label(out / "digits" / "taught"))
-    model = Model.open(None, out / "state")
+    model = Model.open(embedded_bundle(), out / "state")
     labels, kept, other, peaks = _taught(model, pictures, lessons, progress, say)
     report = _report(model, out / "report.html", other)
     peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began

@@ -11,7 +11,8 @@ import numpy as np
 
 from edge_nusa.device.learning.learn import LearnSettings
 from edge_nusa.device.learning.task import Task
-from edge_nusa.errors import InputError
+from edge_nusa.errors import InputError, UsageError
+from edge_nusa.files.foreign import shown
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.knowledge.recipes import DEVICE, recipe_named
 from edge_nusa.pictures.picture import FORMS, Content, Pictures, Source, is_one, sources
@@ -36,10 +37,17 @@ class LearnOptions(TypedDict, total=False):
 
 
 def settings_of(**options: Unpack[LearnOptions]) -> LearnSettings:
-    """The settings of these choices. Raises UsageError for an unknown recipe."""
+    """The settings of these choices. Raises UsageError for an unknown choice or recipe, or fewer steps than one."""
+    if unknown := sorted(options.keys() - LearnOptions.__annotations__.keys()):
+        raise UsageError(f"learn: expected {', '.join(LearnOptions.__annotations__)}, found {', '.join(unknown)}")
+    steps = options.get("steps")
+    if steps is not None and steps < 1:
+        raise UsageError(
+            f"learn: expected at least 1 of steps, found {shown(steps)}; leave it out for the recipe's own"
+        )
     recipe = recipe_named(options.get("recipe", DEVICE.name))
     return LearnSettings(
-        recipe=replace(recipe, steps=options.get("steps") or recipe.steps),
+        recipe=replace(recipe, steps=recipe.steps if steps is None else steps),
         seed=options.get("seed", 0),
         template=options.get("template"),
         is_forced=options.get("force", False),
@@ -65,7 +73,7 @@ def task_of(pictures: Mapping[str, Pictures]) -> Task:
     classes: list[int] = []
     quarantined: list[Quarantined] = []
     for index, (name, given) in enumerate(zip(names, pictures.values(), strict=True)):
-        mine, bad = _found(given)
+        mine, bad = _found(given, len(found) + 1)
         if not mine:
             why = f" ({bad[0].image}: {bad[0].reason})" if bad else ""
             raise InputError(f"no pictures for the label {label_names.quoted(name)}{why}; give at least one: {FORMS}")
@@ -75,11 +83,12 @@ def task_of(pictures: Mapping[str, Pictures]) -> Task:
     return Task(names, found, np.array(classes, np.int64), quarantined)
 
 
-def _found(given: Pictures) -> tuple[list[Source], list[Quarantined]]:
-    """Pictures of one label, those of a folder in its place, and what listing set aside."""
+def _found(given: Pictures, first: int) -> tuple[list[Source], list[Quarantined]]:
+    """Pictures of one label, those of a folder in its place, and what listing set aside; first: the number of the
+    first one, as pictures without a name are called."""
     found: list[Source] = []
     quarantined: list[Quarantined] = []
-    for one in sources([cast(Content, given)] if is_one(given) else cast(Sequence[Content], given)):
+    for one in sources([cast(Content, given)] if is_one(given) else cast(Sequence[Content], given), first):
         if isinstance(one, Path):
             paths, bad = find_pictures(one)
             found += paths

@@ -47,14 +47,11 @@ class Decoded:
         or where Pillow, which opened it, fails to read on."""
         check_shape(self.given.width, self.given.height, max_pixels)
         try:
-            return self._upright
+            self.given.load()  # a file that Pillow opened is read here, so that its damage is told here
+            # whoever gave it keeps it as it is
+            return upright_image(self.given.copy() if self.given.info else self.given)
         except DECODE_FAULTS as error:
             raise InputError(printable(decode_reason(error) or os_reason(error))) from error
-
-    @cached_property
-    def _upright(self) -> Image.Image:
-        self.given.load()  # a file that Pillow opened is read here, so that its damage is told here
-        return upright_image(self.given.copy() if self.given.info else self.given)  # whoever gave it keeps it as it is
 
     @cached_property
     def sha256(self) -> str:
@@ -84,12 +81,15 @@ def sha256_of(source: Source) -> str:
     return source.sha256
 
 
-def sources(pictures: Iterable[Picture | Content]) -> list[Source]:
-    """Each picture as it goes to the trunk; a path is not opened yet.
+def sources(pictures: Iterable[Picture | Content], first: int = 1) -> list[Source]:
+    """Each picture as it goes to the trunk; a path is not opened yet. first: the number that the first one has in a
+    name that it is given.
 
     Raises InputError for what is no picture in any form, such as an array of another shape.
     """
-    return [_source(one if isinstance(one, Picture) else Picture(one), place) for place, one in enumerate(pictures, 1)]
+    return [
+        _source(one if isinstance(one, Picture) else Picture(one), place) for place, one in enumerate(pictures, first)
+    ]
 
 
 def is_one(pictures: object) -> bool:

@@ -21,7 +21,7 @@ from edge_nusa.device.learning.given import LearnOptions, settings_of, task_of
 from edge_nusa.errors import InputError, RefusedError, UsageError
 from edge_nusa.knowledge.recipes import DEVICE, PAPER
 from edge_nusa.model import sessions
-from edge_nusa.pictures.picture import sources
+from edge_nusa.pictures.picture import Decoded, sources
 from edge_nusa.pictures.pictures import Quarantined, find_pictures
 
 
@@ -221,6 +221,15 @@ def test_each_choice_of_a_lesson_reaches_its_settings(options: LearnOptions, att
     assert getattr(settings_of(), attribute) != value or not options
 
 
+def test_a_choice_that_there_is_not_is_refused_before_anything_is_taught(model: Model, pictures: DemoPictures) -> None:
+    with pytest.raises(UsageError, match="learn: expected recipe, head_only, .*, found dryrun$"):
+        model.learn({"gravel": pictures.taught["gravel"]}, dryrun=True)  # type: ignore[call-arg]
+    for steps in (0, -5):
+        with pytest.raises(UsageError, match=f"learn: expected at least 1 of steps, found {steps}; leave it out"):
+            settings_of(steps=steps)
+    assert model.generation == 0
+
+
 def test_steps_are_the_recipes_unless_given() -> None:
     assert (settings_of(steps=7).recipe.steps, settings_of(steps=None).recipe.steps) == (7, DEVICE.steps)
     with pytest.raises(UsageError, match="there is no recipe 'cake'"):
@@ -276,6 +285,32 @@ def test_labels_are_offered_once_each(knows_two: Model, pictures: DemoPictures) 
         "lawn grass",
         "cat",
     }
+
+
+def test_an_offered_label_is_answered_as_it_was_written_whatever_was_asked_before(
+    knows_two: Model, pictures: DemoPictures
+) -> None:
+    path = files(pictures.others["cat"])[0] if pictures.others["cat"].is_dir() else pictures.others["cat"]
+    for name in ("Cat", "cat", "CAT"):
+        assert name in {one.label for one in knows_two.predict(path, [name]).labels}
+
+
+def test_pictures_without_a_name_are_numbered_over_all_labels_of_a_lesson(pictures: DemoPictures) -> None:
+    data = files(pictures.taught["gravel"])[0].read_bytes()
+    assert [str(path) for path in task_of({"a": [data, data], "b": data}).paths] == [
+        "picture 1",
+        "picture 2",
+        "picture 3",
+    ]
+
+
+def test_pictures_of_a_lesson_are_not_all_decoded_at_once(tmp_path: Path) -> None:
+    image = Image.new("RGB", (64, 48), (9, 8, 7))
+    source = sources([image])[0]
+    assert isinstance(source, Decoded)
+    digest = source.sha256
+    held = [one for one in vars(source).values() if isinstance(one, Image.Image)]
+    assert digest == source.sha256 and len(held) == 1 and held[0] is image
 
 
 def test_it_answers_from_other_threads_while_a_lesson_runs(knows_two: Model, pictures: DemoPictures) -> None:

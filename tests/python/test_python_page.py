@@ -25,7 +25,7 @@ def test_the_pages_code_runs_as_it_stands(pictures: DemoPictures, tmp_path: Path
     asked = sorted(pictures.asked["gravel"].iterdir())
     for name, path in zip(("kitchen.jpg", "a.jpg", "b.jpg"), asked, strict=False):
         shutil.copy(path, tmp_path / name)
-    code = "\n".join([*BLOCKS, "print(answer.best, report.generation - model.generation)"])
+    code = "\n".join([*BLOCKS, "print(answer.best, model.history()[-1].operation)"])
     assert len(BLOCKS) == 5
     env = environment({"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")})
     code = code.replace("Model.open()", f'Model.open("{MICRO}", threads=1)')
@@ -34,7 +34,7 @@ def test_the_pages_code_runs_as_it_stands(pictures: DemoPictures, tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "my mug" and lines[1].startswith("a.jpg my mug ") and lines[-1] == "None 0"
+    assert lines[0] == "my mug" and lines[1].startswith("a.jpg my mug ") and lines[-1] == "None rename"
     assert os.listdir(tmp_path / "data" / "edge-nusa")
 
 
