@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,35 @@ def test_one_touch_keeps_the_picture_of_a_wrong_answer_under_its_right_label(kno
     person.button("rocket", "#chips").click()
     person.until("#teach-note", "2 pictures of 1 label")
     assert [row["label"] for row in held(person)] == ["rocket", "rocket"]
+
+
+def test_the_picture_that_is_corrected_is_the_one_at_the_touch_whatever_the_camera_sees_meanwhile(
+    knows_two: Person,
+) -> None:
+    person = knows_two
+    answers = itertools.count()
+
+    def answered(route: Any) -> None:
+        asked.append(route.request.post_data_buffer)
+        labels = [{"label": "cup", "probability": 1}]
+        route.fulfill(json={"best": f"answer {next(answers)}", "labels": labels, "known": 1, "unknown": False})
+
+    asked: list[bytes] = []
+    person.page.route("**/api/predict*", answered)
+    person.until("#best", "answer")
+    place = person.page.evaluate(
+        "() => { const place = document.getElementById('best').textContent.match(/[0-9]+$/)[0];"
+        " document.querySelector('#chips button:last-child').click(); return Number(place); }"
+    )
+    person.waits("place => Number(document.getElementById('best').textContent.match(/[0-9]+$/)[0]) > place + 2", place)
+    person.page.get_by_label("Or name a new one").fill("rocket")
+    with person.page.expect_request("**/api/pictures?label=rocket") as sent:
+        person.button("Take this name").click()
+    person.until(".toast", "Kept as a picture of rocket")
+    person.page.unroute_all(behavior="wait")
+    body = sent.value.post_data_buffer
+    assert body is not None
+    assert [picture in body for picture in asked[: place + 2]] == [at == place for at in range(place + 2)]
 
 
 def test_a_chosen_picture_is_answered_and_why_says_where_and_what_is_nearest(knows_two: Person, tmp_path: Path) -> None:

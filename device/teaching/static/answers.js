@@ -64,7 +64,7 @@ function drawChips(best) {
   const shownLabels = others.slice(0, MOST_CHIPS);
   if (taught().length <= MOST_CHIPS) shownLabels.sort((a, b) => cardLabels().indexOf(a) - cardLabels().indexOf(b));
   keyed(byId("chips"), [...shownLabels, null], (label) => (label === null ? "another" : `label ${label}`), (label) => {
-    if (label !== null) return el("button.chip", { text: label, on: { click: () => correct(label) } });
+    if (label !== null) return el("button.chip", { text: label, on: { click: () => correct(label, last) } });
     return el("button.chip", { text: "Something else …", on: { click: correctByName } });
   });
 }
@@ -127,12 +127,25 @@ async function askStill() {
   await attempt(() => ask(still.asked, null));
 }
 
-async function correct(label) {
-  const wrong = last;
+const KEPT_NO_MORE = 404;
+
+/** Files the frame of the board's camera that was answered; the board keeps it for seconds only, `frame` is a copy. */
+async function fileFrame({ id, frame: copy }, label) {
+  try {
+    return await api.file([id], label);
+  } catch (error) {
+    const blob = error.status === KEPT_NO_MORE ? await copy : null;
+    if (!blob) throw error;
+    return api.show(label, [{ blob, name: "corrected.jpg" }]);
+  }
+}
+
+/** Keeps the picture of an answer that was wrong under its right label. */
+async function correct(label, wrong) {
   if (!wrong) return;
-  const kept = wrong.id
-    ? await attempt(() => api.file([wrong.id], label))
-    : await attempt(() => api.show(label, [{ blob: wrong.blob, name: "corrected.jpg" }]));
+  const kept = await attempt(() => (wrong.id
+    ? fileFrame(wrong, label)
+    : api.show(label, [{ blob: wrong.blob, name: "corrected.jpg" }])));
   if (!kept) return;
   if (kept.set_aside?.length) {
     tell(`It was not kept: ${kept.set_aside[0].reason}.`);
@@ -141,9 +154,11 @@ async function correct(label) {
   tell(`Kept as a picture of ${label}. Press Teach to make it count.`);
 }
 
+/** The camera goes on while the name is written: what was wrong is the answer at the touch. */
 async function correctByName() {
+  const wrong = last?.id ? { ...last, frame: boardFrame(last.id) } : last;
   const name = await chooseLabel("What is it?");
-  if (name !== null) correct(addDraft(name));
+  if (name !== null) correct(addDraft(name), wrong);
 }
 
 /** The frame of the board's camera that was answered, or null where the board keeps it no longer. */
