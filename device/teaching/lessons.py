@@ -112,8 +112,7 @@ class Lessons:
             self._lessons[number], self._running = lesson, number
             for old in sorted(self._lessons)[:-MOST_REMEMBERED]:
                 del self._lessons[old]
-        self._told(lesson, False)
-        thread = threading.Thread(target=self._run, args=(number, chosen, wanted), name=THREAD, daemon=True)
+        thread = threading.Thread(target=self._run, args=(lesson, chosen, wanted), name=THREAD, daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -135,9 +134,11 @@ class Lessons:
         if running is not None:
             raise DeniedError(409, f"lesson {running.number} is still being taught; wait until it is done")
 
-    def _run(self, number: int, chosen: Sequence[HeldPicture], wanted: Wanted) -> None:
+    def _run(self, lesson: Lesson, chosen: Sequence[HeldPicture], wanted: Wanted) -> None:
         """In the lesson's thread. Whatever is raised ends this lesson and no more."""
+        number = lesson.number
         try:
+            self._told(lesson, False)
             self._teach(number, chosen, wanted)
         except RefusedError as error:
             self._ended(number, "refused", str(error), self._judged(error))

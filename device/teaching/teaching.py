@@ -117,7 +117,8 @@ class Teaching:
         self.events.tell("lesson", lesson.to_json())
         if lesson.is_over or (lesson.is_known and not was_known) or lesson.is_new:
             self.pictures_changed()
-            self.labels_changed()
+            with suppress(EdgeNusaError):  # what cannot be read is said to whoever asks; the lesson goes on
+                self.labels_changed()
 
 
 def _row(label: str, images: int, expected: float | None, waiting: int, labels: int) -> dict[str, Any]:
