@@ -23,7 +23,7 @@ HELD, TEACHING, TAUGHT = "held", "teaching", "taught"
 @dataclass(frozen=True, kw_only=True)
 class HeldPicture:
     """A picture in the drawer. id: never that of a picture of an earlier server, which a page may still show; name:
-    what its sender called it; state: HELD, TEACHING or TAUGHT; lesson: the one that teaches it or did, 0 for none."""
+    what its sender called it; state: HELD, TEACHING or TAUGHT; lesson: the one that taught it last, 0 for none."""
 
     id: str
     label: str
@@ -143,11 +143,15 @@ class Drawer:
         """What the lesson teaches, or taught, is held again; how many there are."""
         return self._became(lesson, TEACHING, HELD) + self._became(lesson, TAUGHT, HELD)
 
+    def again(self, lesson: int) -> int:
+        """What an undo of the lesson put back, and is held still, is taught again; how many there are."""
+        return self._became(lesson, HELD, TAUGHT)
+
     def _became(self, lesson: int, before: str, after: str) -> int:
         with self._lock:
             found = [one for one in self._pictures.values() if one.lesson == lesson and one.state == before]
             for one in found:
-                self._pictures[one.id] = replace(one, state=after, lesson=0 if after == HELD else lesson)
+                self._pictures[one.id] = replace(one, state=after)
             return len(found)
 
     def _free(self, ids: Iterable[str]) -> list[HeldPicture]:

@@ -89,7 +89,9 @@ async def redo(request: Request) -> Response:
     await json_of(request)
 
     def work() -> dict[str, Any]:
+        before = teaching.model.generation
         step = teaching.model.redo()
+        teaching.lessons.redone(range(before + 1, step.generation + 1))
         return {**step.to_json(), "words": redone_in_words(step)}
 
     return await _changed(teaching, work)

@@ -30,7 +30,7 @@ STATES = {"looking": "looking", "judging": "judging", "training": "training text
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
     """What is known of one lesson. is_known: the head answers with it; is_over: nothing of it goes on; generation: the
-    one that it made."""
+    one that it made; is_undone: that was taken back, and a redo may bring it again."""
 
     number: int
     labels: tuple[str, ...]
@@ -42,6 +42,7 @@ class Lesson:
     report: Mapping[str, Any] | None = None
     reason: str = ""
     generation: int | None = None
+    is_undone: bool = False
 
     @property
     def is_new(self) -> bool:
@@ -122,11 +123,21 @@ class Lessons:
 
     def undone(self, generations: Collection[int]) -> int:
         """Generations were taken back: the pictures of their lessons are held again; how many there are."""
+        return sum(self._drawer.back(number) for number in self._turned(generations, is_undone=True))
+
+    def redone(self, generations: Collection[int]) -> int:
+        """Generations that were taken back are there again: the pictures of their lessons that are held still are
+        taught; how many there are."""
+        return sum(self._drawer.again(number) for number in self._turned(generations, is_undone=False))
+
+    def _turned(self, generations: Collection[int], is_undone: bool) -> list[int]:
+        """The lessons of these generations, which are undone from now on, or no more."""
         with self._lock:
-            numbers = [one.number for one in self._lessons.values() if one.generation in generations]
+            found = [one for one in self._lessons.values() if one.generation in generations]
+            numbers = [one.number for one in found if one.is_undone is not is_undone]
             for number in numbers:
-                self._lessons[number] = replace(self._lessons[number], generation=None)
-        return sum(self._drawer.back(number) for number in numbers)
+                self._lessons[number] = replace(self._lessons[number], is_undone=is_undone)
+            return numbers
 
     def check_idle(self) -> None:
         """Raises DeniedError while a lesson runs."""
@@ -198,9 +209,17 @@ class Lessons:
         with self._lock:
             before = self._lessons[number]
             lesson = self._lessons[number] = replace(before, **changes)
+            if lesson.generation != before.generation:
+                self._forget_undone()
             if lesson.is_over:
                 self._running = None
         self._told(lesson, before.is_known)
+
+    def _forget_undone(self) -> None:
+        """A new generation: no redo brings an older lesson again, and its number may be given anew."""
+        for one in self._lessons.values():
+            if one.is_undone:
+                self._lessons[one.number] = replace(one, generation=None, is_undone=False)
 
     def _linked(self, report: LearnReport) -> dict[str, Any]:
         """The report as JSON, in which pictures have their id beside the name that their sender gave them."""

@@ -29,3 +29,37 @@ def test_a_state_that_cannot_be_read_when_a_lesson_begins_blocks_no_later_one(
         begun = client.post("/api/lessons", json={"head_only": True})
         assert begun.status_code == 202, begun.text
         assert taught(client, begun.json()["lesson"])["state"] == "done"
+
+
+def test_a_lesson_that_is_redone_has_no_pictures_waiting_and_is_undone_again(tmp_path: Path) -> None:
+    def waits() -> int:
+        return sum(row["waiting"] for row in client.get("/api/labels").json()["labels"])
+
+    with page(tmp_path / "state") as (client, _):
+        for seed in range(3):
+            client.post("/api/pictures?label=red", content=picture(seed=seed))
+        begun = client.post("/api/lessons", json={"head_only": True}).json()["lesson"]
+        assert taught(client, begun)["state"] == "done"
+        assert client.post("/api/undo").json()["returned"] == 3 and waits() == 3
+        assert client.post("/api/redo").status_code == 200 and waits() == 0
+        assert client.post("/api/undo").json()["returned"] == 3 and waits() == 3
+        moved = client.get("/api/pictures").json()["pictures"][0]["id"]
+        client.post("/api/pictures/move", json={"ids": [moved], "label": "blue"})
+        client.post("/api/pictures?label=red", content=picture(seed=7))
+        client.post("/api/redo")
+        assert waits() == 2, "what was moved or added since the undo was not taught"
+
+
+def test_pictures_taught_anew_after_an_undo_come_back_with_the_new_lesson(tmp_path: Path) -> None:
+    with page(tmp_path / "state") as (client, own):
+        client.post("/api/pictures?label=red", content=picture())
+        client.post("/api/pictures?label=blue", content=picture((20, 30, 200), seed=1))
+        numbers = []
+        for labels in (["red", "blue"], ["red"]):
+            begun = client.post("/api/lessons", json={"head_only": True, "labels": labels}).json()["lesson"]
+            assert taught(client, begun)["state"] == "done"
+            numbers.append(begun)
+            assert client.post("/api/undo").json()["returned"] == len(labels)
+        client.post("/api/redo")
+        held = client.get("/api/pictures").json()["pictures"]
+        assert [one["label"] for one in held] == ["blue"], "the first lesson was not brought again"
