@@ -69,8 +69,10 @@ class Served:
     teaching: Teaching
 
     def wait(self) -> None:
-        """Until the server ends; it does not by itself, but where it fails."""
+        """Until the server ends; it does not by itself, but where it fails, or cannot go on. Raises why."""
         self.server.wait()
+        if self.teaching.failure is not None:
+            raise self.teaching.failure
 
     def stop(self) -> None:
         """End it all, from any thread."""
@@ -87,6 +89,7 @@ def serve(model: Model, wanted: Wanted) -> Iterator[Served]:
         teaching = _teaching(model, wanted)
         server = Server(application(teaching, access), socket)
         served = Served(server, _address(access), teaching)
+        teaching.on_failure = server.end
         server.start()
         try:
             yield served

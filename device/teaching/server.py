@@ -89,9 +89,13 @@ class Server:
         if self._failed is not None:
             raise self._failed
 
+    def end(self) -> None:
+        """Have it end soon, from any thread; nobody waits for it here."""
+        self._server.should_exit = self._server.force_exit = True
+
     def stop(self, seconds: float = 0.5) -> None:
         """End it, and what it is in the middle of; open streams do not keep it."""
-        self._server.should_exit = self._server.force_exit = True
+        self.end()
         self._thread.join(seconds)
         self.socket.close()
 

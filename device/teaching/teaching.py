@@ -21,6 +21,7 @@ from edge_nusa.device.teaching.recording import FrameSource
 from edge_nusa.device.teaching.words import advice, verdict
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.knowledge import labels as label_names
+from edge_nusa.model.unchanged import BundleChangedError
 
 if TYPE_CHECKING:
     from edge_nusa.device.model import Model
@@ -31,7 +32,7 @@ MOST_WAITING = 8
 MOST_LOOKING = 32
 """Looks at the state that wait for theirs: a page begins with several."""
 FOLLOW_SECONDS = 2.0
-"""So often it is looked whether somebody else changed the state, while somebody listens."""
+"""So often it is looked whether somebody else changed the bundle, and the state, while somebody listens."""
 
 
 class Turns:
@@ -48,7 +49,8 @@ class Turns:
 
 
 class Teaching:
-    """One server's. `close` ends what it has begun."""
+    """One server's. `close` ends what it has begun. failure: why it cannot go on, None while it can; on_failure: is
+    called then, by any thread, perhaps again and again."""
 
     def __init__(self, model: Model, camera: FrameSource | None = None, source: str = "") -> None:
         """camera: open, or None; source: what it is called."""
@@ -58,6 +60,8 @@ class Teaching:
         self.asking = Asking(model, self.reader)
         self.lessons = Lessons(model, self.drawer, self._lesson_changed)
         self.camera = BoardCamera(camera, source, self.asking, self.drawer, self.events)
+        self.failure: EdgeNusaError | None = None
+        self.on_failure: Callable[[], None] = lambda: None
 
         self._is_closed = threading.Event()
         threading.Thread(target=self._follow, name="edge-nusa-follow", daemon=True).start()
@@ -72,7 +76,7 @@ class Teaching:
         """How the server does; a state that cannot be read raises here."""
         running = self.lessons.running
         return {
-            "status": "ok",
+            "status": "ok" if self.failure is None else f"ends: {self.failure}",
             "version": __version__,
             "generation": self.model.generation,
             "bundle": self.model.bundle.manifest.model,
@@ -101,9 +105,15 @@ class Teaching:
         self.events.tell("labels", {"generation": self.model.generation})
 
     def _follow(self) -> None:
-        """In a thread: tell the pages where another program, such as `edge-nusa learn`, changed the state."""
+        """In a thread: tell the pages where another program, such as `edge-nusa learn`, changed the state; and end all
+        where the bundle was exchanged, as no question can be answered with it from then on."""
         known = None
         while not self._is_closed.wait(FOLLOW_SECONDS):
+            try:
+                self.model.bundle.check_unchanged()
+            except BundleChangedError as error:
+                self.failure = error
+                self.on_failure()
             if not self.events.listeners:
                 continue
             with suppress(EdgeNusaError):  # what cannot be read is said to whoever asks

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from page_server import page, picture, taught
 
 from edge_nusa.device.model import Model
+from edge_nusa.device.teaching import teaching
 from edge_nusa.errors import DamagedError
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.unchanged import BundleChangedError
 
 
 def test_a_state_that_cannot_be_read_when_a_lesson_begins_blocks_no_later_one(
@@ -63,3 +67,17 @@ def test_pictures_taught_anew_after_an_undo_come_back_with_the_new_lesson(tmp_pa
         client.post("/api/redo")
         held = client.get("/api/pictures").json()["pictures"]
         assert [one["label"] for one in held] == ["blue"], "the first lesson was not brought again"
+
+
+def test_health_says_that_a_bundle_was_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(_: Bundle) -> None:
+        raise BundleChangedError("trunk.onnx: it was changed")
+
+    monkeypatch.setattr(teaching, "FOLLOW_SECONDS", 0.05)
+    with page(tmp_path / "state") as (client, own):
+        is_told = threading.Event()
+        own.on_failure = is_told.set
+        assert client.get("/api/health").json()["status"] == "ok" and not is_told.is_set()
+        monkeypatch.setattr(Bundle, "check_unchanged", changed)
+        assert is_told.wait(20)
+        assert client.get("/api/health").json()["status"] == "ends: trunk.onnx: it was changed"

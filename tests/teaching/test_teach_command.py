@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import command, environment, run_cli
+from conftest import MICRO, command, environment, run_cli
 from page_server import SECONDS, ended, form, served, spoken, taught
 from processes import one_line, run_patched
 
@@ -165,6 +165,21 @@ def test_a_video_in_a_cameras_place_is_answered(tmp_path: Path, taught_once: Pat
         assert answer.json()["best"] == "gravel"
         assert client.get("/api/camera").json()["source"] == str(video)
         ended(process)
+
+
+def test_where_the_bundle_is_exchanged_it_ends_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(MICRO, folder)
+    with served("--state", tmp_path / "state", "--bundle", folder) as (told, process), client_of(told) as client:
+        assert client.get("/api/health").json()["status"] == "ok"
+        with socket.create_connection(("127.0.0.1", told["port"])) as stream:
+            stream.sendall(b"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            folder.rename(tmp_path / "old")
+            shutil.copytree(MICRO, folder)
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == 4
+    assert "expected the file that was verified when it was opened, found it changed since" in said
+    assert said.count("\n") == 1, said
 
 
 def test_no_path_on_the_wire_leaves_the_folder_of_the_page(tmp_path: Path) -> None:
