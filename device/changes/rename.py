@@ -4,7 +4,7 @@ In a fleet labels travel by name, and an update says what a device knows beyond 
 label that this round does not hold was taught here alone: the next update takes its pictures back under the old name,
 where one was sent already, and gives the same ones under the new name, number by number, as after an undo. Of a label
 that the round holds, the pictures of other devices are part: to take them back is not this device's to do, and two
-devices that rename it would count them twice. So that is refused.
+devices that rename it would count them twice. So that is refused, also by a device that has left and may come back.
 """
 
 from __future__ import annotations
@@ -87,11 +87,13 @@ def _check_free(before: Knowledge, column: int, name: str) -> None:
 
 
 def _check_fleet(opened: Opened, before: Knowledge, label: Label, name: str) -> None:
-    if not opened.is_in_fleet or not before.round.number:
+    if not before.round.number:
         return
+    from edge_nusa.device.fleet.leaving import left_with
     from edge_nusa.device.fleet.membership import Fleet
 
-    if label.key in Fleet(opened).base(before.round).knowledge.columns:
+    fleet = Fleet(opened) if opened.is_in_fleet else left_with(opened, before.round)
+    if fleet is not None and label.key in fleet.base(before.round).knowledge.columns:
         raise RefusedError(
             f"refused: round {before.round.number} of the fleet holds the label {quoted(label.name)}, and devices know "
             "a label by its name; the state is unchanged: on one device, `edge-nusa forget` it and teach its pictures "

@@ -23,6 +23,7 @@ from edge_nusa.device.fleet.status import status
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import EdgeNusaError, InputError
 from edge_nusa.files import durable
+from edge_nusa.knowledge.knowledge import RoundMark
 
 NAME = "sync-left"
 
@@ -70,6 +71,13 @@ def bring_back(opened: Opened, fleet: str) -> None:
             f"{opened.state.folder}: expected a state that has taken no round of a fleet, found one with rounds of "
             "another fleet; what they hold must not count twice: use another --state"
         )
+
+
+def left_with(opened: Opened, mark: RoundMark) -> Fleet | None:
+    """The fleet that a state has left and whose round this mark is: it may come back to it. None where there is none.
+    """
+    found = sorted((opened.state.folder / NAME).glob(f"*/bases/{mark.sha256}.round"))
+    return Fleet(opened, found[0].parents[1]) if found else None
 
 
 def _moved(folder: Path, target: Path) -> None:

@@ -46,12 +46,12 @@ LARGEST_ROUND_BYTES = 1 << 30
 
 
 class Fleet:
-    """An opened folder; device is the name of its key, which is its name in the fleet. Raises InputError where this
-    state belongs to no fleet."""
+    """An opened folder, by itself that of the state; device is the name of its key, which is its name in the fleet.
+    Raises InputError where this state belongs to no fleet."""
 
-    def __init__(self, model: Opened) -> None:
+    def __init__(self, model: Opened, folder: Path | None = None) -> None:
         keys.require_packages()
-        self.folder = model.state.folder / "sync"
+        self.folder = folder or model.state.folder / "sync"
         self.shapes = UpdateShapes(model.bundle)
         found = settings.read(self.folder)
         self.fleet, self.device, self.store_place = found.fleet, found.device, found.store

@@ -93,13 +93,35 @@ def test_leaving_keeps_what_was_learned_and_coming_back_is_the_same_device_that_
     with pytest.raises(InputError, match="expected a state that belongs to a fleet"):
         a.push()
     a.teach({"jar": rows(5, 4)}, 5)
-    a.model.rename("plate", "dish")  # of no fleet it may
-    a.model.undo()
+    with pytest.raises(RefusedError, match="round 1 of the fleet holds the label 'plate'"):  # it may come back
+        a.model.rename("plate", "dish")
+    a.model.rename("tin", "can")  # which no round holds
+    a.model.rename("can", "tin")
     again = join(a.model, hub.settings.store, hub.folder / "root.json")
     assert again.device == a.key and not (tmp_path / "a" / leaving.NAME / hub.settings.fleet).exists()
     one_round(hub, [a, b])
     assert a.labels == b.labels == {"mug": 5, "plate": 4, "cup": 4, "tin": 6, "jar": 4}
     assert all(row.refused == {} for row in hub.status().devices)
+
+
+def test_who_left_may_rename_what_no_round_holds_and_all_once_it_cannot_come_back(tmp_path: Path, hub: Hub) -> None:
+    a = Member(tmp_path, hub, "a")
+    a.teach({"mug": rows(1, 5)}, 1)
+    one_round(hub, [a])
+    a.teach({"tin": rows(4, 6)}, 4)
+    leave(a.model, ())
+    a.model.rename("tin", "can")
+    with pytest.raises(RefusedError, match="holds the label 'mug'.*the state is unchanged"):
+        a.model.rename("mug", "cup")
+    assert a.labels == {"mug": 5, "can": 6}
+    join(a.model, hub.settings.store, hub.folder / "root.json")
+    one_round(hub, [a])
+    assert a.labels == {"mug": 5, "can": 6}
+    assert all(row.refused == {} for row in hub.status().devices)
+    leave(a.model, ())
+    shutil.rmtree(tmp_path / "a" / leaving.NAME)
+    a.model.rename("mug", "cup")
+    assert a.labels == {"cup": 5, "can": 6}
 
 
 def test_a_state_with_rounds_of_a_fleet_joins_no_other_and_one_without_does(tmp_path: Path, hub: Hub) -> None:
