@@ -54,6 +54,7 @@ class Moves(StateReader):
         if current is None:
             found = "expected a generation to go back from, found generation 0: nothing to undo"
             raise InputError(f"{self.folder}: {found}; learn something first")
+        self._check_identity(current)  # the empty state, which it may lead to, has none
         target = self._parent(current) if to is None else self._older(to, current.number)
         return self._move(target, (replace(before, undone=()), *before.undone)[:GENERATIONS_KEPT])
 

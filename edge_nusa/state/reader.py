@@ -62,10 +62,11 @@ class StateReader:
     def history(self) -> list[Generation]:
         """The readable generations, oldest first; those after the current one were undone.
 
-        One that a later one took the place of, and a killed writer did not remove, is not among them.
+        One that a later one took the place of, and a killed writer did not remove, is not among them. Nor is one that
+        was to follow what CURRENT names, or to take its place, and of which a killed writer left the folder alone.
         """
-        found = [generation for number in self._numbers() if (generation := self._readable(number))]
-        return [one for one in found if not any(later.parent < one.number < later.number for later in found)]
+        named = self._named()
+        return _without_replaced([one for number in self._numbers() if (one := self._readable(number))], named)
 
     def damaged(self) -> list[str]:
         """The folder names of the damaged generations."""
@@ -122,6 +123,14 @@ class StateReader:
                 "with, or another --state"
             )
 
+    def _named(self) -> set[int]:
+        """The generations that CURRENT names, the current one and those that were undone; none where it is damaged."""
+        with suppress(*NO_USE):
+            if (found := self._pointer_bytes()) is not None:
+                pointer = Pointer.from_bytes(found, self._pointer_path)
+                return {pointer.generation, *(one.generation for one in pointer.undone)}
+        return set()
+
     def _pointer_bytes(self) -> bytes | None:
         try:
             return durable.read_at_most(self._pointer_path, LARGEST_POINTER_BYTES + 1)
@@ -176,3 +185,10 @@ class StateReader:
             if parent == 0 or parent in numbers:
                 return parent
         return max((other for other in numbers if other < number), default=0)
+
+
+def _without_replaced(found: list[Generation], named: set[int]) -> list[Generation]:
+    """What CURRENT names stays. Another goes where it passes over one of these, or one that stays passes over it."""
+    were = [one for one in found if one.number in named or not any(one.parent < name < one.number for name in named)]
+    spans = [(later.parent, later.number) for later in were]
+    return [one for one in were if one.number in named or not any(first < one.number < last for first, last in spans)]

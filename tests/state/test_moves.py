@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -82,6 +83,48 @@ def test_a_generation_whose_writer_was_killed_before_it_was_current_is_never_red
     with pytest.raises(InputError, match="found none since generation 2 was made"):
         redone(state)
     assert undone(state) == 1 and redone(state) == 2
+
+
+def test_the_history_shows_what_was_redone_and_not_what_a_killed_commit_left_beside_it(tmp_path: Path) -> None:
+    state = chain(tmp_path, 3)
+    undone(state)
+
+    def killed_before_the_pointer_moves() -> None:
+        other = State(tmp_path, BASIS)
+        other._point_to = lambda pointer: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        commit(other, 4)
+
+    assert exit_status(in_child(killed_before_the_pointer_moves)) == -signal.SIGKILL
+    assert (tmp_path / "generations" / "000004").is_dir()
+    assert [one.number for one in state.history()] == [1, 2, 3]  # 3 can still be redone
+    assert redone(state) == 3
+    assert [one.number for one in state.history()] == [1, 2, 3]
+    assert commit(state, 5).parent == 3
+    assert [one.number for one in state.history()] == [1, 2, 3, 5]
+
+
+def test_the_history_shows_the_current_generation_where_the_one_in_its_place_never_was_current(tmp_path: Path) -> None:
+    state = chain(tmp_path, 3)
+
+    def killed_before_the_pointer_moves() -> None:
+        other = State(tmp_path, BASIS)
+        other._point_to = lambda pointer: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        with other.writer():
+            other.commit(files_of(4), "learn 4", instead_of=other.current())
+
+    assert exit_status(in_child(killed_before_the_pointer_moves)) == -signal.SIGKILL
+    assert [one.number for one in state.history()] == [1, 2, 3]
+    (tmp_path / "CURRENT").write_bytes(b"x")
+    assert [one.number for one in state.history()] == [1, 2, 4]  # nothing says that 4 never was
+
+
+@pytest.mark.parametrize("to", [None, 0, 1])
+def test_no_undo_with_another_bundle_and_the_state_stays(to: int | None, tmp_path: Path) -> None:
+    chain(tmp_path, 2)
+    other = State(tmp_path, dataclasses.replace(BASIS, precision="int8"))
+    with pytest.raises(DamagedError, match="this state belongs to another bundle"):
+        undone(other, to)
+    assert contents(tmp_path) == (2, files_of(2))
 
 
 @pytest.mark.parametrize("to", [4, 5, 7, 1])
