@@ -144,8 +144,9 @@ def unknown_options(text: str) -> list[str]:
     return sorted(option for option in named - ours - OF_OTHERS if not in_scripts(option))
 
 
-OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network",
-             "--read-only", "--tmpfs", "--data-binary", "--install-completion", "--build-arg", "--force-reinstall", "--check"}  # fmt: skip
+OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network", "--read-only",
+             "--tmpfs", "--data-binary", "--install-completion", "--build-arg", "--force-reinstall",
+             "--check"}  # fmt: skip
 """Options of systemctl, docker, pip, curl and make, and of `edge-nusa` itself, that the documents show."""
 
 
