@@ -71,6 +71,7 @@ class Model(Opened):
         Of several, one that cannot be used is a Quarantined that says why; one alone raises InputError. Raises
         InputError where there is nothing to choose from, or for what is no picture.
         """
+        labels = [labels] if isinstance(labels, str) else labels
         if not is_one(pictures):
             return list(self.stream(cast(Sequence[Picture | Content], pictures), labels, top))
         (found,) = self.stream([cast(Picture | Content, pictures)], labels, top)

@@ -25,8 +25,8 @@ Made by `make docs` from the command line itself; `make lint` and a test fail wh
 command's docstring or the option's help (`edge_nusa/cli/`), not this file. `edge-nusa COMMAND --help` says the same.
 
 A result goes to stdout, progress and notes to stderr. Exit codes: [programs.md](programs.md#exit-codes); what
-`--format json` prints: [programs.md](programs.md). No command touches the network but an `export` that downloads
-weights, and `sync` and `hub` where their store is not a folder.
+`--format json` prints: [programs.md](programs.md). Only what is asked for touches the network:
+an `export` that downloads weights, `sync` and `hub` where their store is not a folder, cameras, brokers and `teach`.
 """
 
 

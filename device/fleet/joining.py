@@ -52,6 +52,8 @@ def join(model: Opened, store: str, root_path: Path, rounds: str | None = None, 
             f"{folder}: expected a state of no fleet, found one; `edge-nusa sync leave` leaves it, and to join another "
             "use another --state"
         )
+    if not root_path.exists():
+        raise InputError(f"{root_path}: expected the fleet's root.json, found no such file; bring it from the hub")
     with durable.explained(f"read {root_path}"):
         root = durable.read_named(root_path, reaching.LARGEST_ROOT_BYTES)
     found = roots.read_root(root, str(root_path))

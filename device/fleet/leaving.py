@@ -74,8 +74,7 @@ def bring_back(opened: Opened, fleet: str) -> None:
 
 
 def left_with(opened: Opened, mark: RoundMark) -> Fleet | None:
-    """The fleet that a state has left and whose round this mark is: it may come back to it. None where there is none.
-    """
+    """The fleet that a state has left and whose round this mark is, and may come back to; None where there is none."""
     found = sorted((opened.state.folder / NAME).glob(f"*/bases/{mark.sha256}.round"))
     return Fleet(opened, found[0].parents[1]) if found else None
 

@@ -63,6 +63,11 @@ def task_of(pictures: Mapping[str, Pictures]) -> Task:
 
     Raises InputError for a bad label, two that are one, a label without any picture, or what is no picture.
     """
+    if not isinstance(pictures, Mapping):
+        raise InputError(
+            f"expected labels with their pictures, such as {{'my mug': 'photos/mug'}}, found "
+            f"{shown(type(pictures).__name__)}; name a label for them"
+        )
     names = label_names.distinct(pictures)
     if len(names) < len(pictures) or not names:
         raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+FEWEST_TO_SAY = 5
+"""Pictures of a label from which what is expected of it is worth saying."""
 ENOUGH = 10
 """Pictures from which a label needs no more by itself."""
 
@@ -15,7 +17,7 @@ def verdict(images: int, expected: float | None) -> str:
     """images: pictures that it was taught with; expected: percent of new ones that are expected to be recognised."""
     if not images:
         return "not taught yet"
-    if expected is None:
+    if expected is None or images < FEWEST_TO_SAY:
         return f"{pictures(images)}, too few to say how well it is recognised"
     return f"{pictures(images)}, about {round(expected / 10)} of 10 new ones recognised"
 

@@ -20,10 +20,18 @@ def labels(bundle: BundleOption = None, state: StateOption = None, format: Forma
     model = Model.open(bundle, state)
     number, found = model.labels()
     rows = [row.to_json() for row in found]
-    cells = [[row.label, str(row.images), output.of_ten(row.expected)] for row in found]
+    cells = [[row.label, str(row.images), _expected(row.images, row.expected)] for row in found]
     table = output.table(cells, ["label", "pictures", "expected to be recognised"])
     words = f"{table if rows else 'nothing was taught yet'}\n{output.where(model.places)}"
     output.show({"generation": number, "labels": rows, **model.places}, words, format)
+
+
+FEWEST_TO_SAY = 5
+"""Pictures of a label from which what is expected of it is worth saying."""
+
+
+def _expected(images: int, expected: float | None) -> str:
+    return "too few to say" if images < FEWEST_TO_SAY else output.of_ten(expected)
 
 
 def forget(

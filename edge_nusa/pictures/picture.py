@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +87,9 @@ def sources(pictures: Iterable[Picture | Content], first: int = 1) -> list[Sourc
 
     Raises InputError for what is no picture in any form, such as an array of another shape.
     """
+    if not isinstance(pictures, Iterable) or isinstance(pictures, Mapping):
+        found = shown(type(pictures).__name__)
+        raise InputError(f"expected a picture or a list of pictures, each {FORMS}; found {found}")
     return [
         _source(one if isinstance(one, Picture) else Picture(one), place) for place, one in enumerate(pictures, first)
     ]

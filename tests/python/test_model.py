@@ -120,6 +120,22 @@ def test_what_is_no_picture_at_all_is_told_the_forms(model: Model) -> None:
         model.predict(["a.jpg", 7], ["cat"])  # type: ignore[list-item]
 
 
+def test_one_label_may_be_offered_as_a_text(model: Model, pictures: DemoPictures) -> None:
+    assert [one.label for one in model.predict(files(pictures.asked["gravel"])[0], "gravel").labels] == ["gravel"]
+
+
+@pytest.mark.parametrize("given", [5, None, {"a": "b"}])
+def test_what_is_neither_a_picture_nor_a_list_is_told_what_is(model: Model, given: Any) -> None:
+    with pytest.raises(InputError, match="expected a picture or a list of pictures, each a path, .* found '"):
+        model.predict(given, ["cat"])
+
+
+@pytest.mark.parametrize("given", [["a"], "a", 5])
+def test_pictures_without_a_label_are_told_the_form(model: Model, given: Any) -> None:
+    with pytest.raises(InputError, match="expected labels with their pictures, such as .* found '.*'; name a label"):
+        model.learn(given)
+
+
 def test_pictures_in_memory_have_the_bounds_of_files(model: Model) -> None:
     long = np.zeros((2, 101, 3), np.uint8)
     with pytest.raises(InputError, match="picture 1: expected sides of at most 50 to 1, found 101 x 2"):

@@ -25,7 +25,8 @@ def kept(size: int = 10) -> Kept:
         (0, None, "not taught yet"),
         (1, None, "1 picture, too few to say how well it is recognised"),
         (12, 91.0, "12 pictures, about 9 of 10 new ones recognised"),
-        (3, 0.0, "3 pictures, about 0 of 10 new ones recognised"),
+        (5, 0.0, "5 pictures, about 0 of 10 new ones recognised"),
+        (4, 100.0, "4 pictures, too few to say how well it is recognised"),
     ],
 )
 def test_a_verdict_counts(images: int, expected: float | None, words: str) -> None:
