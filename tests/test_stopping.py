@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import socket
 import sqlite3
@@ -170,7 +171,7 @@ def test_while_nobody_reads_its_answer(taught: Path) -> None:
     with started("report", "--out", "/dev/stdout", "--state", taught) as process:
         assert process.stdout is not None
         fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
-        assert process.stdout.read(1) == "<"
+        assert os.read(process.stdout.fileno(), 1) == b"<"
         time.sleep(0.5)
         ends(process)
 
