@@ -122,7 +122,7 @@ def assert_sound(state: State, allowed: list[Contents]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_descriptors_left() -> Iterator[None]:
-    """Closes those that faults kept from being closed: past 1,024 of them others' `select` fails, or ends the process."""
+    """Closes those that faults kept from being closed: past 1,024 of them a `select` fails, or ends the process."""
     before = set(os.listdir("/proc/self/fd"))
     yield
     for number in set(os.listdir("/proc/self/fd")) - before:
