@@ -1,9 +1,10 @@
-"""What a person calls a camera, and what is opened for it; a password in an address is never shown."""
+"""What a person calls a camera, and what is opened for it; of an address nothing but its host is ever shown."""
 
 from __future__ import annotations
 
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -21,13 +22,14 @@ KINDS = (
     f"a video file, or {PICAMERA}"
 )
 _DEVICE = re.compile(r"/dev/(video[0-9]+|v4l/.+)")
-_LOGIN = re.compile(r"(?<=://)[^/?#]*@")
+_ADDRESS = re.compile(r"(?P<scheme>.*?)://(?:[^/?#]*@)?(?P<host>[^/?#@]*)(?P<rest>.*)", re.DOTALL)
+_HIDDEN = "..."
 
 
 @dataclass(frozen=True)
 class Source:
     """kind: v4l2, rtsp, http, file or picamera; address: what is opened, with its login; shown: what people read,
-    without it."""
+    without it and without a path."""
 
     kind: str
     address: str = field(repr=False)
@@ -44,9 +46,33 @@ def is_camera(text: str) -> bool:
 
 
 def without_login(text: str) -> str:
-    """An address as it may be shown: without a login, and without its query, in which some cameras take one."""
-    bare, question, _ = _LOGIN.sub("", text).partition("?")
-    return f"{bare}?..." if question else bare
+    """An address as it may be shown: its scheme, host and port alone. Many a camera takes a password in its path
+    (`/user=admin_password=...`) or its query, and others a path that is itself the secret."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        return text
+    if _is_doubtful(found):
+        return f"{found['scheme']}://{_HIDDEN}"
+    rest = found["rest"]
+    return f"{found['scheme']}://{found['host']}{rest if rest in ('', '/') else '/' + _HIDDEN}"
+
+
+def told_as(text: str) -> tuple[str, str]:
+    """What a camera is called for people, and what tells it from every other one of this board: that may hold a secret,
+    and is shown to nobody. Of an address both are the same in whatever folder a command is begun."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        path = Path(text)
+        return path.stem, text if text == PICAMERA else str(path.absolute())
+    host = None
+    with suppress(ValueError):
+        host = None if _is_doubtful(found) else urlsplit(f"//{found['host']}").hostname
+    return host or "camera", f"{found['scheme'].lower()}://{found['host']}{found['rest']}"
+
+
+def _is_doubtful(address: re.Match[str]) -> bool:
+    """Whether what stands where a host does may be the beginning of a password with a "/", "?" or "#" in it."""
+    return "@" in address["rest"]
 
 
 def source_of(text: str, login: str | None = None) -> Source:

@@ -15,6 +15,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edge_nusa.errors import InputError, UsageError
 from edge_nusa.files import durable
@@ -27,6 +28,19 @@ HASH_DIGITS = 10
 _KEY = b"edge-nusa mqtt device 1"
 
 
+class Watched(NamedTuple):
+    """What is watched. name: for people; place: what tells it from everything else that this board may watch; only a
+    keyed hash of it is told."""
+
+    name: str
+    place: str
+
+    @classmethod
+    def path(cls, path: Path) -> Watched:
+        """A folder, or a file."""
+        return cls(path.absolute().stem, str(path.absolute()))
+
+
 @dataclass(frozen=True)
 class BoardName:
     """name: for people, any script; slug: the same in small ASCII letters, digits and "_", "" where nothing of it can
@@ -37,12 +51,16 @@ class BoardName:
     id: str
 
     @classmethod
-    def of(cls, host: str, watched: Path, asked: str | None = None, machine: bytes | None = None) -> BoardName:
-        """The name of one watch. asked: what the user calls it, else it is the host's name and the watched folder's;
+    def of(
+        cls, host: str, watched: Path | Watched, asked: str | None = None, machine: bytes | None = None
+    ) -> BoardName:
+        """The name of one watch. asked: what the user calls it, else it is the host's name and that of what is watched;
         machine: what tells this machine from others (None: its own). Raises UsageError for a name that cannot be
         shown."""
-        name = _named(asked) if asked is not None else _by_itself(host, watched)
-        place = b"" if asked is not None else str(watched.absolute()).encode(errors="surrogateescape")
+        if isinstance(watched, Path):
+            watched = Watched.path(watched)
+        name = _named(asked) if asked is not None else _by_itself(host, watched.name)
+        place = b"" if asked is not None else watched.place.encode(errors="surrogateescape")
         parts = (this_machine() if machine is None else machine, name.encode(), place)
         digest = hmac.new(_KEY, b"".join(len(part).to_bytes(4, "big") + part for part in parts), hashlib.sha256)
         short = slug(name)
@@ -71,8 +89,8 @@ def _named(asked: str) -> str:
         raise UsageError(f"--mqtt-name: {error}") from error
 
 
-def _by_itself(host: str, watched: Path) -> str:
-    """The host's first name and the folder's, as far as they can be shown."""
-    words = [host.partition(".")[0], watched.absolute().stem]
+def _by_itself(host: str, watched: str) -> str:
+    """The host's first name and the name of what is watched, as far as they can be shown."""
+    words = [host.partition(".")[0], watched]
     shown = "".join(character if character.isprintable() else " " for character in " ".join(filter(None, words)))
     return normalise(shown[:100]) if shown.strip() else "edge-nusa"

@@ -92,7 +92,9 @@ class MqttWords(NamedTuple):
     authority: Path | None
 
 
-def mqtt_of(words: MqttWords, watched: Path, state: Path, note: Callable[[str], None], option: str) -> Mqtt:
+def mqtt_of(
+    words: MqttWords, watched: Path | tuple[str, str], state: Path, note: Callable[[str], None], option: str
+) -> Mqtt:
     """Who tells the broker. option: where its address was given. Raises UsageError, InputError,
     MissingPackageError."""
     with needs("mqtt"):
@@ -112,13 +114,14 @@ def hint(words: MqttWords, note: Callable[[str], None]) -> None:
             note(f"{words.password_file}: others on this board may read the password; run chmod 600 on it")
 
 
-def board_name(asked: str | None, watched: Path) -> BoardName:
-    """What this watch is called."""
+def board_name(asked: str | None, watched: Path | tuple[str, str]) -> BoardName:
+    """What this watch is called. watched: a folder or file, or a camera's name and what tells it from others."""
     import socket
 
-    from edge_nusa.device.telling.board_name import BoardName
+    from edge_nusa.device.telling.board_name import BoardName, Watched
 
-    return BoardName.of(socket.gethostname(), watched, asked)
+    found = watched if isinstance(watched, Path) else Watched(*watched)
+    return BoardName.of(socket.gethostname(), found, asked)
 
 
 class MetricsWords(NamedTuple):
@@ -130,7 +133,12 @@ class MetricsWords(NamedTuple):
 
 @contextmanager
 def beside(
-    sink: Sink, mqtt: MqttWords, metrics: MetricsWords, watched: Path, state: Path, note: Callable[[str], None]
+    sink: Sink,
+    mqtt: MqttWords,
+    metrics: MetricsWords,
+    watched: Path | tuple[str, str],
+    state: Path,
+    note: Callable[[str], None],
 ) -> Iterator[Sink]:
     """The sink itself where nobody else is told, else one that tells them too, until the block ends."""
     if mqtt.url is None and (given := [name for name, value in mqtt._asdict().items() if value is not None]):

@@ -122,7 +122,7 @@ def watch(
     quiet: QuietOption = False,
 ) -> None:
     """Answer pictures as they appear in a folder or on a camera. Answers are JSON lines."""
-    from edge_nusa.device.camera.source import is_camera, without_login
+    from edge_nusa.device.camera.source import is_camera, told_as, without_login
     from edge_nusa.device.model import Model
     from edge_nusa.device.opened import default_folder
     from edge_nusa.device.watching import changing_bundle
@@ -140,7 +140,8 @@ def watch(
     settings = WatchSettings(folder=folder, others=others, top=top, seconds=every, deletes=delete, agree=agree)
     uncertain = _uncertain(None if of_camera else folder, keep, keep_most, keep_bytes, keep_below)
     words = telling.MqttWords(mqtt, mqtt_password_file, mqtt_name, mqtt_ca), telling.MetricsWords(metrics, metrics_port)
-    with telling.beside(sink_of(out, format), *words, folder, model.state.folder, note) as sink:
+    watched = told_as(source) if of_camera else folder
+    with telling.beside(sink_of(out, format), *words, watched, model.state.folder, note) as sink:
         chosen = login if of_camera else ledger
         watcher = (_of_camera if of_camera else _of_folder)(source, chosen, model, settings, sink, uncertain)
         signals.before_end(watcher.stop)

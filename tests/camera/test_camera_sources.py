@@ -10,7 +10,7 @@ import pytest
 from edge_nusa.device.camera.camera import open_camera
 from edge_nusa.device.camera.listing import cameras, card_of
 from edge_nusa.device.camera.login import login_of
-from edge_nusa.device.camera.source import is_camera, source_of
+from edge_nusa.device.camera.source import is_camera, source_of, told_as
 from edge_nusa.errors import InputError, MissingPackageError, UsageError
 
 CAPTURES, SPEAKS_FOR_ITSELF, PLAYS = 0x1, 0x80000000, 0x2
@@ -22,19 +22,53 @@ CAPTURES, SPEAKS_FOR_ITSELF, PLAYS = 0x1, 0x80000000, 0x2
         ("/dev/video0", "v4l2", "/dev/video0"),
         ("/dev/v4l/by-id/usb-cam-index0", "v4l2", "/dev/v4l/by-id/usb-cam-index0"),
         ("picamera", "picamera", "picamera"),
-        ("rtsp://10.0.0.2/live", "rtsp", "rtsp://10.0.0.2/live"),
-        ("rtsp://anna:secret@10.0.0.2:8554/live", "rtsp", "rtsp://10.0.0.2:8554/live"),
-        ("RTSPS://anna:sec@ret@10.0.0.2/live", "rtsp", "RTSPS://10.0.0.2/live"),
-        ("http://cam.local/video?user=anna&pwd=secret", "http", "http://cam.local/video?..."),
-        ("https://cam.local/video", "http", "https://cam.local/video"),
+        ("rtsp://10.0.0.2", "rtsp", "rtsp://10.0.0.2"),
+        ("rtsp://10.0.0.2/", "rtsp", "rtsp://10.0.0.2/"),
+        ("rtsp://10.0.0.2/live", "rtsp", "rtsp://10.0.0.2/..."),
+        ("rtsp://anna:secret@10.0.0.2:8554/live", "rtsp", "rtsp://10.0.0.2:8554/..."),
+        ("RTSPS://anna:sec@ret@10.0.0.2/live", "rtsp", "RTSPS://10.0.0.2/..."),
+        ("http://cam.local/video?user=anna&pwd=secret", "http", "http://cam.local/..."),
+        ("http://cam.local?pwd=secret", "http", "http://cam.local/..."),
+        ("https://cam.local#secret", "http", "https://cam.local/..."),
+        ("rtsp://10.0.0.2/user=admin_password=secret_channel=1_stream=0.sdp", "rtsp", "rtsp://10.0.0.2/..."),
+        ("rtsps://10.0.0.2:7441/secret", "rtsp", "rtsps://10.0.0.2:7441/..."),
+        ("rtsp://anna:5/secret@10.0.0.2/live", "rtsp", "rtsp://..."),  # or a host "anna" with a port
+        ("http://10.0.0.2/a://b@c", "http", "http://..."),
     ],
 )
-def test_a_camera_is_shown_without_its_login(text: str, kind: str, shown: str) -> None:
+def test_a_camera_is_shown_without_its_login_and_its_path(text: str, kind: str, shown: str) -> None:
     source = source_of(text)
 
     assert (source.kind, source.shown) == (kind, shown)
     assert "secret" not in repr(source)
     assert is_camera(text)
+
+
+def test_a_password_that_makes_an_address_none_is_not_in_the_refusal() -> None:
+    for text in ("rtsp://anna:se/cret@10.0.0.2/live", "rtsp://anna:se?cret@10.0.0.2", "ftp://anna:se#cret@10.0.0.2"):
+        with pytest.raises(UsageError, match=r"^(rtsp|ftp)://\.\.\.: expected") as error:
+            source_of(text)
+        assert "cret" not in str(error.value) and "se" not in str(error.value).partition(": ")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "place"),
+    [
+        ("rtsp://anna:secret@192.168.1.20", "192.168.1.20", "rtsp://192.168.1.20"),
+        ("RTSP://Cam.Local:8554/a?b=1", "cam.local", "rtsp://Cam.Local:8554/a?b=1"),
+        ("http://[fe80::1]:80/", "fe80::1", "http://[fe80::1]:80/"),
+        ("http://[fe80/", "camera", "http://[fe80/"),
+        ("rtsp://anna:se/cret@10.0.0.2", "camera", "rtsp://anna:se/cret@10.0.0.2"),
+        ("picamera", "picamera", "picamera"),
+        ("/dev/video0", "video0", "/dev/video0"),
+        ("gate.mp4", "gate", "{here}/gate.mp4"),
+    ],
+)
+def test_a_camera_is_called_after_its_host_and_told_from_others_by_all_but_its_login_in_whatever_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told_as(text) == (name, place.format(here=tmp_path))
 
 
 def test_a_login_of_its_own_is_put_into_an_address_that_has_none() -> None:

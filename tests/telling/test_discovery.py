@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from watch_lines import ANSWERED
 
 from edge_nusa.device.telling import board_name, told
-from edge_nusa.device.telling.board_name import BoardName, slug
+from edge_nusa.device.telling.board_name import BoardName, Watched, slug
 from edge_nusa.device.telling.discovery import Topics, message
 from edge_nusa.device.telling.told import NONE_OF_THESE, Answer, Aside, cut, of_line, option
 from edge_nusa.errors import InputError, UsageError
@@ -77,6 +77,21 @@ def test_two_boards_of_one_name_two_watches_of_one_board_and_two_names_are_told_
     ]
     assert len({board.id for board in boards}) == len(boards)
     assert [board.name for board in boards] == ["raspberrypi camera"] * 3 + ["left", "right"]
+
+
+def test_a_camera_is_told_from_others_by_what_stays_a_hash_and_keeps_its_id_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def boards() -> list[BoardName]:
+        return [BoardName.of("pi", Watched("10.0.0.2", place), machine=b"1") for place in ("rtsp://a/1", "rtsp://a/2")]
+
+    before = boards()
+    monkeypatch.chdir(tmp_path)
+    assert boards() == before and before[0].id != before[1].id
+    assert [board.name for board in before] == ["pi 10.0.0.2"] * 2
+    assert all(board.id.startswith("edge-nusa-pi_10_0_0_2-") for board in before)
+    path = Path("/home/me/camera")
+    assert BoardName.of("pi", path, machine=b"1") == BoardName.of("pi", Watched.path(path), machine=b"1")
 
 
 def test_a_board_keeps_its_id_and_one_with_a_name_keeps_it_wherever_its_file_is() -> None:

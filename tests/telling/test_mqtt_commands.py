@@ -184,10 +184,11 @@ def test_a_cameras_password_is_in_no_name_and_nothing_else_that_a_broker_is_told
 ) -> None:
     pytest.importorskip("av")
     listener = Listener(mosquitto.port)
-    source = f"rtsp://anna:secret@127.0.0.1:{cameras.free_port()}"
+    source = f"rtsp://anna:secret@127.0.0.1:{cameras.free_port()}/user=admin_password=secret"
     started = Started(tmp_path, "watch", source, "--state", taught, "--mqtt", mosquitto.url)
     wait_until(lambda: home_of(listener).is_available, "the watch", 60)
     assert started.end() == 143
+    assert "127.0.0.1" in home_of(listener).message["device"]["name"]
     assert "secret" not in started.text() + json.dumps(home_of(listener).message) + " ".join(listener.topics())
     listener.close()
 

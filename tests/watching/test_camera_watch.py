@@ -162,7 +162,7 @@ def test_a_camera_that_is_lost_and_back_is_said_in_the_file_and_in_words(taught:
         f"rtsp://anna:secret@127.0.0.1:{port}/stream",
         ("--state", taught, "--every", "0.2", "--agree", "2"),
     )
-    place = f"rtsp://127.0.0.1:{port}/stream"
+    place = f"rtsp://127.0.0.1:{port}/..."
     with running(source, out, *options) as process:
         until(lambda: len(lines_of(out)) == 1, PATIENCE_SECONDS)
         for count in (3, 6):
@@ -212,7 +212,7 @@ def children_of(parent: int) -> list[int]:
         (("/dev/video0", "--delete"), "--delete is for a folder, and SOURCE is a camera"),
         (("/dev/video0", "--ledger", "x"), "--ledger is for a folder, and SOURCE is a camera"),
         ((".", "--login", "x"), "--login is for a camera, and SOURCE is a folder"),
-        (("ftp://10.0.0.2/x",), "ftp://10.0.0.2/x: expected a camera's device such as /dev/video0"),
+        (("ftp://10.0.0.2/x",), "ftp://10.0.0.2/...: expected a camera's device such as /dev/video0"),
     ],
 )
 def test_options_of_the_other_kind_of_source_are_refused(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
