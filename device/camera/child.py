@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_nusa.child_environment import for_strangers
 from edge_nusa.device.camera.frame import CameraSettings
 from edge_nusa.device.camera.source import Source
 from edge_nusa.errors import ResourceError
@@ -42,6 +43,7 @@ class Child:
                 stderr=subprocess.DEVNULL,  # where libraries would write an address with its password
                 pass_fds=(self._pixels,),
                 bufsize=0,
+                env=for_strangers(os.environ),
             )
         except OSError as error:
             raise ResourceError(

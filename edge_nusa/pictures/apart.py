@@ -21,6 +21,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
+from edge_nusa.child_environment import for_strangers
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.pictures.bounds import Bounds
 
@@ -105,7 +106,7 @@ class _Child:
                 stderr=subprocess.DEVNULL,
                 pass_fds=(self._asked, self._found),
                 bufsize=0,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env={**for_strangers(os.environ), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
         except OSError as error:
             raise ResourceError(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from cameras import tcp_server, until
+
+from edge_nusa.device.camera.camera import open_camera
 
 TAKEN = (
     "import resource, os\nfrom edge_nusa.device.camera import capture_process as child\nchild._take_limits(1 << 20)\n"
@@ -33,6 +37,18 @@ def test_what_it_writes_is_bounded_by_one_frame() -> None:
 def test_it_leaves_no_core_and_opens_few_files() -> None:
     done = after_limits("print(resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_NOFILE))")
     assert done.stdout == "(0, 0) (64, 64)\n"
+
+
+def test_it_has_no_password_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    for name in ("EDGE_NUSA_CAMERA_LOGIN", "EDGE_NUSA_MQTT_PASSWORD", "EDGE_NUSA_TOKEN", "http_proxy"):
+        monkeypatch.setenv(name, "anna:hunter2")
+    with tcp_server(lambda silent: None) as port, open_camera(f"rtsp://127.0.0.1:{port}/") as camera:
+        until(lambda: camera._child)
+        process = camera._child._process if camera._child is not None else None
+        assert process is not None
+        found = Path(f"/proc/{process.pid}/environ").read_bytes()
+    assert b"PATH=" in found and b"hunter2" not in found
 
 
 def test_it_loads_neither_numpy_nor_the_rest_of_the_board() -> None:

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from sample_pictures import SOFT, same, saved
 
+from edge_nusa.child_environment import for_strangers
 from edge_nusa.errors import InputError, ResourceError
 from edge_nusa.pictures import apart
 from edge_nusa.pictures.apart import Apart, TimeLimits, _Child
@@ -190,6 +191,39 @@ def test_the_child_ends_with_its_parent_and_not_by_its_signals(child: Apart) -> 
     assert child._child._process.stdin is not None
     child._child._process.stdin.close()
     assert child._child._process.wait(20) == 0
+
+
+SECRETS = (
+    "EDGE_NUSA_MQTT_PASSWORD",
+    "EDGE_NUSA_TOKEN",
+    "EDGE_NUSA_CAMERA_LOGIN",
+    "AWS_SECRET_ACCESS_KEY",
+    "http_proxy",
+    "MY_PATH",
+)
+NEEDED = ("PATH", "HOME", "VIRTUAL_ENV", "TMPDIR", "TZ", "LANG", "LANGUAGE", "GLIBC_TUNABLES") + (
+    "PYTHONUSERBASE",
+    "LD_RUN_PATH",
+    "LC_TIME",
+    "MALLOC_ARENA_MAX",
+    "OMP_PLACES",
+    "OPENBLAS_CORETYPE",
+    "LIBCAMERA_LOG_LEVELS",
+)
+
+
+def test_the_child_has_none_of_the_passwords_and_keys_of_our_environment(
+    child: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name, "hunter2")
+    asked(child, saved(SOFT))
+    found = Path(f"/proc/{pid(child)}/environ").read_bytes()
+    assert b"hunter2" not in found and b"OPENBLAS_NUM_THREADS=1\0" in found and b"PATH=" in found
+
+
+def test_a_process_for_strangers_keeps_what_interpreter_and_libraries_need() -> None:
+    assert for_strangers(dict.fromkeys((*SECRETS, *NEEDED), "x")) == dict.fromkeys(NEEDED, "x")
 
 
 def test_nothing_is_left_open(child: Apart) -> None:
