@@ -34,22 +34,26 @@ class Child:
     def __init__(self, source: Source, settings: CameraSettings) -> None:
         """Raises ResourceError where the system gives no process or memory."""
         self._most_bytes, self._text = 3 * settings.most_side**2, b""
+        shared: list[int] = []
         try:
-            self._pixels = os.memfd_create("edge-nusa-frame")
+            shared += [os.memfd_create("edge-nusa-frame")]
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "edge_nusa.device.camera.capture_process", str(self._pixels)],
+                [sys.executable, "-P", "-m", "edge_nusa.device.camera.capture_process", str(shared[0])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # where libraries would write an address with its password
-                pass_fds=(self._pixels,),
+                pass_fds=shared,
                 bufsize=0,
                 env=for_strangers(os.environ),
             )
         except OSError as error:
+            for descriptor in shared:
+                os.close(descriptor)
             raise ResourceError(
                 f"{source.shown}: expected to start the process that reads a camera, found {error.strerror}; end other "
                 "programs, or allow more processes and memory"
             ) from error
+        self._pixels = shared[0]
         self.end = weakref.finalize(self, _ended, self._process, self._pixels)
         asked = {
             "kind": source.kind,

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
@@ -97,22 +98,26 @@ class _Child:
     def __init__(self, limits: TimeLimits) -> None:
         self._limits, self._is_late, self._is_ready, self.may_be_chance = limits, False, False, False
         words = [sys.executable, "-P", "-m", "edge_nusa.pictures.decoder_process"]
+        shared: list[int] = []
         try:
-            self._asked, self._found = os.memfd_create("edge-nusa-asked"), os.memfd_create("edge-nusa-found")
+            shared += [os.memfd_create("edge-nusa-asked")]
+            shared += [os.memfd_create("edge-nusa-found")]
             self._process = subprocess.Popen(
-                [*words, str(self._asked), str(self._found), str(limits.processor)],
+                [*words, *map(str, shared), str(limits.processor)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(self._asked, self._found),
+                pass_fds=shared,
                 bufsize=0,
                 env={**for_strangers(os.environ), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
         except OSError as error:
+            _closed(shared)
             raise ResourceError(
                 f"expected to start the process that decodes pictures, found {error.strerror}; end other programs, or "
                 "allow more processes and memory"
             ) from error
+        self._asked, self._found = shared
         self.end = weakref.finalize(self, _ended, self._process, (self._asked, self._found))
 
     def is_alive(self) -> bool:
@@ -215,6 +220,10 @@ def _ended(process: subprocess.Popen[bytes], descriptors: tuple[int, ...]) -> No
         if pipe is not None:
             with suppress(OSError):
                 pipe.close()
+    _closed(descriptors)
+
+
+def _closed(descriptors: Iterable[int]) -> None:
     for descriptor in descriptors:
         with suppress(OSError):
             os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 from cameras import tcp_server, until
 
 from edge_nusa.device.camera.camera import open_camera
+from edge_nusa.device.camera.child import Child
+from edge_nusa.device.camera.frame import CameraSettings
+from edge_nusa.device.camera.source import source_of
+from edge_nusa.errors import ResourceError
 
 TAKEN = (
     "import resource, os\nfrom edge_nusa.device.camera import capture_process as child\nchild._take_limits(1 << 20)\n"
@@ -49,6 +54,17 @@ def test_it_has_no_password_of_our_environment(monkeypatch: pytest.MonkeyPatch) 
         assert process is not None
         found = Path(f"/proc/{process.pid}/environ").read_bytes()
     assert b"PATH=" in found and b"hunter2" not in found
+
+
+def test_nothing_is_left_open_where_no_process_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*words: object, **options: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuses)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ResourceError, match="expected to start the process that reads a camera, found Resource temp"):
+        Child(source_of("rtsp://127.0.0.1/"), CameraSettings())
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_it_loads_neither_numpy_nor_the_rest_of_the_board() -> None:

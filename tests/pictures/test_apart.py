@@ -241,7 +241,26 @@ def test_without_a_child_it_is_said_what_to_do(child: Apart, monkeypatch: pytest
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(subprocess, "Popen", refuses)
+    before = os.listdir("/proc/self/fd")
     with pytest.raises(
         ResourceError, match="start the process that decodes pictures, found Resource temporarily .*end"
     ):
         asked(child, saved(SOFT))
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_of_two_shared_files_none_stays_open_where_the_second_cannot_be_had(
+    child: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.memfd_create
+
+    def one(name: str) -> int:
+        if name == "edge-nusa-found":
+            raise OSError(24, "Too many open files")
+        return real(name)
+
+    monkeypatch.setattr(os, "memfd_create", one)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ResourceError, match="found Too many open files; end other programs"):
+        asked(child, saved(SOFT))
+    assert os.listdir("/proc/self/fd") == before
