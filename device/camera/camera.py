@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from edge_nusa.device.camera.child import Child, Ended
+from edge_nusa.device.camera.child import END_SECONDS, Child, Ended
 from edge_nusa.device.camera.frame import CameraSettings, CameraState, Frame, now_ok
 from edge_nusa.device.camera.source import PICAMERA, Source, source_of
 from edge_nusa.errors import MissingPackageError, ResourceError
@@ -91,7 +91,7 @@ class Camera:
         return None
 
     def close(self) -> None:
-        """End the child and the thread; from any thread, also twice."""
+        """End the child and the thread, which takes a second at most; from any thread, also twice."""
         self._is_closed.set()
         with self._changed:
             if not self._state.is_over:
@@ -100,7 +100,7 @@ class Camera:
             if self._child is not None:
                 self._child.kill()
         if self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(END_SECONDS)
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,8 @@ from edge_nusa.errors import ResourceError
 CHILD_BYTES = 64 << 20
 """What the child takes with a camera of 1920 x 1080 (docs/cameras.md)."""
 LONGEST_LINE = 4096
+END_SECONDS = 0.5
+"""What a child that was killed may take to be gone; one that is stuck in its device's driver goes when that lets it."""
 
 
 class Ended(Exception):
@@ -127,7 +129,8 @@ def _ended(process: subprocess.Popen[bytes], pixels: int) -> None:
     """End the child and give back what was shared with it."""
     if process.poll() is None:
         process.kill()
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with suppress(OSError):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cameras import tcp_server, until
 
-from edge_nusa.device.camera.camera import open_camera
+from edge_nusa.device.camera import child
+from edge_nusa.device.camera.camera import Camera, open_camera
 from edge_nusa.device.camera.child import Child
 from edge_nusa.device.camera.frame import CameraSettings
 from edge_nusa.device.camera.source import source_of
@@ -65,6 +70,49 @@ def test_nothing_is_left_open_where_no_process_can_be_had(monkeypatch: pytest.Mo
     with pytest.raises(ResourceError, match="expected to start the process that reads a camera, found Resource temp"):
         Child(source_of("rtsp://127.0.0.1/"), CameraSettings())
     assert os.listdir("/proc/self/fd") == before
+
+
+class Stuck:
+    """A process that neither a signal nor a closed pipe ends, as one that waits for a driver."""
+
+    def __init__(self) -> None:
+        self.stdin, self.stdout, self.killed = io.BytesIO(), io.BytesIO(), 0
+        self.waited: list[float] = []
+
+    def poll(self) -> int | None:
+        return None
+
+    def kill(self) -> None:
+        self.killed += 1
+
+    def wait(self, timeout: float) -> int:
+        self.waited.append(timeout)
+        raise subprocess.TimeoutExpired("camera", timeout)
+
+
+def test_a_process_that_does_not_end_is_waited_for_half_a_second_and_what_was_shared_is_closed() -> None:
+    process, shared = Stuck(), os.memfd_create("shared")
+    child._ended(cast("subprocess.Popen[bytes]", process), shared)
+    assert (process.killed, process.waited) == (1, [0.5])
+    assert process.stdin.closed and process.stdout.closed
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(shared)
+
+
+def test_a_camera_whose_process_does_not_end_is_closed_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_stuck, is_over = threading.Event(), threading.Event()
+
+    def stuck(camera: Camera) -> None:
+        is_stuck.set()
+        is_over.wait(30)
+
+    monkeypatch.setattr(Camera, "_one_child", stuck)
+    camera = Camera(source_of("rtsp://127.0.0.1/"), CameraSettings())
+    assert is_stuck.wait(10)
+    began = time.monotonic()
+    camera.close()
+    assert 0.4 < time.monotonic() - began < 1.5
+    is_over.set()
 
 
 def test_it_loads_neither_numpy_nor_the_rest_of_the_board() -> None:
