@@ -51,8 +51,8 @@ class Numbers:
 
     def __init__(self, state: Path, note: Callable[[str], None]) -> None:
         """state: the folder of what was learned; note: told once where it cannot be read."""
-        self._folder, self._lock = LearnedFolder(state, note), threading.Lock()
-        self._counts = Counts()
+        self._folder, self._looks = LearnedFolder(state, note), threading.Lock()
+        self._counts, self._lock = Counts(), threading.Lock()
 
     def tell(self, told: Told) -> None:
         """Count one line."""
@@ -66,6 +66,6 @@ class Numbers:
             return Counts(**{**vars(now), "aside": dict(now.aside), "took": list(now.took)})
 
     def learned(self) -> tuple[Learned, float | None]:
-        """What the board knows, and when it last exchanged with its fleet."""
-        with self._lock:
+        """What the board knows, and when it last exchanged with its fleet; while it reads the disk no line waits."""
+        with self._looks:
             return self._folder.look(), self._folder.last_sync()

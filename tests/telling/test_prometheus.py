@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from watch_lines import ANSWERED
 from edge_nusa.device.board import linux
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.telling import prometheus
+from edge_nusa.device.telling.learned import Learned, LearnedFolder
 from edge_nusa.device.telling.lines import Lines
 from edge_nusa.device.telling.numbers import SECONDS, Numbers
 from edge_nusa.device.telling.prometheus import Port, TextFile, place_of, registry
@@ -110,6 +112,28 @@ def test_lines_are_counted_by_what_became_of_each(counted: Counted) -> None:
     buckets = [found[f"edge_nusa_picture_seconds_bucket{{le={end}}}"] for end in [*map(str, SECONDS), "+Inf"]]
     assert buckets == [0, 0, 0, 2, 2, 2, 2, 2, 2, 3, 3, 4]
     assert found["edge_nusa_last_line_timestamp_seconds"] == pytest.approx(time.time(), abs=60)
+
+
+def test_a_line_does_not_wait_for_a_disk_that_is_slow(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, goes_on = threading.Event(), threading.Event()
+
+    def slow(folder: LearnedFolder) -> Learned:
+        reads.set()
+        goes_on.wait(30)
+        return Learned(7)
+
+    monkeypatch.setattr(LearnedFolder, "look", slow)
+    found: list[int] = []
+    looking = threading.Thread(target=lambda: found.append(counted.numbers.learned()[0].generation), daemon=True)
+    looking.start()
+    assert reads.wait(10)
+    telling = threading.Thread(target=lambda: counted.lines.line(ANSWERED), daemon=True)
+    telling.start()
+    telling.join(10)
+    assert not telling.is_alive() and counted.numbers.counts().answered == 1 and found == []
+    goes_on.set()
+    looking.join(10)
+    assert found == [7]
 
 
 @pytest.mark.parametrize(("seconds", "first"), [(0.005, "0.005"), (0.0051, "0.01"), (0.0, "0.005")])
