@@ -15,7 +15,7 @@ _PHRASES = (
     ),
     ("not_a_picture", ("not a picture by its name", "is not read", "expected the content of", "common kind")),
 )
-"""Kind -> what a reason of it holds; the first that fits. tests/telling/test_reasons.py holds that they fit ours."""
+"""Kind -> what a reason of it holds; the first that fits. tests/telling/test_prometheus.py holds that they fit ours."""
 KINDS = (*(kind for kind, _ in _PHRASES), OTHER)
 
 

@@ -169,7 +169,9 @@ def test_the_last_exchange_with_a_fleet_is_the_newest_change_of_what_it_leaves(c
 
 def test_a_lost_camera_and_one_that_is_back_are_told(counted: Counted) -> None:
     counted.lines.line({"camera": "/dev/video0", "state": "lost", "reason": "it is gone", "time": "t"})
-    assert counted.found()["edge_nusa_camera_up"] == 0
+    found = counted.found()
+    assert found["edge_nusa_camera_up"] == 0 and found["edge_nusa_pictures_answered_total"] == 0
+    assert found["edge_nusa_last_line_timestamp_seconds"] == pytest.approx(time.time(), abs=60)
     counted.lines.line({"camera": "/dev/video0", "state": "back", "reason": "", "time": "t"})
     assert counted.found()["edge_nusa_camera_up"] == 1 and counted.notes == []
 
