@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
@@ -45,11 +44,6 @@ class CameraState:
     since: float
     reason: str = ""
     is_over: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """For programs."""
-        word = "ok" if self.is_ok else "over" if self.is_over else "lost" if self.reason else "opening"
-        return {"state": word, "since": utc(self.since), "reason": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True)
