@@ -19,7 +19,7 @@ _EXAMPLE = "write mqtt://HOST, mqtt://USER@HOST:1883 or mqtts://HOST"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Address:
+class BrokerAddress:
     """host, port, user (None: nobody); is_sealed: whether by TLS; password: never shown; authority: a file of the
     certificates that are believed (None: the system's)."""
 
@@ -38,7 +38,7 @@ class Address:
         return f"mqtt{'s' if self.is_sealed else ''}://{who}{host}:{self.port}"
 
 
-def address(url: str, password_file: Path | None, authority: Path | None, option: str = "--mqtt") -> Address:
+def address(url: str, password_file: Path | None, authority: Path | None, option: str = "--mqtt") -> BrokerAddress:
     """The broker of a URL. The password is the first line of the file, else that of the environment, which is taken out
     of it, so that no child of this process gets it. Raises UsageError, InputError where the file cannot be read."""
     host, port, user, is_sealed = _parts(url, option)
@@ -49,7 +49,9 @@ def address(url: str, password_file: Path | None, authority: Path | None, option
         password = _of_file(password_file)
     if password is not None and user is None:
         raise UsageError(f"{option}: expected a user for the password, found none; write mqtt://USER@{host}")
-    return Address(host=host, port=port, user=user, is_sealed=is_sealed, password=password or None, authority=authority)
+    return BrokerAddress(
+        host=host, port=port, user=user, is_sealed=is_sealed, password=password or None, authority=authority
+    )
 
 
 def _parts(url: str, option: str) -> tuple[str, int, str | None, bool]:
@@ -93,7 +95,7 @@ def _of_file(path: Path) -> str:
     return text
 
 
-def context(address: Address) -> ssl.SSLContext:
+def context(address: BrokerAddress) -> ssl.SSLContext:
     """TLS: a certificate that is believed, and of this host. Raises InputError where the file is not what it says."""
     if address.authority is None:
         return ssl.create_default_context()

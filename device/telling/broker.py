@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from edge_nusa.device.telling.address import Address, context
+from edge_nusa.device.telling.address import BrokerAddress, context
 from edge_nusa.device.telling.discovery import OFFLINE, ONLINE, QOS, STATUS_TOPIC, Topics
 from edge_nusa.device.telling.refusals import RefusedByBrokerError, words
 
@@ -46,7 +46,7 @@ class Broker:
     """Messages by topic, kept retained at a broker. It says itself that this board is OFFLINE where this process is
     gone."""
 
-    def __init__(self, address: Address, client_id: str, topics: Topics, note: Callable[[str], None]) -> None:
+    def __init__(self, address: BrokerAddress, client_id: str, topics: Topics, note: Callable[[str], None]) -> None:
         """note: told in a line that the broker cannot be reached or refuses, once, and that it is there again.
         Raises InputError where the certificates cannot be read."""
         self.address, self._client_id, self._topics, self._note = address, client_id, topics, note

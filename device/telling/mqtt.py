@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from edge_nusa.device.telling.address import Address
+from edge_nusa.device.telling.address import BrokerAddress
 from edge_nusa.device.telling.board_name import BoardName
 from edge_nusa.device.telling.broker import Broker
 from edge_nusa.device.telling.discovery import Topics, message
@@ -24,7 +24,7 @@ MOST_NAMED = 10_000
 class Mqtt:
     """One board at one broker; `tell` may be called from any thread and waits for nobody."""
 
-    def __init__(self, address: Address, board: BoardName, state: Path, note: Callable[[str], None]) -> None:
+    def __init__(self, address: BrokerAddress, board: BoardName, state: Path, note: Callable[[str], None]) -> None:
         """state: the folder of what was learned; note: told what a person should know, a line each."""
         self.board, self.topics = board, Topics(board)
         self._lock = threading.Lock()

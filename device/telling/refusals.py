@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from edge_nusa.device.telling.address import Address
+from edge_nusa.device.telling.address import BrokerAddress
 
 LOGIN = ("Bad user name or password", "Not authorized")
 
@@ -14,7 +14,7 @@ class RefusedByBrokerError(ConnectionError):
     """The broker answered, and does not let this board in; the text is its reason."""
 
 
-def words(error: Exception, address: Address) -> str:
+def words(error: Exception, address: BrokerAddress) -> str:
     """Why a broker is not reached, with the next step."""
     if isinstance(error, RefusedByBrokerError):
         return _refusal(str(error), address)
@@ -31,7 +31,7 @@ def words(error: Exception, address: Address) -> str:
     return f"it says what is no MQTT ({type(error).__name__}); check address and port"
 
 
-def _refusal(reason: str, address: Address) -> str:
+def _refusal(reason: str, address: BrokerAddress) -> str:
     if reason in LOGIN:
         who = f"the user {address.user}" if address.user else "anyone without a user"
         return f"it refuses {who} ({reason.lower()}); check the user in the address and the password"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_nusa.device.telling.address import PASSWORD, Address, address
+from edge_nusa.device.telling.address import PASSWORD, BrokerAddress, address
 from edge_nusa.errors import EdgeNusaError, InputError, UsageError
 
 SECRET = "hunter2-very-secret"
@@ -104,5 +104,5 @@ def test_certificates_go_with_tls_alone(tmp_path: Path) -> None:
 
 
 def test_an_address_never_shows_its_password() -> None:
-    found = Address(host="h", port=1, user="me", is_sealed=False, password=SECRET)
+    found = BrokerAddress(host="h", port=1, user="me", is_sealed=False, password=SECRET)
     assert SECRET not in repr(found) and SECRET not in found.shown

@@ -19,7 +19,7 @@ from watch_lines import ANSWERED
 
 from edge_nusa.device.telling import broker as brokers_room
 from edge_nusa.device.telling import mqtt as mqtt_room
-from edge_nusa.device.telling.address import Address
+from edge_nusa.device.telling.address import BrokerAddress
 from edge_nusa.device.telling.board_name import BoardName
 from edge_nusa.device.telling.lines import Lines
 from edge_nusa.device.telling.mqtt import Mqtt
@@ -42,8 +42,8 @@ def listener(mosquitto: Mosquitto) -> Iterator[Listener]:
     found.close()
 
 
-def at(port: int) -> Address:
-    return Address(host="127.0.0.1", port=port, user=None, is_sealed=False)
+def at(port: int) -> BrokerAddress:
+    return BrokerAddress(host="127.0.0.1", port=port, user=None, is_sealed=False)
 
 
 class Teller:
