@@ -20,6 +20,8 @@ PLACES = frozenset({("watch", "source"), ("teach", "camera")})
 """Texts that may be paths, or the address of a camera."""
 OWN = ("config",)
 """The command that has no table, as it is about these files."""
+APART = {("learn",): (("dataset",), ("pictures", "images", "label"))}
+"""Command -> the ways to say one thing, of which a command takes one."""
 Tables = Mapping[Key, Mapping[str, Parameter]]
 """The words of every command -> what it takes, by name; these are the tables that a file may have."""
 
@@ -30,7 +32,25 @@ class Configured(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer does, with defaults from the settings files."""
         ctx.default_map = _Defaults(ctx)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            _leave_out(ctx)
+        return rest
+
+
+def is_of_file(context: Any, name: str) -> bool:
+    """Whether it is a settings file that says the value of an option."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT_MAP"
+
+
+def _leave_out(context: Any) -> None:
+    """Where the command line says a thing in one way, leave out what a file says in another."""
+    ways = APART.get(_words_of(context), ())
+    said = {name for way in ways for name in way if context.params.get(name) and not is_of_file(context, name)}
+    for way in ways:
+        if said and not said & {*way}:
+            context.params.update(dict.fromkeys(way))
 
 
 class _Defaults(dict[str, Any]):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from edge_nusa.cli import output, signals, telling
+from edge_nusa.cli import configured, output, signals, telling
 from edge_nusa.cli.options import (
     BundleOption,
     FormatOption,
@@ -37,6 +37,7 @@ KEPT, OF_FOLDER, OF_CAMERA = "Pictures worth a label", "Where it is a folder", "
 
 
 def watch(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -131,13 +132,14 @@ def watch(
 
     of_camera = is_camera(source)
     folder = Path(without_login(source) if of_camera else source)
-    _check(of_camera, once, agree, {"--delete": delete, "--ledger": ledger is not None}, login)
+    _check(context, of_camera)
     note = (lambda text: None) if quiet else output.note
     budget, place = memory_bytes(max_memory), bundle or default_folder("bundle")
     waits = not once and place.is_dir()
     model = changing_bundle.whole(place, lambda: Model.open(place, state, threads, budget), note, waits)
     others = offered(labels, label or [])
-    settings = WatchSettings(folder=folder, others=others, top=top, seconds=every, deletes=delete, agree=agree)
+    settings = WatchSettings(folder=folder, others=others, top=top, seconds=every, deletes=delete and not of_camera)
+    settings = replace(settings, agree=1 if of_camera and once else agree)
     uncertain = _uncertain(None if of_camera else folder, keep, keep_most, keep_bytes, keep_below)
     words = telling.MqttWords(mqtt, mqtt_password_file, mqtt_name, mqtt_ca), telling.MetricsWords(metrics, metrics_port)
     watched = told_as(source) if of_camera else folder
@@ -148,14 +150,16 @@ def watch(
         watcher.once() if once else watcher.run(note)
 
 
-def _check(of_camera: bool, once: bool, agree: int, of_folder: Mapping[str, bool], login: Path | None) -> None:
-    """Raises UsageError for options that do not go together."""
-    given = [option for option, is_given in of_folder.items() if is_given]
-    if of_camera and given:
-        raise UsageError(f"{given[0]} is for a folder, and SOURCE is a camera; leave it out")
-    if of_camera and once and agree > 1:
+def _check(context: typer.Context, of_camera: bool) -> None:
+    """Raises UsageError for options that do not go together. What a settings file says of the other kind of source is
+    for another day."""
+    given = {name for name, value in context.params.items() if value and not configured.is_of_file(context, name)}
+    wrong = next((name for name in ("delete", "ledger") if name in given), None)
+    if of_camera and wrong:
+        raise UsageError(f"--{wrong} is for a folder, and SOURCE is a camera; leave it out")
+    if of_camera and context.params["once"] and "agree" in given and context.params["agree"] > 1:
         raise UsageError("--once answers one frame, with which no other can --agree; leave one of them out")
-    if login is not None and not of_camera:
+    if "login" in given and not of_camera:
         raise UsageError("--login is for a camera, and SOURCE is a folder; leave it out")
 
 

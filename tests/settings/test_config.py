@@ -13,6 +13,7 @@ import pytest
 from conftest import MICRO, command
 from processes import one_line
 
+from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.errors import UsageError
 from edge_nusa.settings import edit
 from edge_nusa.settings.settings_file import Place, SettingsFile, read
@@ -79,6 +80,39 @@ def test_an_argument_a_list_a_switch_and_a_number_of_a_table_are_taken(home: Hom
     assert done.returncode == 0, done.stderr
     [line] = (home.file.parent / "answers.jsonl").read_text().splitlines()
     assert json.loads(line)["image"].endswith("camera/a.txt")
+
+
+def test_what_a_file_says_of_the_other_kind_of_source_is_left_out(home: Home, taught: Path) -> None:
+    folder, film = home.folder / "camera", home.folder / "gone.mp4"
+    folder.mkdir()
+    (folder / "a.txt").write_text("no picture")
+    own = f'bundle = "{MICRO}"\nstate = "{taught}"\n[watch]\n'
+    home.write(f'{own}delete = true\nledger = "l"\nagree = 3\nlogin = "secret"\n')
+    (home.file.parent / "secret").write_text("a:b\n")
+    watched = home.run("watch", film, "--once")
+    assert "found nothing of this name" in one_line(watched, 1)  # the camera was tried
+    done = home.run("watch", folder, "--once")
+    assert (done.returncode, done.stderr) == (0, "") and json.loads(done.stdout)["image"].endswith("a.txt")
+    assert "--once answers one frame" in one_line(home.run("watch", film, "--once", "--agree", "2"), 2)
+    home.write(f"{own}once = true\n")
+    assert "--once answers one frame" in one_line(home.run("watch", film, "--agree", "2"), 2)
+    assert "--delete is for a folder" in one_line(home.run("watch", film, "--delete"), 2)
+
+
+def test_a_way_to_teach_that_the_command_line_says_leaves_out_the_other_of_a_file(
+    home: Home, pictures: DemoPictures
+) -> None:
+    own = f'bundle = "{MICRO}"\nstate = "state"\n[learn]\nhead_only = true\ndry_run = true\nforce = true\n'
+    folder = pictures.taught["gravel"]
+    for text, words in (
+        ('label = "x"\nimages = ["/nowhere"]\n', ("--dataset", folder.parent)),
+        ('dataset = "/nowhere"\n', ("--images", folder, "--label", "gravel")),
+        ('dataset = "/nowhere"\n', (folder, "gravel")),
+    ):
+        home.write(own + text)
+        assert "gravel" in home.run("learn", *words).stdout
+    home.write(f'{own}dataset = "{folder.parent}"\nlabel = "x"\n')
+    assert "either pictures and their label, or --dataset DIR alone" in one_line(home.run("learn"), 2)
 
 
 @pytest.mark.parametrize(
