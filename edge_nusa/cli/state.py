@@ -130,15 +130,17 @@ def report(
 
     model = Model.open(bundle, state)
     rows, status = [row.to_json() for row in model.history()], model.status()
-    if format is output.Format.JSON or (out is None and output.chosen(format) is output.Format.JSON):
-        output.emit_json({**status.to_json(), **model.places, "generations": rows})
-        return
+    is_page = out is not None or output.chosen(format) is not output.Format.JSON
     out = out or Path("edge-nusa-report.html")
-    knowledge = model.known()[1]
-    page = html_report(knowledge, rows, status.bundle, expected(model.bundle, knowledge), status.state_bytes)
-    write_page(out, page, overwrite)
-    kept.part(f"the report is in {out}")
-    output.emit(f"the report is in {out}")
+    if is_page:
+        knowledge = model.known()[1]
+        page = html_report(knowledge, rows, status.bundle, expected(model.bundle, knowledge), status.state_bytes)
+        write_page(out, page, overwrite)
+        kept.part(f"the report is in {out}")
+    if not is_page or format is output.Format.JSON:
+        output.emit_json({**status.to_json(), **model.places, "generations": rows})
+    else:
+        output.emit(f"the report is in {out}")
 
 
 def status(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:

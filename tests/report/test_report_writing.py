@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -69,3 +70,13 @@ def test_the_command_refuses_overwrites_when_told_and_writes_an_empty_states_pag
     page = (tmp_path / "a.html").read_text()
     assert "0 bytes" in page and "The first step" in page
     assert run_cli(*words).returncode == 0
+
+
+def test_a_page_that_is_asked_for_is_written_where_a_setting_asks_for_json_too(tmp_path: Path, taught: Path) -> None:
+    page = tmp_path / "page.html"
+    done = run_cli("report", "--state", taught, "--out", page, env={"EDGE_NUSA_FORMAT": "json"})
+    said = json.loads(done.stdout)
+    assert "<html" in page.read_text() and said["generations"]
+    assert json.loads(run_cli("report", "--state", taught, "--format", "json", cwd=tmp_path).stdout) == said
+    assert not (tmp_path / "edge-nusa-report.html").exists()
+    assert run_cli("report", "--state", taught, "--out", page).stdout == f"the report is in {page}\n"
