@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -81,14 +82,25 @@ def _value(key: Key, words: list[str], tables: Tables) -> Any:
 
 def _one(word: str, kind: type, is_place: bool) -> Any:
     """A word as its kind of value; what is none stays as it is, and is refused as every wrong value."""
+    if any("\ud800" <= letter <= "\udfff" for letter in word):  # a byte that is no UTF-8, as Python hands it over
+        raise UsageError(f"config: expected text in UTF-8, found {named(word)}; settings files hold no other")
     if kind is bool and word in ("true", "false"):
         return word == "true"
     if kind in (int, float):
         try:
-            return kind(word)
+            number = kind(word)
         except ValueError:
             return word
-    return str(Path(word).expanduser().absolute()) if is_place and not configured.is_address(word) else word
+        return word if kind is float and not math.isfinite(number) else number
+    return _whole(word) if is_place and not configured.is_address(word) else word
+
+
+def _whole(path: str) -> str:
+    """A path from the root on. Raises UsageError for the home of a user that there is not."""
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise UsageError(f"config: expected the home of a user that there is, found {named(path)}") from error
 
 
 def _change(key: Key, value: Any, tables: Tables, format: output.Format | None) -> None:

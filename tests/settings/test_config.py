@@ -237,6 +237,13 @@ def test_the_first_setting_makes_the_file(home: Home) -> None:
         (["thread", "1"], "config: expected threads (did you mean that?), found thread; docs/settings.md has all"),
         (["watch.kep", "1"], "config: expected watch.keep (did you mean that?), found watch.kep"),
         (["config.path", "1"], "config: expected one of "),
+        (["watch.every", "nan"], "expected a number from 0.05 to 86400, found 'nan'"),
+        (["watch.every", "1e999"], "expected a number from 0.05 to 86400, found '1e999'"),
+        (["threads", "9" * 400], "expected a whole number from 0 to 1024"),
+        (["bundle", "~no-such-user/x"], "config: expected the home of a user that there is, found ~no-such-user/x"),
+        (["watch.keep", "~no-such-user/x"], "config: expected the home of a user that there is"),
+        (["watch.keep", "a\udcff"], "config: expected text in UTF-8, found "),
+        (["watch.every", "1\udcff"], "config: expected text in UTF-8, found "),
         (["--unset"], "config --unset: expected a setting, found none; such as: edge-nusa config --unset watch.keep"),
     ],
 )
