@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -145,9 +146,13 @@ def leave(bundle: BundleOption = None, state: StateOption = None, format: Format
     """Leave the fleet; what was learned stays here."""
     from edge_nusa.device.fleet.leaving import leave as left
     from edge_nusa.device.model import Model
+    from edge_nusa.state.generation import NO_USE
 
     model = Model.open(bundle, state)
-    done = left(model, tuple(model.known()[1].names))
+    labels: tuple[str, ...] = ()
+    with suppress(*NO_USE):  # what is damaged is no reason to stay
+        labels = tuple(model.known()[1].names)
+    done = left(model, labels)
     output.show(done, lambda: _left(done), format)
 
 

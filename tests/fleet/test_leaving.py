@@ -259,3 +259,12 @@ def test_leaving_by_the_command_says_what_goes_what_stays_and_how_to_come_back(t
     for words in ("left the fleet", "never told of 5 pictures", "stays here: mug", "sync-left", "sync init", "revoke"):
         assert words in said
     assert run_cli("sync", "leave", *own).returncode == 1
+
+
+def test_a_damaged_state_may_leave_by_the_command_too(tmp_path: Path, hub: Hub) -> None:
+    a = Member(tmp_path, hub, "a")
+    a.teach({"mug": rows(1, 5)}, 1)
+    for path in (tmp_path / "a" / "generations").rglob("*.json"):
+        path.write_bytes(b"x")
+    left = answer_of("sync", "leave", "--state", tmp_path / "a", "--bundle", MICRO)
+    assert left["labels"] == [] and left["fleet"] == hub.settings.fleet and not a.part.exists()
