@@ -29,12 +29,19 @@ def writing(state: Path) -> Finding:
 
 
 def _probe(place: Path) -> None:
-    first, second = place / durable.temporary_name(), place / durable.temporary_name()
     with durable.explained(f"write a probe into {place}"):
         try:
-            durable.write_file(first, b"probe")
-            os.rename(first, second)
-            durable.sync_folder(place)
-        finally:
-            for path in (first, second):
-                path.unlink(missing_ok=True)
+            _write(place)
+        except FileNotFoundError:  # a writer that began meanwhile took the probe for a killed one's
+            _write(place)
+
+
+def _write(place: Path) -> None:
+    first, second = place / durable.temporary_name(), place / durable.temporary_name()
+    try:
+        durable.write_file(first, b"probe")
+        os.rename(first, second)
+        durable.sync_folder(place)
+    finally:
+        for path in (first, second):
+            path.unlink(missing_ok=True)

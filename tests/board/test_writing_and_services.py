@@ -74,6 +74,22 @@ def test_what_the_disk_refuses_is_an_error_with_its_reason_and_leaves_nothing(
     assert not list(state.rglob(f"{durable.TEMPORARY_PREFIX}*"))
 
 
+@pytest.mark.parametrize(("times", "status"), [(1, "ok"), (2, "error")])
+def test_a_probe_that_a_beginning_writer_removed_is_written_once_more(
+    state: Path, monkeypatch: pytest.MonkeyPatch, times: int, status: str
+) -> None:
+    real, left = os.rename, [state] * times
+
+    def removed(source: Path, target: Path) -> None:
+        if left and left.pop():
+            durable.remove_leftovers(source.parent)
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", removed)
+    assert writing(state).status == status
+    assert not list(state.rglob(f"{durable.TEMPORARY_PREFIX}*"))
+
+
 def test_the_extras_are_those_of_the_package() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for extra, packages in EXTRAS.items():
