@@ -16,7 +16,7 @@ Usage: device/install/install.sh [options]        (as the user who will use it, 
   --teach              also a service of the page (edge-nusa teach), for this board alone; with --lan for a phone too, by a token
   --mqtt URL           also a service that tells a broker what the watch answers, such as mqtt://homeassistant.local
   --sync               also a timer that runs `edge-nusa sync run`, four times a day
-  --set KEY=VALUE      a further setting (docs/settings.md), such as watch.keep=/home/me/unsure; may be repeated
+  --set KEY=VALUE      a further setting (docs/settings.md), such as watch.keep=/home/me/unsure; may be repeated, also for one list
   --writable DIR       a further folder that the services may write, such as a store; may be repeated
   --no-lock            take the newest packages, without hashes, instead of those of the lock files (they are for aarch64)
   --no-services        write the services' files but start nothing
@@ -88,7 +88,11 @@ remove_units() {
 if [ -n "$uninstall" ]; then
     remove_units edge-nusa-{watch,teach,mqtt,sync}.service edge-nusa-sync.timer
     if [ -L "$command_link" ] && [ "$(readlink "$command_link")" = "$root/venv/bin/edge-nusa" ]; then rm -f "$command_link"; fi
-    rm -rf "$root"/venv "$root"/venv-* "$root"/bundle-*
+    rm -rf "$root"/venv "$root"/venv-*
+    # The bundle that the settings name stays with them: what was learned goes with it.
+    for old in "$root"/bundle-*; do
+        if [ -n "$purge" ] || ! grep -qsF "$(basename "$old")\"" "$settings/config.toml"; then rm -rf "$old"; else say "the bundle that the settings name stays: $old"; fi
+    done
     if [ -n "$purge" ]; then rm -rf "$root" "$settings"; fi
     rmdir "$root" 2>/dev/null || true
     say "removed${purge:+, with all that was learned}"
@@ -123,7 +127,9 @@ fi
 # A sync timer, asked for now or before, needs the packages of the extra `sync`, which have a lock file of their own.
 with_sync=""
 case " ${wanted[*]} " in *" sync "*) with_sync=yes ;; esac
-if [ -e "$units/edge-nusa-sync.timer" ]; then with_sync=yes; fi
+if [ -e "$units/edge-nusa-sync.timer" ] || grep -qsE '^ *run *=.*"sync"' "$settings/config.toml"; then with_sync=yes; fi
+case " ${set[*]} " in *" services.run=sync "*) with_sync=yes ;; esac
+case " ${stop[*]} " in *" sync "*) with_sync="" ;; esac
 
 # The environment's name says what is in it, so the same call finds it whole and another call makes another.
 fingerprint() {
@@ -193,14 +199,24 @@ take_bundle() {
     mv -T "$taken.new" "$taken"
     say "the bundle is kept as $taken; $bundle is not needed any more"
 }
-for pair in "${set[@]}"; do change "${pair%%=*}" "${pair#*=}"; done
+# Values of one key go together, as of a list.
+while [ ${#set[@]} -gt 0 ]; do
+    key="${set[0]%%=*}" values=() rest=()
+    for pair in "${set[@]}"; do if [ "${pair%%=*}" = "$key" ]; then values+=("${pair#*=}"); else rest+=("$pair"); fi; done
+    change "$key" "${values[@]}"
+    set=("${rest[@]}")
+done
 if [ -n "$bundle" ]; then take_bundle; change bundle "$taken"; fi
-if [ -n "$watch" ]; then change watch.source "$watch"; fi
-if [ -n "$camera" ] && [ -n "$teach" ]; then change teach.camera "$camera"; elif [ -n "$camera" ]; then change watch.source "$camera"; fi
+# What was set of the other kind of source goes, as it would come back with the next folder or camera.
+unset_all() { for key in "$@"; do [ -z "$(setting "$key")" ] || change --unset "$key"; done; }
+if [ -n "$watch" ]; then change watch.source "$watch"; unset_all watch.login; fi
+if [ -n "$camera" ] && [ -n "$teach" ]; then change teach.camera "$camera"
+elif [ -n "$camera" ]; then change watch.source "$camera"; unset_all watch.delete watch.ledger; fi
 if [ -n "$watch" ] || { [ -n "$camera" ] && [ -z "$teach" ]; }; then wanted+=(watch); fi
 if [ -n "$teach" ]; then change teach.lan "$([ -n "$lan" ] && echo true || echo false)"; fi
 if [ -n "$lan" ] && ! grep -qs '^EDGE_NUSA_TOKEN=' "$environment"; then
     # Kept, so that a phone stays let in after the next start.
+    [ ! -s "$environment" ] || [ -z "$(tail -c1 "$environment")" ] || echo >>"$environment"
     echo "EDGE_NUSA_TOKEN=$("$python" -c 'import secrets; print(secrets.token_hex(16))')" >>"$environment"
 fi
 if [ -n "$mqtt" ]; then

@@ -232,22 +232,55 @@ def test_what_a_user_teaches_is_what_the_services_answer_with_and_another_bundle
 
 
 @pytest.mark.slow
+def test_what_settings_still_name_after_an_uninstall_is_there_for_the_next_install(
+    wheel: Path, shared: Home, tmp_path: Path, pictures: DemoPictures
+) -> None:
+    home, camera = Home(tmp_path / "home").share(shared), tmp_path / "camera"
+    camera.mkdir()
+    home.install(wheel, "--bundle", MICRO, "--sync", "--set", "watch.label=a", "--set", "watch.label=b, c")
+    assert home.set()["watch"] == {"label": ["a", "b, c"]}
+    home.answer("learn", "--head-only", "--images", pictures.taught["gravel"], "--label", "gravel")
+    [bundle] = home.root.glob("bundle-*")
+    home.report.unlink()
+    assert f"the bundle that the settings name stays: {bundle}" in home.run("--uninstall").stdout
+    home.install(wheel)
+    assert "sync" in home.extras()
+    assert [one["label"] for one in home.answer("labels")["labels"]] == ["gravel"]
+    home.install(wheel, "--watch", camera, "--set", "watch.delete=true", "--set", "watch.ledger=/l")
+    home.install(wheel, "--camera", "/dev/video0", "--set", "watch.login=/secret")
+    assert home.set()["watch"] == {"label": ["a", "b, c"], "source": "/dev/video0", "login": "/secret"}
+    home.install(wheel, "--watch", camera, "--stop", "sync")
+    assert home.set()["watch"] == {"label": ["a", "b, c"], "source": str(camera)}
+    assert "sync" not in home.extras()
+    home.install(wheel, "--set", "services.run=sync")
+    assert "sync" in home.extras()
+    home.run("--uninstall", "--purge")
+    assert not home.root.exists()
+
+
+@pytest.mark.slow
 def test_the_page_is_a_service_whose_token_stays_and_whose_state_is_the_users(
     wheel: Path, shared: Home, tmp_path: Path
 ) -> None:
     home, port = Home(tmp_path / "home").share(shared), free_port()
+    secrets = home.folder / ".config/edge-nusa/environment"
+    secrets.parent.mkdir(parents=True)
+    secrets.write_text("EDGE_NUSA_MQTT_PASSWORD=x")
+    secrets.chmod(0o600)
     done = home.install(wheel, "--bundle", MICRO, "--teach", "--lan", "--set", f"teach.port={port}")
     assert f"the page is at http://127.0.0.1:{port}/" in done.stdout
-    secrets = home.folder / ".config/edge-nusa/environment"
     kept = secrets.read_text()
-    assert re.fullmatch(r"EDGE_NUSA_TOKEN=[0-9a-f]{32}\n", kept) and secrets.stat().st_mode & 0o777 == 0o600
+    assert (
+        re.fullmatch(r"EDGE_NUSA_MQTT_PASSWORD=x\nEDGE_NUSA_TOKEN=[0-9a-f]{32}\n", kept)
+        and secrets.stat().st_mode & 0o777 == 0o600
+    )
     home.install(wheel, "--teach", "--lan")
     assert secrets.read_text() == kept
     words, variables = home.unit("teach")
     with subprocess.Popen(words, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as served:
         try:
             health = f"http://127.0.0.1:{port}/api/health"
-            asked = Request(health, headers={"Authorization": f"Bearer {kept.strip().split('=')[1]}"})
+            asked = Request(health, headers={"Authorization": f"Bearer {kept.strip().split('=')[-1]}"})
             found: dict[str, Any] = {}
             for _ in range(150):
                 try:
