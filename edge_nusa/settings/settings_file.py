@@ -132,7 +132,7 @@ def _check_writers(place: Place, found: os.stat_result) -> None:
 
     A group whose number is the user's own is the group of this user alone, as Debian and Ubuntu make one.
     """
-    mine = {os.geteuid(), 0} | ({found.st_uid} if place.path == SYSTEM and _root_is_hidden() else set())
+    mine = {os.geteuid(), 0, _hidden_root()}
     if found.st_uid not in mine:
         raise UsageError(
             f"{place.path}: expected a settings file of this user or of root, found one of user {found.st_uid}; "
@@ -146,13 +146,14 @@ def _check_writers(place: Place, found: os.stat_result) -> None:
         )
 
 
-def _root_is_hidden() -> bool:
-    """Whether this process is in a user namespace that does not show root's number, as a service with PrivateUsers."""
+def _hidden_root() -> int | None:
+    """The number that root's files have in a user namespace that does not show root's own, as of a service with
+    PrivateUsers; None where it is shown."""
     import contextlib
 
-    with contextlib.suppress(OSError, ValueError):
-        return os.stat("/").st_uid != 0
-    return False
+    with contextlib.suppress(OSError):
+        return os.stat("/").st_uid or None
+    return None
 
 
 def lines_of(text: str) -> dict[Key, int]:

@@ -182,16 +182,27 @@ def test_a_file_of_another_user_is_not_read(tmp_path: Path) -> None:
         settings_file._check_writers(place, looked(12345, 12345, 0o644))
 
 
-def test_a_service_that_does_not_see_who_is_root_reads_the_systems_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_does_not_see_who_is_root_reads_roots_files(monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = looked(65534, 65534, 0o644)
     system, user = Place(settings_file.SYSTEM, "system file"), Place(Path("/x/config.toml"), "user file")
-    monkeypatch.setattr(settings_file, "_root_is_hidden", lambda: True)
-    settings_file._check_writers(system, nobody)
-    with pytest.raises(UsageError, match="of this user or of root"):
-        settings_file._check_writers(user, nobody)
-    monkeypatch.setattr(settings_file, "_root_is_hidden", lambda: False)
-    with pytest.raises(UsageError, match="of this user or of root"):
-        settings_file._check_writers(system, nobody)
+    for place in (system, user):
+        monkeypatch.setattr(settings_file, "_hidden_root", lambda: 65534)
+        settings_file._check_writers(place, nobody)
+        with pytest.raises(UsageError, match="of this user or of root, found one of user 12345"):
+            settings_file._check_writers(place, looked(12345, 12345, 0o644))
+        monkeypatch.setattr(settings_file, "_hidden_root", lambda: None)
+        with pytest.raises(UsageError, match="of this user or of root"):
+            settings_file._check_writers(place, nobody)
+
+
+@pytest.mark.parametrize(("number", "hidden"), [(0, None), (65534, 65534)])
+def test_roots_number_is_that_of_the_root_folder(
+    number: int, hidden: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "stat", lambda path: looked(number, 0, 0o755) if path == "/" else None)
+    found = settings_file._hidden_root()
+    monkeypatch.undo()
+    assert found == hidden
 
 
 def test_a_link_of_the_users_is_followed_and_a_pipe_is_refused(tmp_path: Path) -> None:
