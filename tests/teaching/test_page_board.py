@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from fake_camera import FRAMES, photograph, view
 from page_person import NAME, Visitors, teach
 from page_server import Shown, live
+
+from edge_nusa.device.teaching import review
 
 pytest_plugins = ["page_browser"]
 
@@ -76,6 +79,23 @@ def test_a_wrong_answer_of_the_boards_camera_is_corrected_and_its_uncertain_fram
     person.until(".toast", "pictures? kept for rocket")
     labels = [row["label"] for row in person.asks("/api/pictures")["pictures"]]
     assert labels.count("rocket") >= 2
+
+
+def test_a_frame_that_the_board_keeps_no_more_is_corrected_from_the_pages_copy(
+    opens: Visitors, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(review, "MOST_ANSWERED", 10)
+    person = opens(f"http://127.0.0.1:{port}/")
+    person.sees("cup")
+    with person.page.expect_response(re.compile(r"/api/pictures/.*full=1")):
+        person.page.get_by_role("button", name="Something else …").click()
+    person.page.wait_for_timeout(4000)
+    person.page.get_by_label("Or name a new one").fill("saucer")
+    with person.page.expect_response("**/api/review") as gone:
+        person.button("Take this name").click()
+    assert gone.value.status == 404
+    person.until(".toast", "Kept as a picture of saucer")
+    assert [row["label"] for row in person.asks("/api/pictures")["pictures"]] == ["saucer"]
 
 
 def test_at_an_address_that_is_not_safe_the_boards_camera_is_there_still(

@@ -145,6 +145,49 @@ def test_a_chosen_picture_is_answered_and_why_says_where_and_what_is_nearest(kno
     assert person.page.evaluate("document.activeElement.id") == "why"
 
 
+def test_under_a_second_chosen_picture_stands_no_answer_of_the_first(knows_two: Person, tmp_path: Path) -> None:
+    person = knows_two
+    person.forgives = "422"
+    for name in ("coffee cup", "rocket", "brick wall"):
+        photograph(name).resize((200, 150)).save(tmp_path / f"{name}.png")
+    contents = {(tmp_path / f"{name}.png").read_bytes(): name for name in ("coffee cup", "rocket", "brick wall")}
+    asked: list[str] = []
+
+    def answered(route: Any) -> None:
+        asked.append(contents[route.request.post_data_buffer])
+        if asked[-1] == "rocket":
+            route.fulfill(status=422, json={"error": "too dark to use"})
+            return
+        if asked[-1] == "coffee cup" and "brick wall" not in asked and len(asked) > 2:
+            chooses("brick wall")
+            person.sees("brick wall")
+        route.continue_()
+
+    def chooses(name: str) -> None:
+        data = person.page.evaluate_handle(
+            "bytes => { const all = new DataTransfer();"
+            " all.items.add(new File([new Uint8Array(bytes)], 'a.png', {type: 'image/png'})); return all; }",
+            list((tmp_path / f"{name}.png").read_bytes()),
+        )
+        person.page.locator("#finder").dispatch_event("drop", {"dataTransfer": data})
+
+    person.page.get_by_role("radio", name="A picture").check()
+    person.page.route("**/api/predict*", answered)
+    chooses("coffee cup")
+    person.sees("cup")
+    chooses("rocket")
+    person.until(".toast", "too dark to use")
+    person.until("#best", "Looking")
+    assert not person.page.locator("#after-answer").is_visible()
+    assert asked == ["coffee cup", "rocket"]
+    chooses("coffee cup")
+    person.sees("brick wall")
+    person.page.wait_for_timeout(1500)
+    assert person.page.locator("#best").inner_text() == "brick wall"
+    assert asked == ["coffee cup", "rocket", "coffee cup", "brick wall"]
+    person.page.unroute_all(behavior="wait")
+
+
 def test_frames_that_the_model_is_not_sure_of_are_labelled_many_at_once(knows_two: Person) -> None:
     person = knows_two
     person.looks_at("rocket")

@@ -93,7 +93,8 @@ const hidden = () => document.hidden || !state.online || Boolean(state.recording
 async function ask(blob, canvas) {
   const source = state.source;
   const answer = await api.ask(blob, { top: MOST_BARS });
-  if (state.source !== source) return;
+  const isAnother = source === "picture" && byId("still").asked !== blob;
+  if (state.source !== source || isAnother) return;
   last = { answer, blob };
   if (canvas && (answer.best === null || answer.labels[0].probability < UNSURE)) noticed(blob, greys(canvas), answer);
   draw();

@@ -84,10 +84,9 @@ export async function showFile(file) {
     sorry(`${file.name}: this browser cannot show it; choose a JPEG or PNG, or add it to a label, which the board reads itself.`);
     return;
   }
-  await choose("picture");
   byId("still").hidden = false;
-  byId("still").asked = blob;
-  set("source", "picture");
+  byId("still").asked = blob; // before the source is told: what is asked then is this picture
+  await choose("picture");
 }
 
 function picker(text) {
