@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_nusa.device.changes.difference import Difference, back_in_words, difference, gone_in_words, labels_of
 from edge_nusa.device.opened import Opened
-from edge_nusa.errors import DamagedError, UnreadableError
+from edge_nusa.errors import DamagedError, RefusedError, UnreadableError
 from edge_nusa.knowledge.knowledge import Label
 from edge_nusa.knowledge.labels import listed
 from edge_nusa.state.generation import Generation
@@ -37,9 +37,17 @@ class Step:
         }
 
 
-def undo(opened: Opened, to: int | None = None) -> Step:
-    """Go a generation back, or to the kept generation `to`. Raises as `edge_nusa.state.state.State.undo`."""
+def undo(opened: Opened, to: int | None = None, only: int | None = None) -> Step:
+    """Go a generation back, or to the kept generation `to`; with `only`, just where that one is current still.
+
+    Raises RefusedError where it is not, and as `edge_nusa.state.state.State.undo`.
+    """
     with opened.state.writer():
+        if only is not None and (found := _number(opened.state.current())) != only:
+            raise RefusedError(
+                f"expected generation {only} to be the current one, found {found}: something was changed after it; "
+                "look at the history and go back from there"
+            )
         before = _readable_current(opened)
         known, passed = None if before is None else _labels(before), _lineage(opened, before)
         target = opened.state.undo(to)

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from edge_nusa.device.changes import steps
 from edge_nusa.device.changes.steps import redone_in_words, undone_in_words
 from edge_nusa.device.teaching.bodies import json_of
 from edge_nusa.device.teaching.teaching import Teaching
@@ -72,11 +73,11 @@ async def undo(request: Request) -> Response:
     """POST /api/undo."""
     teaching: Teaching = request.app.state.teaching
     asked = await json_of(request)
-    to = asked.integer("to") if "to" in asked else None
+    to, only = (asked.integer(name) if name in asked else None for name in ("to", "generation"))
 
     def work() -> dict[str, Any]:
         before = teaching.model.generation
-        step = teaching.model.undo(to)
+        step = steps.undo(teaching.model, to, only)
         returned = teaching.lessons.undone(range(step.generation + 1, before + 1))
         return {**step.to_json(), "returned": returned, "words": undone_in_words(step)}
 

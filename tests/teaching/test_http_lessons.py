@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import answer_of
+from conftest import MICRO, answer_of
 from page_server import form, page, picture, taught
 
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.model import Model
 from edge_nusa.device.teaching import lessons
+from edge_nusa.knowledge.stored import to_files
 
 
 def put(client: Any, folder: Path, label: str, most: int = 8) -> list[dict[str, Any]]:
@@ -63,6 +65,38 @@ def test_two_labels_are_taught_asked_corrected_and_undone(tmp_path: Path, pictur
         assert undone["words"].startswith("undone: learn; gone: ")
         assert rows(client)["gravel"]["waiting"] == 8 and rows(client)["brick wall"]["waiting"] == 9
         assert client.post("/api/predict", content=asked.read_bytes()).status_code == 409
+
+
+def test_an_undo_of_a_generation_is_done_only_while_that_one_is_current(taught: Path) -> None:
+    with page(taught) as (client, teaching):
+        assert client.post("/api/forget", json={"label": "gravel"}).json()["generation"] == 2
+        for other in (1, 3):
+            refused = client.post("/api/undo", json={"generation": other})
+            assert refused.status_code == 409
+            assert refused.json()["error"] == (
+                f"expected generation {other} to be the current one, found 2: something was changed after it; "
+                "look at the history and go back from there"
+            )
+        assert teaching.model.generation == 2
+        assert client.post("/api/undo", json={"generation": 2}).json()["generation"] == 1
+
+
+def test_an_undo_that_waits_for_another_program_takes_nothing_of_that_program_back(taught: Path) -> None:
+    answers: list[int] = []
+    with page(taught) as (client, teaching):
+
+        def undo() -> None:
+            answers.append(client.post("/api/undo", json={"generation": 1}).status_code)
+
+        waits = threading.Thread(target=undo)
+        other = Model.open(MICRO, taught, threads=1)
+        with other.state.writer():
+            waits.start()
+            time.sleep(0.5)
+            _, knowledge = other.known()
+            other.state.commit(to_files(knowledge), "learn")
+        waits.join(60)
+        assert answers == [409] and teaching.model.generation == 2
 
 
 def test_an_answer_is_that_of_the_command_line(taught_once: Path, pictures: DemoPictures) -> None:

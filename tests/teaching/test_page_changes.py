@@ -91,6 +91,25 @@ def test_a_lesson_is_taken_back_with_its_pictures_and_done_again(knows_two: Pers
     person.until("#best", "Nothing is taught yet")
 
 
+def test_undo_of_a_lesson_takes_back_that_lesson_and_nothing_else(knows_two: Person, tmp_path: Path) -> None:
+    person = knows_two
+    person.adds_label("rocket")
+    person.gives("rocket", files(tmp_path, "rocket", 4))
+    person.teaches()
+    person.page.locator("#undo").click()
+    person.until(".toast", "4 pictures wait on the cards again")
+    person.button("Undo this lesson").click()
+    person.until(".toast.bad", "something was changed after it")
+    assert person.asks("/api/health")["generation"] == 1
+    person.page.locator("#redo").click()
+    person.until(".toast", "Redone")
+    person.page.locator("#undo").click()
+    person.waits("fetch('/api/health').then(a => a.json()).then(health => health.generation === 1)")
+    person.button("Undo", "#toasts").click()
+    person.waits("document.querySelector('.toast:last-child').textContent.includes('something was changed after it')")
+    assert person.asks("/api/health")["generation"] == 1
+
+
 def test_the_history_goes_back_to_any_lesson(knows_two: Person, tmp_path: Path) -> None:
     person = knows_two
     person.card("cup").get_by_role("button", name="More for cup").click()

@@ -60,7 +60,7 @@ export const history = () => call("/api/history");
 export const lesson = (number) => call(`/api/lessons/${encodeURIComponent(number)}`);
 export const forget = (label) => call("/api/forget", { label });
 export const rename = (before, after) => call("/api/rename", { old: before, new: after });
-export const undo = (to) => call("/api/undo", to === undefined ? {} : { to });
+export const undo = (which = {}) => call("/api/undo", which);
 export const redo = () => call("/api/redo", {});
 export const teach = (options = {}) => call("/api/lessons", options);
 export const move = (ids, label) => call("/api/pictures/move", { ids, label });

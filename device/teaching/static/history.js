@@ -25,19 +25,23 @@ async function changed(run) {
   return answer;
 }
 
-export async function undo(to) {
-  const answer = await changed(() => api.undo(to));
+/** Goes back one step, {to}: to that generation, {generation}: just where that one is the newest still. */
+export async function undo(which = {}) {
+  const answer = await changed(() => api.undo(which));
   if (!answer) return;
   mayRedo = true;
-  const back = answer.returned ? ` ${counted(answer.returned)} wait on the cards again.` : "";
-  tell(`${answer.words ? sentence(answer.words) : "Taken back."}${back}`, { text: "Redo", run: redo });
+  const returned = answer.returned ? ` ${counted(answer.returned)} wait on the cards again.` : "";
+  tell(`${answer.words ? sentence(answer.words) : "Taken back."}${returned}`, { text: "Redo", run: redo });
   draw();
 }
+
+/** The button that takes back this change, and no other that came after it. */
+const back = ({ generation }) => ({ text: "Undo", run: () => undo({ generation }) });
 
 export async function redo() {
   const answer = await changed(() => api.redo());
   if (!answer) mayRedo = false;
-  else tell(answer.words ? sentence(answer.words) : "Done again.", { text: "Undo", run: () => undo() });
+  else tell(answer.words ? sentence(answer.words) : "Done again.", back(answer));
   draw();
 }
 
@@ -45,7 +49,7 @@ export async function forget(label) {
   const answer = await changed(() => api.forget(label));
   if (!answer) return;
   const isTaught = answer.forgotten && !answer.dropped;
-  tell(`${label} is forgotten.`, isTaught ? { text: "Undo", run: () => undo() } : null);
+  tell(`${label} is forgotten.`, isTaught ? back(answer) : null);
 }
 
 export const rename = (before, after) => changed(() => api.rename(before, after));
@@ -65,7 +69,7 @@ function makeRow(row, dialog) {
     el("div.small", { text: `${when(row.created)}; ${row.labels.length === 1 ? "1 label" : `${row.labels.length} labels`} known` }));
   const back = async () => {
     dialog().close();
-    await undo(row.generation);
+    await undo({ to: row.generation });
   };
   const end = row.current
     ? el("span.now", { text: "now" })

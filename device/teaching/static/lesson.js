@@ -109,9 +109,9 @@ function endParts(lesson) {
   return parts;
 }
 
-async function undoThis() {
+async function undoThis({ generation }) {
   close();
-  await undo();
+  await undo({ generation });
 }
 
 function close() {
@@ -125,7 +125,8 @@ function build(lesson) {
   const bar = isOver ? null : el("progress", { "aria-label": "Progress of the lesson" });
   const count = isOver ? null : el("p.small");
   const end = isOver ? el("button.quiet.close", { text: "×", "aria-label": "Close", on: { click: close } }) : null;
-  const back = lesson.state === "done" ? el("button.quiet", { text: "Undo this lesson", on: { click: undoThis } }) : null;
+  const isKept = lesson.state === "done" && lesson.report;
+  const back = isKept ? el("button.quiet", { text: "Undo this lesson", on: { click: () => undoThis(lesson.report) } }) : null;
   const { why, next } = words.refusal(lesson.reason ?? "");
   const shown = lesson.report && !isOver ? reportParts(lesson.report) : [];
   const parts = [
