@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 from fake_camera import photograph, seen
 from page_person import Person, Visitors
+
+from edge_nusa.state.state import State
 
 pytest_plugins = ["page_browser"]
 
@@ -108,6 +111,41 @@ def test_undo_of_a_lesson_takes_back_that_lesson_and_nothing_else(knows_two: Per
     person.button("Undo", "#toasts").click()
     person.waits("document.querySelector('.toast:last-child').textContent.includes('something was changed after it')")
     assert person.asks("/api/health")["generation"] == 1
+
+
+def test_a_change_waits_for_another_program_longer_than_the_board_does_and_no_second_is_queued(
+    knows_two: Person,
+) -> None:
+    person = knows_two
+    person.forgives = r"\b4[0-9][0-9]\b"
+    sent: list[str] = []
+
+    def late(route: Any) -> None:
+        sent.append(route.request.url)
+        person.waits("document.getElementById('undo').disabled")
+        person.card("cup").get_by_role("button", name="More for cup").click()
+        person.button("Forget", "#cards").click()
+        person.until(".toast", "The board is at the change before still")
+        route.continue_()
+
+    person.page.evaluate(
+        "() => { const real = AbortSignal.timeout.bind(AbortSignal); window.waited = [];"
+        " AbortSignal.timeout = ms => { window.waited.push(ms); return real(ms); }; }"
+    )
+    person.page.route("**/api/undo", late)
+    person.page.route("**/api/forget", lambda route: sent.append(route.request.url))
+    person.page.locator("#undo").click()
+    person.until("#teach-note", "16 pictures of 2 labels")
+    person.page.locator("#undo[disabled]").wait_for()
+    assert len(sent) == 1
+    assert inspect.signature(State.writer).parameters["timeout_seconds"].default == 60
+    assert person.page.evaluate("window.waited.filter(ms => ms === 75000).length") == 1
+    person.page.evaluate("import('/static/api.js').then(api => Promise.allSettled([api.redo(), api.rename('a', 'b')]))")
+    script = "import('/static/api.js').then(api => Promise.allSettled([api.forget('x'), api.why(new Blob(['x']), {})]))"
+    person.page.unroute_all(behavior="wait")
+    person.page.evaluate(script)
+    assert person.page.evaluate("window.waited.filter(ms => ms === 75000).length") == 5
+    assert person.page.evaluate("new Set(window.waited).size") == 2
 
 
 def test_the_history_goes_back_to_any_lesson(knows_two: Person, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import { set, state } from "./store.js";
 
 const LONGEST_WAIT_MS = 30000;
+const LONGEST_CHANGE_MS = 75000; // a change waits a minute for another program; "why" asks the model many times
 
 /** The board answered no; the message is its own sentence. */
 export class Refused extends Error {
@@ -23,9 +24,9 @@ async function sentenceOf(response) {
   return `The board answered ${response.status} without a reason; look at where edge-nusa teach runs.`;
 }
 
-async function fetched(path, options) {
+async function fetched(path, options, longest) {
   try {
-    const response = await fetch(path, { ...options, signal: AbortSignal.timeout(LONGEST_WAIT_MS) });
+    const response = await fetch(path, { ...options, signal: AbortSignal.timeout(longest) });
     if (!state.online) set("online", true);
     return response;
   } catch {
@@ -35,7 +36,7 @@ async function fetched(path, options) {
 }
 
 /** GET, or POST where there is a body: a Blob, a FormData, or anything else as JSON. */
-export async function call(path, body) {
+export async function call(path, body, longest = LONGEST_WAIT_MS) {
   const options = { headers: { Accept: "application/json" } };
   if (body !== undefined) {
     options.method = "POST";
@@ -44,11 +45,12 @@ export async function call(path, body) {
     if (!isRaw) options.headers["Content-Type"] = "application/json";
     if (body instanceof Blob) options.headers["Content-Type"] = body.type || "application/octet-stream";
   }
-  const response = await fetched(path, options);
+  const response = await fetched(path, options, longest);
   if (!response.ok) throw new Refused(await sentenceOf(response), response.status);
   return response.json();
 }
 
+const patiently = (path, body) => call(path, body, LONGEST_CHANGE_MS);
 const query = (values) => new URLSearchParams(values).toString();
 
 export const health = () => call("/api/health");
@@ -58,10 +60,10 @@ export const review = () => call("/api/review");
 export const camera = () => call("/api/camera");
 export const history = () => call("/api/history");
 export const lesson = (number) => call(`/api/lessons/${encodeURIComponent(number)}`);
-export const forget = (label) => call("/api/forget", { label });
-export const rename = (before, after) => call("/api/rename", { old: before, new: after });
-export const undo = (which = {}) => call("/api/undo", which);
-export const redo = () => call("/api/redo", {});
+export const forget = (label) => patiently("/api/forget", { label });
+export const rename = (before, after) => patiently("/api/rename", { old: before, new: after });
+export const undo = (which = {}) => patiently("/api/undo", which);
+export const redo = () => patiently("/api/redo", {});
 export const teach = (options = {}) => call("/api/lessons", options);
 export const move = (ids, label) => call("/api/pictures/move", { ids, label });
 export const drop = (ids) => call("/api/pictures/drop", { ids });
@@ -70,6 +72,7 @@ export const dismiss = (ids) => call("/api/review", { ids, drop: true });
 export const record = (label) => call("/api/camera/record", { label });
 export const stopRecording = () => call("/api/camera/record/stop", {});
 export const ask = (picture, values) => call(`/api/predict?${query(values)}`, picture);
+export const why = (picture, values) => patiently(`/api/predict?${query({ ...values, why: 1 })}`, picture);
 export const thumbnail = (id) => `/api/pictures/${encodeURIComponent(id)}`;
 
 /** Sends pictures for a label, [{blob, name}], as one request. */

@@ -9,6 +9,7 @@ import { isRunning, on, set, state } from "./store.js";
 import { listed, pictures as counted, sentence, when } from "./words.js";
 
 const MOST_NAMED = 4;
+let isChanging = false;
 let mayRedo = false; // what this page took back; the history offers it always
 
 function refresh() {
@@ -16,8 +17,17 @@ function refresh() {
   fetchHeld();
 }
 
+/** One change at a time: it may wait a minute for another program, and a second press would be a second change. */
 async function changed(run) {
+  if (isChanging) {
+    tell("The board is at the change before still; it may wait a minute for another program.");
+    return null;
+  }
+  isChanging = true;
+  draw();
   const answer = await attempt(run);
+  isChanging = false;
+  draw();
   if (answer) {
     set("health", { ...state.health, generation: answer.generation });
     refresh();
@@ -40,7 +50,7 @@ const back = ({ generation }) => ({ text: "Undo", run: () => undo({ generation }
 
 export async function redo() {
   const answer = await changed(() => api.redo());
-  if (!answer) mayRedo = false;
+  if (!answer) mayRedo = isChanging && mayRedo;
   else tell(answer.words ? sentence(answer.words) : "Done again.", back(answer));
   draw();
 }
@@ -90,8 +100,9 @@ async function openHistory() {
 }
 
 function draw() {
-  byId("undo").disabled = !state.online || isRunning() || !state.labels.some((row) => row.images > 0) && !state.health?.generation;
-  byId("redo").disabled = !state.online || isRunning() || !mayRedo;
+  const isBusy = !state.online || isRunning() || isChanging;
+  byId("undo").disabled = isBusy || !state.labels.some((row) => row.images > 0) && !state.health?.generation;
+  byId("redo").disabled = isBusy || !mayRedo;
 }
 
 export function start() {

@@ -50,7 +50,7 @@ function nearestRow({ label, share }) {
 
 /** Opens the dialog for one picture. */
 export async function openWhy(blob) {
-  const [answer, bitmap] = (await attempt(() => Promise.all([api.ask(blob, { why: 1, top: 6 }), createImageBitmap(blob)]))) ?? [];
+  const [answer, bitmap] = (await attempt(() => Promise.all([api.why(blob, { top: 6 }), createImageBitmap(blob)]))) ?? [];
   if (!answer) return;
   const { label, nearest, grid } = answer.why;
   const canvas = drawn(bitmap);
