@@ -98,6 +98,24 @@ def test_a_board_that_goes_and_comes_back_is_said_and_found_again(opens: Visitor
         opens.leave()
 
 
+def test_a_board_with_no_room_for_one_more_page_is_asked_again_in_peace(opens: Visitors, board: str) -> None:
+    person = opens(board)
+    person.forgives = "503|ERR_"
+    asked: list[str] = []
+
+    def full(route: Any) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=503, json={"error": "16 pages listen already; close one"})
+
+    person.page.route("**/api/events", full)
+    person.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    person.page.wait_for_timeout(5000)
+    assert 2 <= len(asked) <= 4
+    person.page.unroute_all(behavior="wait")
+    with person.page.expect_request("**/api/labels"):
+        pass
+
+
 def test_an_error_of_the_board_is_one_sentence_in_the_answers_place(knows_two: Person) -> None:
     knows_two.forgives = "503"
     sentence = "expected a turn, found 8 questions that wait; ask again"

@@ -59,7 +59,9 @@ function listen() {
   stream.addEventListener("error", lost);
 }
 
-/** Asks for the board's health until it answers, then listens again. */
+const pause = () => new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+
+/** Asks for the board's health until it answers, then listens again; never at once: it may have no room to listen. */
 async function lost() {
   stream?.close();
   if (isTrying) return;
@@ -70,9 +72,10 @@ async function lost() {
       break;
     } catch (error) {
       if (error instanceof api.Refused) set("trouble", error.message);
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await pause();
     }
   }
+  await pause();
   isTrying = false;
   listen();
 }
