@@ -107,10 +107,10 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGINT, seconds: 
 
 
 @contextmanager
-def live(state: Path, camera: FrameSource | None = None) -> Iterator[tuple[int, Teaching]]:
-    """The server with a real socket, in a thread of the test's process; its port, and what it works with."""
+def live(state: Path, camera: FrameSource | None = None, at: int = 0) -> Iterator[tuple[int, Teaching]]:
+    """The server with a real socket, in a thread of the test's process; its port (`at`, 0: any), and what it works with."""
     teaching = Teaching(Model.open(MICRO, state, threads=1), camera, "the camera of the tests")
-    listens = listening(0, False)
+    listens = listening(at, False)
     port = int(listens.getsockname()[1])
     server = Server(application(teaching, Access(port)), listens)
     server.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from fake_camera import FRAMES, photograph, view
 from page_person import NAME, Visitors, teach
 from page_server import Shown, live
 
-from edge_nusa.device.teaching import review
+from edge_nusa.device.teaching import board_camera, review
 
 pytest_plugins = ["page_browser"]
 
@@ -122,3 +123,40 @@ def test_a_camera_that_fails_says_why_and_goes_on_when_it_is_back(opens: Visitor
     camera.images, camera.state = kept, CameraState(True, 0.0)
     person.waits("document.getElementById('finder-note').textContent === ''")
     person.sees("cup")
+
+
+def test_a_camera_that_enough_pages_show_already_is_said_and_tried_again(opens: Visitors, port: int) -> None:
+    person = opens(f"http://127.0.0.1:{port}/")
+    person.forgives = "503"
+    person.waits("document.getElementById('board').naturalWidth === 320")
+    person.page.route("**/api/camera/stream*", lambda route: route.fulfill(status=503, json={"error": "4 pages"}))
+    person.page.get_by_role("radio", name="A picture").check()
+    person.page.get_by_role("radio", name="Board's camera").check()
+    person.until("#finder-note", "four pages at most show it at once; close one and try again")
+    assert board_camera.MOST_STREAMS == 4
+    person.page.unroute_all(behavior="wait")
+    person.button("Try again", "#finder").click()
+    person.waits("document.getElementById('finder-note').textContent === ''")
+    person.waits("document.getElementById('board').naturalWidth === 320")
+
+
+def test_the_picture_of_the_boards_camera_comes_back_with_the_board(
+    opens: Visitors, camera: Shown, tmp_path: Path
+) -> None:
+    with live(tmp_path / "state", camera) as (port, teaching):
+        person = opens(f"http://127.0.0.1:{port}/")
+        person.forgives = "ERR_|503"
+        person.waits("document.getElementById('board').naturalWidth === 320")
+        before = person.page.locator("#board").get_attribute("src")
+        assert teaching.camera._streams == 1
+    person.until("#banner", "The board does not answer")
+    with live(tmp_path / "state", Shown(*images("rocket")), port) as (_, teaching):
+        person.page.locator("#banner").wait_for(state="hidden")
+        person.waits("document.getElementById('board').naturalWidth === 320")
+        person.waits("before => document.getElementById('board').getAttribute('src') !== before", before)
+        ends = time.monotonic() + 20
+        while teaching.camera._streams != 1:
+            assert time.monotonic() < ends
+            person.page.wait_for_timeout(50)
+        assert not person.page.locator("#finder-note").inner_text()
+        opens.leave()

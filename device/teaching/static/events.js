@@ -29,6 +29,7 @@ export const fetchReview = () => fetchInto("review", api.review, (answer) => ans
 function greeted(health) {
   set("health", health);
   set("online", true);
+  set("hello", health);
   set("camera", health.camera ?? null);
   if (health.lesson) set("lesson", health.lesson);
   else if (state.lesson) followUp(state.lesson.lesson);

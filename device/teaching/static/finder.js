@@ -7,7 +7,9 @@ import { sorry } from "./notices.js";
 
 const NAMES = { own: "This camera", board: "Board's camera", picture: "A picture" };
 const IDEAL = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: { ideal: "environment" } };
+const NOT_SHOWN = "The picture of the board's camera does not come: four pages at most show it at once; close one and try again.";
 let stream = null;
+let isBoardBroken = false; // its picture ended, or never came
 
 export const canUseOwnCamera = () => window.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
 export const hasBoardCamera = () => Boolean(state.camera?.available);
@@ -66,6 +68,7 @@ function show(source) {
   const isBoard = source === "board" && hasBoardCamera();
   byId("own").hidden = !isOwn;
   byId("board").hidden = !isBoard;
+  isBoardBroken = false;
   if (isBoard) byId("board").src = `/api/camera/stream?${Date.now()}`;
   else byId("board").removeAttribute("src");
   if (source !== "picture") byId("still").hidden = true;
@@ -112,6 +115,7 @@ function insecureNote() {
 function note() {
   if (state.source === "picture") return shown() ? [] : [el("p", { text: "Drop a picture here, or choose one: it is answered at once." }), picker("Choose a picture")];
   if (state.source === "board") {
+    if (isBoardBroken) return [el("p", { text: NOT_SHOWN }), el("button.button", { text: "Try again", on: { click: () => show("board") } })];
     if (hasBoardCamera() && state.camera.state === "ok") return [];
     const reason = state.camera?.reason || "The board has no camera that is open.";
     return [el("p", { text: reason })];
@@ -181,6 +185,11 @@ export function start() {
   on("camera", () => {
     if (state.source === "none" && hasBoardCamera()) choose("board");
     if (state.source === "board" && !hasBoardCamera()) choose("none");
+  });
+  on("hello", () => state.source === "board" && show("board")); // a board that was away ended the stream
+  byId("board").addEventListener("error", () => {
+    isBoardBroken = byId("board").hidden = true;
+    draw();
   });
   for (const event of ["playing", "load"]) {
     byId("own").addEventListener(event, draw);

@@ -3,6 +3,7 @@
 export const state = {
   online: true,
   health: null, // GET /api/health
+  hello: null, // the same, as the board said it when the page began to listen, the last time
   labels: [], // taught: {label, images, expected, verdict, waiting}
   drafts: [], // names of cards that were made here and have no picture yet
   held: [], // pictures that wait for a lesson: {id, label, name, width, height}
