@@ -85,6 +85,25 @@ def test_what_is_taught_is_answered_live_while_the_text_trains(opens: Visitors, 
     person.sees("brick wall")
 
 
+def test_an_older_look_at_a_lesson_does_not_put_it_back_where_it_is_over(opens: Visitors, board: str) -> None:
+    person = opens(board)
+    person.records("brick wall", "brick wall", 3)
+
+    def late(route: Any) -> None:
+        answer = route.fetch()
+        assert answer.json()["state"] != "done"
+        person.until("#lesson h3", "Learned")
+        route.fulfill(response=answer)
+
+    person.page.route("**/api/lessons/*", late)
+    with person.page.expect_response("**/api/lessons/*"):
+        person.button("Teach", "#teach-bar").click()
+    person.page.wait_for_timeout(500)
+    assert person.page.locator("#lesson h3").inner_text() == "Learned"
+    assert person.page.locator("#stands").inner_text() == "Ready; knows 1 label"
+    person.page.unroute_all(behavior="wait")
+
+
 def test_one_touch_keeps_the_picture_of_a_wrong_answer_under_its_right_label(knows_two: Person) -> None:
     person = knows_two
     person.looks_at("rocket")

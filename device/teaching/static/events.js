@@ -1,7 +1,7 @@
 // What the board tells by itself: one stream of events, opened again for as long as it takes.
 
 import * as api from "./api.js";
-import { set, state } from "./store.js";
+import { set, setAskedLesson, state } from "./store.js";
 
 const AGAIN_MS = 1500;
 let stream = null;
@@ -40,7 +40,7 @@ function greeted(health) {
 
 async function followUp(number) {
   try {
-    set("lesson", await api.lesson(number));
+    setAskedLesson(await api.lesson(number));
   } catch (error) {
     if (error instanceof api.Refused) set("lesson", null); // a board that was started anew knows nothing of it
   }

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { byId, el, say } from "./dom.js";
 import { undo } from "./history.js";
 import { attempt } from "./notices.js";
-import { addDraft, isRunning, on, set, state } from "./store.js";
+import { addDraft, isRunning, on, setAskedLesson, state } from "./store.js";
 import { chooseLabel } from "./dialogs.js";
 import * as words from "./words.js";
 
@@ -16,7 +16,8 @@ let panel = null; // {key, parts} of what is drawn
 export async function teach(options = {}) {
   closed = null;
   const begun = await attempt(() => api.teach(options));
-  if (begun) set("lesson", await api.lesson(begun.lesson));
+  const asked = begun && (await attempt(() => api.lesson(begun.lesson)));
+  if (asked) setAskedLesson(asked);
 }
 
 function title(lesson) {

@@ -28,6 +28,12 @@ export function set(name, value) {
   for (const listener of listeners.get(name) ?? []) listener(value);
 }
 
+/** A lesson that was asked for: it may be older than what the board told meanwhile, and a lesson that is over stays so. */
+export function setAskedLesson(lesson) {
+  const isOver = state.lesson?.lesson === lesson.lesson && !isRunning();
+  if (!isOver) set("lesson", lesson);
+}
+
 /** Two names with the same key are one label here; the board itself is stricter and has the last word. */
 export function keyOf(name) {
   return name.normalize("NFKC").trim().replace(/\s+/gu, " ").toLowerCase();
