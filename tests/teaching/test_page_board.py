@@ -99,6 +99,28 @@ def test_a_frame_that_the_board_keeps_no_more_is_corrected_from_the_pages_copy(
     assert [row["label"] for row in person.asks("/api/pictures")["pictures"]] == ["saucer"]
 
 
+def test_frames_that_were_not_kept_are_not_said_to_be(opens: Visitors, port: int, camera: Shown) -> None:
+    camera.images = images("rocket")
+    person = opens(f"http://127.0.0.1:{port}/")
+    person.forgives = "413"
+    person.waits("document.querySelectorAll('#review .tile').length >= 2")
+    full = {"error": "expected room, found the drawer full"}
+    camera.images = images("coffee cup")
+    person.sees("cup")
+    person.page.route(
+        "**/api/review",
+        lambda route: route.fulfill(status=413, json=full) if route.request.method == "POST" else route.continue_(),
+    )
+    person.button("Select all", "#review").click()
+    person.button("It is …", "#review").click()
+    person.page.get_by_label("Or name a new one").fill("rocket")
+    person.button("Take this name").click()
+    person.until(".toast.bad", "found the drawer full")
+    person.page.wait_for_timeout(300)
+    assert person.page.locator(".toast").count() == 1
+    person.page.unroute_all(behavior="wait")
+
+
 def test_at_an_address_that_is_not_safe_the_boards_camera_is_there_still(
     opens: Visitors, port: int, camera: Shown
 ) -> None:

@@ -48,8 +48,9 @@ async function label(ids, name) {
   }
   if (boards.length) {
     const answer = await attempt(() => api.file(boards, to));
-    kept += answer?.pictures.length ?? 0;
     fetchReview();
+    if (!answer && !kept) return;
+    kept += answer?.pictures.length ?? 0;
   }
   tell(`${counted(kept)} kept for ${to}. Press Teach to make them count.`);
 }
