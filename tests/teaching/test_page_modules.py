@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from page_person import Person, Visitors
 
+from edge_nusa.device.changes.difference import Difference
+from edge_nusa.device.changes.steps import Step, undone_in_words
+
 pytest_plugins = ["page_browser"]
 Calls = Callable[..., Any]
 
@@ -91,6 +94,15 @@ def test_frames_differ_from_two_grey_values_of_256_on(call: Calls) -> None:
     assert call("frames.js", "differs", [9, 9], [11, 11]) is True
     assert call("frames.js", "differs", [9, 9], [10, 11.9]) is False
     assert call("frames.js", "differs", [9, 9], [7, 7]) is True
+
+
+def test_an_undo_is_said_without_the_command_that_a_button_is(call: Calls) -> None:
+    step = Step(generation=0, left=1, operations=("learn",), difference=Difference((), ()), labels=())
+    assert "`edge-nusa redo`" in undone_in_words(step)
+    assert call("words.js", "undone", undone_in_words(step)) == (
+        "Undone: learn; no label and no picture changes; back at the start, nothing is learned."
+    )
+    assert call("words.js", "undone", "") == "Taken back."
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import { openDialog } from "./dialogs.js";
 import { fetchHeld, fetchLabels } from "./events.js";
 import { attempt, tell } from "./notices.js";
 import { isRunning, on, set, state } from "./store.js";
-import { listed, pictures as counted, sentence, when } from "./words.js";
+import { listed, pictures as counted, sentence, undone, when } from "./words.js";
 
 const MOST_NAMED = 4;
 let isChanging = false;
@@ -41,7 +41,7 @@ export async function undo(which = {}) {
   if (!answer) return;
   mayRedo = true;
   const returned = answer.returned ? ` ${counted(answer.returned)} wait on the cards again.` : "";
-  tell(`${answer.words ? sentence(answer.words) : "Taken back."}${returned}`, { text: "Redo", run: redo });
+  tell(`${undone(answer.words ?? "")}${returned}`, { text: "Redo", run: redo });
   draw();
 }
 

@@ -63,6 +63,11 @@ export function sentence(words) {
   return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/u.test(words) ? "" : ".");
 }
 
+/** What an undo did; the way back that the command line has is a button here. */
+export function undone(said) {
+  return sentence(said.replace(/; `edge-nusa redo` [^;]*/u, "")) || "Taken back.";
+}
+
 /** Why a lesson was not kept and what to do: {why, next}. The command line's options are buttons here. */
 export function refusal(reason) {
   const said = reason.replace(/^refused: /u, "").replaceAll("use --force", "press Keep it anyway")
