@@ -13,7 +13,7 @@ from fake_camera import FRAMES, photograph, view
 from page_person import NAME, Visitors, teach
 from page_server import Shown, live
 
-from edge_nusa.device.teaching import board_camera, review
+from edge_nusa.device.teaching import board_camera, recording, review
 
 pytest_plugins = ["page_browser"]
 
@@ -49,7 +49,9 @@ def test_the_boards_camera_is_shown_answered_and_recorded(opens: Visitors, port:
     person.adds_label("rocket")
     button = person.button("Hold to record rocket")
     button.focus()
-    person.page.keyboard.down("Enter")
+    with person.page.expect_response("**/api/camera/record") as begun:
+        person.page.keyboard.down("Enter")
+    assert begun.value.json() == {"recording": "rocket", "seconds": recording.MOST_SECONDS}
     person.until("#recording-note", "Recording rocket")
     person.waits("document.querySelectorAll('.card[data-label=rocket] .strip img').length >= 3")
     person.page.keyboard.up("Enter")

@@ -69,7 +69,7 @@ export const move = (ids, label) => call("/api/pictures/move", { ids, label });
 export const drop = (ids) => call("/api/pictures/drop", { ids });
 export const file = (ids, label) => call("/api/review", { ids, label });
 export const dismiss = (ids) => call("/api/review", { ids, drop: true });
-export const record = (label) => call("/api/camera/record", { label });
+export const record = (label, seconds) => call("/api/camera/record", { label, seconds });
 export const stopRecording = () => call("/api/camera/record/stop", {});
 export const ask = (picture, values) => call(`/api/predict?${query(values)}`, picture);
 export const why = (picture, values) => patiently(`/api/predict?${query({ ...values, why: 1 })}`, picture);

@@ -9,6 +9,7 @@ import { set, state } from "./store.js";
 export const EVERY_MS = 200;
 export const MOST_A_HOLD = 50;
 const MOST_A_REQUEST = 10;
+const BOARD_SECONDS = 60; // the longest hold that the board takes
 
 /** Calls start and stop as a button is held: by mouse, touch, space or enter; a plain click of a screen reader turns
  * it on and the next one off. */
@@ -104,7 +105,7 @@ class OwnHold {
 /** One hold with the board's own camera: the board takes the pictures. */
 class BoardHold {
   constructor(label) {
-    this.begun = api.record(label);
+    this.begun = api.record(label, BOARD_SECONDS);
     this.begun.catch((error) => sorry(error.message));
   }
 
