@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, sleep, to_thread
 from PIL import Image
 
-from edge_nusa.device.camera.frame import Frame
+from edge_nusa.device.camera.frame import CameraState, Frame
 from edge_nusa.device.camera.listing import cameras
 from edge_nusa.device.teaching.asking import Asking, Question
 from edge_nusa.device.teaching.denied import DeniedError
@@ -35,6 +36,7 @@ IDLE_SECONDS = 0.25
 FAILED_SECONDS = 2.0
 """Until the next try, where a frame could not be answered."""
 BOUNDARY = b"frame"
+_log = logging.getLogger(__name__)
 
 
 class BoardCamera:
@@ -142,20 +144,33 @@ class BoardCamera:
 
     def _answer_on(self) -> None:
         """In a thread: answer frame after frame while somebody listens, and tell how the camera does."""
-        number, state = -1, None
-        camera = self._there()
+        number, state, is_said = -1, None, False
         while not self._is_closed.is_set():
-            now = camera.state
-            if now != state:
-                state = now
-                self._events.tell("camera", self.to_json())
-            if not self._events.listeners or now.is_over:
-                self._is_closed.wait(IDLE_SECONDS)
-                continue
-            frame = camera.latest(number, 1.0)
-            if frame is not None:
-                number = frame.number
-                self._is_closed.wait(ANSWER_SECONDS if self._told(frame) else FAILED_SECONDS)
+            try:
+                number, state = self._round(number, state)
+            except Exception as error:  # noqa: BLE001 - a thread's own loop: what fails now may work in a while
+                if not is_said:
+                    _log.warning(
+                        "live answers: unforeseen %s; tried again, see `edge-nusa doctor`", type(error).__name__
+                    )
+                is_said = True
+                self._is_closed.wait(FAILED_SECONDS)
+
+    def _round(self, number: int, state: CameraState | None) -> tuple[int, CameraState]:
+        """Tell the camera's state where it changed since, and the answer to its next frame; the number of the last
+        frame, and the state."""
+        camera = self._there()
+        now = camera.state
+        if now != state:
+            self._events.tell("camera", self.to_json())
+        if not self._events.listeners or now.is_over:
+            self._is_closed.wait(IDLE_SECONDS)
+            return number, now
+        frame = camera.latest(number, 1.0)
+        if frame is None:
+            return number, now
+        self._is_closed.wait(ANSWER_SECONDS if self._told(frame) else FAILED_SECONDS)
+        return frame.number, now
 
     def _told(self, frame: Frame) -> bool:
         """Tell the answer to a frame; False where there is none."""
