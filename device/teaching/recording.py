@@ -37,8 +37,8 @@ class FrameSource(Protocol):
 
 
 class Recording:
-    """One hold, in a thread of its own, which ends after `seconds`, after MOST_PICTURES, or by `stop`; told: is called
-    after each picture."""
+    """One hold, in a thread of its own, which ends after `seconds`, after MOST_PICTURES, by `stop`, or with the
+    camera; told: is called after each picture."""
 
     def __init__(
         self, camera: FrameSource, drawer: Drawer, label: str, seconds: float, told: Callable[[], None]
@@ -65,7 +65,7 @@ class Recording:
     def _run(self) -> None:
         ends, number, copies = time.monotonic() + self.seconds, -1, 0
         known: list[np.ndarray] = []
-        while not self._stopped.is_set() and len(self._found) < MOST_PICTURES and time.monotonic() < ends:
+        while self._goes_on() and time.monotonic() < ends:
             frame = self._camera.latest(number, LEAST_SECONDS)
             if frame is None:
                 continue
@@ -85,6 +85,10 @@ class Recording:
         if copies:
             reason = "nearly the same picture as another one of this hold; move the thing, or the camera"
             self._set_aside.append({"name": "1 picture" if copies == 1 else f"{copies} pictures", "reason": reason})
+
+    def _goes_on(self) -> bool:
+        """Whether there is room in this hold, and a camera that may give more."""
+        return not (self._stopped.is_set() or self._camera.state.is_over) and len(self._found) < MOST_PICTURES
 
 
 def _is_copy(known: list[np.ndarray], small: np.ndarray) -> bool:

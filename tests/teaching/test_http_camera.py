@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from page_server import Shown, events, live, seen
 
+from edge_nusa.device.camera.frame import CameraState
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.teaching import board_camera
+from edge_nusa.device.teaching import board_camera, recording
 from edge_nusa.device.teaching.asking import Asking
+from edge_nusa.device.teaching.drawer import Drawer
 
 
 def test_live_answers_go_on_after_an_unforeseen_failure_which_is_said_once(
@@ -31,3 +33,17 @@ def test_live_answers_go_on_after_an_unforeseen_failure_which_is_said_once(
     assert len([data for kind, data in told if kind == "answer"]) == 1 and failures == []
     said = [record.getMessage() for record in caplog.records if "live answers" in record.getMessage()]
     assert said == ["live answers: unforeseen MemoryError; tried again, see `edge-nusa doctor`"]
+
+
+def test_a_hold_ends_where_the_camera_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, asked = Shown(), []
+
+    def latest(after: int = -1, timeout: float = 5.0) -> None:
+        asked.append(after)
+        camera.state = CameraState(False, 0.0, "it was closed", is_over=True)
+
+    monkeypatch.setattr(camera, "latest", latest)
+    hold = recording.Recording(camera, Drawer(), "cup", 60.0, lambda: None)
+    hold._thread.join(10)
+    assert not hold.is_running and len(asked) == 1
+    assert hold.stop() == {"pictures": [], "set_aside": []}
