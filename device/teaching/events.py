@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 ROUND_SECONDS = 0.2
@@ -36,13 +36,14 @@ class Events:
         for one in listeners:
             one.tell(kind, data)
 
-    async def listen(self, first: Mapping[str, Any]) -> AsyncIterator[bytes]:
-        """The events from now on, as they go over the wire; `first` is told as `hello`."""
+    async def listen(self, first: Callable[[], Awaitable[Mapping[str, Any]]]) -> AsyncIterator[bytes]:
+        """The events from now on, as they go over the wire; what `first` gives is told as `hello`. It is asked after
+        the listener is known, so that nothing that changes in between is missed."""
         mine = _Listener(asyncio.get_running_loop())
         with self._lock:
             self._listeners.append(mine)
         try:
-            yield wire("hello", first)
+            yield wire("hello", await first())
             while True:
                 for kind, data in await mine.taken():
                     yield wire(kind, data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -48,5 +50,12 @@ async def events(request: Request) -> Response:
     teaching: Teaching = request.app.state.teaching
     if teaching.events.listeners >= MOST_LISTENERS:
         raise DeniedError(503, f"{MOST_LISTENERS} pages listen already; close one")
-    first = await teaching.looks(teaching.health)
-    return StreamingResponse(teaching.events.listen(first), media_type="text/event-stream")
+    stream = teaching.events.listen(lambda: teaching.looks(teaching.health))
+    hello = await anext(stream)  # a state that cannot be read is an answer of its own, not a stream that breaks
+    return StreamingResponse(_after(hello, stream), media_type="text/event-stream")
+
+
+async def _after(hello: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield hello
+    async for told in stream:
+        yield told

@@ -18,6 +18,8 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.teaching import events as told_events
 from edge_nusa.device.teaching import teaching
 from edge_nusa.device.teaching.events import Events, wire
+from edge_nusa.device.teaching.teaching import Teaching
+from edge_nusa.errors import DamagedError
 
 
 def test_a_lesson_is_told_from_its_begin_to_its_end(tmp_path: Path, pictures: DemoPictures) -> None:
@@ -48,7 +50,11 @@ def test_a_lesson_is_told_from_its_begin_to_its_end(tmp_path: Path, pictures: De
 def test_of_each_kind_the_newest_is_told() -> None:
     async def heard() -> bytes:
         some = Events()
-        listening = some.listen({"a": 1})
+
+        async def first() -> dict[str, Any]:
+            return {"a": 1}
+
+        listening = some.listen(first)
         first = await anext(listening)
         for number in range(10_000):
             some.tell("lesson", {"n": number})
@@ -62,6 +68,35 @@ def test_of_each_kind_the_newest_is_told() -> None:
     assert asyncio.run(heard()) == (
         b'event: hello\ndata: {"a": 1}\n\nevent: lesson\ndata: {"n": 9999}\n\nevent: labels\ndata: {}\n\n'
     )
+
+
+def test_what_changes_while_the_first_event_is_made_is_told_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Teaching.health
+
+    def health(self: Teaching) -> dict[str, Any]:
+        found = real(self)
+        self.events.tell("lesson", {"lesson": 1, "state": "done"})
+        return found
+
+    monkeypatch.setattr(Teaching, "health", health)
+    with live(tmp_path / "state") as (port, _):
+        told = events(port, lambda found: len(found) >= 2)
+    assert [kind for kind, _ in told] == ["hello", "lesson"] and told[1][1]["state"] == "done"
+
+
+def test_where_the_state_cannot_be_read_whoever_listens_is_told_and_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_: Teaching) -> dict[str, Any]:
+        raise DamagedError("the pointer is damaged")
+
+    monkeypatch.setattr(Teaching, "health", damaged)
+    with page(tmp_path / "state") as (client, own):
+        answer = client.get("/api/events")
+        assert (answer.status_code, answer.json()) == (500, {"error": "the pointer is damaged"})
+        assert own.events.listeners == 0
 
 
 def test_no_text_can_be_taken_for_the_next_event() -> None:
