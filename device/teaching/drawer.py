@@ -119,8 +119,9 @@ class Drawer:
             return len(found)
 
     def relabel(self, old: str, new: str) -> int:
-        """All pictures of a label under its new name; how many there are."""
-        return len(self.move([one.id for one in self.waiting(old)], new))
+        """All held pictures of a label under its new name; how many there are."""
+        with self._lock:
+            return len(self.move([one.id for one in self.waiting(old) if one.state == HELD], new))
 
     def begin(self, lesson: int, labels: Collection[str] | None) -> list[HeldPicture]:
         """What a lesson teaches of what is held, of these labels or of all, from now on TEACHING."""

@@ -100,8 +100,8 @@ async def redo(request: Request) -> Response:
 
 async def _changed(teaching: Teaching, work: Callable[[], dict[str, Any]]) -> Response:
     """Do what changes the state while no lesson does, and tell the pages."""
-    teaching.lessons.check_idle()
-    found = await teaching.changes(work)
+    with teaching.lessons.changing():
+        found = await teaching.changes(work)
     teaching.labels_changed()
     teaching.pictures_changed()
     return JSONResponse(found)

@@ -4,7 +4,8 @@ is remembered."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,7 @@ class Lessons:
         self._lock = threading.Lock()
         self._lessons: dict[int, Lesson] = {}
         self._running: int | None = None
+        self._changes = 0
 
     @property
     def running(self) -> Lesson | None:
@@ -101,10 +103,13 @@ class Lessons:
             return self._lessons.get(number)
 
     def begin(self, wanted: Wanted) -> Lesson:
-        """Begin to teach what is held. Raises DeniedError while another lesson runs, or where nothing is held."""
+        """Begin to teach what is held. Raises DeniedError while another lesson runs, or labels are being changed, or
+        where nothing is held."""
         with self._lock:
             if self._running is not None:
                 raise DeniedError(409, f"lesson {self._running} is still being taught; wait until it is done")
+            if self._changes:
+                raise DeniedError(409, "what was taught is being changed; begin the lesson again in a moment")
             number = max(self._lessons, default=0) + 1
             chosen = self._drawer.begin(number, wanted.labels)
             if not chosen:
@@ -139,11 +144,18 @@ class Lessons:
                 self._lessons[number] = replace(self._lessons[number], is_undone=is_undone)
             return numbers
 
-    def check_idle(self) -> None:
-        """Raises DeniedError while a lesson runs."""
-        running = self.running
-        if running is not None:
-            raise DeniedError(409, f"lesson {running.number} is still being taught; wait until it is done")
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """While the block changes what was taught, no lesson begins. Raises DeniedError while one runs."""
+        with self._lock:
+            if self._running is not None:
+                raise DeniedError(409, f"lesson {self._running} is still being taught; wait until it is done")
+            self._changes += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._changes -= 1
 
     def _run(self, lesson: Lesson, chosen: Sequence[HeldPicture], wanted: Wanted) -> None:
         """In the lesson's thread. Whatever is raised ends this lesson and no more."""
