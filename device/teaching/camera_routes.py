@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from edge_nusa.device.teaching.board_camera import BOUNDARY
 from edge_nusa.device.teaching.bodies import ids_of, json_of, label_of
+from edge_nusa.device.teaching.denied import FullError
 from edge_nusa.device.teaching.label_routes import LONGEST
 from edge_nusa.device.teaching.reading import jpeg_of_array
 from edge_nusa.device.teaching.recording import MOST_SECONDS
-from edge_nusa.device.teaching.review import MOST_ANSWERED, MOST_UNSURE
+from edge_nusa.device.teaching.review import MOST_ANSWERED, MOST_UNSURE, KeptFrame
 from edge_nusa.device.teaching.teaching import Teaching
 
 DEFAULT_SECONDS = 20.0
@@ -76,11 +80,25 @@ async def reviewed(request: Request) -> Response:
     ids = ids_of(asked, MOST_UNSURE + MOST_ANSWERED)
     is_dropped = "drop" in asked and asked.flag("drop")
     label = "" if is_dropped else label_of(asked.text("label", LONGEST))
-    frames, found = teaching.camera.review.pick(ids), []
-    for one in frames:
-        if not is_dropped:
-            found.append(teaching.drawer.add(label, one.name, one.kept).to_json())
+    frames = teaching.camera.review.pick(ids)
+    found, full = ([], None) if is_dropped else _put_in(teaching, label, frames)
+    for one in frames if is_dropped else frames[: len(found)]:
         teaching.camera.review.let_go(one.id)
     teaching.events.tell("review", {"count": len(teaching.camera.review)})
     teaching.pictures_changed()
+    if full is not None:
+        return JSONResponse({"pictures": found, "error": str(full)}, full.status)
     return JSONResponse({"dropped": len(frames)} if is_dropped else {"pictures": found})
+
+
+def _put_in(
+    teaching: Teaching, label: str, frames: Sequence[KeptFrame]
+) -> tuple[list[dict[str, Any]], FullError | None]:
+    """Which frames went into the drawer, the first ones, and why not all."""
+    found: list[dict[str, Any]] = []
+    for one in frames:
+        try:
+            found.append(teaching.drawer.add(label, one.name, one.kept).to_json())
+        except FullError as error:
+            return found, error
+    return found, None

@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from edge_nusa.device.teaching.asking import Question
 from edge_nusa.device.teaching.bodies import Sent, ids_of, json_of, label_of, picture_of, pictures_of
-from edge_nusa.device.teaching.denied import DeniedError, FullError, UnreadablePictureError
+from edge_nusa.device.teaching.denied import DeniedError, UnreadablePictureError, status_of
 from edge_nusa.device.teaching.drawer import MOST_PICTURES
 from edge_nusa.device.teaching.label_routes import LONGEST
 from edge_nusa.device.teaching.teaching import Teaching
-from edge_nusa.errors import InputError
+from edge_nusa.errors import EdgeNusaError, InputError
 from edge_nusa.files.foreign import named
 from edge_nusa.knowledge.labels import offered
 
@@ -45,17 +45,17 @@ async def add(request: Request) -> Response:
     teaching: Teaching = request.app.state.teaching
     given, sent = await pictures_of(request)
     label = label_of(request.query_params.get("label", given))
-    found, set_aside, full = await _put_in(teaching, label, sent)
+    found, set_aside, error = await _put_in(teaching, label, sent)
     teaching.pictures_changed()
     content = {"pictures": [one.to_json() for one in found], "set_aside": set_aside}
-    return JSONResponse(content if full is None else {**content, "error": str(full)}, 200 if full is None else 413)
+    return JSONResponse(content) if error is None else JSONResponse({**content, "error": str(error)}, status_of(error))
 
 
 async def _put_in(
     teaching: Teaching, label: str, sent: Sequence[Sent]
-) -> tuple[list[Any], list[dict[str, str]], FullError | None]:
-    """What went into the drawer, what is no picture that can be used, and whether it was full. Others may have their
-    turn after each picture."""
+) -> tuple[list[Any], list[dict[str, str]], EdgeNusaError | None]:
+    """What went into the drawer, what is no picture that can be used, and why the rest did not go in, such as that it
+    is full. Others may have their turn after each picture."""
     found, set_aside = [], []
     for one in sent:
         try:
@@ -63,7 +63,7 @@ async def _put_in(
             found.append(teaching.drawer.add(label, one.name, kept))
         except UnreadablePictureError as error:
             set_aside.append({"name": error.name, "reason": error.reason})
-        except FullError as error:
+        except EdgeNusaError as error:  # whoever sends the rest again must know what is there
             return found, set_aside, error
     return found, set_aside, None
 
