@@ -48,6 +48,7 @@ class BoardCamera:
         self._waits, self._streams = CapacityLimiter(MOST_STREAMS + 4), 0
         self._recording: Recording | None = None
         self._newest: tuple[int, bytes] | None = None
+        self._encodes = threading.Lock()
         self._is_closed = threading.Event()
         if camera is not None:
             threading.Thread(target=self._answer_on, name="edge-nusa-answers", daemon=True).start()
@@ -91,10 +92,9 @@ class BoardCamera:
         self._streams += 1
         try:
             while not (self._is_closed.is_set() or camera.state.is_over):
-                frame = await self._apart(lambda after=number: camera.latest(after, 1.0))  # type: ignore[misc]
-                if frame is not None:
-                    number = frame.number
-                    yield part(self._encoded(frame))
+                number, shown = await self._apart(lambda after=number: self._shown(after))  # type: ignore[misc]
+                if shown is not None:
+                    yield part(shown)
                     await sleep(STREAM_SECONDS)
         finally:
             self._streams -= 1
@@ -134,13 +134,18 @@ class BoardCamera:
         """In a thread that may wait; a request that is gone does not wait for it."""
         return await to_thread.run_sync(work, limiter=self._waits, abandon_on_cancel=True)
 
-    def _encoded(self, frame: Frame) -> bytes:
-        """As the stream shows it, encoded once for all who look."""
-        if self._newest is None or self._newest[0] != frame.number:
-            image = Image.fromarray(frame.image)
-            image.thumbnail((STREAM_SIDE, STREAM_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-            self._newest = frame.number, jpeg(image, STREAM_QUALITY)
-        return self._newest[1]
+    def _shown(self, after: int) -> tuple[int, bytes | None]:
+        """In a thread: the number of the newest frame, and its JPEG as the stream shows it, None where none came;
+        encoded once for all who look."""
+        frame = self._there().latest(after, 1.0)
+        if frame is None:
+            return after, None
+        with self._encodes:
+            if self._newest is None or self._newest[0] != frame.number:
+                image = Image.fromarray(frame.image)
+                image.thumbnail((STREAM_SIDE, STREAM_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+                self._newest = frame.number, jpeg(image, STREAM_QUALITY)
+            return self._newest
 
     def _answer_on(self) -> None:
         """In a thread: answer frame after frame while somebody listens, and tell how the camera does."""

@@ -70,12 +70,13 @@ class Review:
         """Keep a frame (H, W, 3) uint8 RGB that was answered; its id, and whether it is one to look through: unsure,
         not too soon after another, and no near copy of one."""
         picture = smaller(Image.fromarray(image), KEPT_SIDE)
-        small = thumbnail(picture.convert("L"))
+        small, kept = (
+            thumbnail(picture.convert("L")),
+            kept_of(picture),
+        )  # not under the lock, which the server waits for
         with self._lock:
             self._given += 1
-            frame = KeptFrame(
-                id=f"f{self._run}-{self._given}", name=name, taken=taken, kept=kept_of(picture), answer=answer
-            )
+            frame = KeptFrame(id=f"f{self._run}-{self._given}", name=name, taken=taken, kept=kept, answer=answer)
             self._answered[frame.id] = frame
             _bound(self._answered, MOST_ANSWERED)
             if not is_unsure(answer) or taken - self._newest < EVERY_SECONDS or self._is_copy(small):

@@ -19,7 +19,7 @@ from page_server import HERE, encoded, live, page, picture, spoken
 from PIL import Image
 from starlette.testclient import TestClient
 
-from edge_nusa.device.teaching import bodies, drawer, reading, server, slow, teaching
+from edge_nusa.device.teaching import bodies, drawer, reading, review, server, slow, teaching
 from edge_nusa.device.teaching.denied import FullError
 from edge_nusa.device.teaching.drawer import Drawer
 from edge_nusa.device.teaching.reading import Kept
@@ -42,6 +42,7 @@ def test_the_bounds_are_those_of_the_document() -> None:
     assert (reading.KEPT_AS_SENT, reading.KEPT_SIDE, reading.THUMBNAIL) == (1 << 20, 768, 320)
     assert (teaching.MOST_WAITING, teaching.MOST_LOOKING, server.MOST_CONNECTIONS) == (8, 32, 64)
     assert bodies.MOST_AT_ONCE == 160 << 20
+    assert (review.MOST_ANSWERED, review.MOST_UNSURE) == (60, 60)
 
 
 def test_a_length_that_is_said_too_large_is_413_before_it_comes(client: TestClient) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from page_server import Shown, events, live, seen
 
 from edge_nusa.device.camera.frame import CameraState
 from edge_nusa.device.demo.pictures import DemoPictures
-from edge_nusa.device.teaching import board_camera, recording
+from edge_nusa.device.teaching import board_camera, reading, recording, review
 from edge_nusa.device.teaching.asking import Asking
 from edge_nusa.device.teaching.drawer import Drawer
 
@@ -47,3 +50,38 @@ def test_a_hold_ends_where_the_camera_is_over(monkeypatch: pytest.MonkeyPatch) -
     hold._thread.join(10)
     assert not hold.is_running and len(asked) == 1
     assert hold.stop() == {"pictures": [], "set_aside": []}
+
+
+def test_no_picture_is_encoded_by_the_thread_that_serves(
+    tmp_path: Path, pictures: DemoPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def jpeg(*args: Any) -> bytes:
+        threads.append(threading.current_thread().name)
+        return reading.jpeg(*args)
+
+    monkeypatch.setattr(board_camera, "jpeg", jpeg)
+    with (
+        live(tmp_path / "state", Shown(*seen(pictures.asked["gravel"]))) as (port, _),
+        socket.create_connection(("127.0.0.1", port), timeout=60) as stream,
+    ):
+        stream.sendall(b"GET /api/camera/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        told = b""
+        while told.count(b"--frame") < 3:
+            told += stream.recv(1 << 16)
+    assert len(threads) >= 3 and "edge-nusa-http" not in threads
+
+
+def test_no_frame_is_encoded_while_the_lock_of_the_review_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, is_held = review.Review(), []
+
+    def kept_of(image: Any) -> reading.Kept:
+        is_held.append(kept._lock.locked())
+        return reading.kept_of(image)
+
+    monkeypatch.setattr(review, "kept_of", kept_of)
+    answer = {"unknown": False, "best": "cup", "labels": [{"probability": 0.9}]}
+    id, _ = kept.add(np.zeros((30, 40, 3), np.uint8), "frame 1", 1.0, answer)
+    frame = kept.find(id)
+    assert frame is not None and frame.kept.width == 40 and is_held == [False]
