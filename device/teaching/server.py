@@ -19,13 +19,17 @@ HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 MOST_CONNECTIONS = 64
 KEEP_ALIVE_SECONDS = 15
 BACKLOG = 64
+GONE_SECONDS = 20.0
+"""Until a connection ends whose other end takes nothing any more, such as a telephone that left the network."""
 
 
 def listening(port: int, is_lan: bool) -> socket.socket:
     """A socket that listens on this port, 0 for any that is free. Raises ResourceError, UsageError."""
     place = EVERYWHERE if is_lan else HERE
     try:
-        return socket.create_server((place, port), backlog=BACKLOG)
+        listens = socket.create_server((place, port), backlog=BACKLOG)
+        listens.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(GONE_SECONDS * 1000))  # accepted ones too
+        return listens
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ResourceError(

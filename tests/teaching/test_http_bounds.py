@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import socket
@@ -42,6 +43,7 @@ def test_the_bounds_are_those_of_the_document() -> None:
     assert (reading.KEPT_AS_SENT, reading.KEPT_SIDE, reading.THUMBNAIL) == (1 << 20, 768, 320)
     assert (teaching.MOST_WAITING, teaching.MOST_LOOKING, server.MOST_CONNECTIONS) == (8, 32, 64)
     assert bodies.MOST_AT_ONCE == 160 << 20
+    assert server.GONE_SECONDS == 20
     assert (review.MOST_ANSWERED, review.MOST_UNSURE) == (60, 60)
 
 
@@ -316,3 +318,14 @@ def test_more_questions_than_may_wait_are_503(client: TestClient, monkeypatch: p
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: client.get(f"{HERE}/api/health").status_code, range(8)))
     assert 503 in answers and answers.count(200) >= 2
+
+
+def test_a_connection_whose_other_end_takes_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "GONE_SECONDS", 0.5)
+    with server.listening(0, False) as listens, socket.create_connection(listens.getsockname()):
+        connection, _ = listens.accept()
+        with connection, pytest.raises(TimeoutError) as raised:
+            connection.settimeout(30)
+            while True:
+                connection.sendall(bytes(1 << 20))
+    assert raised.value.errno == errno.ETIMEDOUT, "the system ended it, not this test's own patience"
