@@ -43,6 +43,11 @@ class Address:
     port: int
     token: str | None
 
+    @property
+    def is_alone(self) -> bool:
+        """Nobody else can open the url."""
+        return self.url.startswith(f"http://{HERE}:")
+
     def to_json(self) -> dict[str, Any]:
         """What `teach --format json` prints."""
         return asdict(self)
@@ -51,13 +56,14 @@ class Address:
         """The same for people."""
         if self.token is None:
             return f"the page is at {self.url} (for this board alone; --lan opens it to the network); Ctrl-C ends it"
+        ends = "whoever has this address can teach the board; Ctrl-C ends it"
+        by_name = f"or at {self.name}\n" if self.name else ""
+        if self.is_alone:
+            none = "no network was found; connect the board to one, and start this again to read its address"
+            return f"the page is at {self.url} for this board alone: {none}\n{by_name}{ends}"
         code = io.StringIO()
         segno.make(self.url, error="l").terminal(code, compact=True)
-        return (
-            f"{code.getvalue()}\nthe page is at {self.url}\n"
-            f"or at {self.name}\n"
-            "whoever has this address can teach the board; Ctrl-C ends it"
-        )
+        return f"{code.getvalue()}\nthe page is at {self.url}\n{by_name}{ends}"
 
 
 @dataclass(frozen=True)
@@ -110,4 +116,4 @@ def _address(access: Access) -> Address:
         return Address(url=f"http://{HERE}:{access.port}/", name=None, port=access.port, token=None)
     ending = f":{access.port}/?token={access.token}"
     name = f"http://{access.name}.local{ending}" if access.name else None
-    return Address(url=f"http://{own_address()}{ending}", name=name, port=access.port, token=access.token)
+    return Address(url=f"http://{own_address() or HERE}{ending}", name=name, port=access.port, token=access.token)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import logging
 import socket
+import struct
 import threading
 from dataclasses import dataclass
 
@@ -15,7 +17,9 @@ from starlette.types import ASGIApp
 from edge_nusa.device.teaching.slow import H11
 from edge_nusa.errors import ResourceError, UsageError
 
-HERE, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+HERE, EVERYWHERE, LOOPBACK = "127.0.0.1", "0.0.0.0", "127."
+SIOCGIFADDR = 0x8915
+"""netdevice(7): what address has an interface?"""
 MOST_CONNECTIONS = 64
 KEEP_ALIVE_SECONDS = 15
 BACKLOG = 64
@@ -41,14 +45,24 @@ def listening(port: int, is_lan: bool) -> socket.socket:
         ) from error
 
 
-def own_address() -> str:
-    """The board's address in its network, as others reach it; 127.0.0.1 where it is in none. Nothing is sent."""
+def own_address() -> str | None:
+    """The board's address in its network, as others reach it; None where it is in none. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # set aside for documentation (RFC 5737)
-            return str(probe.getsockname()[0])
-        except OSError:
-            return HERE
+            found = [str(probe.getsockname()[0])]
+        except OSError:  # no way out, as in a network of two, or of the board's own
+            found = [_address_of(name, probe) for _, name in socket.if_nameindex()]
+    return next((one for one in found if one and not one.startswith(LOOPBACK)), None)
+
+
+def _address_of(interface: str, probe: socket.socket) -> str:
+    """The IPv4 address of a network interface, "" where it has none."""
+    try:
+        found = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", interface.encode()))
+    except OSError:
+        return ""
+    return socket.inet_ntoa(found[20:24])
 
 
 @dataclass

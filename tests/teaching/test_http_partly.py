@@ -44,9 +44,8 @@ def test_where_too_many_wait_in_the_middle_of_a_form_the_answer_has_what_went_in
 
 def test_where_the_drawer_fills_up_the_review_keeps_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with page(tmp_path / "state") as (client, own):
-        review, answer = own.camera.review, {"unknown": True, "best": None, "known": 0.1, "labels": []}
-        noise = np.random.default_rng(0)
-        ids = []
+        review, noise, ids = own.camera.review, np.random.default_rng(0), []
+        answer: dict[str, Any] = {"unknown": True, "best": None, "known": 0.1, "labels": []}
         for second in range(3):
             image = noise.integers(0, 255, (60, 80, 3), dtype=np.uint8)
             ids.append(review.add(image, f"frame {second}", second * 2.0, answer)[0])

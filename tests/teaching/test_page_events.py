@@ -51,10 +51,10 @@ def test_of_each_kind_the_newest_is_told() -> None:
     async def heard() -> bytes:
         some = Events()
 
-        async def first() -> dict[str, Any]:
+        async def health() -> dict[str, Any]:
             return {"a": 1}
 
-        listening = some.listen(first)
+        listening = some.listen(health)
         first = await anext(listening)
         for number in range(10_000):
             some.tell("lesson", {"n": number})
