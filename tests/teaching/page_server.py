@@ -108,7 +108,7 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGINT, seconds: 
 
 @contextmanager
 def live(state: Path, camera: FrameSource | None = None, at: int = 0) -> Iterator[tuple[int, Teaching]]:
-    """The server with a real socket, in a thread of the test's process; its port (`at`, 0: any), and what it works with."""
+    """The server with a real socket, in a thread of this process; its port (`at`, 0: any), and what it works with."""
     teaching = Teaching(Model.open(MICRO, state, threads=1), camera, "the camera of the tests")
     listens = listening(at, False)
     port = int(listens.getsockname()[1])
