@@ -20,7 +20,7 @@ PLACES = frozenset({("watch", "source"), ("teach", "camera")})
 """Texts that may be paths, or the address of a camera."""
 OWN = ("config",)
 """The command that has no table, as it is about these files."""
-APART = {("learn",): (("dataset",), ("pictures", "images", "label"))}
+APART: Mapping[Key, tuple[Key, ...]] = {("learn",): (("dataset",), ("pictures", "images", "label"))}
 """Command -> the ways to say one thing, of which a command takes one."""
 Tables = Mapping[Key, Mapping[str, Parameter]]
 """The words of every command -> what it takes, by name; these are the tables that a file may have."""
