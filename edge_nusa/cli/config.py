@@ -76,8 +76,12 @@ def _value(key: Key, words: list[str], tables: Tables) -> Any:
     is_list = key[0] == shared.SERVICES if parameter is None else parameter.is_list
     if len(words) > 1 and not is_list:
         raise UsageError(f"config: expected one value for {dotted(key)}, found {len(words)}; quote what has spaces")
-    made = [_one(word, kind, is_place) for word in words]
+    made = [_one(word, kind, is_place and _is_path(key, word)) for word in words]
     return made if is_list else made[0]
+
+
+def _is_path(key: Key, word: str) -> bool:
+    return not configured.is_address(key, word) and (key != configured.PICTURES or os.path.lexists(word))
 
 
 def _one(word: str, kind: type, is_place: bool) -> Any:
@@ -92,7 +96,7 @@ def _one(word: str, kind: type, is_place: bool) -> Any:
         except ValueError:
             return word
         return word if kind is float and not math.isfinite(number) else number
-    return _whole(word) if is_place and not configured.is_address(word) else word
+    return _whole(word) if is_place else word
 
 
 def _whole(path: str) -> str:

@@ -5,6 +5,7 @@ Typer asks for a default only when it runs a command, so `--help` and completion
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from typing import Any
@@ -16,8 +17,12 @@ from edge_nusa.errors import UsageError
 from edge_nusa.settings import shared
 from edge_nusa.settings.settings_file import Key, SettingsFile, dotted, read_all, unknown
 
-PLACES = frozenset({("watch", "source"), ("teach", "camera")})
-"""Texts that may be paths, or the address of a camera."""
+PICTURES = ("learn", "pictures")
+"""Of these words the last may be a label, so only what is there is a path."""
+PLACES = frozenset({("watch", "source"), ("teach", "camera"), ("learn", "images"), PICTURES, ("predict", "images")})
+PLACES |= {("sync", "init", "store"), ("sync", "init", "rounds"), ("sync", "set-store", "store")}
+PLACES |= {("sync", "set-store", "rounds"), ("hub", "init", "store"), ("hub", "check", "store")}
+"""Texts that may be paths: or the address of a camera or a store, a pattern, or `-`."""
 OWN = ("config",)
 """The command that has no table, as it is about these files."""
 APART: Mapping[Key, tuple[Key, ...]] = {("learn",): (("dataset",), ("pictures", "images", "label"))}
@@ -151,13 +156,16 @@ def is_place(key: Key, parameter: Parameter) -> bool:
     return "Path" in parameter.kind.__name__ or key in PLACES
 
 
-def is_address(text: str) -> bool:
-    """Whether a text is no path: an address, or the camera that has no file."""
-    return "://" in text or text == "picamera"
+def is_address(key: Key, text: str) -> bool:
+    """Whether a text is no path: an address, the camera that has no file, stdin, or a pattern."""
+    if "://" in text or text == "picamera":
+        return True
+    return key in PLACES and (text == "-" or any(letter in text for letter in "*?["))
 
 
 def _placed(file: SettingsFile, key: Key, text: str) -> str:
-    return text if is_address(text) else str(file.path(text, key))
+    placed = text if is_address(key, text) else str(file.path(text, key))
+    return text if key == PICTURES and not os.path.lexists(placed) else placed
 
 
 def _commands(group: Any, before: Key) -> list[tuple[Key, Any]]:

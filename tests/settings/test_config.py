@@ -203,6 +203,31 @@ def test_a_camera_that_has_no_file_is_no_path(home: Home) -> None:
     assert home.answer("config", "teach.camera", "film.mp4")["value"] == str(home.folder / "film.mp4")
 
 
+def test_pictures_and_stores_of_a_file_begin_where_it_lies_and_patterns_labels_and_addresses_stay(home: Home) -> None:
+    there = home.file.parent
+    (there / "mugs").mkdir()
+    home.write(
+        '[learn]\npictures = ["mugs", "cup"]\nimages = ["a", "~/b", "*.jpg"]\n[predict]\nimages = ["-", "c"]\n'
+        '[sync.init]\nstore = "s3://x/y"\nrounds = "mirror"\n[sync.set-store]\nstore = "store"\n'
+        '[hub.init]\nstore = "h"\n[hub.check]\nstore = "h"\n[watch]\nkeep = "un[1]"\n'
+    )
+    for key, value in (
+        ("learn.pictures", [f"{there}/mugs", "cup"]),
+        ("learn.images", [f"{there}/a", f"{home.folder}/b", "*.jpg"]),
+        ("predict.images", ["-", f"{there}/c"]),
+        ("sync.init.store", "s3://x/y"),
+        ("sync.init.rounds", f"{there}/mirror"),
+        ("sync.set-store.store", f"{there}/store"),
+        ("hub.init.store", f"{there}/h"),
+        ("hub.check.store", f"{there}/h"),
+        ("watch.keep", f"{there}/un[1]"),
+    ):
+        assert home.answer("config", key)["value"] == value, key
+    assert home.answer("config", "learn.images", "d", "*.png")["value"] == [f"{home.folder}/d", "*.png"]
+    (home.folder / "cups").mkdir()
+    assert home.answer("config", "learn.pictures", "cups", "mug")["value"] == [f"{home.folder}/cups", "mug"]
+
+
 def test_a_setting_is_changed_and_everything_else_in_the_file_stays(home: Home) -> None:
     home.write('# mine\nthreads = 1 # few\n\n[watch]\nkeep = "a#b"   # unsure ones\n# the end\n\n[learn]\nseed = 1\n')
     assert home.answer("config", "threads", "2")["value"] == 2
