@@ -17,11 +17,15 @@ from edge_nusa.errors import UsageError
 from edge_nusa.settings import shared
 from edge_nusa.settings.settings_file import Key, SettingsFile, dotted, read_all, unknown
 
-PICTURES = ("learn", "pictures")
+PICTURES: Key = ("learn", "pictures")
 """Of these words the last may be a label, so only what is there is a path."""
-PLACES = frozenset({("watch", "source"), ("teach", "camera"), ("learn", "images"), PICTURES, ("predict", "images")})
-PLACES |= {("sync", "init", "store"), ("sync", "init", "rounds"), ("sync", "set-store", "store")}
-PLACES |= {("sync", "set-store", "rounds"), ("hub", "init", "store"), ("hub", "check", "store")}
+PLACES: frozenset[Key] = frozenset(
+    {
+        *(("watch", "source"), ("teach", "camera"), ("learn", "images"), PICTURES, ("predict", "images")),
+        *(("sync", "init", "store"), ("sync", "init", "rounds"), ("sync", "set-store", "store")),
+        *(("sync", "set-store", "rounds"), ("hub", "init", "store"), ("hub", "check", "store")),
+    }
+)
 """Texts that may be paths: or the address of a camera or a store, a pattern, or `-`."""
 OWN = ("config",)
 """The command that has no table, as it is about these files."""
