@@ -160,3 +160,68 @@ def test_frames_under_six_of_ten_or_of_no_label_are_kept_for_review(knows_two: P
     for current[0], caption in ((1, "perhaps cup"), (2, "none of these")):
         knows_two.page.locator("#review .caption", has_text=caption).first.wait_for()
     knows_two.page.unroute_all(behavior="wait")
+
+
+def test_nothing_that_is_gone_from_the_page_listens_on(opens: Visitors, board: str) -> None:
+    person = opens(board)
+    page = person.page
+    page.evaluate(
+        "() => { const real = document.addEventListener; window.added = 0; window.looked = 0;"
+        " document.addEventListener = (...all) => { window.added += 1; return real.apply(document, all); };"
+        " const {get} = Object.getOwnPropertyDescriptor(Node.prototype, 'isConnected');"
+        " Object.defineProperty(HTMLDialogElement.prototype, 'isConnected',"
+        " {get() { window.looked += 1; return get.call(this); }}); }"
+    )
+    person.adds_label("rocket")
+    person.adds_label("cup")
+    assert page.evaluate("window.added") == 0
+    person.looks_at("rocket")
+    person.holds("rocket", 2)
+    for _ in range(2):
+        person.button("Look through the pictures that wait for rocket").click()
+        page.get_by_role("dialog").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_role("dialog").wait_for(state="detached")
+    assert page.evaluate("window.looked") > 0
+    page.evaluate("window.looked = 0")
+    page.evaluate("import('/static/store.js').then(store => store.set('held', []))")
+    assert page.evaluate("window.looked") == 0
+
+
+def test_a_hold_ends_where_the_page_is_hidden(opens: Visitors, board: str) -> None:
+    person = opens(board)
+    person.adds_label("rocket")
+    person.looks_at("rocket")
+    person.button("Hold to record rocket").hover()
+    person.page.mouse.down()
+    person.until("#recording-note", "Recording rocket: [2-9]")
+    person.page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    person.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    person.said_on_card("rocket", "pictures? kept")
+    assert not person.page.locator("#recording-note").is_visible()
+    person.page.mouse.up()
+
+
+def test_a_camera_is_opened_once_and_closed_where_something_else_was_chosen_meanwhile(
+    opens: Visitors, board: str
+) -> None:
+    page = opens(board).page
+    page.evaluate(
+        "() => { const devices = navigator.mediaDevices, real = devices.getUserMedia.bind(devices);"
+        " window.streams = []; devices.getUserMedia = async (wanted) => {"
+        " const found = await real(wanted); window.streams.push(found);"
+        " await new Promise(done => setTimeout(done, 700)); return found; }; }"
+    )
+    page.evaluate("() => { const button = document.getElementById('open-own'); button.click(); button.click(); }")
+    page.locator("#finder[data-shows=own]").wait_for()
+    page.wait_for_timeout(1000)
+    assert page.evaluate("window.streams.length") == 1
+    page.get_by_role("radio", name="A picture").check()
+    page.evaluate(
+        "() => { for (const name of ['own', 'picture'])"
+        " document.querySelector(`#sources input[value=${name}]`).click(); }"
+    )
+    page.wait_for_timeout(1500)
+    tracks = "window.streams.flatMap(one => one.getTracks().map(track => track.readyState))"
+    assert page.evaluate(tracks) == ["ended", "ended"]
+    assert page.get_by_role("radio", name="A picture").is_checked()

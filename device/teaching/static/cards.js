@@ -105,7 +105,7 @@ function openHeld(label) {
   });
   const dialog = openDialog(`Pictures that wait for ${label}`, tiles.whole);
   const refresh = () => (dialog.isConnected && heldOf(label).length ? tiles.draw(heldOf(label)) : dialog.close());
-  on("held", () => dialog.isConnected && refresh());
+  dialog.addEventListener("close", on("held", refresh));
   refresh();
 }
 

@@ -9,6 +9,8 @@ const NAMES = { own: "This camera", board: "Board's camera", picture: "A picture
 const IDEAL = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: { ideal: "environment" } };
 const NOT_SHOWN = "The picture of the board's camera does not come: four pages at most show it at once; close one and try again.";
 let stream = null;
+let opening = null; // while the browser asks the person, and the camera starts
+let latest = "none"; // what was chosen last: `state.source` where nothing is opening
 let isBoardBroken = false; // its picture ended, or never came
 
 export const canUseOwnCamera = () => window.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
@@ -37,8 +39,13 @@ function closeOwn() {
   byId("own").srcObject = null;
 }
 
-/** Turns this device's camera on; false where it could not be. */
-export async function openOwn() {
+/** Turns this device's camera on, once however often it is asked for meanwhile; false where it could not be. */
+function openOwn() {
+  opening ??= opened().finally(() => { opening = null; });
+  return opening;
+}
+
+async function opened() {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: IDEAL, audio: false });
   } catch (error) {
@@ -58,8 +65,16 @@ export async function openOwn() {
 
 /** Changes where pictures come from; true where there is something to record from. */
 export async function choose(source) {
+  latest = source;
   if (source !== "own") closeOwn();
-  if (source === "own" && !stream && canUseOwnCamera() && !(await openOwn())) return show("none");
+  if (source === "own" && canUseOwnCamera() && (opening || !stream)) {
+    const isOpen = await openOwn();
+    if (latest !== "own") {
+      closeOwn();
+      return false;
+    }
+    if (!isOpen) return show("none");
+  }
   return show(source);
 }
 

@@ -11,13 +11,25 @@ export const MOST_A_HOLD = 50;
 const MOST_A_REQUEST = 10;
 const BOARD_SECONDS = 60; // the longest hold that the board takes
 
+const endsOfHeld = new Set(); // of the buttons that are held now
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) for (const end of endsOfHeld) end();
+});
+
 /** Calls start and stop as a button is held: by mouse, touch, space or enter; a plain click of a screen reader turns
  * it on and the next one off. */
 export function holdable(button, start, stop) {
-  let isHeld = false;
   let isByHand = false;
-  const begin = () => { if (!isHeld) { isHeld = true; start(); } };
-  const end = () => { if (isHeld) { isHeld = false; stop(); } };
+  const end = () => {
+    if (!endsOfHeld.delete(end)) return;
+    stop();
+  };
+  const begin = () => {
+    if (endsOfHeld.has(end)) return;
+    endsOfHeld.add(end);
+    start();
+  };
   button.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     isByHand = true;
@@ -36,12 +48,11 @@ export function holdable(button, start, stop) {
     end();
   });
   button.addEventListener("click", () => {
-    if (!isByHand) (isHeld ? end : begin)();
+    if (!isByHand) (endsOfHeld.has(end) ? end : begin)();
     isByHand = false;
   });
   button.addEventListener("blur", end);
   button.addEventListener("contextmenu", (event) => event.preventDefault());
-  document.addEventListener("visibilitychange", () => document.hidden && end());
 }
 
 /** One hold with this device's camera: pictures wait here while a request is on its way, so that none pile up. */

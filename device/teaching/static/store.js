@@ -19,8 +19,13 @@ const listeners = new Map();
 
 export const isRunning = () => RUNNING.has(state.lesson?.state);
 
+/** Calls the listener at every change of these parts, until what this returns is called. */
 export function on(names, listener) {
-  for (const name of names.split(" ")) listeners.set(name, [...(listeners.get(name) ?? []), listener]);
+  const all = names.split(" ");
+  for (const name of all) listeners.set(name, [...(listeners.get(name) ?? []), listener]);
+  return () => {
+    for (const name of all) listeners.set(name, listeners.get(name).filter((one) => one !== listener));
+  };
 }
 
 export function set(name, value) {
