@@ -18,6 +18,7 @@ from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files import temporary
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.settings import shared
 from edge_nusa.threads import available
 
 LABELS = ("ash", "birch")
@@ -36,7 +37,7 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         write_pictures(folder / "pictures", LABELS, PICTURES_EACH)
         whole = Bundle.open(bundle or embedded_bundle())
         common: list[str | Path] = ["--state", folder / "state", "--bundle", whole.folder, "--threads", str(threads)]
-        common += ["--format", "json"]
+        common += ["--format", "json", *_bound()]
         say("learning one task")
         lesson, failed = lesson_cost(folder / "pictures", steps, common, say)
         say("asking in a new process")
@@ -54,6 +55,12 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         threads=by_threads,
         advice=[*failed, *advice(lesson, by_threads, whole, threads)],
     )
+
+
+def _bound() -> list[str]:
+    """The bound of memory that variable or settings give every command."""
+    found = shared.setting(("max_memory",))
+    return [] if found is None else ["--max-memory", str(found.value)]
 
 
 def lesson_cost(

@@ -58,10 +58,10 @@ def edge_nusa_words(*words: str | Path) -> list[str]:
 
 
 def child(words: Sequence[str], variables: Mapping[str, str] | None = None) -> ChildRun:
-    """Run a program to its end. Raises ResourceError where it was killed, EdgeNusaError where it failed otherwise."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")} | dict(
-        variables or {}
-    )
+    """Run a program to its end, without the user's variables and settings files. Raises ResourceError where it was
+    killed, EdgeNusaError where it failed otherwise."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_NUSA_")}
+    kept |= {"EDGE_NUSA_CONFIG": "", **(variables or {})}
     reading, writing = os.pipe()
     try:
         launched = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(writing), *words]

@@ -114,8 +114,18 @@ def test_int8_is_advised_where_the_processor_has_dot_products(monkeypatch: pytes
         assert sum("--precision int8" in line for line in advice(LEARN, {"1": 5.0}, bundle, 1)) == expected
 
 
+def test_the_bound_of_memory_of_a_setting_holds_in_what_is_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_NUSA_CONFIG", "")
+    monkeypatch.delenv("EDGE_NUSA_MAX_MEMORY", raising=False)
+    assert bench._bound() == []
+    monkeypatch.setenv("EDGE_NUSA_MAX_MEMORY", "512M")
+    assert bench._bound() == ["--max-memory", "512M"]
+
+
 def test_a_child_that_fails_or_is_killed_is_said() -> None:
     assert child([sys.executable, "-c", "print(1)"]).output == "1\n"
+    told = "import os; print([(n, os.environ[n]) for n in os.environ if n.startswith('EDGE_NUSA_')])"
+    assert child([sys.executable, "-c", told]).output == "[('EDGE_NUSA_CONFIG', '')]\n"  # no table of the user's
     with pytest.raises(EdgeNusaError, match="ended with 3: broken"):
         child([sys.executable, "-c", "import sys; print('broken', file=sys.stderr); sys.exit(3)"])
     with pytest.raises(ResourceError, match="killed by signal 9"):
