@@ -49,7 +49,7 @@ def undo(opened: Opened, to: int | None = None, only: int | None = None) -> Step
                 "look at the history and go back from there"
             )
         before = _readable_current(opened)
-        known, passed = None if before is None else _labels(before), _lineage(opened, before)
+        known, passed = None if before is None else _labels(before), opened.state.line_of(before)
         target = opened.state.undo(to)
         return _told(before, known, target, [one for one in passed if one.number > _number(target)])
 
@@ -60,7 +60,9 @@ def redo(opened: Opened) -> Step:
         before = opened.state.current()
         known = _labels(before)
         target = opened.state.redo()
-        return _told(before, known, target, [one for one in _lineage(opened, target) if one.number > _number(before)])
+        return _told(
+            before, known, target, [one for one in opened.state.line_of(target) if one.number > _number(before)]
+        )
 
 
 def undone_in_words(step: Step) -> str:
@@ -122,13 +124,3 @@ def _readable_current(opened: Opened) -> Generation | None:
             current.verify()
         return current
     return None
-
-
-def _lineage(opened: Opened, newest: Generation | None) -> list[Generation]:
-    """A generation and those before it that are kept, oldest first."""
-    kept = {one.number: one for one in opened.state.history()}
-    found = []
-    while newest is not None:
-        found.append(newest)
-        newest = kept.get(newest.parent)
-    return found[::-1]

@@ -68,6 +68,16 @@ class StateReader:
         named = self._named()
         return _without_replaced([one for number in self._numbers() if (one := self._readable(number))], named)
 
+    def line_of(self, newest: Generation | None) -> list[Generation]:
+        """A generation and those before it that are kept, oldest first; reads their manifests alone."""
+        found = []
+        while newest is not None:
+            found.append(newest)
+            parent, newest = newest.parent, None
+            with suppress(*NO_USE):
+                newest = load_generation(self._generations / folder_name(parent)) if parent else None
+        return found[::-1]
+
     def damaged(self) -> list[str]:
         """The folder names of the damaged generations."""
         bad = [number for number in self._numbers() if self._is_damaged(number)]

@@ -44,6 +44,15 @@ def test_each_redo_takes_one_undo_back_the_last_one_first(tmp_path: Path) -> Non
         redone(state)
 
 
+def test_the_line_of_a_generation_is_read_from_manifests_alone_and_ends_where_one_is_gone(tmp_path: Path) -> None:
+    state = chain(tmp_path, 4)
+    (tmp_path / "generations" / folder_name(2) / "labels.json").write_bytes(b"x")
+    assert [one.number for one in state.line_of(state.current())] == [1, 2, 3, 4]
+    assert state.line_of(None) == []
+    shutil.rmtree(tmp_path / "generations" / folder_name(2))
+    assert [one.number for one in state.line_of(state.current())] == [3, 4]
+
+
 def test_all_that_is_kept_can_be_undone_one_by_one_and_redone(tmp_path: Path) -> None:
     state = chain(tmp_path, GENERATIONS_KEPT)
     assert [undone(state) for _ in range(GENERATIONS_KEPT)] == [4, 3, 2, 1, 0]
