@@ -196,4 +196,9 @@ def _texts(value: Any) -> list[str]:
 
 def _shown(value: Any) -> str:
     """Without the password of an address, as what this command shows is what people send to others."""
-    return _PASSWORD.sub(r"\1:...@", str(value))
+    text = str(value)
+    if text.lower().startswith(("rtsp://", "rtsps://")):  # a camera's path may be its password
+        from edge_nusa.device.camera.source import without_login
+
+        return without_login(text)
+    return _PASSWORD.sub(r"\1:...@", text)
