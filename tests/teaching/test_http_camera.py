@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_server import Shown, events, live, seen
+from conftest import ROOT
+from page_server import Shown, events, live, page, seen
 
 from edge_nusa.device.camera.frame import CameraState
 from edge_nusa.device.demo.pictures import DemoPictures
@@ -85,3 +86,17 @@ def test_no_frame_is_encoded_while_the_lock_of_the_review_is_held(monkeypatch: p
     id, _ = kept.add(np.zeros((30, 40, 3), np.uint8), "frame 1", 1.0, answer)
     frame = kept.find(id)
     assert frame is not None and frame.kept.width == 40 and is_held == [False]
+
+
+def test_the_state_of_a_camera_is_one_of_those_of_the_document(tmp_path: Path) -> None:
+    camera = Shown()
+    with page(tmp_path / "state", camera=camera) as (client, _):
+        for word, state in (
+            ("ok", CameraState(True, 0.0)),
+            ("opening", CameraState(False, 0.0, "no route to it")),
+            ("over", CameraState(False, 0.0, "it was closed", is_over=True)),
+        ):
+            camera.state = state
+            told = client.get("/api/camera").json()
+            assert (told["state"], told["reason"]) == (word, state.reason)
+            assert f'`"{word}"`' in (ROOT / "docs/http.md").read_text()
