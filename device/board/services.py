@@ -11,10 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge_nusa.device.board.findings import Finding
-from edge_nusa.errors import DamagedError
+from edge_nusa.device.camera.source import is_camera
+from edge_nusa.errors import DamagedError, UsageError
 from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
+from edge_nusa.settings.settings_file import read_all
 
 EXTRAS = {
     "sync": ("tuf", "securesystemslib", "cryptography"),
@@ -30,6 +32,7 @@ OF_COMMAND = {"sync": ("sync",), "mqtt": ("mqtt",), "teach": ("page",)}
 """What a service needs by its command, the second part of a unit's name."""
 OF_WORD = {
     "rtsp://": "camera",
+    "rtsps://": "camera",
     "/dev/video": "camera",
     "mqtt://": "mqtt",
     "mqtts://": "mqtt",
@@ -40,6 +43,8 @@ OF_WORD = {
 SYSTEM = Path("/etc/edge-nusa/config.toml")
 _TABLE = re.compile(r"\s*\[+\s*([A-Za-z0-9_.-]+)\s*\]+\s*(#.*)?")
 OF_STORE = {"s3": "s3", "oci": "oci", "oci+http": "oci"}
+CAMERAS = {"watch": "source", "teach": "camera"}
+"""Service -> what of its table in the settings names what it looks at."""
 LARGEST_BYTES = 1 << 16
 
 
@@ -52,7 +57,9 @@ def services(state: Path, settings: Path | None = None) -> Iterator[Finding]:
         tables = f"{_text(SYSTEM)}\n{_text(folder / 'edge-nusa' / 'config.toml')}"
         for unit in sorted((folder / "systemd" / "user").glob("edge-nusa-*.service")):
             command = unit.stem.removeprefix("edge-nusa-")
-            yield _finding(f"service {command}", _needed(command, [_text(unit), _table(command, tables)], common))
+            needed = _needed(command, [_text(unit), _table(command, tables)], common)
+            needed += _asked(command) if settings is None else []
+            yield _finding(f"service {command}", needed)
     places = _places(state / "sync" / "settings.json")
     if places:
         yield _finding("fleet", ["sync", *_of_places(places)])
@@ -63,6 +70,18 @@ def _needed(command: str, texts: Sequence[str], common: str) -> list[str]:
     own = [line for line in common.splitlines() if line.startswith(f"EDGE_NUSA_{command.upper()}")]
     said = "\n".join([*texts, *own])
     return [*OF_COMMAND.get(command, ()), *(extra for word, extra in OF_WORD.items() if word in said)]
+
+
+def _asked(command: str) -> list[str]:
+    """What a service needs by its table in the settings files as commands read them, however a key is written."""
+    found: list[str] = []
+    with suppress(UsageError):  # which whoever reads them says
+        tables = [table for file in read_all() if isinstance(table := file.get((command,)), dict)]
+        said = "\n".join(f"{name} = {value}" for table in tables for name, value in table.items())
+        found += [extra for word, extra in OF_WORD.items() if word in said]
+        source = next((one for table in tables if isinstance(one := table.get(CAMERAS.get(command, "")), str)), "")
+        found += ["camera"] if source and is_camera(source) else []
+    return found
 
 
 def _table(command: str, text: str) -> str:

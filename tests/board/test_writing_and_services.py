@@ -184,6 +184,31 @@ def test_what_a_services_table_of_a_settings_file_asks_for_is_needed_too(
 
 
 @pytest.mark.parametrize(
+    ("text", "extras"),
+    [
+        ('watch.source = "rtsps://camera/1"', "camera"),
+        ('[watch]\nsource = "http://camera/1"', "camera"),
+        ('[watch]\nsource = "film.mp4"', "camera"),
+        ('watch = { source = "/pictures", metrics_port = 9100 }', "metrics"),
+        ('[watch]\nsource = "/pictures"\n[teach]\ncamera = "picamera"', ""),
+        ("watch = 1", ""),
+        ("[watch", ""),
+    ],
+)
+def test_the_settings_file_that_a_variable_names_says_what_a_service_needs(
+    config: Path, state: Path, monkeypatch: pytest.MonkeyPatch, text: str, extras: str
+) -> None:
+    unit(config, "watch")
+    (config / "mine.toml").write_text(text)
+    (config / "mine.toml").chmod(0o600)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
+    monkeypatch.setenv("EDGE_NUSA_CONFIG", str(config / "mine.toml"))
+    monkeypatch.setattr(board_services, "_is_installed", lambda package: False)
+    [found] = services(state)
+    assert found.next_step == (f'pip install "edge-nusa[{extras}]"' if extras else "")
+
+
+@pytest.mark.parametrize(
     ("places", "line"),
     [
         ({"store": "/mnt/x"}, 'pip install "edge-nusa[sync]"'),
