@@ -93,7 +93,7 @@ $(BOARD)/ready: pyproject.toml Makefile
 $(EXPORT)/ready: pyproject.toml Makefile
 	$(PYTHON) -m venv $(EXPORT)
 	$(EXPORT)/bin/python $(PIP) $(TORCH_EXPORT) $(QUIET_PIP)
-	$(EXPORT)/bin/python $(PIP) -e '.[learn,report,demo,export,sync,dev]' $(TORCH_EXPORT) $(QUIET_PIP)
+	$(EXPORT)/bin/python $(PIP) -e '.[learn,report,demo,export,sync,page,dev]' $(TORCH_EXPORT) $(QUIET_PIP)
 	touch $@
 
 # Trains `micro`, the model of the tests, again (about two hours on two cores): make micro MICRO_DATA=../shared/data

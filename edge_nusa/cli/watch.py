@@ -137,9 +137,8 @@ def watch(
     budget, place = memory_bytes(max_memory), bundle or default_folder("bundle")
     waits = not once and place.is_dir()
     model = changing_bundle.whole(place, lambda: Model.open(place, state, threads, budget), note, waits)
-    others = offered(labels, label or [])
-    settings = WatchSettings(folder=folder, others=others, top=top, seconds=every, deletes=delete and not of_camera)
-    settings = replace(settings, agree=1 if of_camera and once else agree)
+    settings = WatchSettings(folder=folder, others=offered(labels, label or []), top=top, seconds=every)
+    settings = replace(settings, deletes=delete and not of_camera, agree=1 if of_camera and once else agree)
     uncertain = _uncertain(None if of_camera else folder, keep, keep_most, keep_bytes, keep_below)
     words = telling.MqttWords(mqtt, mqtt_password_file, mqtt_name, mqtt_ca), telling.MetricsWords(metrics, metrics_port)
     watched = told_as(source) if of_camera else folder

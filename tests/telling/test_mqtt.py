@@ -299,6 +299,7 @@ def test_home_assistants_start_is_answered_with_all_of_it(
         listener.messages.clear()
         listener.say("homeassistant/status", "online")
         wait_until(lambda: "gravel" in str(listener.of("/answer")), "the state once more")
+        wait_until(lambda: any(topic.endswith("/availability") for topic in listener.topics()), "that it is there")
         told = [topic.rpartition("/")[2] for topic in listener.topics() if topic != "homeassistant/status"]
         assert told[:4] == ["config", "board", "answer", "availability"]
 
