@@ -9,20 +9,16 @@ import io
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from brokers import Mosquitto
 from conftest import ROOT
 from fake_camera import FakeCamera, seen
-from page_browser import chromium, fake_camera  # noqa: F401 - fixtures
 from page_person import Person, Visitors
 from page_server import served
 from PIL import Image
@@ -30,6 +26,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+pytest_plugins = ["page_browser"]
 PAGE = (ROOT / "docs" / "first-five-minutes.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 PICTURES = ("record", "taught", "corrected")
@@ -47,31 +44,6 @@ def home(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EDGE_NUSA_", "XDG_"))}
     path = f"{programs}:{os.environ['PATH']}"
     return {**kept, "HOME": str(folder), "PATH": path, "PYTHONPATH": str(ROOT), "EDGE_NUSA_THREADS": "2"}
-
-
-@contextmanager
-def broker(folder: Path) -> Iterator[int]:
-    """Mosquitto on a free port of this machine."""
-    for needed in ("mosquitto", "mosquitto_sub"):
-        if shutil.which(needed, path=f"{os.environ['PATH']}:/usr/sbin") is None:
-            pytest.skip(f"needs {needed}: apt-get install mosquitto mosquitto-clients")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    (folder / "broker.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin") or ""
-    running = subprocess.Popen([program, "-c", folder / "broker.conf"], stderr=subprocess.DEVNULL)
-    try:
-        ends = time.monotonic() + 30
-        while time.monotonic() < ends:
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield port
-    finally:
-        running.kill()
-        running.wait()
 
 
 def shape(text: str) -> str:
@@ -114,9 +86,15 @@ def after_the_page(folder: Path, env: dict[str, str]) -> list[str]:
         (folder / "photos" / f"{name}.jpg").write_bytes(seen(photograph, 9)[8])
     [python] = [code for kind, code in BLOCKS if kind == "python"]
     shell = [code for kind, code in BLOCKS if kind == "sh"][-1]
-    with broker(folder) as port:
-        shell = shell.replace(":1883", f":{port}").replace("mosquitto_sub", f"mosquitto_sub -h 127.0.0.1 -p {port}")
+    if shutil.which("mosquitto_sub") is None:
+        pytest.skip("needs mosquitto_sub: apt-get install mosquitto-clients")
+    broker = Mosquitto(folder / "broker").start()
+    try:
+        listens = f"mosquitto_sub -h 127.0.0.1 -p {broker.port}"
+        shell = shell.replace(":1883", f":{broker.port}").replace("mosquitto_sub", listens)
         return [output_of(["python", "-c", python], folder, env), output_of(["bash", "-ec", shell], folder, env)]
+    finally:
+        broker.kill()
 
 
 def output_of(words: list[str], folder: Path, env: dict[str, str]) -> str:
@@ -136,9 +114,7 @@ def done(opens: Visitors, folder: Path, pictures: Path | None = None) -> list[st
 
 
 def test_the_first_five_minutes_are_as_they_are_told(
-    chromium: Browser,  # noqa: F811
-    fake_camera: FakeCamera,  # noqa: F811
-    tmp_path: Path,
+    chromium: Browser, fake_camera: FakeCamera, tmp_path: Path
 ) -> None:
     printed = done(Visitors(chromium, fake_camera), tmp_path)
     assert [shape(text) for text in printed] == [shape(text) for kind, text in BLOCKS if kind == "text"]
