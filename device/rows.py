@@ -10,6 +10,9 @@ from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, MOST_LABELS, read_report
 from edge_nusa.state.generation import Generation
 
+FEWEST_TO_SAY, ENOUGH = 5, 10
+"""Pictures of a label from which what is expected of it is worth saying, and from which it needs no more by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRow:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import THREE, answer_of, bytes_of, run_cli
 
+from edge_nusa.cli import state as state_commands
 from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.files import tensor_file
 from edge_nusa.knowledge.sums_file import head_from_tensors
@@ -257,3 +258,8 @@ def test_the_paper_recipe_teaches_answers_and_keeps_its_state_to_itself(pictures
     assert bytes_of(state) == before
     assert answer_of("forget", "gravel", "--state", state)["generation"] == 2
     assert [row["label"] for row in answer_of("labels", "--state", state)["labels"]] == ["lawn grass"]
+
+
+@pytest.mark.parametrize(("images", "said"), [(4, "too few to say"), (5, "about 9 of 10")])
+def test_what_is_expected_of_a_label_is_said_from_five_pictures_on(images: int, said: str) -> None:
+    assert state_commands._expected(images, 90.0) == said

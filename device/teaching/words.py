@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-FEWEST_TO_SAY = 5
-"""Pictures of a label from which what is expected of it is worth saying."""
-ENOUGH = 10
-"""Pictures from which a label needs no more by itself."""
+from edge_nusa.device.rows import ENOUGH, FEWEST_TO_SAY
 
 
 def pictures(count: int) -> str:

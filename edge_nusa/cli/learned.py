@@ -14,8 +14,6 @@ MOST_LINES = 3
 """Pairs of labels, and pictures, that are named where labels are taken for each other."""
 MOST_NAMES = 6
 """Labels that one line names."""
-ENOUGH = 10
-"""Pictures from which a label needs no more by itself."""
 MOST_NAMED = 3
 """Labels that a line names; of more it gives the number."""
 
@@ -105,6 +103,7 @@ def _earlier(report: LearnReport) -> Iterator[str]:
 def _advice(report: LearnReport) -> Iterator[str]:
     """What to do about labels that are hardly recognised, or have few pictures."""
     from edge_nusa.device.learning.judge import ADVICE, LITTLE_APART, is_hardly_recognised
+    from edge_nusa.device.rows import ENOUGH
     from edge_nusa.knowledge.labels import quoted
 
     hardly = [row.label for row in report.labels if is_hardly_recognised(row.right, row.asked)]

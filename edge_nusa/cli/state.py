@@ -26,11 +26,9 @@ def labels(bundle: BundleOption = None, state: StateOption = None, format: Forma
     output.show({"generation": number, "labels": rows, **model.places}, words, format)
 
 
-FEWEST_TO_SAY = 5
-"""Pictures of a label from which what is expected of it is worth saying."""
-
-
 def _expected(images: int, expected: float | None) -> str:
+    from edge_nusa.device.rows import FEWEST_TO_SAY
+
     return "too few to say" if images < FEWEST_TO_SAY else output.of_ten(expected)
 
 
