@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,14 @@ class Mosquitto:
     def url(self) -> str:
         """For clients."""
         return f"mqtt://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker that knows nobody and takes everybody, until the test ends."""
+    broker = Mosquitto(tmp_path / "broker").start()
+    yield broker
+    broker.kill()
 
 
 class Listener:

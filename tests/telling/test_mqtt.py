@@ -25,14 +25,8 @@ from edge_nusa.device.telling.lines import Lines
 from edge_nusa.device.telling.mqtt import Mqtt
 
 pytest.importorskip("paho.mqtt.client")
+pytest_plugins = ["brokers"]
 BOARD = BoardName.of("kitchenpi", Path("/home/me/camera"), machine=b"1")
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    broker = Mosquitto(tmp_path / "broker").start()
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture

@@ -26,14 +26,8 @@ from edge_nusa.device.demo.pictures import DemoPictures
 from edge_nusa.device.telling import broker as brokers_room
 
 pytest.importorskip("paho.mqtt.client")
+pytest_plugins = ["brokers"]
 SECRET = "hunter2-very-secret"
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    broker = Mosquitto(tmp_path / "broker").start()
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture
