@@ -26,7 +26,7 @@ from edge_nusa.model.shapes import VitShape
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.pictures.pictures import printable
 from edge_nusa.research.data.datasets import DataSet, content_digest, open_picture
-from edge_nusa.research.data.rows import RowStore
+from edge_nusa.research.data.rows import Rows, RowStore
 
 CHUNK = 32
 _log = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ class View:
     labels: tuple[str, ...]
     classes: np.ndarray
     place: np.ndarray
-    embedding: np.ndarray
-    taps: np.ndarray
-    tokens: np.ndarray | None
+    embedding: np.ndarray | Rows
+    taps: np.ndarray | Rows
+    tokens: np.ndarray | Rows | None
     anchors: np.ndarray
     hidden: tuple[tuple[np.ndarray, np.ndarray], ...]
 

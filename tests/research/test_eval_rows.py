@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_nusa.research.data.rows import RowStore
+from edge_nusa.research.data import rows
+from edge_nusa.research.data.rows import Rows, RowStore
 
 COLUMNS = {"embedding": ("<f4", (3,)), "tokens": ("<f2", (2, 2))}
 
@@ -39,10 +41,21 @@ def add(store: RowStore, numbers: Sequence[int]) -> None:
 def check(store: RowStore, numbers: Sequence[int]) -> None:
     """Every number is there, in every column, at its digest's place."""
     for name in COLUMNS:
-        rows = store.read(name)
-        assert len(rows) == len(store.place)
+        found = store.read(name)
+        assert len(found) >= len(store.place)
         for number in numbers:
-            assert np.array_equal(rows[store.place[digest(number)]], values([number])[name][0]), (name, number)
+            assert np.array_equal(found[store.place[digest(number)]], values([number])[name][0]), (name, number)
+
+
+def part(folder: Path) -> Path:
+    """The only part of a store."""
+    [found] = folder.glob("part-*")
+    return found
+
+
+def lines(folder: Path) -> int:
+    """How many rows all parts of a store say they have."""
+    return sum(path.stat().st_size // 65 for path in folder.glob("part-*/digests.txt"))
 
 
 def test_rows_come_back_by_digest_in_this_process_and_in_the_next(tmp_path: Path) -> None:
@@ -60,10 +73,10 @@ def test_rows_come_back_by_digest_in_this_process_and_in_the_next(tmp_path: Path
 def test_a_store_cut_at_any_byte_of_any_file_keeps_its_whole_rows_and_goes_on(name: str, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     add(RowStore(whole, COLUMNS), [0, 1, 2])
-    size = (whole / name).stat().st_size
+    size = (part(whole) / name).stat().st_size
     for length in range(size + 1):
         folder = Path(shutil.copytree(whole, tmp_path / f"cut{length}"))
-        with (folder / name).open("r+b") as file:
+        with (part(folder) / name).open("r+b") as file:
             file.truncate(length)
         store = RowStore(folder, COLUMNS)
         kept = length // (size // 3)
@@ -73,14 +86,14 @@ def test_a_store_cut_at_any_byte_of_any_file_keeps_its_whole_rows_and_goes_on(na
         add(store, [0, 1, 2])
         check(store, [0, 1, 2, 7, 8])
         check(RowStore(folder, COLUMNS), [0, 1, 2, 7, 8])
-        assert (folder / "digests.txt").stat().st_size == 5 * 65
+        assert RowStore(folder, COLUMNS).missing([digest(number) for number in (0, 1, 2, 7, 8)]) == []
 
 
 def test_a_missing_file_is_an_empty_store_that_fills_again(tmp_path: Path) -> None:
     for name in ("digests.txt", *COLUMNS):
         folder = tmp_path / name
         add(RowStore(folder, COLUMNS), [0, 1])
-        (folder / name).unlink()
+        (part(folder) / name).unlink()
         store = RowStore(folder, COLUMNS)
         assert store.place == {}
         add(store, [3, 0])
@@ -89,8 +102,9 @@ def test_a_missing_file_is_an_empty_store_that_fills_again(tmp_path: Path) -> No
 
 def test_a_line_that_is_no_digest_ends_what_is_read(tmp_path: Path) -> None:
     add(RowStore(tmp_path, COLUMNS), [0, 1, 2])
-    lines = (tmp_path / "digests.txt").read_bytes()
-    (tmp_path / "digests.txt").write_bytes(lines[:65] + b"\0" * 65 + lines[130:])
+    path = part(tmp_path) / "digests.txt"
+    before = path.read_bytes()
+    path.write_bytes(before[:65] + b"\0" * 65 + before[130:])
     store = RowStore(tmp_path, COLUMNS)
     assert list(store.place) == [digest(0)]
     add(store, [1, 2])
@@ -107,7 +121,7 @@ def test_a_second_writer_sees_what_the_first_wrote_and_repeats_none_of_it(tmp_pa
     add(first, [3])
     check(first, [0, 1, 2, 3])
     check(RowStore(tmp_path, COLUMNS), [0, 1, 2, 3])
-    assert (tmp_path / "digests.txt").stat().st_size == 4 * 65
+    assert lines(tmp_path) == 4
 
 
 def test_what_a_writer_read_stays_as_it_was_while_another_appends(tmp_path: Path) -> None:
@@ -134,18 +148,20 @@ def test_an_error_inside_the_writer_gives_the_lock_back_and_loses_no_whole_row(t
 )
 def test_a_column_has_any_kind_and_shape_beside_the_others(kind: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     columns = {**COLUMNS, "other": (kind, shape)}
-    rows = np.random.default_rng(0).integers(0, 200, (4, *shape)).astype(kind)
+    other = np.random.default_rng(0).integers(0, 200, (4, *shape)).astype(kind)
     for start in (0, 2):
         with (store := RowStore(tmp_path, columns)).writer():
             store.append(
-                [digest(start), digest(start + 1)], {**values([start, start + 1]), "other": rows[start : start + 2]}
+                [digest(start), digest(start + 1)], {**values([start, start + 1]), "other": other[start : start + 2]}
             )
-    with (tmp_path / "other").open("r+b") as file:
-        file.truncate(rows.nbytes - 1)
+    last = max(tmp_path.glob("part-*"), key=lambda part: digest(2) in (part / "digests.txt").read_text())
+    with (last / "other").open("r+b") as file:
+        file.truncate(other.nbytes // 2 - 1)
     store = RowStore(tmp_path, columns)
     check(store, [0, 1, 2])
     assert store.missing([digest(3)]) == [digest(3)]
-    assert np.array_equal(store.read("other"), rows[:3]) and store.read("other").dtype == np.dtype(kind)
+    places = [store.place[digest(number)] for number in range(3)]
+    assert np.array_equal(store.read("other")[places], other[:3]) and store.read("other").dtype == np.dtype(kind)
 
 
 def test_values_of_a_row_that_is_flat_are_kept_in_the_columns_shape(tmp_path: Path) -> None:
@@ -154,3 +170,52 @@ def test_values_of_a_row_that_is_flat_are_kept_in_the_columns_shape(tmp_path: Pa
     with store.writer():
         store.append([digest(4), digest(6)], flat)
     check(store, [4, 6])
+
+
+class Blind:
+    """A lock as a shared folder may give it: every machine believes that it holds it."""
+
+    def __init__(self, path: Path) -> None: ...
+
+    def acquire(self, timeout_seconds: float, on_wait: object) -> bool:
+        return True
+
+    def release(self) -> None: ...
+
+
+def test_writers_that_do_not_see_each_others_locks_spoil_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "Lock", Blind)
+    first, second = RowStore(tmp_path, COLUMNS), RowStore(tmp_path, COLUMNS)
+    with first.writer(), second.writer():
+        for number in (0, 1, 2):
+            first.append([digest(number)], values([number]))
+            second.append([digest(number), digest(number + 10)], values([number, number + 10]))
+    for store in (first, second, RowStore(tmp_path, COLUMNS)):
+        check(store, [0, 1, 2])
+    check(RowStore(tmp_path, COLUMNS), [10, 11, 12])
+
+
+def test_a_folder_without_locks_is_said_and_filled_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*given: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    add(store := RowStore(tmp_path, COLUMNS), [0, 1])
+    check(store, [0, 1])
+    assert f"{tmp_path}: there are no locks here (No locks available); another may compute the same" in caplog.text
+
+
+def test_rows_of_several_parts_are_one_array_of_which_only_what_is_asked_is_read(tmp_path: Path) -> None:
+    for number in range(5):
+        add(store := RowStore(tmp_path, COLUMNS), [number, number + 10])
+    found = store.read("tokens")
+    assert isinstance(found, Rows) and (found.shape, len(found), found.dtype) == ((10, 2, 2), 10, np.dtype("<f2"))
+    whole = np.concatenate(found.parts)
+    assert np.array_equal(np.asarray(found), whole)
+    asked = np.array([9, 0, 3, 3, 4])
+    assert np.array_equal(found[asked], whole[asked]) and np.array_equal(found[7], whole[7])
+    assert found[np.zeros(0, np.int64)].shape == (0, 2, 2)
