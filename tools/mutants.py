@@ -56,6 +56,7 @@ MODULES = {
     "sealing_keys": ("edge_nusa.sync.trust.sealing_keys", ["test_sealing"]),
     "sealed_rounds": ("edge_nusa.sync.trust.sealed_rounds", ["test_sealed_rounds", "test_sync_trust"]),
     "own_rounds": ("edge_nusa.sync.trust.own_rounds", ["test_sealed_rounds"]),
+    "own_targets": ("edge_nusa.sync.trust.own_targets", ["test_sealed_rounds"]),
     "device_keys": ("edge_nusa.sync.trust.device_keys", ["test_sealed_rounds"]),
     "task": ("edge_nusa.device.learning.task", ["test_decisions_task"]),
     "records": ("edge_nusa.research.figures.records", ["test_eval_records"]),

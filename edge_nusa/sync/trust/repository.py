@@ -1,7 +1,7 @@
 """The hub's side of trust: TUF metadata over a store in which nothing is ever overwritten.
 
     metadata/N.root.json       signed offline by at least a threshold of root keys, and by that of the root before it
-    metadata/N.targets.json    names the one current round with its SHA-256 and bytes
+    metadata/N.targets.json    names the one current round, and the bundles, each with its SHA-256 and bytes
     metadata/N.snapshot.json   names the version of targets
     metadata/N.timestamp.json  names the version of snapshot; a client takes the newest N
     (`edge_nusa.sync.trust.trusted`)
@@ -10,7 +10,7 @@
 A publication becomes visible with its timestamp, which is written last; killed before that, it is as if it had not
 begun.
 Versions only grow: they are counted in the hub's own folder, so that even an emptied store is not answered by old
-numbers.
+numbers. HUB/current-targets.json is what this hub signed last of targets: whatever a publication does not change stays.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ from typing import TYPE_CHECKING, Any
 from edge_nusa import kept
 from edge_nusa.errors import StoreError, TrustError
 from edge_nusa.files import durable
+from edge_nusa.files.foreign import decoded
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.files.read_back import keep_file
 from edge_nusa.sync.stores.store import Store, put
-from edge_nusa.sync.trust import keys, publication_clock, roots, sealed_rounds, sealing_keys
+from edge_nusa.sync.trust import keys, own_targets, publication_clock, roots, sealed_rounds, sealing_keys
+from edge_nusa.sync.trust.metadata import LARGEST_METADATA_BYTES, versions
 from edge_nusa.sync.trust.sealing_keys import SealingKey, SealingPublic
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
-    from tuf.api.metadata import Metadata, Root
+    from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 ONLINE_ROLES = ("targets", "snapshot", "timestamp")
-VERSIONS_NAME, CURRENT_ROOT_NAME = "versions.json", "current-root.json"
+VERSIONS_NAME, CURRENT_ROOT_NAME, CURRENT_TARGETS_NAME = "versions.json", "current-root.json", "current-targets.json"
 LARGEST_ROOT_BYTES = 512_000
 FARTHEST, LOST = 1_000_000, 1000
 LARGEST_VERSION = 10**11 - 2
@@ -86,22 +88,55 @@ class Repository:
 
         Raises StoreError, TrustError (a key, the root's end, the clock), ResourceError (the hub's disk).
         """
-        from tuf.api.metadata import MetaFile, Snapshot, Targets, Timestamp
-
-        now = datetime.now(UTC)
-        publication_clock.check(self.folder, self.root().signed.expires, now)
+        self._check_clock(datetime.now(UTC))
         announced, objects = sealed_rounds.sealed_round(number, data, self.sealing_keys()[0], devices)
         for key, content in objects.items():
             put(self.store, key, content)
         target = sealed_rounds.target_of(replace(announced, records=records))
-        targets = self._put("targets", Targets(expires=_after(self.expiry.targets_days), targets={target.path: target}))
-        snapshot = Snapshot(expires=_after(self.expiry.timestamp_days), meta={"targets.json": MetaFile(targets)})
+        return self.sign({target.path: target})
+
+    def targets(self) -> dict[str, TargetFile]:
+        """What this hub has published until now, by its paths: by its own folder, or by the store where that is
+        newer. Raises StoreError, DamagedError."""
+        both = (self._kept_targets(), own_targets.newest(self.store, self.root().signed))
+        found = max((one for one in both if one is not None), key=lambda one: one.version, default=None)
+        return dict(found.targets) if found is not None else {}
+
+    def sign(self, changed: Mapping[str, TargetFile | None]) -> int:
+        """Publish targets: those until now, with these in the place of those of the same path, and without those that
+        are None here; returns the version of the timestamp. Raises as `publish` does."""
+        from tuf.api.metadata import MetaFile, Snapshot, Targets, Timestamp
+
+        now = datetime.now(UTC)
+        self._check_clock(now)
+        whole = {path: one for path, one in {**self.targets(), **changed}.items() if one is not None}
+        version, data = self._put("targets", Targets(expires=_after(self.expiry.targets_days), targets=whole))
+        snapshot = Snapshot(expires=_after(self.expiry.timestamp_days), meta={"targets.json": MetaFile(version)})
         timestamp = Timestamp(
-            expires=_after(self.expiry.timestamp_days), snapshot_meta=MetaFile(self._put("snapshot", snapshot))
+            expires=_after(self.expiry.timestamp_days), snapshot_meta=MetaFile(self._put("snapshot", snapshot)[0])
         )
-        version = self._put("timestamp", timestamp)
+        newest = self._put("timestamp", timestamp)[0]
+        durable.replace_file(self.folder / CURRENT_TARGETS_NAME, data)
         publication_clock.remember(self.folder, now)
-        return version
+        return newest
+
+    def _check_clock(self, now: datetime) -> None:
+        publication_clock.check(self.folder, self.root().signed.expires, now)
+
+    def _kept_targets(self) -> Targets | None:
+        """The targets that this folder saw signed last. Raises DamagedError."""
+        from tuf.api.metadata import Metadata, Targets
+
+        path = self.folder / CURRENT_TARGETS_NAME
+        try:
+            data = durable.read_at_most(path, LARGEST_METADATA_BYTES)
+        except FileNotFoundError:
+            return None
+        with decoded(Origin(str(path), "remove it to take what was published from the store"), "targets metadata"):
+            found = Metadata[Targets].from_bytes(data).signed
+            if found.type != "targets":
+                raise ValueError(found.type)
+        return found
 
     def leave_room(self) -> None:
         """Count on from beyond all versions that publications which this folder and the store have lost may have had,
@@ -109,8 +144,8 @@ class Repository:
         counted = {role: self._versions().get(role, 0) + LOST for role in ONLINE_ROLES}
         self._count(counted)
 
-    def _put(self, role: str, signed: Any) -> int:
-        """Sign with the role's key and put under the next free version, which is returned."""
+    def _put(self, role: str, signed: Any) -> tuple[int, bytes]:
+        """Sign with the role's key and put under the next free version; that version, and the bytes."""
         from tuf.api.metadata import Metadata
 
         signer = self._signer(role)
@@ -118,10 +153,11 @@ class Repository:
         self._count({**self._versions(), role: signed.version})
         metadata = Metadata(signed)
         metadata.sign(signer)
-        if not self.store.put_new(f"metadata/{signed.version}.{role}.json", roots.to_bytes(metadata)):
+        data = roots.to_bytes(metadata)
+        if not self.store.put_new(f"metadata/{signed.version}.{role}.json", data):
             found = f"metadata/{signed.version}.{role}.json: expected a free name, found it taken"
             raise StoreError(f"{found}; another hub writes to this store: stop that one, and run it again")
-        return int(signed.version)
+        return int(signed.version), data
 
     def _count(self, counted: Mapping[str, int]) -> None:
         data = json.dumps(counted, sort_keys=True, allow_nan=False).encode() + b"\n"
@@ -173,16 +209,6 @@ def _counted(data: bytes, where: str) -> dict[str, int]:
     next_step = "restore the file, or remove it to count from the store"
     record = parse(data, Origin(where, next_step), LARGEST_VERSIONS_BYTES)
     return {role: record.integer(role, 0, LARGEST_VERSION) for role in record.fields}
-
-
-def versions(store: Store, role: str) -> list[tuple[int, str]]:
-    """(version, key) of what the store lists of a role, oldest first."""
-    found = []
-    for key in store.list("metadata"):
-        number, _, rest = key.removeprefix("metadata/").partition(".")
-        if rest == f"{role}.json" and number.isascii() and number.isdecimal() and len(number) < 12:
-            found.append((int(number), key))
-    return sorted(found)
 
 
 def new_online_keys(folder: Path) -> dict[str, CryptoSigner]:

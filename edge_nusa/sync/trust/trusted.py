@@ -4,31 +4,33 @@ verbs."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from edge_nusa.errors import DamagedError, ResourceError, StoreError, TrustError
 from edge_nusa.files import durable, opening
 from edge_nusa.files.foreign import why
 from edge_nusa.sync.stores.store import MissingObjectError, Store
-from edge_nusa.sync.trust import repository, roots, sealed_rounds
+from edge_nusa.sync.trust import roots, sealed_rounds
+from edge_nusa.sync.trust.metadata import LARGEST_METADATA_BYTES, versions
 from edge_nusa.sync.trust.sealed_rounds import Announced
 from edge_nusa.sync.trust.sealing import TAG_BYTES
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import Metadata, Root
+    from tuf.api.metadata import Metadata, Root, TargetFile, Targets
     from tuf.ngclient import FetcherInterface
 
+Result = TypeVar("Result")
 BASE = "store:///"
 """What stands before a key in the addresses that python-tuf forms; nothing is ever looked up by it."""
-LARGEST_METADATA_BYTES = 512_000
 MOST_CANDIDATES = 8
 ROOT_HISTORY = "root_history"
 """Where python-tuf keeps the roots that it followed."""
+_NO_ROUND = "expected a published round in the store, found none; merge and publish on the hub"
 _HALF_WRITTEN = re.compile("tmp[a-z0-9_]{8}")
 PARTS = "parts"
 """The folder in a device's folder of metadata for what came of a round so far."""
@@ -63,16 +65,34 @@ def newest_round(store: Store, root: bytes, cache: Path, bounds: Bounds, key: Se
     is passed over, up to MOST_CANDIDATES of them. key: this device's. Raises TrustError, also for a round that is not
     sealed to it, StoreError where the store does not answer, ResourceError for a larger round than was asked for.
     """
-    found = [name for _, name in reversed(repository.versions(store, "timestamp"))]
+
+    def opened(targets: Targets) -> Published:
+        if sealed_rounds.TARGET not in targets.targets:  # bundles alone were published until now
+            raise MissingObjectError(_NO_ROUND)
+        announced = sealed_rounds.announced_by(targets.targets[sealed_rounds.TARGET])
+        if announced.sha256 in bounds.known:
+            return Published(announced.number, announced.sha256, None)
+        return opened_round(store, announced, (key,), cache / PARTS, bounds)
+
+    return _newest(store, root, cache, opened, _NO_ROUND)
+
+
+def newest_targets(store: Store, root: bytes, cache: Path) -> Mapping[str, TargetFile]:
+    """All that the fleet's newest targets name, by path. Raises as `newest_round` does."""
+    nothing = "expected something published in the store, found nothing; publish a bundle or a round on the hub"
+    return _newest(store, root, cache, lambda targets: targets.targets, nothing)
+
+
+def _newest(store: Store, root: bytes, cache: Path, use: Callable[[Targets], Result], nothing: str) -> Result:
+    """What `use` makes of the newest targets; what is forged, also for `use`, is passed over. nothing: what is said of
+    a store without a timestamp."""
+    found = [name for _, name in reversed(versions(store, "timestamp"))]
     if not found:
-        raise MissingObjectError("expected a published round in the store, found none; merge and publish on the hub")
+        raise MissingObjectError(nothing)
     forged: list[ForgedError] = []
     for timestamp in found[:MOST_CANDIDATES]:
         try:
-            announced = _followed(store, root, cache, timestamp)
-            if announced.sha256 in bounds.known:
-                return Published(announced.number, announced.sha256, None)
-            return opened_round(store, announced, (key,), cache / PARTS, bounds)
+            return use(_followed(store, root, cache, timestamp))
         except ForgedError as error:
             forged.append(error)
     raise forged[0]
@@ -104,8 +124,9 @@ def newest_root(root: bytes, cache: Path) -> Metadata[Root]:
             return found
 
 
-def _followed(store: Store, root: bytes, cache: Path, timestamp_key: str) -> Announced:
-    """What the fleet says of its newest round, by this timestamp."""
+def _followed(store: Store, root: bytes, cache: Path, timestamp_key: str) -> Targets:
+    """What the fleet has published, by this timestamp."""
+    from tuf.api.metadata import Metadata, Targets
     from tuf.ngclient import Updater, UpdaterConfig
 
     fetcher = _fetcher(store, timestamp_key)
@@ -124,7 +145,8 @@ def _followed(store: Store, root: bytes, cache: Path, timestamp_key: str) -> Ann
             str(cache), f"{BASE}metadata/", target_base_url=BASE, fetcher=fetcher, config=config, bootstrap=root
         )
         updater.refresh()
-        return sealed_rounds.announced_by(updater.get_targetinfo(sealed_rounds.TARGET))
+        # python-tuf has no call for all targets, and has just written them here
+        return Metadata[Targets].from_bytes(durable.read_at_most(cache / "targets.json", LARGEST_METADATA_BYTES)).signed
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+"""The hub's own look at the store: the newest targets that it signed, whoever holds its folder now.
+
+A hub whose folder was restored from a backup may be behind what it published later, and one that was made anew from its
+keys knows nothing: both can read it here. Expired metadata counts as well, since nothing is taken that the hub did not
+sign itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edge_nusa.sync.stores.store import MissingObjectError, Store
+from edge_nusa.sync.trust.metadata import LARGEST_METADATA_BYTES, versions
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Root, Targets
+
+MOST_CANDIDATES = 64
+"""How many timestamps are looked at, newest first, before nothing is said to be there: who plants one more costs a
+request."""
+
+
+def newest(store: Store, root: Root) -> Targets | None:
+    """The newest targets in the store that this root vouches for; None where there are none, as before the first
+    publication after a rotation. Raises StoreError."""
+    for _, key in versions(store, "timestamp")[: -MOST_CANDIDATES - 1 : -1]:
+        found = _followed(store, root, key)
+        if found is not None:
+            return found
+    return None
+
+
+def _followed(store: Store, root: Root, timestamp_key: str) -> Targets | None:
+    """What a timestamp leads to, None where it is not this hub's."""
+    from tuf.api.exceptions import RepositoryError
+
+    try:
+        timestamp = _signed(store, root, "timestamp", timestamp_key)
+        version = timestamp.snapshot_meta.version
+        snapshot = _signed(store, root, "snapshot", f"metadata/{version}.snapshot.json", version)
+        version = snapshot.meta["targets.json"].version
+        found: Targets = _signed(store, root, "targets", f"metadata/{version}.targets.json", version)
+        return found
+    except (RepositoryError, MissingObjectError, KeyError, ValueError):
+        return None
+
+
+def _signed(store: Store, root: Root, role: str, key: str, version: int | None = None) -> Any:
+    """Metadata that the role's key signed, of this version where one is given. Raises RepositoryError, ValueError."""
+    from tuf.api.metadata import Metadata
+
+    if (store.head(key) or 0) > LARGEST_METADATA_BYTES:
+        raise ValueError(f"{key}: larger than any metadata")
+    found: Metadata[Any] = Metadata.from_bytes(store.get(key, LARGEST_METADATA_BYTES))
+    root.verify_delegate(role, found.signed_bytes, found.signatures)
+    if found.signed.type != role or version not in (None, found.signed.version):
+        raise ValueError(f"{key}: {found.signed.type} {found.signed.version}")
+    return found.signed
