@@ -33,6 +33,11 @@ def models(table: Path = TABLE) -> list[dict[str, Any]]:
     return sorted((dict(each.fields) for each in record.records("models")), key=_place)
 
 
+def multiply_adds_of(model: str) -> int:
+    """Of one picture in the model's image tower, by the table; 0 for a model that is not in it. Raises as `models`."""
+    return next((int(row["multiply_adds"] or 0) for row in models() if row["model"] == model), 0)
+
+
 def _place(row: dict[str, Any]) -> tuple[bool, int, int, str]:
     return (not row["supported"], row["image_parameters"], row["multiply_adds"], row["model"])
 

@@ -131,7 +131,6 @@ def test_the_package_runs_as_a_module() -> None:
         ("classify", "`edge-nusa predict`"),
         ("infer", "`edge-nusa predict`"),
         ("version", "`edge-nusa --version`"),
-        ("pull", "`edge-nusa sync pull`"),
         ("lern", "`edge-nusa learn`"),
         ("sync psh", "`edge-nusa sync push`"),
         ("sync join", "`edge-nusa sync init`"),

@@ -14,10 +14,12 @@ from edge_nusa.cli import (
     eval,
     export,
     hub,
+    hub_bundles,
     hub_rounds,
     learn,
     mqtt,
     predict,
+    pull,
     state,
     sync,
     teach,
@@ -52,6 +54,7 @@ EXAMPLES = {
     "doctor": "edge-nusa doctor",
     "config": "edge-nusa config\nedge-nusa config bundle ~/bundle",
     "bench": "edge-nusa bench --threads 2",
+    "pull": "edge-nusa pull https://models.example/edge ViT-B-32-256 --root root.json",
     "sync": "edge-nusa sync init /mnt/fleet --root root.json\nedge-nusa sync run",
     "hub": "edge-nusa hub init /mnt/fleet\n"
     'edge-nusa hub enroll device.pub --name "kitchen board"\n'
@@ -72,6 +75,9 @@ PARTS = {
     "hub revoke": 'edge-nusa hub revoke "kitchen board" --take-back',
     "hub merge": "edge-nusa hub merge --rule trimmed --malicious 0.1",
     "hub publish": "edge-nusa hub publish --mirror oci://registry.example/fleet",
+    "hub publish-bundle": "edge-nusa hub publish-bundle bundle/ --name ViT-B-32-256",
+    "hub bundles": "edge-nusa hub bundles",
+    "hub withdraw-bundle": "edge-nusa hub withdraw-bundle ViT-B-32-256",
     "hub undo": "edge-nusa hub undo && edge-nusa hub publish",
     "hub rotate": "edge-nusa hub rotate --root-keys /media/stick/root-keys",
     "hub check": "edge-nusa hub check s3://bucket/fleet",
@@ -99,6 +105,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     state.doctor,
     config.config,
     bench.bench,
+    pull.pull,
     eval.evaluate,
 )
 GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
@@ -114,6 +121,9 @@ GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
             hub.revoke,
             hub_rounds.merge,
             hub_rounds.publish,
+            hub_bundles.publish_bundle,
+            hub_bundles.bundles,
+            hub_bundles.withdraw_bundle,
             hub_rounds.undo,
             hub.rotate,
             hub.check,

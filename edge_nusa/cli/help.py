@@ -24,7 +24,7 @@ SECTIONS = {
     "Begin": ("demo", "teach", "learn", "predict", "watch"),
     "What was taught": ("labels", "forget", "rename", "undo", "redo", "history", "report"),
     "This board": ("status", "doctor", "bench", "config"),
-    "With other machines": ("mqtt", "sync", "hub"),
+    "With other machines": ("mqtt", "pull", "sync", "hub"),
     "On a workstation": ("export", "eval"),
 }
 """The commands by what they are for."""

@@ -29,7 +29,8 @@ HubOption = Annotated[
 ]
 
 
-def _folder(hub: Path | None) -> Path:
+def folder_of(hub: Path | None) -> Path:
+    """The hub's own folder."""
     from edge_nusa.device.opened import data_folder
 
     return hub or data_folder("--hub") / "hub"
@@ -40,7 +41,7 @@ def opened_hub(hub: Path | None, bundle: Path | None) -> Hub:
     from edge_nusa.model.bundle import Bundle, embedded_bundle
     from edge_nusa.sync.hub.hub import Hub
 
-    return Hub(_folder(hub), Bundle.open(bundle or embedded_bundle()))
+    return Hub(folder_of(hub), Bundle.open(bundle or embedded_bundle()))
 
 
 class SharingChoice(StrEnum):
@@ -87,7 +88,7 @@ def init(
     from edge_nusa.sync.hub import folder as hub_folder
     from edge_nusa.sync.trust.repository import Expiry
 
-    folder = _folder(hub)
+    folder = folder_of(hub)
     keys = hub_folder.RootKeys(root_keys or folder / "root-keys", root_count, threshold)
     found, expiry = Bundle.open(bundle or embedded_bundle()), Expiry(days, max(days, 365))
     settings = hub_folder.create(folder, store, found, keys, expiry, sharing.value)
@@ -159,7 +160,7 @@ def rotate(
     from edge_nusa.sync.hub import folder as hub_folder
 
     new = hub_folder.RootKeys(new_root_keys, root_count, threshold) if new_root_keys is not None else None
-    done = hub_folder.rotate(_folder(hub), root_keys, new)
+    done = hub_folder.rotate(folder_of(hub), root_keys, new)
     words = f"root {done['root']} is in the store; run `edge-nusa hub publish` now, and put the root keys away"
     output.show(done, words, format)
 

@@ -89,7 +89,7 @@ def undo(bundle: BundleOption = None, hub: HubOption = None, format: FormatOptio
 
 
 def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
-    """Show the devices, what they brought, what was refused and why."""
+    """Show devices, what they brought, what was refused and why."""
     found = opened_hub(hub, bundle).status()
     output.show(found, lambda: _standing(found), format)
 

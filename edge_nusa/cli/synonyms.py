@@ -28,7 +28,6 @@ MEANT = {
         "config": "configure preferences set setting settings setup",
         "sync": "federate fleet join",
         "sync push": "push share upload",
-        "sync pull": "pull",
         "hub enroll": "enrol enroll",
         "hub merge": "merge",
         "hub publish": "publish",

@@ -120,6 +120,12 @@ def append_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
         _write_all(descriptor, data)
 
 
+def write_at(descriptor: int, data: bytes, place: int) -> None:
+    """Writes into an opened file from a byte on; not synced."""
+    os.lseek(descriptor, place, os.SEEK_SET)
+    _write_all(descriptor, data)
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     """A system may take less than it was given at once."""
     left = memoryview(data)

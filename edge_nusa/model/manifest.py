@@ -155,6 +155,11 @@ def _from_record(record: Record) -> Manifest:
     )
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a file may be called so inside a bundle."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
 def _templates(record: Record) -> tuple[str, ...]:
     found = record.texts("templates", MOST_TEMPLATES)
     if not found or any(template.count("{}") != 1 for template in found):
@@ -169,7 +174,7 @@ def _files(record: Record) -> dict[str, FileRecord]:
         for name, entry in record.named("files", MOST_FILES).items()
     }
     for name in files:
-        if not _PLAIN_NAME.fullmatch(name):
+        if not is_plain_name(name):
             raise record.origin.refused("files", "plain names of files inside the bundle", name)
     missing = [name for name in _NAMED_FILES if name not in files]
     if missing:

@@ -17,6 +17,7 @@ from edge_nusa.files.identity import mismatch
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import Generation, State
 from edge_nusa.sync import round_file
+from edge_nusa.sync.bundles.announced import bundles_in
 from edge_nusa.sync.hub import device_records, inbox, shares
 from edge_nusa.sync.hub.catching_up import LARGEST_ROUND_LABELS, Files, Publications
 from edge_nusa.sync.hub.device_records import Records
@@ -25,6 +26,7 @@ from edge_nusa.sync.hub.folder import read_settings
 from edge_nusa.sync.hub.inbox import Judge
 from edge_nusa.sync.hub.mail import Mail
 from edge_nusa.sync.hub.merge import Merge, MergeSettings
+from edge_nusa.sync.hub.mirror import mirror as copied
 from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.shares import GivenFolder, Shares
 from edge_nusa.sync.hub.stored import OwnStore
@@ -34,9 +36,8 @@ from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.rules import RuleName
-from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
-from edge_nusa.sync.stores.store import Store, copy_new
+from edge_nusa.sync.stores.store import Store
 from edge_nusa.sync.trust import keys, sealing_keys
 from edge_nusa.sync.trust.repository import Repository
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 FILES = ("round.bin", "devices.json", shares.NAME)
-LARGEST_MIRRORED_BYTES = 1 << 30
 
 
 class Hub:
@@ -220,11 +220,7 @@ class Hub:
                 version = repository.publish(found.number, files[0], devices, self._publications().keep(files))
         kept.part(f"round {found.number} is published")
         if mirror is not None:
-            target = open_store(mirror)
-            if isinstance(target, FolderStore):
-                target.create()
-            for prefix in ("rounds", "metadata"):
-                copy_new(self.store, target, prefix, LARGEST_MIRRORED_BYTES)
+            copied(self.store, mirror, bundles_in(repository.targets()))
         return Published(found.number, sha256_hex(files[0]), len(files[0]), version)
 
     def status(self) -> HubStatus:

@@ -1,5 +1,4 @@
-"""What a web server may do to us: an adapter of requests that bounds the bytes of answers and where they may lead,
-and a limit of time.
+"""What a web server may do to us: an adapter of requests that bounds the bytes of answers and where they may lead.
 
 requests itself waits for ever where a byte comes now and then, reads an answer without end into memory, and follows a
 redirect from https to http, or to the address at which clouds give out keys.
@@ -8,20 +7,15 @@ redirect from https to http, or to the address at which clouds give out keys.
 from __future__ import annotations
 
 import io
-import ipaddress
-import multiprocessing
-from collections.abc import Callable
-from multiprocessing.pool import ThreadPool
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from edge_nusa.files.foreign import named
+from edge_nusa.sync.stores.bounds import may_lead_to
 
-Result = TypeVar("Result")
 _PIECE_BYTES = 1 << 16
 CONNECTING_RETRIES = 2
 
@@ -59,29 +53,5 @@ class BoundedAdapter(HTTPAdapter):  # type: ignore[misc]  # requests has no type
         return b"".join(parts)
 
     def _check(self, address: str) -> None:
-        parts = urlsplit(address)
-        if f"{parts.scheme}://{parts.netloc}" == self._origin:
-            return
-        if parts.scheme != "https" or _is_link_local(parts.hostname or ""):
+        if not may_lead_to(address, self._origin):
             raise RequestException(f"that it leads on to {named(address)}, where nothing is asked")
-
-
-def _is_link_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_link_local
-    except ValueError:
-        return False
-
-
-def within(seconds: float, work: Callable[[], Result]) -> Result:
-    """The result of `work`, or TimeoutError after so many seconds, whatever it still waits for.
-
-    A socket's own timeout begins anew with each byte. What is given up goes on in a thread that ends with the process.
-    """
-    pool = ThreadPool(1)
-    try:
-        return pool.apply_async(work).get(seconds)
-    except multiprocessing.TimeoutError as error:
-        raise TimeoutError(f"no whole answer within {seconds:.0f} s") from error
-    finally:
-        pool.close()

@@ -190,7 +190,7 @@ class OciStore:
         """What the registry answers within the bounds. Raises StoreError."""
         from requests import RequestException
 
-        from edge_nusa.sync.stores.bounded_http import within
+        from edge_nusa.sync.stores.bounds import within
 
         self._adapter.most_bytes = most_bytes
         try:

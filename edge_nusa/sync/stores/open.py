@@ -1,4 +1,4 @@
-"""Which store a place means: a folder, object storage, or a registry."""
+"""Which store a place means: a folder, object storage, a registry, or what a web server shows."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ def open_store(place: str) -> Store:
         from edge_nusa.sync.stores.oci import OciStore
 
         return OciStore(place)
-    raise InputError(
-        f"{shown(place)}: expected a folder, s3://BUCKET/PREFIX or oci://HOST/NAME, found the scheme {shown(scheme)}; "
-        "give one of those"
-    )
+    if scheme in ("https", "http"):
+        from edge_nusa.sync.stores.web import WebStore
+
+        return WebStore(place)
+    kinds = "a folder, s3://BUCKET/PREFIX, oci://HOST/NAME or https://HOST/PATH"
+    raise InputError(f"{shown(place)}: expected {kinds}, found the scheme {shown(scheme)}; give one of those")
 
 
 def check_place(place: str) -> None:

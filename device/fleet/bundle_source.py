@@ -1,0 +1,54 @@
+"""Whose bundles this board trusts: those of the root that a person names, or of the fleet that a state belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_nusa.device.fleet import sent, settings
+from edge_nusa.device.fleet.membership import fleet_name
+from edge_nusa.device.opened import data_folder
+from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.files import durable
+from edge_nusa.sync.bundles.announced import Announced
+from edge_nusa.sync.bundles.source import Source
+from edge_nusa.sync.stores.open import open_store
+from edge_nusa.sync.trust import keys, roots
+
+LARGEST_ROOT_BYTES = 1 << 20
+
+
+def source(store: str, root: Path | None, state: Path) -> Source:
+    """The bundles in a store. root: the file root.json of a fleet; without it the fleet of the state in that folder.
+
+    Raises InputError where neither says whom to trust, TrustError for a root that is none.
+    """
+    keys.require_packages()
+    if root is None:
+        return _of_member(store, state)
+    with durable.explained(f"read {root}"):
+        data = durable.read_named(root, LARGEST_ROOT_BYTES)
+    roots.read_root(data, str(root))
+    return Source(open_store(store), data, data_folder("--root") / "fleets" / fleet_name(data))
+
+
+def pulled_folder(one: Announced) -> Path:
+    """Where a bundle goes that nobody names a place for: each version has its own, so none takes another's."""
+    return data_folder("--out") / "bundles" / f"{one.name}-{one.version}"
+
+
+def _of_member(store: str, state: Path) -> Source:
+    folder = state / "sync"
+    try:
+        fleet = settings.read(folder).fleet
+    except InputError as error:
+        raise InputError(
+            f"{state}: expected a state that belongs to a fleet, or --root, found neither; bring root.json from whoever "
+            "runs the hub, by a way you trust, and give it as --root"
+        ) from error
+    data = sent.read_file(folder / "root.json", LARGEST_ROOT_BYTES)
+    if fleet_name(data) != fleet:
+        raise DamagedError(
+            f"{folder / 'root.json'}: expected the root of the fleet {fleet}, found another; run `edge-nusa sync init` "
+            "again"
+        )
+    return Source(open_store(store), data, folder)
