@@ -137,13 +137,9 @@ class WebStore:
         for _ in range(MOST_REDIRECTS + 1):
             if not may_lead_to(address, self._origin):
                 raise ValueError(f"that it leads on to {named(address)}, where nothing is asked")
+            head = {**self._pool.headers, **headers}
             answer = self._pool.request(
-                method,
-                address,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-                headers=self._with(headers),
+                method, address, headers=head, redirect=False, preload_content=False, decode_content=False
             )
             try:
                 if answer.status in REDIRECTS:
