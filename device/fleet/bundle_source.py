@@ -33,7 +33,12 @@ def source(store: str, root: Path | None, state: Path) -> Source:
 
 def pulled_folder(one: Announced) -> Path:
     """Where a bundle goes that nobody names a place for: each version has its own, so none takes another's."""
-    return data_folder("--out") / "bundles" / f"{one.name}-{one.version}"
+    return bundles_folder() / f"{one.name}-{one.version}"
+
+
+def bundles_folder() -> Path:
+    """Where those folders are."""
+    return data_folder("--out") / "bundles"
 
 
 def _of_member(store: str, state: Path) -> Source:
@@ -42,8 +47,8 @@ def _of_member(store: str, state: Path) -> Source:
         fleet = settings.read(folder).fleet
     except InputError as error:
         raise InputError(
-            f"{state}: expected a state that belongs to a fleet, or --root, found neither; bring root.json from whoever "
-            "runs the hub, by a way you trust, and give it as --root"
+            f"{state}: expected --root, or a state that belongs to a fleet, found neither; bring root.json from whoever "
+            "runs the hub, by a way you trust"
         ) from error
     data = sent.read_file(folder / "root.json", LARGEST_ROOT_BYTES)
     if fleet_name(data) != fleet:

@@ -11,6 +11,7 @@ from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, StateOption, memory_bytes
 
 if TYPE_CHECKING:
+    from edge_nusa.device.board.findings import Finding
     from edge_nusa.sync.bundles.pull import Pulled
 
 RootOption = Annotated[
@@ -55,6 +56,15 @@ def pull(
     target = out or pulled_folder(one)
     done = pulling.pull(found, one, target, lambda have, total: bar("pulling", have, total), most)
     output.show(done, lambda: _words(done), format)
+
+
+def fitting(store: str, root: Path | None, state: Path) -> list[Finding]:
+    """What `doctor --store` adds: which of a store's bundles fit this board."""
+    from edge_nusa.device.board import fitting as board
+    from edge_nusa.device.fleet.bundle_source import bundles_folder, source
+
+    place = f"{store} --root {root}" if root else store
+    return list(board.fitting(source(store, root, state), place, bundles_folder()))
 
 
 def _words(done: Pulled) -> str:

@@ -10,6 +10,7 @@ import typer
 from edge_nusa import kept
 from edge_nusa.cli import completion, output
 from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
+from edge_nusa.cli.pull import RootOption, fitting
 from edge_nusa.knowledge.labels import listed, quoted
 
 
@@ -151,13 +152,25 @@ def status(bundle: BundleOption = None, state: StateOption = None, format: Forma
     output.show(found, output.table(rows, ["what", "value"]), format)
 
 
-def doctor(bundle: BundleOption = None, state: StateOption = None, format: FormatOption = None) -> None:
+def doctor(
+    store: Annotated[
+        Optional[str],
+        typer.Option("--store", help="Also ask this store which of its bundles fit here.", show_default=False),
+    ] = None,
+    root: RootOption = None,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    format: FormatOption = None,
+) -> None:
     """Check installation, board, bundle and state, and say what to do."""
     from edge_nusa.device.board.doctor import examine
     from edge_nusa.device.opened import default_folder, default_state_of
 
     bundle = bundle or default_folder("bundle")
-    findings = examine(bundle, state or default_state_of(bundle))
+    state = state or default_state_of(bundle)
+    findings = examine(bundle, state)
+    if store is not None:
+        findings += fitting(store, root, state)
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"findings": [finding.to_json() for finding in findings]})
     else:
