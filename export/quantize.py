@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnx
@@ -21,16 +22,24 @@ from edge_nusa.threads import one_blas_thread
 
 class Loss(NamedTuple):
     """What quantizing costs on the calibration folder: mean and least cosine to the float embedding, accuracies in
-    percent."""
+    percent, and the mean cosine to the float taps, which the head sees."""
 
     mean_cosine: float
     least_cosine: float
     float_accuracy: float
     int8_accuracy: float
+    taps_cosine: float
 
     def points(self) -> float:
         """The larger of the accuracy lost in points and 100 * (1 - mean cosine)."""
         return max(self.float_accuracy - self.int8_accuracy, 100 * (1 - self.mean_cosine))
+
+    def words(self) -> str:
+        """What is lost, for people."""
+        return (
+            f"{self.points():.2f} points (accuracy {self.float_accuracy:.2f} -> {self.int8_accuracy:.2f} %, "
+            f"mean cosine {self.mean_cosine:.4f})"
+        )
 
 
 def quantized(model: onnx.ModelProto, per_channel: bool = True) -> onnx.ModelProto:
@@ -73,24 +82,30 @@ def frozen_quantized(path: Path, images: np.ndarray) -> onnx.ModelProto:
     model = optimizer.optimize(onnx.load(str(path)), input_size_limit=1 << 30, output_size_limit=1 << 30)
     if not is_convolutional(model):
         return quantized(model)
-    chosen = np.linspace(0, len(images) - 1, min(CALIBRATION_PICTURES, len(images))).round().astype(int)
-    return static_quantized(model, images[chosen])
+    return static_quantized(model, images)
 
 
-def static_quantized(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelProto:
-    """Static quantization of the convolutions and what lies between them, one scale a channel of the weights."""
+def static_quantized(
+    model: onnx.ModelProto,
+    images: np.ndarray,
+    operations: Sequence[str] = STATIC_OPERATIONS,
+    activation_bits: Literal[8, 16] = 8,
+) -> onnx.ModelProto:
+    """Static quantization of these operations, one scale a channel of the weights, which become int8. images
+    (B, 3, S, S) float32: the ranges of activations are those of CALIBRATION_PICTURES of them."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         """One picture after the other."""
 
         def __init__(self) -> None:
-            self.rows = iter(images)
+            self.rows = iter(images[chosen])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             row = next(self.rows, None)
             return None if row is None else {"pixels": row[None]}
 
+    chosen = np.linspace(0, len(images) - 1, min(CALIBRATION_PICTURES, len(images))).round().astype(int)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, str(source))
@@ -100,29 +115,31 @@ def static_quantized(model: onnx.ModelProto, images: np.ndarray) -> onnx.ModelPr
             Reader(),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QUInt8 if activation_bits == 8 else QuantType.QUInt16,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=list(STATIC_OPERATIONS),
+            op_types_to_quantize=list(operations),
         )
         return onnx.load(str(target))
 
 
-def measure(float_bundle: Bundle, int8_model: onnx.ModelProto, calibration: Path) -> Loss:
-    """Compare both trunks on the calibration folder (a folder per label), zero-shot over its labels."""
+def measure(float_bundle: Bundle, int8_model: onnx.ModelProto, calibration: Path, chunk: int = 16) -> Loss:
+    """Compare both trunks on the calibration folder (a folder per label), zero-shot over its labels. chunk: pictures
+    that the quantized one takes at a time."""
     import onnxruntime
 
     images, labels, names = calibration_images(float_bundle, calibration)
     text = TextEncoder(float_bundle)
     anchors = text.anchors(text.tail({}), names, float_bundle.manifest.templates[0])
-    reference = sessions.run(sessions.open_session(float_bundle, "image_trunk"), {"pixels": images})[0]
+    reference, taps = sessions.run(sessions.open_session(float_bundle, "image_trunk"), {"pixels": images})[:2]
     session: Any = onnxruntime.InferenceSession(int8_model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found = sessions.run(session, {"pixels": images})[0]
+    found, found_taps = sessions.run(session, {"pixels": images}, chunk)[:2]
     cosines = (reference * found).sum(axis=1)
     with one_blas_thread:
         float_accuracy, int8_accuracy = (
             100 * float(((rows @ anchors.T).argmax(axis=1) == labels).mean()) for rows in (reference, found)
         )
-    return Loss(float(cosines.mean()), float(cosines.min()), float_accuracy, int8_accuracy)
+    of_taps = (taps * found_taps).sum(axis=1) / (np.linalg.norm(taps, axis=1) * np.linalg.norm(found_taps, axis=1))
+    return Loss(float(cosines.mean()), float(cosines.min()), float_accuracy, int8_accuracy, float(of_taps.mean()))
 
 
 def calibration_images(bundle: Bundle, folder: Path, a_label: int = 20) -> tuple[np.ndarray, np.ndarray, list[str]]:

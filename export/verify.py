@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional
 
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.export import tokenizer_file
+from edge_nusa.export.sample_pictures import sample_pictures
 from edge_nusa.export.source import Source
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
@@ -24,14 +24,6 @@ TOLERANCE = 1e-4
 HALF_TOLERANCE = 5e-3
 """The same where weights are stored as float16: it measures the rounding of the weights, not the graphs."""
 PROMPTS = ["a photo of a dog.", "a red lorry, seen from above", "naïve café 日本", "part 4711", "a " * 90]
-
-
-def sample_pictures() -> list[Image.Image]:
-    """Real pictures that scikit-learn carries (two photographs), whole and as crops of odd sizes: five in all."""
-    from sklearn.datasets import load_sample_images
-
-    china, flower = (Image.fromarray(image) for image in load_sample_images().images)
-    return [china, flower, china.crop((13, 40, 414, 301)), flower.crop((201, 55, 420, 426)), china.resize((97, 64))]
 
 
 def tokenizer_strings(bundle: Bundle, source: Source, count: int = 1000) -> int:

@@ -168,10 +168,8 @@ def _try_int8(
     if loss.points() > settings.max_loss:
         if settings.precision == "int8":
             raise RefusedError(
-                f"an int8 trunk loses {loss.points():.2f} points (accuracy {loss.float_accuracy:.2f} -> "
-                f"{loss.int8_accuracy:.2f} %, "
-                f"mean cosine {loss.mean_cosine:.4f}), more than --max-loss {settings.max_loss}; no bundle was "
-                "written: use --precision fp32"
+                f"an int8 trunk loses {loss.words()}, more than --max-loss {settings.max_loss}; no bundle was written: "
+                "use --precision fp32"
             )
         return manifest, figures
     (folder / "image_trunk.onnx").write_bytes(model.SerializeToString())

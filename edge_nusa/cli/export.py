@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from edge_nusa import kept
-from edge_nusa.cli import completion, output
-from edge_nusa.cli.options import FormatOption, QuietOption, needs
+from edge_nusa.cli import completion, npu_files, output
+from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
 from edge_nusa.files.foreign import shown
 
 if TYPE_CHECKING:
     from edge_nusa.export.writer import ExportSettings
 
-WEIGHTS, LEARNS, SIZE = "Where the weights come from", "What can learn", "Precision and size"
+WEIGHTS, LEARNS, SIZE, NPU = (
+    "Where the weights come from",
+    "What can learn",
+    "Precision and size",
+    "For an accelerator",
+)
 """Groups of options."""
 
 
@@ -118,13 +122,27 @@ def export(
         ),
     ] = None,
     max_loss: Annotated[
-        float, typer.Option(help="Points an int8 trunk may lose on the calibration folder.", rich_help_panel=SIZE)
+        float,
+        typer.Option(help="Points a quantized trunk may lose on the calibration folder.", rich_help_panel=SIZE),
     ] = 1.0,
     calibration: Annotated[
         Optional[Path],
-        typer.Option(help="A folder per label with pictures, for int8.", show_default=False, rich_help_panel=SIZE),
+        typer.Option(
+            help="A folder per label with pictures, for int8 and for the quantized forms of --npu.",
+            show_default=False,
+            rich_help_panel=SIZE,
+        ),
     ] = None,
     nouns: Annotated[int, typer.Option(min=1, max=2500, help="Size of the vocabulary.", rich_help_panel=SIZE)] = 2000,
+    npu: Annotated[
+        bool,
+        typer.Option(
+            "--npu",
+            help="Write the image trunk for vendors' compilers too (docs/accelerators.md); without MODEL, --bundle's.",
+            rich_help_panel=NPU,
+        ),
+    ] = False,
+    bundle: BundleOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     list_models: Annotated[
         bool, typer.Option("--list", help="List the models: their cost and licence, and why some are refused.")
@@ -134,8 +152,10 @@ def export(
 ) -> None:
     """Turn an open_clip model into a bundle (on a workstation)."""
     if list_models:
-        _list(format)
-        return
+        return _list(format)
+    wanted = npu_files.Asked(out, calibration, max_loss, overwrite)
+    if npu and not (model or config):
+        return npu_files.of_bundle(bundle, wanted, quiet, format)
     if not (model or config) or out is None:
         raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
     with needs("export"):
@@ -143,18 +163,18 @@ def export(
 
     models.check_weights(model, pretrained, checkpoint, random, config)
     own, began = _cut(writer.default_settings(model, out), tail_blocks, text_blocks), time.monotonic()
-    settings = replace(
-        own,
-        max_rank=rank or own.max_rank,
-        pool_rank=pool or own.pool_rank,
-        energy_threshold=energy,
-        precision=precision or own.precision,
-    )
+    ranks: dict[str, Any] = {"max_rank": rank or own.max_rank, "pool_rank": pool or own.pool_rank}
+    settings = replace(own, **ranks, energy_threshold=energy, precision=precision or own.precision)
     settings = replace(settings, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)
+    if npu:
+        npu_files.check_float(settings.precision)
     asked = models.Asked(model, config, pretrained, checkpoint, random, allow_pt, tokenizer)
-    bundle = writer.export_bundle(models.opened(asked), settings, _step_printer(began, quiet))
+    made = writer.export_bundle(models.opened(asked), settings, output.steps(began, quiet))
     kept.done(f"the bundle is in {out}")
-    _show(out, bundle.manifest.measured, time.monotonic() - began, format)
+    value, words = _told(out, made.manifest.measured, time.monotonic() - began)
+    if npu:
+        value, words = npu_files.beside(made, wanted, quiet, (value, words))
+    output.show(value, words, format)
 
 
 def _cut(own: ExportSettings, tail_blocks: str | None, text_blocks: str | None) -> ExportSettings:
@@ -165,27 +185,15 @@ def _cut(own: ExportSettings, tail_blocks: str | None, text_blocks: str | None) 
     )
 
 
-def _step_printer(began: float, is_quiet: bool) -> Callable[[str, int, int], None]:
-    """A line with the seconds so far for each part, and on a terminal a bar for the SVDs."""
-    bar = output.progress_bar(False)
-
-    def say(part: str, done: int, total: int) -> None:
-        if total > 1:
-            bar(part, done, total)
-        if done == total:
-            output.note(f"{time.monotonic() - began:6.1f} s  {part}")
-
-    return (lambda part, done, total: None) if is_quiet else say
-
-
-def _show(out: Path, measured: dict[str, object], seconds: float, format: output.Format | None) -> None:
+def _told(out: Path, measured: dict[str, object], seconds: float) -> tuple[dict[str, object], str]:
+    """What was made, for programs and for people."""
     from edge_nusa.memory import peak_bytes
 
     peak, size = peak_bytes(), sum(path.stat().st_size for path in out.iterdir())
     value = {"bundle": str(out), "bytes": size, "seconds": round(seconds, 1), "peak_rss_bytes": peak}
     checks = output.table([[name, str(entry)] for name, entry in measured.items()], ["check", "value"])
     cost = f"{size / 1e6:.1f} MB, {seconds:.0f} s, peak memory {peak / 2**20:.0f} MiB"
-    output.show({**value, "measured": measured}, f"{checks}\nthe bundle is in {out}: {cost}", format)
+    return {**value, "measured": measured}, f"{checks}\nthe bundle is in {out}: {cost}"
 
 
 def _list(format: output.Format | None) -> None:

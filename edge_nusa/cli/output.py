@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
@@ -176,6 +177,20 @@ def progress_bar(is_quiet: bool) -> Callable[[str, int, int], None]:
     if is_quiet or not takes_escapes(sys.stderr):
         return lambda what, done, total: None
     return bar.Bar().draw
+
+
+def steps(began: float, is_quiet: bool) -> Callable[[str, int, int], None]:
+    """A callback (part, done, total): a line with the seconds since `began` (of `time.monotonic`) for each part that
+    is done, and on a terminal a bar for long ones."""
+    draw = progress_bar(False)
+
+    def say(part: str, done: int, total: int) -> None:
+        if total > 1:
+            draw(part, done, total)
+        if done == total:
+            note(f"{time.monotonic() - began:6.1f} s  {part}")
+
+    return (lambda part, done, total: None) if is_quiet else say
 
 
 def table(rows: list[list[str]], header: list[str]) -> str:

@@ -20,6 +20,7 @@ from conftest import MICRO  # noqa: E402
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, RefusedError, UsageError  # noqa: E402
 from edge_nusa.export import graphs, models, tokenizer_file, verify, vocabulary, writer  # noqa: E402
+from edge_nusa.export.sample_pictures import sample_pictures  # noqa: E402
 from edge_nusa.export.settings import ExportSettings, default_settings  # noqa: E402
 from edge_nusa.model.bundle import Bundle  # noqa: E402
 from edge_nusa.model.shapes import VitShape  # noqa: E402
@@ -246,7 +247,7 @@ def test_a_flipped_bit_in_any_file_is_found(tiny_bundle: Bundle, tmp_path: Path)
 def test_int8_is_taken_or_refused_by_its_measured_loss(tiny_name: str, tmp_path: Path) -> None:
     from PIL import Image
 
-    for index, picture in enumerate(verify.sample_pictures()):
+    for index, picture in enumerate(sample_pictures()):
         folder = tmp_path / "calibration" / ("one" if index % 2 else "two")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.asarray(picture)).save(folder / f"{index}.png")

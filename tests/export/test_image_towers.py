@@ -4,9 +4,11 @@ they cost, float16 and int8 storage, and a lesson on them."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,17 +22,21 @@ import open_clip  # noqa: E402
 import tiny_image_towers as tiny  # noqa: E402
 import torch  # noqa: E402
 from conftest import THREE, run_cli  # noqa: E402
+from handed_over_graphs import check_handed_over, same_as  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from edge_nusa.device.demo.pictures import DemoPictures  # noqa: E402
 from edge_nusa.errors import RefusedError, UsageError  # noqa: E402
 from edge_nusa.export import activations, frozen_graph, graphs, image_towers, models, quantize, verify, writer  # noqa: E402
+from edge_nusa.export.npu import fixed  # noqa: E402
+from edge_nusa.export.sample_pictures import sample_pictures  # noqa: E402
 from edge_nusa.export.settings import ExportSettings  # noqa: E402
 from edge_nusa.export.source import Source, checkpoint_tensors  # noqa: E402
 from edge_nusa.files import tensor_file  # noqa: E402
 from edge_nusa.model import sessions  # noqa: E402
 from edge_nusa.model.bundle import Bundle  # noqa: E402
+from edge_nusa.model.contract import Array, Contract  # noqa: E402
 from edge_nusa.model.shapes import FrozenShape  # noqa: E402
 from edge_nusa.model.text_encoder import TextEncoder  # noqa: E402
 from edge_nusa.model.towers import LAYOUT_SHARE  # noqa: E402
@@ -69,20 +75,45 @@ def written(model: Any, folder: Path, is_halved: bool = False) -> Any:
     return onnxruntime.InferenceSession(str(folder / "graph.onnx"), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("family", tiny.TOWERS)
-def test_a_familys_graph_computes_what_open_clip_does_for_any_number_of_pictures(
-    family: str, names: dict[str, str], tmp_path: Path
-) -> None:
-    model = model_of(names[family])
-    tower = image_towers.frozen_tower(model.visual)
-    shape = image_towers.frozen_shape(tower, family, SIZES[family])
-    traced = frozen_graph.traced(tower, SIZES[family])
+class Traced(NamedTuple):
+    """model: open_clip's; tower: the one that was traced; folder: where its graph lies, as in a bundle."""
+
+    model: Any
+    tower: Any
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def towers(names: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Traced]:
+    """A family's tower, traced once."""
+
+    @cache
+    def made(family: str) -> Traced:
+        model, folder = model_of(names[family]), tmp_path_factory.mktemp(family)
+        tower = image_towers.frozen_tower(model.visual)
+        traced = frozen_graph.traced(tower, SIZES[family])
+        _check_fused(traced)
+        written(traced, folder)
+        return Traced(model, tower, folder)
+
+    return made
+
+
+def _check_fused(traced: Any) -> None:
     before = [node.inputs[0] for node in traced.graph if node.op_type == "BatchNormalization"]
     unfused = [value for value in before if value.producer().op_type == "Conv" and len(value.uses()) == 1]
     assert not unfused, "a batch norm behind a convolution is drawn into it"
-    tensors = frozen_graph.tensors(traced, False)
-    session = written(traced, tmp_path)
-    assert (tmp_path / "graph.onnx").stat().st_size < 100_000, "its weights are not in the graph"
+
+
+@pytest.mark.parametrize("family", tiny.TOWERS)
+def test_a_familys_graph_computes_what_open_clip_does_for_any_number_of_pictures(
+    family: str, towers: Callable[[str], Traced]
+) -> None:
+    model, tower, folder = towers(family)
+    shape = image_towers.frozen_shape(tower, family, SIZES[family])
+    tensors = tensor_file.decode((folder / "weights.safetensors").read_bytes(), "weights")
+    session = onnxruntime.InferenceSession(str(folder / "graph.onnx"), providers=["CPUExecutionProvider"])
+    assert (folder / "graph.onnx").stat().st_size < 100_000, "its weights are not in the graph"
     for count in (1, 2, 5):
         pixels = some_pixels(SIZES[family], count)
         embedding, taps = session.run(None, {"pixels": pixels.numpy()})
@@ -97,6 +128,17 @@ def test_a_familys_graph_computes_what_open_clip_does_for_any_number_of_pictures
             recalled = recalled @ tensors[shape.projection]
         recalled /= np.linalg.norm(recalled, axis=1, keepdims=True)
         np.testing.assert_allclose(recalled, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", tiny.TOWERS)
+def test_a_familys_trunk_can_be_handed_over_to_a_compiler(family: str, towers: Callable[[str], Traced]) -> None:
+    _, tower, folder = towers(family)
+    shape, size = image_towers.frozen_shape(tower, family, SIZES[family]), SIZES[family]
+    outputs = (Array("embedding", "float32", (-1, shape.embed_dim)), Array("taps", "float32", (-1, shape.taps)))
+    expected = Contract((Array("pixels", "float32", (-1, 3, size, size)),), outputs)
+    model = fixed.fixed_graph(folder / "graph.onnx", expected)
+    check_handed_over(model, expected)
+    same_as(model, folder / "graph.onnx", some_pixels(size, 3).numpy())
 
 
 @pytest.mark.parametrize(
@@ -240,7 +282,7 @@ def test_a_frozen_tower_is_exported_learned_on_and_asked_through_the_command_lin
 
 
 def calibration(folder: Path) -> Path:
-    for index, picture in enumerate(verify.sample_pictures()):
+    for index, picture in enumerate(sample_pictures()):
         place = folder / ("one" if index % 2 else "two")
         place.mkdir(parents=True, exist_ok=True)
         picture.save(place / f"{index}.png")
