@@ -211,7 +211,7 @@ class Model(Opened):
         generation = self.state.current()
         return Status(
             bundle=self.bundle.manifest.model,
-            identity=self.bundle.manifest.identity.sha256,
+            identity=self.bundle.identity.sha256,
             generation=number,
             labels=len(knowledge.labels),
             tasks=knowledge.tasks,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from edge_nusa.device.trials import NAME, Trials
 from edge_nusa.errors import EdgeNusaError, UsageError
 from edge_nusa.files.identity import Identity
 from edge_nusa.model.bundle import Bundle, embedded_bundle, manifest_of
-from edge_nusa.settings.shared import chosen_folder
+from edge_nusa.model.providers import CPU, TABLE
+from edge_nusa.settings.shared import chosen_folder, setting
 from edge_nusa.state.reader import StateReader
 from edge_nusa.state.state import State
 
 if TYPE_CHECKING:
+    from edge_nusa.model.foreign_trunk import ForeignTrunk
     from edge_nusa.model.sessions import Graph
 
 IDENTITY_DIGITS = 12
@@ -68,14 +71,44 @@ def data_folder(option: str) -> Path:
         ) from error
 
 
+def taught_with(bundle: Bundle, named: Path | None) -> Identity | None:
+    """What the state of this bundle was taught with, whatever computed; None of a fresh one, or of another bundle's.
+
+    named: the state's folder, None where nothing names one."""
+    first = named or data_folder("--state") / "state"
+    found = StateReader(first, None).made_with()
+    if found is not None and found.is_same_bundle(bundle.manifest.identity):
+        return found
+    return None if named or found is None else _taught_beside(bundle, first)
+
+
+def _taught_beside(bundle: Bundle, first: Path) -> Identity | None:
+    """Of the folders that `default_state` gives where the first one is another bundle's."""
+    for provider in reversed(TABLE):
+        identity = replace(bundle.manifest.identity, provider=provider.group)
+        if (first.with_name(f"state-{identity.sha256[:IDENTITY_DIGITS]}") / "CURRENT").exists():
+            return identity
+    return None
+
+
+def trials(threads: int = 0) -> Trials:
+    """What was tried of providers here, remembered beside this user's state; where there is no home, not at all."""
+    try:
+        return Trials(data_folder("--state") / NAME, threads)
+    except UsageError:
+        return Trials(None, threads)
+
+
 @dataclass(frozen=True)
 class Opened:
-    """An opened bundle with its state; threads 0 means all cores, max_memory_bytes None means no bound."""
+    """An opened bundle with its state; threads 0 means all cores, max_memory_bytes None means no bound; note: a line
+    for people where something else computes than was asked for, "" where not."""
 
     bundle: Bundle
     state: State
     threads: int = 0
     max_memory_bytes: int | None = None
+    note: str = ""
 
     @classmethod
     def open(
@@ -84,10 +117,15 @@ class Opened:
         state: str | Path | None = None,
         threads: int = 0,
         max_memory_bytes: int | None = None,
+        provider: str | ForeignTrunk | None = None,
     ) -> Self:
         """Open and verify the bundle and bind the state to it; None: those of the settings, as commands and services
-        have them, else the embedded bundle and this user's state."""
-        opening = cls.opening(bundle, state, threads, max_memory_bytes)
+        have them, else the embedded bundle and this user's state.
+
+        provider: what computes the features of pictures, by its name or as a trunk of your own; None: what taught the
+        state, else that of the settings, else the CPU. Raises what `device.provider.chosen` raises.
+        """
+        opening = cls.opening(bundle, state, threads, max_memory_bytes, provider)
         opening.bundle.prove()
         return opening
 
@@ -108,15 +146,43 @@ class Opened:
         state: str | Path | None = None,
         threads: int = 0,
         max_memory_bytes: int | None = None,
+        provider: str | ForeignTrunk | None = None,
     ) -> Self:
         """The same, with the bundle's files verified beside what the caller goes on to do (`Bundle.opening`)."""
         opened = Bundle.opening(Path(bundle or default_folder("bundle")))
-        identity = opened.manifest.identity
-        folder = Path(state or chosen_folder("state") or default_state(identity))
-        return cls(opened, State(folder, identity), threads, max_memory_bytes)
+        named = Path(state) if state else chosen_folder("state")
+        note = _set_provider(opened, named, provider, threads)
+        folder = named or default_state(opened.identity)
+        return cls(opened, State(folder, opened.identity), threads, max_memory_bytes, note)
 
     def image_trunk(self) -> Graph:
-        """A session of the frozen image tower."""
+        """A session of the frozen image tower, or what was handed in in its place."""
+        if self.bundle.provider.trunk is not None:
+            from edge_nusa.model.foreign_trunk import ForeignGraph
+
+            return ForeignGraph(self.bundle)
         from edge_nusa.model.sessions import open_session
 
         return open_session(self.bundle, "image_trunk", self.threads)
+
+
+def _set_provider(bundle: Bundle, named: Path | None, asked: str | ForeignTrunk | None, threads: int) -> str:
+    """Set what computes the bundle's features; returns the line for people. The CPU costs no look at anything."""
+    if asked == CPU.name:
+        return ""
+    from edge_nusa.device import provider
+    from edge_nusa.model.foreign_trunk import ForeignTrunk, provider_of
+
+    if isinstance(asked, ForeignTrunk):
+        bundle.provider = provider_of(asked)
+        return ""
+    taught = taught_with(bundle, named)
+    if asked is None:
+        if taught is not None:  # nothing is tried: most that opens so looks at no picture
+            bundle.provider = provider.as_taught(taught)
+            return ""
+        said = setting(("provider",))
+        asked = CPU.name if said is None else str(said.value)
+    found = provider.chosen(asked, bundle, None if taught is None else taught.provider, trials(threads))
+    bundle.provider = found.provider
+    return found.note

@@ -57,7 +57,7 @@ def run_demo(out: Path, progress: Progress, say: Say) -> DemoReport:
     pictures = _together(grounds, rare, digits)
     lessons = [folder_per_label(out / "grounds" / "taught"), *(one_label(p, label) for label, p in rare.taught.items())]
     lessons.append(folder_per_label(out / "digits" / "taught"))
-    model = Model.open(embedded_bundle(), out / "state")
+    model = Model.open(embedded_bundle(), out / "state", provider="cpu")
     labels, kept, other, peaks = _taught(model, pictures, lessons, progress, say)
     report = _report(model, out / "report.html", other)
     peak, seconds = max(peak_bytes(), *peaks), time.monotonic() - began

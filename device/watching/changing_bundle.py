@@ -49,7 +49,9 @@ def again(opened: Opened, note: Callable[[str], None]) -> Opened:
     note(f"{opened.bundle.folder}: the bundle changed; waiting until it is whole")
     place, state = opened.bundle.folder, opened.state.folder
     return whole(
-        place, lambda: type(opened).open(place, state, opened.threads, opened.max_memory_bytes), lambda text: None
+        place,
+        lambda: type(opened).open(place, state, opened.threads, opened.max_memory_bytes, opened.bundle.provider.name),
+        lambda text: None,
     )
 
 

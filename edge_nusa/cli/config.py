@@ -165,7 +165,7 @@ def _built_in(key: Key) -> shared.Found:
 
     if key in (("bundle",), ("state",)):
         return shared.Found(default_folder(key[0]), "default")
-    return shared.Found({("threads",): 0, ("services", "writable"): []}.get(key), "default")
+    return shared.Found({("threads",): 0, ("provider",): "cpu", ("services", "writable"): []}.get(key), "default")
 
 
 def _row(key: Key, found: shared.Found) -> dict[str, Any]:

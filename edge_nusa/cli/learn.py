@@ -14,10 +14,12 @@ from edge_nusa.cli.options import (
     BundleOption,
     FormatOption,
     MemoryOption,
+    ProviderOption,
     QuietOption,
     StateOption,
     ThreadsOption,
     memory_bytes,
+    noted,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def learn(
     ] = 0,
     max_memory: MemoryOption = None,
     threads: ThreadsOption = 0,
+    provider: ProviderOption = "cpu",
     head_only: Annotated[
         bool,
         typer.Option(
@@ -134,7 +137,7 @@ def learn(
         head_only=head_only,
     )
     given = pictures_and_label.told(pictures or [], images or [], label, dataset)
-    model = Model.open(bundle, state, threads, memory_bytes(max_memory))
+    model = noted(Model.open(bundle, state, threads, memory_bytes(max_memory), provider), quiet)
     task = tasks.folder_per_label(given) if isinstance(given, Path) else tasks.one_label(*given)
     with _refused_shown(model, format):
         report = model.teach(task, settings, output.progress_bar(quiet), _telling(format, quiet))

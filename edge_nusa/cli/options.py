@@ -6,15 +6,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from edge_nusa.cli import completion
+from edge_nusa.cli import completion, output
 from edge_nusa.cli.help import BOARD, OUTPUT, WHERE
 from edge_nusa.cli.output import Format
 from edge_nusa.errors import MissingPackageError, UsageError
 from edge_nusa.files.foreign import shown
+
+if TYPE_CHECKING:
+    from edge_nusa.device.model import Model
 
 BundleOption = Annotated[
     Optional[Path],
@@ -68,6 +71,16 @@ MemoryOption = Annotated[
         rich_help_panel=BOARD,
     ),
 ]
+ProviderOption = Annotated[
+    str,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        envvar="EDGE_NUSA_PROVIDER",
+        help="What computes the features of pictures: `cpu`, `auto`, `cuda`, `openvino` ... (docs/accelerators.md).",
+        rich_help_panel=BOARD,
+    ),
+]
 LabelsOption = Annotated[
     Optional[str],
     typer.Option(
@@ -110,6 +123,13 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
     if not all(word.isascii() and word.isdigit() and len(word) < 7 for word in words):
         raise UsageError(f"{option}: expected whole numbers such as 5,16, got {shown(text)}")
     return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def noted(model: Model, quiet: bool = False) -> Model:
+    """The same; where something else computes than was asked for, that is told."""
+    if model.note and not quiet:
+        output.note(model.note)
+    return model
 
 
 @contextmanager

@@ -16,10 +16,12 @@ from edge_nusa.cli.options import (
     LabelsOption,
     MemoryOption,
     OfferedOption,
+    ProviderOption,
     QuietOption,
     StateOption,
     ThreadsOption,
     memory_bytes,
+    noted,
 )
 from edge_nusa.errors import InputError
 
@@ -49,6 +51,7 @@ def predict(
     state: StateOption = None,
     max_memory: MemoryOption = None,
     threads: ThreadsOption = 0,
+    provider: ProviderOption = "cpu",
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -57,7 +60,7 @@ def predict(
     from edge_nusa.knowledge.labels import offered
 
     others = offered(labels, label or [])
-    model = Model.opening(bundle, state, threads, memory_bytes(max_memory))
+    model = noted(Model.opening(bundle, state, threads, memory_bytes(max_memory), provider), quiet)
     pictures, set_aside = _given(images)
     told = _Told(format, top or 3)
     results = model.stream(pictures, others, top)

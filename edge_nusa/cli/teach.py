@@ -13,10 +13,12 @@ from edge_nusa.cli.options import (
     BundleOption,
     FormatOption,
     MemoryOption,
+    ProviderOption,
     StateOption,
     ThreadsOption,
     memory_bytes,
     needs,
+    noted,
 )
 
 
@@ -47,6 +49,7 @@ def teach(
     state: StateOption = None,
     max_memory: MemoryOption = None,
     threads: ThreadsOption = 0,
+    provider: ProviderOption = "cpu",
     format: FormatOption = None,
 ) -> None:
     """Teach, ask and correct on a page in the browser. With --lan from a phone too."""
@@ -57,7 +60,8 @@ def teach(
     from edge_nusa.device.model import Model
 
     wanted = Wanted(port, lan, os.environ.get("EDGE_NUSA_TOKEN"), camera, login_of(login, os.environ))
-    with serve(Model.open(bundle, state, threads, memory_bytes(max_memory)), wanted) as served:
+    model = noted(Model.open(bundle, state, threads, memory_bytes(max_memory), provider))
+    with serve(model, wanted) as served:
         signals.before_end(served.stop)
         output.show(served.address, served.address.words, format)
         served.wait()

@@ -16,10 +16,12 @@ from edge_nusa.cli.options import (
     LabelsOption,
     MemoryOption,
     OfferedOption,
+    ProviderOption,
     QuietOption,
     StateOption,
     ThreadsOption,
     memory_bytes,
+    noted,
 )
 from edge_nusa.cli.watch_lines import sink_of
 from edge_nusa.errors import UsageError
@@ -119,6 +121,7 @@ def watch(
     state: StateOption = None,
     max_memory: MemoryOption = None,
     threads: ThreadsOption = 0,
+    provider: ProviderOption = "cpu",
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -136,7 +139,8 @@ def watch(
     note = (lambda text: None) if quiet else output.note
     budget, place = memory_bytes(max_memory), bundle or default_folder("bundle")
     waits = not once and place.is_dir()
-    model = changing_bundle.whole(place, lambda: Model.open(place, state, threads, budget), note, waits)
+    model = changing_bundle.whole(place, lambda: Model.open(place, state, threads, budget, provider), note, waits)
+    noted(model, quiet)
     settings = WatchSettings(folder=folder, others=offered(labels, label or []), top=top, seconds=every)
     settings = replace(settings, deletes=delete and not of_camera, agree=1 if of_camera and once else agree)
     uncertain = _uncertain(None if of_camera else folder, keep, keep_most, keep_bytes, keep_below)

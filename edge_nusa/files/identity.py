@@ -8,14 +8,14 @@ feature.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import canonical
 from edge_nusa.files.json_record import Record
 
 PROVIDER = "cpu"
-"""The class of onnxruntime's providers that sessions use."""
+"""The class of providers that computes where nothing else is asked for; `edge_nusa.model.providers` has them all."""
 LONGEST_MODEL, LONGEST_VALUE = 4096, 100
 """Characters of a model's name, which may be a path, and of the rest."""
 
@@ -50,6 +50,10 @@ class Identity:
             raise record.origin.refused(strange, "a printable text", found[strange])
         return cls(**found)
 
+    def is_same_bundle(self, other: Identity) -> bool:
+        """Whether they differ at most in what computes the features of pictures."""
+        return replace(other, provider=self.provider, precision=self.precision) == self
+
     def __str__(self) -> str:
         return f"{self.model[:LONGEST_VALUE]} {self.precision} ({self.sha256[:12]})"
 
@@ -62,6 +66,15 @@ def digest(value: object) -> str:
 def mismatch(expected: Identity, found: Identity) -> str:
     """Words for an error: both, and what sets them apart."""
     return f"expected {expected}, found {found}, {difference(expected, found)}"
+
+
+def way_out(expected: Identity, found: Identity) -> str:
+    """What a person can do about a state of the identity `found`, where another is in use."""
+    if found.is_same_bundle(expected) and found.provider != expected.provider:
+        return f"pass --provider {found.provider}, which taught it, or --provider auto, or another --state"
+    if found.is_same_bundle(expected):
+        return f"use the {found.provider} trunk of precision {found.precision}, which taught it, or another --state"
+    return "pass the --bundle it was made with, or another --state"
 
 
 def difference(expected: Identity, found: Identity) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,12 +26,14 @@ from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceEr
 from edge_nusa.files import durable, opening, tensor_file
 from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.foreign import decoded
+from edge_nusa.files.identity import Identity
 from edge_nusa.files.json_record import Origin
 from edge_nusa.files.os_errors import OtherKindError
 from edge_nusa.model import graph_file, unchanged
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.null_space import Pool
 from edge_nusa.model.parameters import Tower, matrix_names, matrix_region
+from edge_nusa.model.providers import CPU, Provider
 from edge_nusa.model.shapes import FrozenShape, ImageShape, TextShape
 from edge_nusa.model.whole_file import not_plain, verify_file
 
@@ -85,7 +88,8 @@ class Proof(threading.Thread):
 
 
 class Bundle:
-    """An opened bundle; every file's size and SHA-256 fit the manifest at the time of opening."""
+    """An opened bundle; every file's size and SHA-256 fit the manifest at the time of opening. provider: what computes
+    the features of pictures, which whoever opens it may set before anything is computed."""
 
     def __init__(self, folder: Path, manifest: manifests.Manifest, proof: Proof | None = None) -> None:
         """proof: what `path` waits for before it hands out the first file; None where the files are known to be
@@ -94,6 +98,13 @@ class Bundle:
         self.manifest = manifest
         self._proof = proof
         self._verified: dict[str, unchanged.Stamp | None] = {}
+        self.provider: Provider = CPU
+
+    @property
+    def identity(self) -> Identity:
+        """What anything learned with it depends on: the manifest's, and what computes the features here."""
+        found, by = self.manifest.identity, self.provider
+        return found if by is CPU else replace(found, provider=by.group, precision=by.precision or found.precision)
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:

@@ -1,5 +1,8 @@
 """Opens the bundle's graphs in onnxruntime, with the adapted weights of a state injected, and runs them in chunks.
 
+The image trunk is computed by the bundle's provider, everything else by the CPU: anchors of texts lie in states and
+rounds, where those of two providers would meet.
+
 A graph may come from anyone: what it takes and gives is compared with the manifest at opening and at every run, and a
 signal ends both.
 """
@@ -15,10 +18,12 @@ import numpy as np
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError
 from edge_nusa.files.os_errors import NO_ROOM, NO_THREAD
+from edge_nusa.model import providers
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.contract import Array, contract
 from edge_nusa.model.interruptible import interruptible
 from edge_nusa.model.parameters import Tower
+from edge_nusa.model.providers import CPU, Provider
 from edge_nusa.threads import available
 
 REFUSALS = (
@@ -37,16 +42,20 @@ NO_WORDS = 4
 """onnxruntime writes nothing on stderr by itself: what it says is in what it raises."""
 _NO_ARENA = ("Failed to allocate memory",)
 _EXPORT = "export the bundle again"
+TRUNK = "image_trunk"
+"""The one graph that the bundle's provider computes."""
 
 
 class Graph:
     """A graph of a bundle, open in onnxruntime; `run` is all that is asked of it."""
 
-    def __init__(self, session: Any, path: Path, bundle: Bundle, injected: Mapping[str, Any]) -> None:
-        """injected: what the session reads in place, which must live as long as it does."""
+    def __init__(
+        self, session: Any, path: Path, bundle: Bundle, injected: Mapping[str, Any], provider: Provider = CPU
+    ) -> None:
+        """injected: what the session reads in place, which must live as long as it does; provider: whose it is."""
         expected = contract(bundle.manifest, path.stem)
         self.session, self.path, self.contract, self.injected = session, path, expected, injected
-        self._bundle = bundle
+        self._bundle, self._provider = bundle, provider
         for what, arrays, found in (
             ("inputs", expected.inputs, session.get_inputs()),
             ("outputs", expected.outputs, session.get_outputs()),
@@ -67,7 +76,7 @@ class Graph:
         def stop() -> None:
             options.terminate = True
 
-        with _refused(self.path, "run"):
+        with _refused(self.path, "run", self._provider):
             asked = [one.name for one in self._outputs(names)]
             found = interruptible(lambda: self.session.run(asked, dict(feeds), options), stop)
         batch = len(next(iter(feeds.values())))
@@ -94,16 +103,16 @@ def open_session(
 
     injected: initializer name -> float32 array, for graphs whose adapted weights the caller gives.
     Raises DamagedError when onnxruntime refuses the graph, or it is not one as the manifest says, ResourceError where
-    it lacks memory or threads for it.
+    it lacks memory or threads for it, or the bundle's provider does not open it.
     """
     import onnxruntime
 
-    options = _options(threads)
+    provider, options = bundle.provider if name == TRUNK else CPU, _options(threads)
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in (injected or {}).items()}
     if values:
         options.add_external_initializers(list(values), list(values.values()))
     disabled: list[str] = []
-    if bundle.manifest.precision == "fp32":
+    if bundle.manifest.precision == "fp32" and provider is CPU:
         # Weights are used where they lie, mapped from the bundle: neither transposed (which folds into a copy) nor
         # packed (another). ViT-B/32: opens in 0.1 s instead of 0.7 s, 32 MiB of its own memory instead of 428
         # (docs/performance.md).
@@ -112,17 +121,15 @@ def open_session(
     path = bundle.path(f"{name}.onnx")
 
     def opened() -> Any:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled, enable_fallback=0
-        )
+        return providers.session(provider, path, options, disabled_optimizers=disabled)
 
     def stop() -> None:
         if hasattr(options, "set_load_cancellation_flag"):  # 1.20 has none: it is left behind where it does not end
             options.set_load_cancellation_flag(True)
 
-    with _refused(path, "open"):
+    with _refused(path, "open", provider):
         session = interruptible(opened, stop)
-    return Graph(session, path, bundle, values)
+    return Graph(session, path, bundle, values, provider)
 
 
 def _options(threads: int) -> Any:
@@ -139,7 +146,7 @@ def _options(threads: int) -> Any:
 
 
 @contextmanager
-def _refused(path: Path, doing: str) -> Iterator[None]:
+def _refused(path: Path, doing: str, provider: Provider) -> Iterator[None]:
     """Turns what onnxruntime raises into an error of ours; doing: "open" or "run"."""
     import onnxruntime
 
@@ -147,16 +154,21 @@ def _refused(path: Path, doing: str) -> Iterator[None]:
     refusals = tuple(kind for name in REFUSALS if (kind := getattr(state, name, None)))
     try:
         yield
-    except (*refusals, RuntimeError, ValueError, TypeError, MemoryError) as error:
+    except (*refusals, RuntimeError, ValueError, TypeError, MemoryError, ImportError) as error:
         if type(error) is RuntimeError and any(words in str(error) for words in NO_THREAD):
             raise  # of Python or of the runtime's pool: it has nothing to do with the graph
-        raise _refusal(path, doing, error) from error
+        raise _refusal(path, doing, error, provider) from error
 
 
-def _refusal(path: Path, doing: str, error: Exception) -> EdgeNusaError:
+def _refusal(path: Path, doing: str, error: Exception, provider: Provider) -> EdgeNusaError:
     import onnxruntime
 
     found = _first_line(error)
+    if provider is not CPU:
+        return ResourceError(
+            f"{path}: expected {provider.name} to {doing} it, found that it does not ({found}); "
+            f"`edge-nusa doctor --provider {provider.name}` tries it anew"
+        )
     if isinstance(error, MemoryError) or any(words in str(error) for words in (*NO_ROOM, *NO_THREAD, *_NO_ARENA)):
         return ResourceError(
             f"{doing} {path}: expected memory and threads for it, found too few ({found}); end other programs"

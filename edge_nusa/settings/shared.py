@@ -20,6 +20,7 @@ MOST_FOLDERS = 32
 RUN = ("watch", "teach", "mqtt", "sync")
 """The services that there are."""
 FORMATS = ("human", "json")
+_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,29}")
 _SIZE = re.compile(r"0*[1-9][0-9]{0,14}[KMG]?", re.IGNORECASE)
 
 
@@ -45,6 +46,10 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, str) and _SIZE.fullmatch(value) is not None
 
 
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
+
+
 def _are_paths(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= MOST_FOLDERS and all(map(_is_path, value))
 
@@ -58,6 +63,7 @@ SHARED: dict[Key, Shared] = {
     ("state",): Shared("the path of a folder", _is_path, "EDGE_NUSA_STATE", True),
     ("threads",): Shared(f"a whole number from 0 to {MOST_THREADS}", _is_whole, "EDGE_NUSA_THREADS"),
     ("max_memory",): Shared('a size such as "512M" or "1G"', _is_size, "EDGE_NUSA_MAX_MEMORY"),
+    ("provider",): Shared('"auto", "cpu", "cuda" or another provider\'s name', _is_word, "EDGE_NUSA_PROVIDER"),
     ("format",): Shared('"human" or "json"', lambda value: value in FORMATS, "EDGE_NUSA_FORMAT"),
     ("services", "run"): Shared(f"a list of {', '.join(RUN)}", _are_services, ""),
     ("services", "writable"): Shared(f"a list of at most {MOST_FOLDERS} paths", _are_paths, "", True),

@@ -40,7 +40,7 @@ class UpdateShapes:
     norm of what one update may add to its core."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.identity = bundle.manifest.identity
+        self.identity = bundle.identity
         self.features = feature_count(bundle)
         self.ranks = {
             name: bundle.manifest.method.pool_rank[tower] for tower in DEVICE.towers for name in bundle.matrices(tower)

@@ -64,7 +64,7 @@ def create(
     """Make a hub, its keys and root.json, and put the root into the store. Raises InputError where there is a hub
     already."""
     keys.require_packages()
-    with State(folder / "state", bundle.manifest.identity).writer():
+    with State(folder / "state", bundle.identity).writer():
         if (folder / SETTINGS_NAME).exists():
             raise InputError(f"{folder}: expected no hub yet, found one; choose another --hub")
         opened = open_store(store)
@@ -77,7 +77,7 @@ def create(
             root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
             terms = Terms(sealing_keys.new_named_key(folder / "keys").public, sharing)
             root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder), terms)
-            settings = HubSettings(sha256_hex(root)[:32], store, bundle.manifest.identity, expiry)
+            settings = HubSettings(sha256_hex(root)[:32], store, bundle.identity, expiry)
             Repository(opened, folder, expiry).publish_root(root)
             _write_settings(folder, settings, root)
     kept.done(f"the hub of the fleet {settings.fleet[:16]} is made")
