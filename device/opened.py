@@ -10,7 +10,7 @@ from edge_nusa.device.trials import NAME, Trials
 from edge_nusa.errors import EdgeNusaError, UsageError
 from edge_nusa.files.identity import Identity
 from edge_nusa.model.bundle import Bundle, embedded_bundle, manifest_of
-from edge_nusa.model.providers import CPU, TABLE
+from edge_nusa.model.providers import CPU, TABLE, of_identity
 from edge_nusa.settings.shared import chosen_folder, setting
 from edge_nusa.state.reader import StateReader
 from edge_nusa.state.state import State
@@ -179,7 +179,7 @@ def _set_provider(bundle: Bundle, named: Path | None, asked: str | ForeignTrunk 
     taught = taught_with(bundle, named)
     if asked is None:
         if taught is not None:  # nothing is tried: most that opens so looks at no picture
-            bundle.provider = provider.as_taught(taught)
+            bundle.provider = of_identity(taught)
             return ""
         said = setting(("provider",))
         asked = CPU.name if said is None else str(said.value)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from edge_nusa.device.trials import Trials
-from edge_nusa.errors import ResourceError, UsageError
-from edge_nusa.files.identity import Identity
+from edge_nusa.errors import ResourceError
 from edge_nusa.model import foreign_trunk, providers
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.providers import AUTO, CPU, Provider
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class Chosen(NamedTuple):
@@ -56,19 +52,6 @@ def of_class(group: str, bundle: Bundle) -> Provider:
     if found is None:
         raise _gone(group, "no package here brings a trunk of that name")
     return found
-
-
-def as_taught(identity: Identity) -> Provider:
-    """What taught a state, untried: for looking at what was learned. A foreign trunk that nobody handed in answers no
-    picture."""
-    found = next(iter(providers.of_group(identity.provider)), None)
-    if found is not None:
-        return found
-
-    def absent(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        raise UsageError(f"expected the trunk itself, found its name alone; pass --provider {identity.provider}")
-
-    return Provider(name=identity.provider, group=identity.provider, precision=identity.precision, trunk=absent)
 
 
 def _of_package(name: str, bundle: Bundle) -> Provider | None:

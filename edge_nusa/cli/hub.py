@@ -81,16 +81,26 @@ def init(
             "`means` their means."
         ),
     ] = SharingChoice.GROUPS,
+    provider: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What every device of this fleet computes the features of pictures with, for good: `cpu`, `cuda` ..., "
+            "or CLASS:PRECISION of a foreign trunk.",
+        ),
+    ] = "cpu",
     format: FormatOption = None,
 ) -> None:
     """Make a hub and its keys, and begin a fleet in a store."""
     from edge_nusa.model.bundle import Bundle, embedded_bundle
+    from edge_nusa.model.providers import declared
     from edge_nusa.sync.hub import folder as hub_folder
     from edge_nusa.sync.trust.repository import Expiry
 
     folder = folder_of(hub)
     keys = hub_folder.RootKeys(root_keys or folder / "root-keys", root_count, threshold)
     found, expiry = Bundle.open(bundle or embedded_bundle()), Expiry(days, max(days, 365))
+    found.provider = declared(provider)
     settings = hub_folder.create(folder, store, found, keys, expiry, sharing.value)
     root = str(folder / "root.json")
     words = f"the fleet {settings.fleet[:16]} begins; give {root} to every device, and put {keys.folder} away, offline"

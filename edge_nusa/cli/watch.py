@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -137,10 +138,9 @@ def watch(
     folder = Path(without_login(source) if of_camera else source)
     _check(context, of_camera)
     note = (lambda text: None) if quiet else output.note
-    budget, place = memory_bytes(max_memory), bundle or default_folder("bundle")
-    waits = not once and place.is_dir()
-    model = changing_bundle.whole(place, lambda: Model.open(place, state, threads, budget, provider), note, waits)
-    noted(model, quiet)
+    place = bundle or default_folder("bundle")
+    opening = partial(Model.open, place, state, threads, memory_bytes(max_memory), provider)
+    model = changing_bundle.whole(place, lambda: noted(opening(), quiet), note, not once and place.is_dir())
     settings = WatchSettings(folder=folder, others=offered(labels, label or []), top=top, seconds=every)
     settings = replace(settings, deletes=delete and not of_camera, agree=1 if of_camera and once else agree)
     uncertain = _uncertain(None if of_camera else folder, keep, keep_most, keep_bytes, keep_below)

@@ -51,8 +51,10 @@ class Identity:
         return cls(**found)
 
     def is_same_bundle(self, other: Identity) -> bool:
-        """Whether they differ at most in what computes the features of pictures."""
-        return replace(other, provider=self.provider, precision=self.precision) == self
+        """Whether they differ at most in what computes the features of pictures: a provider, which may have a
+        precision of its own."""
+        is_same = replace(other, provider=self.provider, precision=self.precision) == self
+        return is_same and (self.precision == other.precision or {self.provider, other.provider} != {PROVIDER})
 
     def __str__(self) -> str:
         return f"{self.model[:LONGEST_VALUE]} {self.precision} ({self.sha256[:12]})"
@@ -68,11 +70,17 @@ def mismatch(expected: Identity, found: Identity) -> str:
     return f"expected {expected}, found {found}, {difference(expected, found)}"
 
 
+def another(expected: Identity, found: Identity) -> str:
+    """What sets them apart in two words, after "of" or "with": another bundle, or another provider of the same one."""
+    is_same = found.is_same_bundle(expected) and found.provider != expected.provider
+    return "another provider" if is_same else "another bundle"
+
+
 def way_out(expected: Identity, found: Identity) -> str:
     """What a person can do about a state of the identity `found`, where another is in use."""
     if found.is_same_bundle(expected) and found.provider != expected.provider:
         return f"pass --provider {found.provider}, which taught it, or --provider auto, or another --state"
-    if found.is_same_bundle(expected):
+    if found.is_same_bundle(expected) and found.provider != PROVIDER:
         return f"use the {found.provider} trunk of precision {found.precision}, which taught it, or another --state"
     return "pass the --bundle it was made with, or another --state"
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from edge_nusa.errors import UsageError
 from edge_nusa.files.foreign import named
-from edge_nusa.files.identity import PROVIDER
+from edge_nusa.files.identity import PROVIDER, Identity
 
 AUTO = "auto"
 CPU_SESSION = "CPUExecutionProvider"
@@ -104,6 +104,35 @@ def of_group(group: str) -> list[Provider]:
     return [one for one in TABLE if one.group == group]
 
 
+def of_identity(identity: Identity) -> Provider:
+    """What an identity says that computed, untried: to look at what was learned, and to merge it. A foreign trunk of
+    which only the name is known answers no picture."""
+    found = next(iter(of_group(identity.provider)), None)
+    return found or _foreign(identity.provider, identity.precision)
+
+
+def declared(text: str) -> Provider:
+    """What a hub is told that its devices compute with: a name of the table, or CLASS:PRECISION of a foreign trunk,
+    such as hailo:a8w8. Raises UsageError for anything else."""
+    group, _, precision = text.partition(":")
+    if not precision and (found := of_name(group)) is not None:
+        return found
+    if of_group(group) or not NAME.fullmatch(group) or not NAME.fullmatch(precision):
+        known = ", ".join(one.name for one in TABLE)
+        raise UsageError(
+            f"--provider: expected one of {known}, or CLASS:PRECISION of a foreign trunk such as hailo:a8w8, found "
+            f"{named(text)}; docs/accelerators.md has them all"
+        )
+    return _foreign(group, precision)
+
+
+def _foreign(group: str, precision: str) -> Provider:
+    def absent(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        raise UsageError(f"expected the trunk itself, found its name alone; pass --provider {group}")
+
+    return Provider(name=group, group=group, precision=precision, trunk=absent)
+
+
 def unknown(name: str, more: list[str]) -> UsageError:
     """The error for a name that nothing has; more: names of installed foreign trunks."""
     known = ", ".join([AUTO, *(one.name for one in TABLE), *more])
@@ -115,7 +144,7 @@ def session(provider: Provider, path: Path, options: Any, **more: Any) -> Any:
     does, RuntimeError where onnxruntime leaves the provider out, which it does without a word."""
     import onnxruntime
 
-    if provider is CPU:
+    if provider.session == CPU_SESSION:
         return onnxruntime.InferenceSession(str(path), options, providers=[CPU_SESSION], enable_fallback=0, **more)
     if provider.plugin is not None and provider.session not in onnxruntime.get_available_providers():
         options.add_provider_for_devices(_devices(provider.session, library(provider.plugin)), {**provider.options})

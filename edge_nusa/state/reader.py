@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from edge_nusa.errors import DamagedError, OtherFormatError, ResourceError
 from edge_nusa.files import durable
-from edge_nusa.files.identity import Identity, mismatch, way_out
+from edge_nusa.files.identity import Identity, another, mismatch, way_out
 from edge_nusa.files.os_errors import OtherKindError
 from edge_nusa.state.generation import (
     LARGEST_POINTER_BYTES,
@@ -128,10 +128,10 @@ class StateReader:
     def _check_identity(self, generation: Generation) -> None:
         if self.identity is not None and generation.identity != self.identity:
             found = mismatch(self.identity, generation.identity)
-            is_same = generation.identity.is_same_bundle(self.identity)
-            what = "was taught with another provider" if is_same else "belongs to another bundle"
+            what = another(self.identity, generation.identity)
             raise DamagedError(
-                f"this state {what}: {generation.folder}: {found}; {way_out(self.identity, generation.identity)}"
+                f"this state belongs to {what}: {generation.folder}: {found}; "
+                f"{way_out(self.identity, generation.identity)}"
             )
 
     def _named(self) -> set[int]:

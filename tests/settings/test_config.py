@@ -174,7 +174,7 @@ def test_config_shows_each_value_and_where_it_comes_from(home: Home) -> None:
         "file": None,
         "line": None,
     }
-    assert list(rows) == ["bundle", "state", "threads", "max_memory", "format", "watch.top", "watch.keep"]
+    assert list(rows) == ["bundle", "state", "threads", "max_memory", "provider", "format", "watch.top", "watch.keep"]
     shown = home.run("config", "--format", "human").stdout.splitlines()
     assert shown[0].split() == ["setting", "value", "from"]
     assert f"user file {home.file}, line 1" in shown[1]

@@ -56,6 +56,8 @@ class Hub:
     def __init__(self, folder: Path, bundle: Bundle) -> None:
         keys.require_packages()
         self.folder, self.settings, self.shapes = folder, read_settings(folder), UpdateShapes(bundle)
+        if self.settings.identity.is_same_bundle(self.shapes.identity):  # it opens no trunk: its devices' provider
+            self.shapes.identity = self.settings.identity
         if self.settings.identity != self.shapes.identity:
             raise DamagedError(
                 f"{folder}: this hub belongs to another bundle: "

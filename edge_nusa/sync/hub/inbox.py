@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError, StoreError, TrustError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.foreign import named
-from edge_nusa.files.identity import mismatch
+from edge_nusa.files.identity import another, mismatch
 from edge_nusa.sync import parcel, update
 from edge_nusa.sync.hub import plausible
 from edge_nusa.sync.hub.mail import Accepted, Mail, few
@@ -240,7 +240,7 @@ def misplaced(place: update.Place, device: str, now: Round) -> str:
     if place.fleet != now.fleet:
         return "it is of another fleet"
     if place.identity != now.identity:
-        return f"it was learned with another bundle: {mismatch(now.identity, place.identity)}"
+        return f"it was learned with {another(now.identity, place.identity)}: {mismatch(now.identity, place.identity)}"
     if place.device != device:
         return f"it says that it is of the device {place.device[:16]}"
     return ""
