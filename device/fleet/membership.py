@@ -23,6 +23,7 @@ from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet import settings
 from edge_nusa.device.fleet.sent import Sent, SentFolder
 from edge_nusa.device.fleet.standing import Standing
+from edge_nusa.device.fleet.store import asked
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, ResourceError, TrustError, UnreadableError
 from edge_nusa.files import durable
@@ -34,6 +35,7 @@ from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.parcel import Cover
 from edge_nusa.sync.round_file import Received, Round
+from edge_nusa.sync.stores.store import Store
 from edge_nusa.sync.trust import keys, sealing_keys, trusted
 from edge_nusa.sync.trust.roots import Terms, fleet_terms
 from edge_nusa.sync.trust.sealing_keys import SealingKey
@@ -86,6 +88,14 @@ class Fleet:
         """What the fleet shares and whom updates are sealed to, by the newest root that this device has followed.
         Raises TrustError."""
         return fleet_terms(trusted.newest_root(self.root, self.metadata))
+
+    def store(self) -> Store:
+        """Where this device pushes; a carrier of messages has another (`edge_nusa.flower.node`)."""
+        return asked(self.store_place)
+
+    def rounds(self) -> Store:
+        """Where it pulls from: the store, or the hub's mirror."""
+        return asked(self.rounds_place)
 
     @property
     def metadata(self) -> Path:

@@ -22,7 +22,7 @@ from edge_nusa.sync.chain import Link
 from edge_nusa.sync.change import Change, nothing_changed
 from edge_nusa.sync.parcel import Cover
 from edge_nusa.sync.round_file import Round, short
-from edge_nusa.sync.stores.store import Store
+from edge_nusa.sync.stores.store import NotBroughtError, Store
 
 MOST_ADOPTED, MOST_LOOKED_AT = 64, 1000
 """Updates of other lives that are taken notice of at a time, and envelopes that are fetched to find them: who writes to
@@ -79,6 +79,8 @@ def _verified(fleet: Fleet, store: Store, keys: Collection[str]) -> Iterator[tup
         try:
             envelope = store.get(key, parcel.LARGEST_ENVELOPE_BYTES)
             cover = parcel.opened_cover(envelope, fleet.signer.public_key, key)
+        except NotBroughtError:
+            raise
         except (TrustError, DamagedError, StoreError):
             continue  # nobody's, or not to be had: the hub names what then stands beside the chain
         if cover.fleet == fleet.fleet and parcel.envelope_key(cover, sha256_hex(envelope)) == key:
@@ -114,6 +116,8 @@ class _Finder:
             sealed = self.store.get(key, cover.size)
             numbers = parcel.opened_numbers(cover, sealed, [self.fleet.sealing], key)
             return update.decode(statement, numbers, self.fleet.shapes, key)
+        except NotBroughtError:
+            raise
         except (StoreError, TrustError, DamagedError):
             return None
 

@@ -14,7 +14,6 @@ from edge_nusa.device.fleet import kept_here, other_lives, round_judge
 from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.remembered import remember, remembered
-from edge_nusa.device.fleet.store import asked
 from edge_nusa.device.learning.judge import Retention
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import EdgeNusaError, RefusedError, ResourceError, TrustError
@@ -55,18 +54,19 @@ class Pulled:
         return content
 
 
-def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None) -> Pulled:
+def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None, fleet: Fleet | None = None) -> Pulled:
     """Take the fleet's newest round as a new generation, with what was gained here and is not in it.
 
+    fleet: the state's part in its fleet, where its store is another than the settings say.
     Raises StoreError, TrustError, RefusedError (remembered, with the reason), ResourceError for a round of more than
     `most_bytes`, and leaves the state as it was.
     """
-    fleet = Fleet(opened)
+    fleet = fleet or Fleet(opened)
     with fleet.locked():
         bounds = trusted.Bounds(
             fleet.shapes.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(opened, fleet, is_forced)
         )
-        found = trusted.newest_round(asked(fleet.rounds_place), fleet.root, fleet.metadata, bounds, fleet.sealing)
+        found = trusted.newest_round(fleet.rounds(), fleet.root, fleet.metadata, bounds, fleet.sealing)
         mark = RoundMark(found.number, found.sha256)
         if found.data is not None:
             fleet.keep_base(found.data)
@@ -98,7 +98,7 @@ def _hear_of_others(opened: Opened, fleet: Fleet, mark: RoundMark) -> None:
     now = fleet.base(mark)
     if other_lives.is_news(fleet, now):
         knowledge = kept_here.agreed(opened, load(opened.bundle, opened.state, DEVICE)[1])
-        other_lives.adopt(opened, fleet, asked(fleet.store_place), knowledge, fleet.base(knowledge.round), now)
+        other_lives.adopt(opened, fleet, fleet.store(), knowledge, fleet.base(knowledge.round), now)
 
 
 def _known(opened: Opened, fleet: Fleet, is_forced: bool) -> frozenset[str]:

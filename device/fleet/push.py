@@ -12,7 +12,6 @@ from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.other_lives import adopt
 from edge_nusa.device.fleet.remembered import remembered
-from edge_nusa.device.fleet.store import asked
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import ResourceError
 from edge_nusa.knowledge.knowledge import Knowledge
@@ -48,18 +47,21 @@ class Pushed:
         return asdict(self)
 
 
-def push(opened: Opened, precision: Precision = PRECISION, most_bytes: int | None = None) -> Pushed:
+def push(
+    opened: Opened, precision: Precision = PRECISION, most_bytes: int | None = None, fleet: Fleet | None = None
+) -> Pushed:
     """Send what was gained since the last push, and what the store may not have of earlier ones.
 
+    fleet: the state's part in its fleet, where its store is another than the settings say.
     Raises StoreError, or ResourceError where more than `most_bytes` would go out; what was gained is then kept to be
     sent.
     """
-    fleet = Fleet(opened)
+    fleet = fleet or Fleet(opened)
     with fleet.locked():
         _, knowledge = load(opened.bundle, opened.state, DEVICE)
         knowledge = kept_here.agreed(opened, knowledge)
         base = fleet.base(knowledge.round)
-        store = asked(fleet.store_place)
+        store = fleet.store()
         adopted = adopt(opened, fleet, store, knowledge, base, base)
         gained = unsent(knowledge, base, fleet.pending(base), fleet.device)
         made = (

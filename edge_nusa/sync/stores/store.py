@@ -40,6 +40,10 @@ class MissingObjectError(StoreError):
     """The store has no such object (or not yet)."""
 
 
+class NotBroughtError(StoreError):
+    """A store that is carried by messages: what was asked for was not in the last one, and comes with the next."""
+
+
 def check_key(key: str) -> str:
     """The key itself. Raises StoreError for what a store may not hold."""
     if not _KEY.fullmatch(key) or len(key) > 400:

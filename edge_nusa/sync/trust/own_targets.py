@@ -7,6 +7,7 @@ sign itself.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa.sync.stores.store import MissingObjectError, Store
@@ -20,7 +21,15 @@ MOST_CANDIDATES = 64
 request."""
 
 
-def newest(store: Store, root: Root) -> Targets | None:
+@dataclass(frozen=True)
+class Newest:
+    """The newest targets, and the keys of the timestamp, the snapshot and the targets that lead to them."""
+
+    keys: tuple[str, ...]
+    targets: Targets
+
+
+def newest(store: Store, root: Root) -> Newest | None:
     """The newest targets in the store that this root vouches for; None where there are none, as before the first
     publication after a rotation. Raises StoreError."""
     for _, key in versions(store, "timestamp")[: -MOST_CANDIDATES - 1 : -1]:
@@ -30,17 +39,19 @@ def newest(store: Store, root: Root) -> Targets | None:
     return None
 
 
-def _followed(store: Store, root: Root, timestamp_key: str) -> Targets | None:
+def _followed(store: Store, root: Root, timestamp_key: str) -> Newest | None:
     """What a timestamp leads to, None where it is not this hub's."""
     from tuf.api.exceptions import RepositoryError
 
     try:
         timestamp = _signed(store, root, "timestamp", timestamp_key)
         version = timestamp.snapshot_meta.version
-        snapshot = _signed(store, root, "snapshot", f"metadata/{version}.snapshot.json", version)
+        snapshot_key = f"metadata/{version}.snapshot.json"
+        snapshot = _signed(store, root, "snapshot", snapshot_key, version)
         version = snapshot.meta["targets.json"].version
-        found: Targets = _signed(store, root, "targets", f"metadata/{version}.targets.json", version)
-        return found
+        targets_key = f"metadata/{version}.targets.json"
+        targets: Targets = _signed(store, root, "targets", targets_key, version)
+        return Newest((timestamp_key, snapshot_key, targets_key), targets)
     except (RepositoryError, MissingObjectError, KeyError, ValueError):
         return None
 

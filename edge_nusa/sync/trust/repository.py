@@ -98,7 +98,8 @@ class Repository:
     def targets(self) -> dict[str, TargetFile]:
         """What this hub has published until now, by its paths: by its own folder, or by the store where that is
         newer. Raises StoreError, DamagedError."""
-        both = (self._kept_targets(), own_targets.newest(self.store, self.root().signed))
+        newest = own_targets.newest(self.store, self.root().signed)
+        both = (self._kept_targets(), newest.targets if newest else None)
         found = max((one for one in both if one is not None), key=lambda one: one.version, default=None)
         return dict(found.targets) if found is not None else {}
 

@@ -1,0 +1,103 @@
+"""A node's turn: a push or a pull of this device over what the hub's message brought, and its answer.
+
+The fleet's own code does both; its store is the message. The words of an error stay here, as they may name a label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edge_nusa.device.fleet import pull as pulling
+from edge_nusa.device.fleet import push as pushing
+from edge_nusa.device.fleet.membership import Fleet
+from edge_nusa.device.fleet.sent import Sent
+from edge_nusa.device.opened import Opened
+from edge_nusa.errors import EdgeNusaError, TrustError
+from edge_nusa.flower import freight
+from edge_nusa.flower.carried import CarriedStore
+from edge_nusa.flower.freight import Freight
+from edge_nusa.flower.messages import Answer, Question
+from edge_nusa.knowledge.recipes import DEVICE
+from edge_nusa.knowledge.stored import load
+from edge_nusa.sync import parcel
+from edge_nusa.sync.stores.store import NotBroughtError, Store
+
+
+@dataclass(frozen=True)
+class Turned:
+    """The answer for the hub, and what was done, or why not, for who runs this node."""
+
+    answer: Answer
+    words: str
+
+
+class CarriedFleet(Fleet):
+    """This device's part in its fleet, over the store that a message brought."""
+
+    def __init__(self, opened: Opened, carried: CarriedStore) -> None:
+        super().__init__(opened)
+        self._carried = carried
+
+    def store(self) -> Store:
+        """What the message brought."""
+        return self._carried
+
+    def rounds(self) -> Store:
+        """The same."""
+        return self._carried
+
+    def put(self, one: Sent) -> None:
+        """Nothing yet: it is only on its way, and the answer may be lost (`confirm`)."""
+
+    def confirm(self, listed: list[str]) -> None:
+        """Remember of own updates that the hub's store lists them."""
+        with self.locked():
+            for one in self.sent():
+                if not one.is_put and parcel.envelope_key(one.cover, one.sha256) in listed:
+                    super().put(one)
+
+
+def turned(opened: Opened, asked: bytes, common: bytes) -> Turned:
+    """Take a turn. asked: the question (`Question`); common: freight that the hub brings every node.
+
+    Raises DamagedError or StoreError for messages that are none, InputError for a state of no fleet.
+    """
+    question = Question.decode(asked, "the hub's message")
+    brought = freight.decode(common, "the hub's message")[1].with_other(question.brought)
+    store = CarriedStore(brought)
+    fleet = CarriedFleet(opened, store)
+    empty = Answer(fleet=fleet.fleet, device=fleet.device)
+    try:
+        if question.fleet != fleet.fleet:
+            raise TrustError(
+                f"expected a message of the fleet {fleet.fleet[:16]}, found one of {question.fleet[:16]}; ask who runs "
+                "the SuperLink"
+            )
+        fleet.confirm(list(brought.lists.get(f"updates/{fleet.device}", ())))
+        done = _pushed(opened, fleet, empty) if question.turn == "push" else _pulled(opened, fleet, empty)
+        mark = load(opened.bundle, opened.state, DEVICE)[1].round
+        answer = replace(done.answer, number=mark.number, sha256=mark.sha256, puts=Freight(wholes=store.puts))
+        return replace(done, answer=answer)
+    except NotBroughtError as error:
+        return Turned(replace(empty, wishes=store.wishes), str(error))
+    except EdgeNusaError as error:
+        if store.wishes:  # said by whoever asked the store, in other words
+            return Turned(replace(empty, wishes=store.wishes), str(error))
+        return Turned(replace(empty, exit_code=error.exit_code), str(error))
+
+
+def _pushed(opened: Opened, fleet: CarriedFleet, empty: Answer) -> Turned:
+    done = pushing.push(opened, fleet=fleet)
+    if done.update is None:
+        return Turned(empty, f"nothing new; sent again: {len(done.sent)} updates")
+    answer = replace(empty, update=done.update, pictures=max(done.pictures, 0))
+    return Turned(answer, f"update {done.update} with {done.pictures} pictures is on its way")
+
+
+def _pulled(opened: Opened, fleet: CarriedFleet, empty: Answer) -> Turned:
+    done = pulling.pull(opened, fleet=fleet)
+    if done.generation is None:
+        return Turned(empty, f"round {done.round} is known already")
+    return Turned(
+        replace(empty, generation=done.generation), f"took round {done.round} as generation {done.generation}"
+    )
