@@ -33,6 +33,8 @@ from edge_nusa.state import generation
 from edge_nusa.state.generation import Generation
 from edge_nusa.state.state import State
 from edge_nusa.sync import parcel, round_file, update
+from edge_nusa.sync.bundles import index
+from edge_nusa.sync.bundles.index import PART_BYTES, Entry, Index
 from edge_nusa.sync.change import Change, difference
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
@@ -45,6 +47,13 @@ from edge_nusa.sync.update import Place
 
 FOLDER = Path(__file__).parent / "golden"
 ANSWERED = {Path("/camera/one.jpg"): Stamp(4711, 1_790_000_000_000_000_001)}
+INDEX = Index(
+    {
+        "manifest.json": Entry(2, "1" * 64, ("1" * 64,)),
+        "weights.safetensors": Entry(PART_BYTES + 1, "2" * 64, ("3" * 64, "4" * 64)),
+        "empty": Entry(0, "5" * 64, ()),
+    }
+)
 FORMED = Formed(((1, 2, 3, 2**64 - 1), (4, 5, 6, 7, 8)))
 PLACE = "/fleet/store"
 """Stands for the folder that hub and device name in their settings."""
@@ -214,6 +223,7 @@ def contents(folder: Path) -> Mapping[str, bytes]:
         **update_files(folder / "update"),
         **sealed_files(),
         "current.round": round_file.encode(a_round()),
+        "index.bundle": index.encode(INDEX),
         **fleet_files(folder),
         "ledger.sqlite": ledger_file(folder),
         "run.json": RUN.to_json().encode(),

@@ -32,6 +32,7 @@ from edge_nusa.research.data.datasets import find_sets
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.state import State
 from edge_nusa.sync import parcel, round_file, update
+from edge_nusa.sync.bundles import index as indexes
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.trust import device_keys
@@ -163,6 +164,11 @@ def test_a_round_is_written_the_same_but_for_packing(anew: Mapping[str, bytes]) 
         for line, _, _ in parts
     ]
     assert lines[0] == lines[1]
+
+
+def test_a_bundles_index_is_read_and_written_the_same(anew: Mapping[str, bytes]) -> None:
+    assert indexes.decode(golden("index.bundle"), "index.bundle") == golden_files.INDEX
+    assert anew["index.bundle"] == golden("index.bundle")
 
 
 def test_packed_numbers_are_zlib_over_safetensors_of_these_names() -> None:

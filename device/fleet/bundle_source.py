@@ -47,8 +47,8 @@ def _of_member(store: str, state: Path) -> Source:
         fleet = settings.read(folder).fleet
     except InputError as error:
         raise InputError(
-            f"{state}: expected --root, or a state that belongs to a fleet, found neither; bring root.json from whoever "
-            "runs the hub, by a way you trust"
+            f"{state}: expected --root, or a state that belongs to a fleet, found neither; bring root.json from "
+            "whoever runs the hub, by a way you trust"
         ) from error
     data = sent.read_file(folder / "root.json", LARGEST_ROOT_BYTES)
     if fleet_name(data) != fleet:

@@ -39,11 +39,14 @@ from edge_nusa.research.figures.classes import Classes, TaskClasses
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.generation import Generation, Pointer, load_generation
 from edge_nusa.sync import parcel, round_file, update
+from edge_nusa.sync.bundles import announced as bundles_announced
+from edge_nusa.sync.bundles import index
 from edge_nusa.sync.hub import device_records, given_file, shares
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.given import Given, Own
 from edge_nusa.sync.hub.shares import Share, Shares
+from edge_nusa.sync.stores import mirror_index
 from edge_nusa.sync.trust import device_keys, keys, publication_clock, roots, sealed_rounds, sealing_keys
 from edge_nusa.sync.trust.repository import Repository
 from edge_nusa.sync.trust.sealing_keys import SealingKey
@@ -166,6 +169,12 @@ def announced(data: bytes) -> object:
     return sealed_rounds.announced_by(cast(Any, SimpleNamespace(custom=custom, hashes={"sha256": "a" * 64}, length=9)))
 
 
+def announced_bundle(data: bytes) -> object:
+    custom = parse(data, Origin("here", "stop", TrustError)).fields
+    target = SimpleNamespace(custom=custom, hashes={"sha256": "a" * 64}, length=9)
+    return bundles_announced.announced_by("bundles/micro", cast(Any, target))
+
+
 def versions(path: Path) -> object:
     return Repository(cast(Any, None), path.parent)._versions()
 
@@ -180,6 +189,22 @@ def named_sets(path: Path) -> object:
     return datasets.find_sets(path.parent, None)
 
 
+ANNOUNCED = {
+    "bundle": 3,
+    "bytes": 9,
+    "model": "micro",
+    "precision": "fp16",
+    "identity": "b" * 64,
+    "multiply_adds": 7,
+    "withdrawn": False,
+}
+TARGETS = {
+    "_type": "targets",
+    "expires": "2030-01-01T00:00:00Z",
+    "spec_version": "1.0.31",
+    "targets": {"bundles/micro": {"custom": ANNOUNCED, "hashes": {"sha256": "a" * 64}, "length": 9}},
+    "version": 3,
+}
 LINE, _, NUMBERS = ROUND.partition(b"\n")
 READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "bundle": ((FOLDER / "bundle/manifest.json").read_bytes(), lambda d: manifest.decode(d, "here")),
@@ -215,6 +240,16 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "targets": (
         canonical({"round": 1, "recipients": 2, "records": "", **dict.fromkeys(sealed_rounds.HASHES, "b" * 64)}),
         announced,
+    ),
+    "bundle's index": ((FOLDER / "index.bundle").read_bytes(), lambda d: index.decode(d, "here")),
+    "bundle that is announced": (canonical(ANNOUNCED), announced_bundle),
+    "mirror's index": (
+        b'{"format_version":1,"metadata":["metadata/7.timestamp.json"]}',
+        lambda d: mirror_index.read(d, "here"),
+    ),
+    "hub's targets": (
+        canonical({"signatures": [], "signed": TARGETS}),
+        in_file("current-targets.json", lambda p: Repository(cast(Any, None), p.parent)._kept_targets()),
     ),
     "shares": (shares.encode(SHARES), lambda d: shares.decode(d, "here")),
     "given": (GIVEN_LINE, lambda d: given_file.decode(d + b"\n" + GIVEN_NUMBERS, "here")),
