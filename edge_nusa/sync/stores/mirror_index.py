@@ -30,7 +30,7 @@ def write(mirror: FolderStore) -> None:
     newest = sorted(keys, key=_version)[-MOST_KEYS:]
     path = mirror.folder / NAME
     with durable.explained(f"write {path}"):
-        durable.replace_file(path, canonical({"format_version": FORMAT_VERSION, PREFIX: newest}) + b"\n", FILE_MODE)
+        durable.replace_file(path, canonical({"format_version": FORMAT_VERSION, PREFIX: newest}), FILE_MODE)
 
 
 def _version(key: str) -> tuple[int, str]:
