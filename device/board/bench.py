@@ -16,7 +16,6 @@ from edge_nusa.device.board.measure import child, edge_nusa_words, in_turn, medi
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files import temporary
-from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.settings import shared
 from edge_nusa.threads import available
@@ -28,8 +27,8 @@ COLD_ROUNDS = 3
 Say = Callable[[str], None]
 
 
-def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) -> Costs:
-    """Measure.
+def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say, provider: str = "cpu") -> Costs:
+    """Measure, with what computes the features of pictures by its name.
 
     Works on pictures and a state of its own in a temporary folder. Raises EdgeNusaError where a command fails.
     """
@@ -37,18 +36,21 @@ def bench_board(bundle: Path | None, threads: int, steps: int | None, say: Say) 
         write_pictures(folder / "pictures", LABELS, PICTURES_EACH)
         whole = Bundle.open(bundle or embedded_bundle())
         common: list[str | Path] = ["--state", folder / "state", "--bundle", whole.folder, "--threads", str(threads)]
-        common += ["--format", "json", *_bound()]
+        common += ["--format", "json", "--provider", provider, *_bound()]
         say("learning one task")
         lesson, failed = lesson_cost(folder / "pictures", steps, common, say)
         say("asking in a new process")
         cold = _cold(folder / "pictures" / LABELS[0] / "0000.jpg", common)
         say("asking again and again")
-        opened = Opened(whole, Opened.open(whole.folder, folder / "state").state, threads)
+        opened = Opened.open(whole.folder, folder / "state", threads, provider=provider)
+        if opened.note:
+            say(opened.note)
         in_process = warm(Predictor(opened), sorted((folder / "pictures").glob("*/*.jpg")))
-        by_threads = _by_threads(whole)
+        by_threads = _by_threads(opened)
     return Costs(
         bundle=whole.manifest.model,
         precision=whole.manifest.precision,
+        provider=opened.bundle.provider.name,
         learn=lesson,
         cold=cold,
         warm=in_process,
@@ -105,14 +107,14 @@ def warm(predictor: Predictor, paths: list[Path]) -> WarmCost:
     return WarmCost(round(whole, 2), round(trunk, 2), round(100 * (whole / trunk - 1), 1))
 
 
-def _by_threads(bundle: Bundle) -> dict[str, float]:
+def _by_threads(opened: Opened) -> dict[str, float]:
     """Milliseconds of one picture in the trunk with 1, 2, 4 ... threads."""
     cores = available()
-    spec = bundle.manifest.preprocessing
+    spec = opened.bundle.manifest.preprocessing
     pixels = np.zeros((1, 3, spec.height, spec.width), np.float32)
     found = {}
     for count in sorted({1, 2, 4, cores} & set(range(1, cores + 1))):
-        session = sessions.open_session(bundle, "image_trunk", count)
+        session = replace(opened, threads=count).image_trunk()
         taken = in_turn({"one": lambda s=session: s.run(None, {"pixels": pixels})}, 2 * ROUNDS)  # type: ignore[misc]
         found[str(count)] = round(1000 * median(taken["one"]), 2)
     return found

@@ -38,10 +38,11 @@ class WarmCost:
 @dataclass(frozen=True, kw_only=True)
 class Costs:
     """learn: None where this board teaches nothing, for the reason that is in the advice; threads: their number ->
-    milliseconds of a picture in the trunk; advice: what to change, a line each."""
+    milliseconds of a picture in the trunk, by the provider; advice: what to change, a line each."""
 
     bundle: str
     precision: str
+    provider: str
     learn: LearnCost | None
     cold: ColdCost
     warm: WarmCost

@@ -28,6 +28,7 @@ from edge_nusa.errors import EdgeNusaError
 from edge_nusa.state.reader import StateReader
 
 if TYPE_CHECKING:
+    from edge_nusa.files.identity import Identity
     from edge_nusa.model.bundle import Bundle
 
 PACKAGES = ("onnxruntime", "numpy", "pillow", "safetensors", "tokenizers")
@@ -60,9 +61,9 @@ class Probe:
         return self.last_error or f"exit code {self.returncode}"
 
 
-def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
+def examine(bundle_folder: Path, state_folder: Path, provider: str = "cpu") -> list[Finding]:
     """All findings, in the order a person would ask; reads files, starts child processes, and writes and
-    removes a probe."""
+    removes a probe. provider: what is asked to compute; another one than the CPU is tried."""
     native = {name: _native(name) for name in ("numpy", "onnxruntime", "torch")}
     findings = [
         _program(),
@@ -79,6 +80,7 @@ def examine(bundle_folder: Path, state_folder: Path) -> list[Finding]:
         return [*findings, broken, writing(state_folder), *services(state_folder)]
     bundle, finding = _bundle(bundle_folder)
     findings += [finding, *(room(bundle.manifest) if bundle else ()), *_state(state_folder, bundle)]
+    findings += _provider(bundle, state_folder, provider)
     return [*findings, writing(state_folder), *permissions(state_folder), *services(state_folder)]
 
 
@@ -186,8 +188,14 @@ def _bundle(folder: Path) -> tuple[Bundle | None, Finding]:
     return bundle, Finding("bundle", "ok", found, "")
 
 
+def _provider(bundle: Bundle | None, state_folder: Path, asked: str) -> list[Finding]:
+    from edge_nusa.device.board.provider_check import provider
+
+    return [] if bundle is None else list(provider(bundle, state_folder, asked))
+
+
 def _state(folder: Path, bundle: Bundle | None) -> Iterator[Finding]:
-    state = StateReader(folder, bundle.manifest.identity if bundle else None)
+    state = StateReader(folder, _identity(bundle, folder) if bundle else None)
     try:
         sound, bad = state.history(), state.damaged()
         yield _history(len(sound), bad)
@@ -208,6 +216,13 @@ def _state(folder: Path, bundle: Bundle | None) -> Iterator[Finding]:
         else f"{current.number} ({current.operation}, {current.created})"
     )
     yield Finding("state's current generation", "ok", found, "")
+
+
+def _identity(bundle: Bundle, folder: Path) -> Identity:
+    """Whatever provider taught the state: that is another finding."""
+    from edge_nusa.device.opened import taught_with
+
+    return taught_with(bundle, folder) or bundle.identity
 
 
 def _history(sound: int, bad: list[str]) -> Finding:

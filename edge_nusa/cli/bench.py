@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from edge_nusa.cli import output
-from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, ThreadsOption
+from edge_nusa.cli.options import BundleOption, FormatOption, ProviderOption, QuietOption, ThreadsOption
 
 if TYPE_CHECKING:
     from edge_nusa.device.board.costs import Costs, LearnCost
@@ -25,13 +25,14 @@ def bench(
     ] = None,
     bundle: BundleOption = None,
     threads: ThreadsOption = 0,
+    provider: ProviderOption = "cpu",
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Measure what a picture and a task cost here, and what to change."""
     from edge_nusa.device.board.bench import bench_board
 
-    found = bench_board(bundle, threads, steps, (lambda text: None) if quiet else output.note)
+    found = bench_board(bundle, threads, steps, (lambda text: None) if quiet else output.note, provider)
     output.show(found, lambda: _words(found), format)
 
 
@@ -45,7 +46,8 @@ def _words(found: Costs) -> str:
     ]
     for count, value in found.threads.items():
         rows.append([f"trunk with {count} threads", f"{value:.1f} ms", "", "1 picture"])
-    head = [f"{found.bundle}, {found.precision}", "time", "peak memory", ""]
+    by = "" if found.provider == "cpu" else f", by {found.provider}"
+    head = [f"{found.bundle}, {found.precision}{by}", "time", "peak memory", ""]
     return "\n".join([output.table(rows, head), *(found.advice or ["nothing to change"])])
 
 

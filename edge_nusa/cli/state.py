@@ -9,8 +9,7 @@ import typer
 
 from edge_nusa import kept
 from edge_nusa.cli import completion, output
-from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption
-from edge_nusa.cli.pull import RootOption, fitting
+from edge_nusa.cli.options import BundleOption, FormatOption, ProviderOption, StateOption, ThreadsOption
 from edge_nusa.knowledge.labels import listed, quoted
 
 
@@ -160,6 +159,9 @@ def doctor(
     root: RootOption = None,
     bundle: BundleOption = None,
     state: StateOption = None,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    provider: ProviderOption = "cpu",
     format: FormatOption = None,
 ) -> None:
     """Check installation, board, bundle and state, and say what to do."""
@@ -171,6 +173,7 @@ def doctor(
     findings = examine(bundle, state)
     if store is not None:
         findings += fitting(store, root, state)
+    findings = examine(bundle, state or default_state_of(bundle), provider)
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"findings": [finding.to_json() for finding in findings]})
     else:

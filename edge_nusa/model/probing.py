@@ -67,6 +67,8 @@ def offered(provider: Provider) -> str:
 
     import onnxruntime
 
+    if provider.trunk is not None:  # no onnxruntime runs it
+        return ""
     there = onnxruntime.get_available_providers()
     if provider.session in there:
         return ""
@@ -100,13 +102,13 @@ def answer_of(words: list[str], seconds: float) -> Tried:
     if done.returncode or not lines:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         return Tried(failure=_short(said[-1] if said else f"its trial ended with exit code {done.returncode}"))
-    return _judged(lines[-1])
+    return judged(lines[-1].encode())
 
 
-def _judged(line: str) -> Tried:
+def judged(line: bytes) -> Tried:
     """What the child's line says; features that are nothing like the CPU's are a failure."""
     try:
-        record = parse(line.encode(), Origin("the trial's answer", "try it again", EdgeNusaError), LARGEST_ANSWER)
+        record = parse(line, Origin("the trial's answer", "try it again", EdgeNusaError), LARGEST_ANSWER)
         if "error" in record:
             return Tried(failure=_short(record.text("error")))
         found = Tried.from_record(Record({"failure": "", **record.fields}, record.origin))

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_nusa.errors import EdgeNusaError
+from edge_nusa.errors import EdgeNusaError, ResourceError, UsageError
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.foreign_trunk import ForeignGraph, of_package, provider_of
 from edge_nusa.model.providers import Plugin, Provider
 
 PICTURES = 8
@@ -43,8 +44,13 @@ def as_words(provider: Provider) -> str:
     return json.dumps(record, allow_nan=False)
 
 
-def _provider(words: str) -> Provider:
+def _provider(words: str, folder: Path) -> Provider:
     found = json.loads(words)
+    if not found["session"]:
+        trunk = of_package(found["name"], folder)
+        if trunk is None:
+            raise UsageError(f"no package here brings the trunk {found['name']}")
+        return provider_of(trunk)
     plugin = Plugin(found["plugin"]) if found["plugin"] else None
     return Provider(
         name=found["name"],
@@ -76,7 +82,8 @@ def compared(folder: Path, provider: Provider, threads: int) -> dict[str, Any]:
 
 
 def _run(bundle: Bundle, pixels: np.ndarray, threads: int) -> tuple[list[np.ndarray], float]:
-    trunk = sessions.open_session(bundle, sessions.TRUNK, threads)
+    is_foreign = bundle.provider.trunk is not None
+    trunk = ForeignGraph(bundle) if is_foreign else sessions.open_session(bundle, sessions.TRUNK, threads)
     outputs = trunk.run(["embedding", "taps"], {"pixels": pixels})
     taken = []
     for _ in range(ROUNDS + 1):
@@ -94,7 +101,8 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
 
 def reason(error: BaseException) -> str:
     """What a provider itself said last, without where in its source it said so."""
-    said = str(error.__cause__ or error).strip().splitlines()
+    own = error.__cause__ if isinstance(error, ResourceError) else None
+    said = str(own or error).strip().splitlines()
     return said[-1] if said else type(error).__name__
 
 
@@ -102,7 +110,7 @@ def main() -> None:
     """In the child: one line of JSON, and an end that no driver's unloading can hold up."""
     folder, threads, words = sys.argv[1:]
     try:
-        found = compared(Path(folder), _provider(words), int(threads))
+        found = compared(Path(folder), _provider(words, Path(folder)), int(threads))
     except (EdgeNusaError, OSError, MemoryError) as error:
         found = {"error": reason(error)}
     sys.stdout.write(json.dumps(found, allow_nan=False) + "\n")

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_fleets import small_shapes
 
-from edge_nusa.device import rows
+from edge_nusa.device import rows, trials
 from edge_nusa.device.fleet import pull, remembered
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.errors import EdgeNusaError, TrustError
@@ -33,7 +33,8 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import stored
-from edge_nusa.model import manifest
+from edge_nusa.model import manifest, probing
+from edge_nusa.model.probing import Tried
 from edge_nusa.research.data import datasets
 from edge_nusa.research.figures.classes import Classes, TaskClasses
 from edge_nusa.research.figures.runs import Run
@@ -159,6 +160,15 @@ def a_members(path: Path) -> object:
     return Fleet(cast(Any, place))
 
 
+def probed(data: bytes) -> object:
+    """What the child that tried a provider says; anything else is a failure in words."""
+    found = probing.judged(data)
+    assert found.failure.isprintable() and len(found.failure) <= probing.LONGEST_FAILURE
+    if found.failure:
+        raise EdgeNusaError(found.failure)
+    return found
+
+
 def terms(data: bytes) -> object:
     fields = parse(data, Origin("here", "stop", TrustError)).fields
     return roots.fleet_terms(cast(Any, SimpleNamespace(signed=SimpleNamespace(unrecognized_fields=fields))))
@@ -241,6 +251,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         canonical({"round": 1, "recipients": 2, "records": "", **dict.fromkeys(sealed_rounds.HASHES, "b" * 64)}),
         announced,
     ),
+<<<<<<< HEAD
     "bundle's index": ((FOLDER / "index.bundle").read_bytes(), lambda d: index.decode(d, "here")),
     "bundle that is announced": (canonical(ANNOUNCED), announced_bundle),
     "mirror's index": (
@@ -251,6 +262,10 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         canonical({"signatures": [], "signed": TARGETS}),
         in_file("current-targets.json", lambda p: Repository(cast(Any, None), p.parent)._kept_targets()),
     ),
+=======
+    "trials": (trials.encode({"a" * 64: Tried(failure="no driver", same=7, of=8)}), lambda d: trials.decode(d, "here")),
+    "trial": (b'{"same":8,"of":8,"cosine":0.99,"milliseconds":1.5,"cpu_milliseconds":2}', probed),
+>>>>>>> d37a958 (doctor, bench: what computes, how its features compare with the CPU's, and what it costs)
     "shares": (shares.encode(SHARES), lambda d: shares.decode(d, "here")),
     "given": (GIVEN_LINE, lambda d: given_file.decode(d + b"\n" + GIVEN_NUMBERS, "here")),
     "publication": (
@@ -345,6 +360,7 @@ ALLOWED = {
     "edge_nusa/files/json_bytes.py": "the one reader",
     "edge_nusa/files/tensor_file.py": "the header of safetensors, whose offsets are checked one by one",
     "edge_nusa/model/manifest.py": "what it has just written itself, to make lists of tuples",
+    "edge_nusa/model/provider_probe.py": "the words of the process that started it",
     "device/board/bench.py": "the output of a command that it started",
     "device/board/measure.py": "the output of a process that it started",
     "device/camera/capture_process.py": "the words of the process that started it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,25 @@ def test_looking_at_what_a_provider_taught_needs_neither_its_name_nor_its_packag
     assert "was taught with the provider standin" in told and "no package here brings a trunk of that name" in told
     assert "begin anew with --provider cpu and another --state" in told
     assert "expected one of auto, cpu" in one_line(run(*ask, "standin", **without), 2)
+
+
+def test_the_doctor_compares_a_trunk_with_the_cpus_and_says_what_taught_the_state(run: Run, board: Path) -> None:
+    done = run("doctor", "--state", board, "--provider", "standin", "--format", "json")
+    found = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
+    assert (found["provider"]["status"], found["provider"]["found"]) == ("ok", "standin is asked for")
+    compared = found["provider standin"]
+    assert compared["status"] == "ok"
+    assert re.match(r"works: [5-8] of 8 drawn pictures get the CPU's answer, its features differ a", compared["found"])
+    assert found["state's current generation"]["status"] == "ok"
+    done = run("doctor", "--state", board, "--format", "json")
+    found = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
+    assert found["provider"] == {
+        "name": "provider",
+        "status": "warning",
+        "found": "cpu is asked for, and this state was taught with standin",
+        "next_step": "edge-nusa config provider standin, or another --state",
+    }
+    assert "provider standin" not in found
 
 
 @pytest.fixture(scope="module")

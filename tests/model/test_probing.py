@@ -74,14 +74,14 @@ def test_a_bundle_that_cannot_be_opened_is_a_failure_too(tmp_path: Path) -> None
     assert "no bundle in" in found.failure
 
 
-def line(cosine: float) -> str:
+def line(cosine: float) -> bytes:
     rest = {"same": 0, "of": 8, "milliseconds": 1.0, "cpu_milliseconds": 2.0}
-    return json.dumps({"cosine": cosine, **rest}, allow_nan=False)
+    return json.dumps({"cosine": cosine, **rest}, allow_nan=False).encode()
 
 
 def test_features_that_are_nothing_like_the_models_are_a_failure() -> None:
-    assert probing._judged(line(LEAST_COSINE)).failure == ""
-    found = probing._judged(line(LEAST_COSINE - 1e-6))
+    assert probing.judged(line(LEAST_COSINE)).failure == ""
+    found = probing.judged(line(LEAST_COSINE - 1e-6))
     assert found.failure == "its features are not the model's: 0 of 8 pictures get the CPU's answer"
     assert 0.5 < LEAST_COSINE < 0.968  # the least of one picture by a whole network in 8 bits
 

@@ -27,7 +27,13 @@ LEARN = LearnCost(seconds=1.0, peak_rss_bytes=1, images=16, steps=5)
 
 
 def test_programs_get_the_costs_by_their_documented_names() -> None:
-    parts: dict[str, Any] = {"bundle": "micro", "precision": "fp32", "threads": {"1": 5.0}, "advice": ["more"]}
+    parts: dict[str, Any] = {
+        "bundle": "micro",
+        "precision": "fp32",
+        "provider": "cpu",
+        "threads": {"1": 5.0},
+        "advice": ["more"],
+    }
     costs = Costs(learn=LEARN, cold=ColdCost(0.5, 2), warm=WarmCost(9.0, 8.0, 12.5), **parts)
     assert costs.to_json() == {
         **parts,
