@@ -10,6 +10,7 @@ import typer
 from edge_nusa import kept
 from edge_nusa.cli import completion, output
 from edge_nusa.cli.options import BundleOption, FormatOption, ProviderOption, StateOption, ThreadsOption
+from edge_nusa.cli.pull import RootOption, fitting
 from edge_nusa.knowledge.labels import listed, quoted
 
 
@@ -159,8 +160,6 @@ def doctor(
     root: RootOption = None,
     bundle: BundleOption = None,
     state: StateOption = None,
-    bundle: BundleOption = None,
-    state: StateOption = None,
     provider: ProviderOption = "cpu",
     format: FormatOption = None,
 ) -> None:
@@ -170,10 +169,9 @@ def doctor(
 
     bundle = bundle or default_folder("bundle")
     state = state or default_state_of(bundle)
-    findings = examine(bundle, state)
+    findings = examine(bundle, state, provider)
     if store is not None:
         findings += fitting(store, root, state)
-    findings = examine(bundle, state or default_state_of(bundle), provider)
     if output.chosen(format) is output.Format.JSON:
         output.emit_json({"findings": [finding.to_json() for finding in findings]})
     else:

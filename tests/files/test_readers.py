@@ -251,7 +251,6 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         canonical({"round": 1, "recipients": 2, "records": "", **dict.fromkeys(sealed_rounds.HASHES, "b" * 64)}),
         announced,
     ),
-<<<<<<< HEAD
     "bundle's index": ((FOLDER / "index.bundle").read_bytes(), lambda d: index.decode(d, "here")),
     "bundle that is announced": (canonical(ANNOUNCED), announced_bundle),
     "mirror's index": (
@@ -262,10 +261,8 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         canonical({"signatures": [], "signed": TARGETS}),
         in_file("current-targets.json", lambda p: Repository(cast(Any, None), p.parent)._kept_targets()),
     ),
-=======
     "trials": (trials.encode({"a" * 64: Tried(failure="no driver", same=7, of=8)}), lambda d: trials.decode(d, "here")),
     "trial": (b'{"same":8,"of":8,"cosine":0.99,"milliseconds":1.5,"cpu_milliseconds":2}', probed),
->>>>>>> d37a958 (doctor, bench: what computes, how its features compare with the CPU's, and what it costs)
     "shares": (shares.encode(SHARES), lambda d: shares.decode(d, "here")),
     "given": (GIVEN_LINE, lambda d: given_file.decode(d + b"\n" + GIVEN_NUMBERS, "here")),
     "publication": (
