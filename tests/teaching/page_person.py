@@ -152,7 +152,8 @@ class Visitors:
         left, self._people = self._people, []
         for person in left:
             person.page.context.close()
-        assert [text for person in left for text in person.complaints] == []
+        complaints = [text for person in left for text in person.complaints]
+        assert not complaints, complaints
 
 
 def teach(url: str, photographs: dict[str, str], pictures: int = 8) -> None:

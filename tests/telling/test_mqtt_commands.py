@@ -51,6 +51,19 @@ def password(tmp_path: Path) -> Path:
     return path
 
 
+STARTED: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Ends what a test that failed has left running."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait(30)
+
+
 class Started:
     """A command that runs on, and what it says on stderr."""
 
@@ -60,6 +73,7 @@ class Started:
             self.process = subprocess.Popen(
                 command(*words), env=environment(env), stdout=subprocess.DEVNULL, stderr=said, cwd=folder
             )
+        STARTED.append(self.process)
 
     def text(self) -> str:
         return self.said.read_text()
@@ -197,6 +211,7 @@ def test_the_service_tells_what_the_watch_wrote_and_writes(
     shutil.copy(asked[0], camera / "first.jpg")
     watch = ("watch", camera, "--once", "--every", "0.05", "--out", out, "--state", taught)
     assert run_cli(*watch).returncode == 0
+    assert "first.jpg" in out.read_text(), "the watch has answered"
     wait_until(lambda: [one["picture"] for one in listener.of("/answer")] == ["first.jpg"], "the first answer")
     out.rename(tmp_path / "answers.jsonl.1")
     shutil.copy(asked[1], camera / "second.jpg")
