@@ -1,4 +1,5 @@
-# Two environments: the board's (CPU torch, no open_clip) and the workstation's (open_clip and what it needs).
+# Three environments: the board's (CPU torch, no open_clip), the workstation's (open_clip and what it needs), and one
+# for fleets over Flower, whose packages pin others (no torch).
 # `make demo` and `make test` each set up all they need on a fresh clone. Pins that only this file knows:
 PYTHON ?= python3
 TORCH_BOARD ?= torch==2.13.0
@@ -7,6 +8,7 @@ TORCH_EXPORT ?= torch==2.14.1 torchvision==0.29.1
 PIP_FLAGS ?=
 BOARD := .venv
 EXPORT := .venv-export
+FLEET := .venv-fleet
 # Each file of tests runs whole in one worker, the longest first (tests/conftest.py); make test WORKERS=0 runs them in one process.
 WORKERS ?= 2
 PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -15,19 +17,23 @@ QUIET_PIP := 2>&1 | { grep -v 'is ignored: it is neither a file nor a directory'
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 
-.PHONY: demo test test-board test-export test-kernels fuzz lower-bounds sbom servers browser page-pictures lint docs mutants micro lite clean
+.PHONY: demo test test-board test-export test-fleet test-kernels fuzz lower-bounds sbom servers browser page-pictures lint docs mutants micro lite clean
 .DELETE_ON_ERROR:
 
 demo: $(BOARD)/ready
 	$(BOARD)/bin/edge-nusa demo --out demo-out --format human
 
-test: lint test-board test-export
+test: lint test-board test-export test-fleet
 
 test-board: $(BOARD)/ready
-	$(BOARD)/bin/python -m pytest -q -m "not export" $(PARALLEL) tests
+	$(BOARD)/bin/python -m pytest -q -m "not export and not flower" $(PARALLEL) tests
 
 test-export: $(EXPORT)/ready
-	$(EXPORT)/bin/python -m pytest -q -m "export" $(PARALLEL) tests
+	$(EXPORT)/bin/python -m pytest -q -m "export and not flower" $(PARALLEL) tests
+
+# Those that need Flower: one real SuperLink with its nodes, so one worker.
+test-fleet: $(FLEET)/ready
+	$(FLEET)/bin/python -m pytest -q -m "flower" tests/fleet/test_flower_*.py
 
 # The tests that promise bits, under other kernels of numpy and torch and with other threads (docs/performance.md).
 test-kernels: $(BOARD)/ready
@@ -96,6 +102,11 @@ $(EXPORT)/ready: pyproject.toml Makefile
 	$(EXPORT)/bin/python $(PIP) -e '.[learn,report,demo,export,sync,page,dev]' $(TORCH_EXPORT) $(QUIET_PIP)
 	touch $@
 
+$(FLEET)/ready: pyproject.toml Makefile
+	$(PYTHON) -m venv $(FLEET)
+	$(FLEET)/bin/python $(PIP) -e '.[sync,fleet,demo,dev]' $(QUIET_PIP)
+	touch $@
+
 # Trains `micro`, the model of the tests, again (about two hours on two cores): make micro MICRO_DATA=../shared/data
 MICRO_DATA ?= ../shared/data
 micro: $(EXPORT)/ready
@@ -110,4 +121,4 @@ lite: $(EXPORT)/ready
 	$(EXPORT)/bin/edge-nusa export lite --checkpoint $(LITE) --out edge_nusa/lite --overwrite
 
 clean:
-	rm -rf $(BOARD) $(EXPORT) demo-out build *.egg-info
+	rm -rf $(BOARD) $(EXPORT) $(FLEET) demo-out build *.egg-info

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flower_samples
 import golden_files
 import mutators
 import numpy as np
@@ -37,6 +38,9 @@ from edge_nusa.files import tensor_file
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
+from edge_nusa.flower import hub_settings
+from edge_nusa.flower.hub_settings import HubSettings
+from edge_nusa.flower.messages import Answer, Question
 from edge_nusa.knowledge import stored
 from edge_nusa.model import graph_file
 from edge_nusa.model.tokenizer import Tokenizer
@@ -266,6 +270,19 @@ def foreign() -> dict[str, Foreign]:
     found["report, shown"] = Foreign((GENERATION / "report.json").read_bytes(), mutators.of_record, reported)
     found["settings"] = Foreign(SETTINGS, mutators.of_bytes, settings_of)
     found["ledger"] = Foreign((golden / "ledger.sqlite").read_bytes(), mutators.of_bytes, with_temporary(opened_ledger))
+    found["question over Flower"] = Foreign(
+        flower_samples.question(), mutators.of_first_line, lambda data: Question.decode(data, "here")
+    )
+    found["answer over Flower"] = Foreign(
+        flower_samples.answer(), mutators.of_first_line, lambda data: Answer.decode(data, "here")
+    )
+    found["answer over Flower, its bytes"] = Foreign(
+        flower_samples.answer(), mutators.of_bytes, lambda data: Answer.decode(data, "here")
+    )
+    settings_data = HubSettings(hub="/hub", bundle="/b").encoded()
+    found["settings of a round over Flower"] = Foreign(
+        settings_data, mutators.of_record, lambda data: hub_settings.decode(data, "here")
+    )
     found["login of a camera"] = Foreign(b"anna:secret\n", mutators.of_bytes, with_temporary(camera_login))
     return found
 

@@ -90,6 +90,12 @@ def of_record(rng: random.Random, data: bytes) -> bytes:
     return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
 
 
+def of_first_line(rng: random.Random, data: bytes) -> bytes:
+    """`of_record` of the line before the bytes, which stay."""
+    line, _, body = data.partition(b"\n")
+    return of_record(rng, line) + b"\n" + body
+
+
 def of_tensors(rng: random.Random, data: bytes) -> bytes:
     """A safetensors file with another header, with other numbers, or with other bytes."""
     kind = rng.randrange(5)

@@ -13,6 +13,7 @@ from edge_nusa.cli import (
     demo,
     eval,
     export,
+    flower,
     hub,
     hub_bundles,
     hub_rounds,
@@ -27,7 +28,7 @@ from edge_nusa.cli import (
 )
 from edge_nusa.cli.help import Command, Commands
 
-NAMES = {"evaluate": "eval"}
+NAMES = {"evaluate": "eval", "of_hub": "flower", "of_node": "flower"}
 """Commands whose function must not have their name, as Python uses it."""
 EXAMPLES = {
     "demo": "edge-nusa demo",
@@ -68,6 +69,7 @@ PARTS = {
     "sync pull": "edge-nusa sync pull",
     "sync run": "edge-nusa sync run --between 01:00-05:00",
     "sync status": "edge-nusa sync status",
+    "sync flower": "edge-nusa sync flower hub.example:8000 --certificates superlink.pem",
     "sync leave": "edge-nusa sync leave",
     "sync set-store": "edge-nusa sync set-store s3://bucket/fleet",
     "hub init": "edge-nusa hub init /mnt/fleet --root-keys /media/stick/root-keys",
@@ -78,6 +80,7 @@ PARTS = {
     "hub publish-bundle": "edge-nusa hub publish-bundle bundle/ --name ViT-B-32-256",
     "hub bundles": "edge-nusa hub bundles",
     "hub withdraw-bundle": "edge-nusa hub withdraw-bundle ViT-B-32-256",
+    "hub flower": "edge-nusa hub flower flower/ --superlink hub.example:8000",
     "hub undo": "edge-nusa hub undo && edge-nusa hub publish",
     "hub rotate": "edge-nusa hub rotate --root-keys /media/stick/root-keys",
     "hub check": "edge-nusa hub check s3://bucket/fleet",
@@ -111,7 +114,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
     "sync": (
         "Exchange what was learned with a fleet.",
-        (sync.init, sync.push, sync.pull, sync.run, sync.status, sync.leave, sync.set_store),
+        (sync.init, sync.push, sync.pull, sync.run, sync.status, sync.leave, sync.set_store, flower.of_node),
     ),
     "hub": (
         "Keep a fleet's hub: enrol devices, merge and publish rounds.",
@@ -125,6 +128,7 @@ GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
             hub_bundles.bundles,
             hub_bundles.withdraw_bundle,
             hub_rounds.undo,
+            flower.of_hub,
             hub.rotate,
             hub.check,
             hub_rounds.status,

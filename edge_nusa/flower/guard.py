@@ -27,6 +27,7 @@ TASKS = (CLIENT, SERVER, "flwr-agentapp", "flwr-connector", "flwr-model", "flwr-
 """Every command by which Flower runs what a bundle says."""
 INSTALLS = "--allow-runtime-dependency-installation"
 FLOWER_HOME, APPS = "FLWR_HOME", "apps"
+SAFE = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 _MODE = 0o755
 
 
@@ -37,8 +38,16 @@ def put_on_path(folder: Path, allowed: str) -> None:
         for task in TASKS:
             words = [sys.executable, "-P", "-m", "edge_nusa.flower.guard", task]
             text = f"exec {shlex.join(words)} " + '"$@"' if task == allowed else f"echo {task} is shut here >&2; exit 1"
-            durable.replace_file(folder / task, f"#!/bin/sh\n{text}\n".encode())
-            os.chmod(folder / task, _MODE)
+            durable.replace_file(folder / task, f"#!/bin/sh\n{text}\n".encode(), _MODE)
+
+
+def environment(home: Path, allowed: str) -> dict[str, str]:
+    """What Flower's processes are started with: its own folder, nothing sent to or asked of its makers, and the guarded
+    commands of `home/bin`, which are written here, before all others."""
+    put_on_path(home / "bin", allowed)
+    own = os.path.dirname(sys.executable)
+    path = os.pathsep.join((str(home / "bin"), own, os.environ.get("PATH", os.defpath)))
+    return {FLOWER_HOME: str(home), "PATH": path, **SAFE}
 
 
 class _Nothing:

@@ -1,4 +1,4 @@
-"""DIR/round.json, which `edge-nusa hub flower` writes: the hub whose rounds a SuperLink runs, and how."""
+"""FOLDER/round.json, which `edge-nusa hub flower` writes: the hub whose rounds a SuperLink runs, and how."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.rules import RuleName
 
-NAME, VARIABLE = "round.json", "EDGE_NUSA_FLOWER_ROUND"
+NAME, REPORT, VARIABLE = "round.json", "last.json", "EDGE_NUSA_FLOWER_ROUND"
 FORMAT_VERSION = 1
 LARGEST_BYTES = 1 << 16
 LEAST_SECONDS, MOST_SECONDS = 5, 86_400

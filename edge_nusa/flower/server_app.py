@@ -6,6 +6,7 @@ nothing of it.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from edge_nusa.files import durable
 from edge_nusa.flower import hub_settings
 from edge_nusa.flower.grid import GridNodes
 from edge_nusa.flower.turns import NodeReport, RoundOfTurns
@@ -27,9 +29,11 @@ app = ServerApp()
 @app.main()  # type: ignore[untyped-decorator]  # flwr is not where mypy runs
 def main(grid: Grid, context: Context) -> None:
     """Run one round."""
-    found = hub_settings.read(Path(os.environ[hub_settings.VARIABLE]))
+    path = Path(os.environ[hub_settings.VARIABLE])
+    found = hub_settings.read(path)
     hub = Hub(Path(found.hub), Bundle.open(Path(found.bundle) if found.bundle else embedded_bundle()))
     done = RoundOfTurns(hub, GridNodes(grid, found.seconds), found.merge).run()
+    durable.replace_file(path.with_name(hub_settings.REPORT), json.dumps(done.to_json(), allow_nan=False).encode())
     for report in done.nodes:
         LOG.info("edge-nusa: %s", of_node(report))
     for line in of_merge(done.merged):

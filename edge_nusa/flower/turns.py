@@ -22,6 +22,8 @@ from edge_nusa.sync.hub.report import MergeReport
 
 MOST_TURNS = 8
 """Of a push or a pull: a restored card asks for its list, its updates, and the numbers of each."""
+SHORT_KEY = 16
+"""Digits of a key's name, as people read and type it."""
 NO_FREIGHT = encode({}, Freight())
 
 
@@ -29,7 +31,8 @@ class Nodes(Protocol):
     """The way to the nodes."""
 
     def known(self) -> Mapping[int, str]:
-        """Every node that is there, and what it is called: its device's name, or anything else."""
+        """Every node that is there, and what it is called: as its device, by its name or the start of its key's, or
+        anything else, which costs a turn."""
 
     def ask(self, questions: Iterable[tuple[int, bytes]], common: bytes) -> Iterator[tuple[int, bytes | str]]:
         """The answers of those who answer in time, as they come; in words why one did not. common: what every node is
@@ -74,9 +77,10 @@ class RoundOfTurns:
     def run(self) -> RoundReport:
         """Raises what the hub's merge and publication do: nothing that a node sends makes either fail."""
         self._devices = {one.key.keyid: one for one in self.hub.enrolled.all()}
-        names = {one.name: one.key.keyid for one in self._devices.values() if one.name}
+        names = {keyid[:SHORT_KEY]: keyid for keyid in self._devices}
+        names |= {one.name: keyid for keyid, one in self._devices.items() if one.name}
         for node, name in self.nodes.known().items():
-            self._reports[node] = NodeReport(node, names.get(name, name if name in self._devices else ""))
+            self._reports[node] = NodeReport(node, names.get(name, ""))
         self._turns("push", NO_FREIGHT, dict.fromkeys(self._reports, Freight()))
         merged, published = self.hub.merge(self.settings), 0
         if merged.round:

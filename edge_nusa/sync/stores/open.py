@@ -19,6 +19,10 @@ def open_store(place: str) -> Store:
         from edge_nusa.sync.stores.s3 import S3Store
 
         return S3Store(place)
+    if scheme == "flower":
+        from edge_nusa.sync.stores.elsewhere import ElsewhereStore
+
+        return ElsewhereStore(place)
     if scheme in ("oci", "oci+http"):
         from edge_nusa.sync.stores.oci import OciStore
 

@@ -1,0 +1,208 @@
+"""A fleet over a real SuperLink and real SuperNodes on loopback, with TLS and registered keys, as the recipe starts
+them.
+
+The tests follow one another: a round in which a node is killed and another lies, one in which the killed one is back,
+and one that somebody else starts with a bundle of code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet_world import Member, new_hub, one_round
+from liars import Liar, giving
+from test_trust_machine import rows
+
+from edge_nusa.flower import hub_settings
+from edge_nusa.knowledge.knowledge import Knowledge
+
+pytest.importorskip("flwr", reason="needs Flower: pip install 'edge-nusa[fleet]'")
+from flower_world import FlowerWorld, facts_of  # noqa: E402
+
+pytestmark = [pytest.mark.flower, pytest.mark.slow]
+HONEST, KILLED, LIAR, STRANGER = ("a", "b", "c"), "c", "d", "x"
+SAFE = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
+
+
+class Fleet:
+    """The hub, its members, and Flower's processes. seconds: that a turn may take, by how quick this machine is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hub = new_hub(folder)
+        self.members = {name: Member(folder, self.hub, name) for name in (*HONEST, LIAR, STRANGER)}
+        self.flower = FlowerWorld(folder, self.hub)
+        for seed, name in enumerate(HONEST):
+            self.members[name].teach(lesson(seed), seed, core_size=0.001)
+        lie(self.hub, self.members[LIAR])
+        self.flower.start_superlink()
+        began = time.monotonic()
+        for name in (*HONEST, LIAR):
+            self._let_in(name)
+            self.flower.start_node(self.members[name])
+        self.flower.wait_for_nodes(*HONEST, LIAR)
+        self.wait_in_turns(min(max(1.5 * (time.monotonic() - began), 12), 90))
+
+    def _let_in(self, name: str) -> None:
+        """The first by the commands that people type, the others by what these do."""
+        if name == HONEST[0]:
+            self.made = json.loads(self.flower.done(*self.flower.words_of(self.members[name]), "--format", "json"))
+            self.flower.script("register.sh", self.made["public_key"], name)
+        else:
+            self.flower.prepare(self.members[name])
+            self.flower.register(self.members[name], self.members[name].key[:16])
+
+    def wait_in_turns(self, seconds: float) -> None:
+        path = self.flower.flower / "round.json"
+        path.write_bytes(replace(hub_settings.read(path), seconds=int(seconds)).encoded())
+
+    @property
+    def last(self) -> Any:
+        return json.loads((self.flower.flower / "last.json").read_text())
+
+    def left_out(self) -> dict[str, str]:
+        names = {member.key: name for name, member in self.members.items()}
+        return {names.get(one["device"], "?"): one["left_out"] for one in self.last["nodes"] if one["left_out"]}
+
+
+def lesson(seed: int) -> dict[str, Any]:
+    return {f"label {seed}": rows(seed, 6), "all": rows(100 + seed, 4)}
+
+
+def lie(hub: Any, member: Member) -> None:
+    """An update that its device signed and that cannot be: pictures whose scatter is less than nothing."""
+    from edge_nusa.device.fleet.membership import Fleet as Part
+
+    change = giving(hub, {"lie": rows(9, 4)})
+    Part(member.model).keep_sent(*Liar(hub, member).encoded(replace(change, gram=-change.gram)))
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        found = object.__new__(Fleet)
+        try:
+            found.__init__(Path(folder))  # type: ignore[misc]
+            yield found
+        finally:
+            if hasattr(found, "flower"):
+                found.flower.close()
+
+
+def test_all_that_runs_is_started_with_safe_defaults(fleet: Fleet) -> None:
+    home = str(fleet.flower.flower)
+    places = {"superlink": home, "a": str(fleet.members["a"].part / "flower")}
+    found = {name: [facts_of(pid) for pid in fleet.flower.pids(name)] for name in places}
+    for name, place in places.items():
+        assert any("flower-superexec" in " ".join(words) for words, _ in found[name])
+        for words, variables in found[name]:
+            assert "--allow-runtime-dependency-installation" not in words
+            assert SAFE.items() <= variables.items() and variables["FLWR_HOME"] == place
+            assert variables["PATH"].startswith(f"{place}/bin:")
+    link, node = one_of(found["superlink"], "flower-superlink"), one_of(found["a"], "flower-supernode")
+    assert {"--enable-supernode-auth", "--disable-runtime-dependency-installation", "--database"} <= set(link)
+    assert {"--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certfile"} <= set(link)
+    assert {"--root-certificates", "--auth-supernode-private-key"} <= set(node)
+    assert "--insecure" not in {*link, *node} and node[-4:-1] == ["--host", "127.0.0.1", "--port"]
+    assert fleet.made["is_new"] is True and fleet.made["command"][1:-1] == node[2:-1]
+    for secret in (fleet.members["a"].part / "flower" / "node.key", fleet.flower.flower / "superlink.key"):
+        assert secret.stat().st_mode & 0o077 == 0
+
+
+def one_of(found: list[tuple[list[str], dict[str, str]]], program: str) -> list[str]:
+    return next(words for words, _ in found if program in " ".join(words[:2]))
+
+
+def test_a_node_killed_in_a_round_and_one_that_lies_hold_up_nobody(fleet: Fleet) -> None:
+    flower, seen = fleet.flower, set[str]()
+
+    def is_asked() -> bool:
+        seen.update(" ".join(facts_of(pid)[0]) for pid in flower.pids("a"))
+        return "Receiving" in flower.log(KILLED)
+
+    def is_done() -> bool:
+        is_asked()
+        return flower.processes["round"].poll() is not None
+
+    flower.start("round", "sh", flower.flower / "round.sh")
+    flower.wait(is_asked, "round")
+    flower.kill(KILLED)
+    flower.wait(is_done, "round", 300)
+    assert flower.processes["round"].returncode == 0, flower.log("round")
+    assert set(fleet.left_out()) == {KILLED}, fleet.left_out()
+    assert [fleet.members[name].labels for name in "ab"] == [{"label 0": 6, "label 1": 6, "all": 8}] * 2
+    refused = {row["device"]: row["refused"] for row in fleet.last["merged"]["devices"] if row["refused"]}
+    assert list(refused) == [fleet.members[LIAR].key] and "refused: update 1" in flower.log("round")
+    assert any("edge_nusa.flower.guard flwr-clientapp" in words for words in seen)
+
+
+def test_three_nodes_teach_and_one_round_tells_all_of_them_also_the_one_that_was_killed(fleet: Fleet) -> None:
+    fleet.flower.start_node(fleet.members[KILLED])
+    fleet.flower.start_node(fleet.members[STRANGER])
+    for seed, name in ((3, "a"), (4, "b")):
+        fleet.members[name].teach(lesson(seed), seed, core_size=0.001)
+    fleet.flower.wait(lambda: fleet.flower.log(KILLED).count("SuperNode ID") == 2, KILLED)
+    fleet.wait_in_turns(120)
+    fleet.flower.script("round.sh")
+    assert fleet.left_out() == {}
+    wanted = {f"label {seed}": 6 for seed in range(5)} | {"all": 20}
+    assert [fleet.members[name].labels for name in HONEST] == [wanted] * 3
+
+
+def test_the_rounds_have_the_bits_that_a_folder_gives_for_the_same_lessons(fleet: Fleet, tmp_path: Path) -> None:
+    hub = new_hub(tmp_path)
+    members = [Member(tmp_path, hub, name) for name in HONEST]
+    for seed in range(5):
+        members[seed % 3].teach(lesson(seed), seed, core_size=0.001)
+        if seed == 2:
+            one_round(hub, members[:2])
+    one_round(hub, members)
+    assert by_label(members[0].knows) == by_label(fleet.members["a"].knows)
+    assert by_label(fleet.hub.current()[0].knowledge) == by_label(hub.current()[0].knowledge)
+
+
+def by_label(knowledge: Knowledge) -> dict[str, Any]:
+    """The exact sums by label, since which label comes first hangs on the devices' keys."""
+    head, names = knowledge.head, knowledge.names
+    columns = {name: (head.sums[:, place].tobytes(), int(head.counts[place])) for place, name in enumerate(names)}
+    return {"gram": head.gram.tobytes(), "spare": head.spare, "columns": columns}
+
+
+def test_a_node_with_a_key_that_nobody_registered_is_refused_by_the_superlink(fleet: Fleet) -> None:
+    flower = fleet.flower
+    flower.wait(lambda: flower.processes[STRANGER].poll() is not None, STRANGER)
+    assert "SuperNode ID" not in flower.log(STRANGER) and "uthent" in flower.log(STRANGER)
+    assert fleet.members[STRANGER].knows.names == []
+
+
+EVIL = 'from pathlib import Path\nPath({place!r}).write_text("ran")\n'
+
+
+def test_code_in_a_bundle_runs_on_neither_side_whoever_starts_a_run(fleet: Fleet, tmp_path: Path) -> None:
+    """Whoever reaches the SuperLink may start a run with a bundle of its own."""
+    evil, marks = tmp_path / "evil", tmp_path / "marks"
+    shutil.copytree(fleet.flower.flower / "app", evil)
+    marks.mkdir()
+    for name in ("wicked", "edge_nusa/__init__", "edge_nusa/flower/server_app", "numpy", "sitecustomize"):
+        path = evil / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(EVIL.format(place=str(marks / name.replace("/", "."))))
+    text = (evil / "pyproject.toml").read_text().replace("edge_nusa.flower.client_app:app", "wicked:app")
+    (evil / "pyproject.toml").write_text(text.replace('"edge-nusa-round"', '"evil"'))
+    (fleet.flower.flower / "last.json").unlink()
+    script = (fleet.flower.flower / "round.sh").read_text().replace(f"{fleet.flower.flower}/app", str(evil))
+    (tmp_path / "evil.sh").write_text(script)
+    fleet.flower.done("sh", tmp_path / "evil.sh")
+    failed = [one["left_out"] for one in fleet.last["nodes"]]
+    assert len(failed) == 4 and all("its process of Flower's failed" in why for why in failed), failed
+    assert os.listdir(marks) == []
+    assert "No module named 'wicked'" in fleet.flower.log("a")
