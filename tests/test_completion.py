@@ -112,7 +112,7 @@ def test_a_state_that_cannot_be_read_offers_nothing_and_says_nothing(damage: str
         (("sync", "pu"), ["push", "pull"]),
         (("help", "hub", "me"), ["merge"]),
         (("learn", "--recipe", ""), ["device", "paper"]),
-        (("eval", ""), ["mtil", "cil", "orders"]),
+        (("eval", ""), ["mtil", "cil", "orders", "collect"]),
         (("eval", "mtil", "--learners", "frozen,fu"), ["frozen,full"]),
         (("export", "RN50-q"), ["RN50-quickgelu"]),
         (("export", "vit-b-32-q"), ["ViT-B-32-quickgelu"]),

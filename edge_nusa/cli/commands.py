@@ -60,7 +60,9 @@ EXAMPLES = {
     "hub": "edge-nusa hub init /mnt/fleet\n"
     'edge-nusa hub enroll device.pub --name "kitchen board"\n'
     "edge-nusa hub merge && edge-nusa hub publish",
-    "eval": "edge-nusa eval mtil --data sets/ --out results/ --shots 5,16 --seeds 5",
+    "eval": "edge-nusa eval mtil --data sets/ --out results/ --shots 5,16 --seeds 5\n"
+    "edge-nusa eval mtil --data sets/ --out results/ --shard 0/16\n"
+    "edge-nusa eval collect --out results/",
 }
 """An example of each command, or several, a line each; a test runs through them, and `--help` shows them."""
 PARTS = {

@@ -52,7 +52,7 @@ def recipes() -> list[tuple[str, str]]:
 
 def suites() -> list[tuple[str, str]]:
     """What `eval` runs, with what each is."""
-    return list(SUITES)
+    return [*SUITES, ("collect", "the results of runs that are there")]
 
 
 def models(incomplete: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,35 @@ import typer
 
 from edge_nusa import kept
 from edge_nusa.cli import completion, output
-from edge_nusa.cli.help import BOARD, OUTPUT, WHERE
+from edge_nusa.cli.eval_options import (
+    CacheOption,
+    ClassStepsOption,
+    FirstSeedOption,
+    FoldersArgument,
+    ImageBlocksOption,
+    JobsOption,
+    NamingOption,
+    NeverOption,
+    OrderOption,
+    PerClassOption,
+    RateOption,
+    RunThreadsOption,
+    SeedsOption,
+    SetsOption,
+    ShardOption,
+    ShotsOption,
+    StepsOption,
+    SuiteArgument,
+    TestLimitOption,
+)
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs, numbers
-from edge_nusa.errors import UsageError
+from edge_nusa.errors import InputError, UsageError
 from edge_nusa.files.foreign import shown
 
 LARGEST_RESULTS_BYTES = 1 << 30
-DATA, TRAINING = "What is learned", "How it is learned"
-"""Groups of options."""
 SUITES = ("mtil", "cil", "orders")
+COLLECT = "collect"
+"""What stands in a suite's place where no run is done."""
 
 
 def _learners(incomplete: str) -> list[str]:
@@ -30,14 +51,8 @@ def _learners(incomplete: str) -> list[str]:
 
 
 def evaluate(
-    suite: Annotated[
-        Optional[str],
-        typer.Argument(
-            help="`mtil` (data sets in sequence), `cil` (one growing label space) or `orders` (mtil in ten orders).",
-            show_default=False,
-            autocompletion=completion.suites,
-        ),
-    ] = None,
+    suite: SuiteArgument = None,
+    folders: FoldersArgument = None,
     data: Annotated[
         Optional[Path],
         typer.Option(
@@ -52,14 +67,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    sets: Annotated[
-        Optional[str],
-        typer.Option(
-            help="Data sets by name, with commas; all of them where none are given.",
-            show_default=False,
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    sets: SetsOption = None,
     learners: Annotated[
         str,
         typer.Option(
@@ -68,107 +76,27 @@ def evaluate(
             autocompletion=_learners,
         ),
     ] = "frozen,ncm,ridge,default",
-    shots: Annotated[
-        str, typer.Option(help="Pictures a class to learn from, with commas; 0 for all.", rich_help_panel=DATA)
-    ] = "16",
-    seeds: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many seeds, from --first-seed on.", rich_help_panel=TRAINING)
-    ] = 1,
-    first_seed: Annotated[
-        int, typer.Option("--first-seed", min=0, max=10**6, help="The first of the seeds.", rich_help_panel=TRAINING)
-    ] = 0,
-    order: Annotated[
-        Optional[str],
-        typer.Option(
-            help="`given`, `I`, `II`, `random:N`, or a text file with one set a line.",
-            show_default=False,
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    class_steps: Annotated[
-        str,
-        typer.Option(
-            "--class-steps",
-            help="For `cil`: into how many steps the classes of all sets are cut, with commas.",
-            rich_help_panel=DATA,
-        ),
-    ] = "10",
-    never: Annotated[
-        str,
-        typer.Option(
-            help="A set that is never learned: what is kept of it, and how well its pictures are rejected.",
-            rich_help_panel=DATA,
-        ),
-    ] = "",
-    test_limit: Annotated[
-        int,
-        typer.Option(
-            "--test-limit", min=0, help="Test pictures a set, evenly over its classes; 0 for all.", rich_help_panel=DATA
-        ),
-    ] = 0,
-    steps: Annotated[
-        Optional[int],
-        typer.Option(
-            min=1,
-            max=1_000_000,
-            help="Training steps a task; each recipe's own where none are given.",
-            show_default=False,
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    rate: Annotated[
-        Optional[float],
-        typer.Option(
-            min=0,
-            help="Learning rate of every learner; each one's own where none is given.",
-            show_default=False,
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    image_blocks: Annotated[
-        Optional[int],
-        typer.Option(
-            "--image-blocks",
-            min=0,
-            help="How many of the last image blocks may change; all of the bundle's tail where none is given.",
-            show_default=False,
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    naming: Annotated[
-        str,
-        typer.Option(
-            help="How classes are called: `own`, `meaningless` (part 4711) or `swapped` (each by the next one's name).",
-            rich_help_panel=DATA,
-        ),
-    ] = "own",
+    shots: ShotsOption = "16",
+    seeds: SeedsOption = 1,
+    first_seed: FirstSeedOption = 0,
+    order: OrderOption = None,
+    class_steps: ClassStepsOption = "10",
+    never: NeverOption = "",
+    test_limit: TestLimitOption = 0,
+    steps: StepsOption = None,
+    rate: RateOption = None,
+    image_blocks: ImageBlocksOption = None,
+    naming: NamingOption = "own",
     bundle: BundleOption = None,
-    cache: Annotated[
-        Optional[Path],
-        typer.Option(
-            help="Folder of cached features, to share between commands; inside --out where none is given.",
-            show_default=False,
-            rich_help_panel=WHERE,
-        ),
-    ] = None,
-    per_class: Annotated[
-        bool,
-        typer.Option(
-            "--per-class",
-            help="Write and show accuracy and confusion class by class, also of runs that are done.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
+    cache: CacheOption = None,
+    per_class: PerClassOption = False,
     is_listed: Annotated[
         bool,
         typer.Option("--list", help="Show learners, suites, orders, and the sets in --data where it is given; no run."),
     ] = False,
-    jobs: Annotated[
-        int, typer.Option(min=1, max=256, help="Runs side by side, each with --threads.", rich_help_panel=BOARD)
-    ] = 1,
-    threads: Annotated[
-        int, typer.Option(min=1, max=1024, help="Processor threads of one run.", rich_help_panel=BOARD)
-    ] = 1,
+    jobs: JobsOption = 1,
+    threads: RunThreadsOption = 1,
+    shard: ShardOption = None,
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -176,36 +104,60 @@ def evaluate(
     output.hush(quiet)
     if is_listed:
         return _list(data, learners, format)
-    name, data, out = _needed(suite, data, out)
+    if suite == COLLECT:
+        return _collect(folders or [], {"data": data, "out": out, "bundle": bundle}, per_class, format)
+    name, data, out = _needed(suite, folders, data, out)
     with needs("eval"):
         from edge_nusa.research.learners import catalogue
-        from edge_nusa.research.protocol import material, suites
+        from edge_nusa.research.protocol import material, shards, suites
 
-    settings = material.Settings(
-        suite=name,
-        data=data,
-        out=out,
-        learners=tuple(catalogue.chosen(learners)),
-        shots=numbers(shots, "--shots"),
-        order=order or ("random:10" if suite == "orders" else "given"),
-        sets=tuple(one.strip() for one in (sets or "").split(",") if one.strip()),
-        seeds=seeds,
-    )
+    chosen, several = tuple(catalogue.chosen(learners)), numbers(shots, "--shots")
+    settings = material.Settings(suite=name, data=data, out=out, learners=chosen, shots=several, seeds=seeds)
+    named = tuple(one.strip() for one in (sets or "").split(",") if one.strip())
+    settings = replace(settings, order=order or ("random:10" if suite == "orders" else "given"), sets=named)
     settings = replace(settings, steps_of_classes=numbers(class_steps, "--class-steps"), test_limit=test_limit)
     settings = replace(settings, first_seed=first_seed, steps=steps, rate=rate, image_blocks=image_blocks)
     settings = replace(settings, naming=naming, bundle=bundle, cache=cache, per_class=per_class, never=never)
-    files = suites.evaluate(replace(settings, jobs=jobs, threads=threads), output.progress_bar(quiet))
+    settings = replace(settings, shard=shards.Shard.parsed(shard) if shard else None, jobs=jobs, threads=threads)
+    files = suites.evaluate(settings, output.progress_bar(quiet))
     kept.part(f"the results are in {out}")
-    _print(out, files, format)
+    _print(out, files, format) if files else _print_shard(out, shard, format)
 
 
-def _needed(suite: str | None, data: Path | None, out: Path | None) -> tuple[Literal["mtil", "cil"], Path, Path]:
-    """What a run cannot do without. Raises UsageError for what is missing."""
+def _needed(
+    suite: str | None, folders: list[Path] | None, data: Path | None, out: Path | None
+) -> tuple[Literal["mtil", "cil"], Path, Path]:
+    """What a run cannot do without. Raises UsageError for what is missing, and for what only `collect` takes."""
     if suite is None or data is None or out is None:
         given = {f"a suite ({', '.join(SUITES)})": suite, "--data DIR": data, "--out DIR": out}
         missing = " and ".join(name for name, value in given.items() if value is None)
         raise UsageError(f"eval: expected {missing}, found none; `edge-nusa eval --list` shows what there is")
+    if folders:
+        raise UsageError(
+            f"eval {shown(suite)}: expected nothing behind the suite, found {shown(str(folders[0]))}; only `eval "
+            "collect` takes folders, and --data names that of the data sets"
+        )
     return _suite(suite), data, out
+
+
+def _collect(
+    folders: list[Path], named: Mapping[str, Path | None], per_class: bool, format: output.Format | None
+) -> None:
+    """named: the folders that options name, or None."""
+    out = named["out"]
+    if out is None:
+        raise UsageError(
+            "eval collect: expected --out DIR, found none; name the folder of the runs, or the one that all go into"
+        )
+    with needs("eval"):
+        from edge_nusa.research.protocol import collecting
+
+    found = collecting.collect(folders, out, per_class)
+    kept.part(f"the results are in {out}")
+    _print(out, found.files, format)
+    if found.missing:
+        places = {name: "DIR" if path is None else str(path) for name, path in named.items()}
+        raise InputError(collecting.lacking(found, places))
 
 
 def listed(words: Mapping[str, str]) -> list[list[str]]:
@@ -238,6 +190,11 @@ def _print(out: Path, files: list[Path], format: output.Format | None) -> None:
         output.emit(_read(out / "results.json"))
     else:
         output.emit(_read(out / "results.md") + f"\n{', '.join(str(path) for path in files)}")
+
+
+def _print_shard(out: Path, shard: str | None, format: output.Format | None) -> None:
+    text = f"shard {shard} is done; `edge-nusa eval collect --out {shlex.quote(str(out))}` writes the results of all"
+    output.show({"shard": shard, "out": str(out)}, text, format)
 
 
 def _read(path: Path) -> str:

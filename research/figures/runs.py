@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Literal, Protocol, cast, get_args
 
-from edge_nusa.errors import DamagedError, UsageError
-from edge_nusa.files import durable
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin, Record
 
@@ -131,23 +129,3 @@ def _row(record: Record, name: str, count: int) -> Row:
 def read_runs(folder: Path) -> list[Run]:
     """All finished runs of a folder, sorted by file name. Raises DamagedError for a file that is none."""
     return [Run.from_json(path.read_text(errors="replace"), str(path)) for path in sorted(folder.glob("*.json"))]
-
-
-def check_begun_alike(path: Path, shared: dict[str, Any]) -> None:
-    """Keep what the runs of a folder share, where it is new. Raises UsageError where it was begun with other settings,
-    DamagedError where they cannot be read."""
-    if not path.exists():
-        durable.replace_file(path, json.dumps(shared, sort_keys=True, allow_nan=False).encode())
-        return
-    try:
-        before = dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise DamagedError(
-            f"{path}: expected the settings of the runs beside it, found {error}; take another --out"
-        ) from error
-    other = [name for name, value in shared.items() if before.get(name, value) != value]
-    if other:
-        raise UsageError(
-            f"{path}: this folder was begun with {other[0]} {before[other[0]]!r}, now it is {shared[other[0]]!r}; take "
-            "another --out"
-        )

@@ -16,7 +16,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.parameters import Tower
 from edge_nusa.model.shapes import FrozenShape, ImageShape
 from edge_nusa.research.learners import forms, own, subspaces
-from edge_nusa.research.learners.described import DESCRIBED
+from edge_nusa.research.learners.described import DESCRIBED, NEED_TOKENS
 from edge_nusa.research.learners.entry import Entry, Make, Options
 from edge_nusa.research.learners.kept_pictures import Gda, Lda, NearestMean, NearestPictures, TipAdapter
 from edge_nusa.research.learners.learners import Frozen, Gradient, Guided, Learner
@@ -134,8 +134,6 @@ MAKERS: dict[str, Make] = {
     "svd": _device(replace(DEVICE, rule="resvd")),
     "default": _device(),
 }
-NEED_TOKENS = frozenset({"full", "lora", "lora-matched", "milora", "top", "random", "paper", "image-only"})
-"""Those that adapt the image tower."""
 CATALOGUE = {
     name: Entry(says=DESCRIBED[name].says, needs_tokens=name in NEED_TOKENS, make=make) for name, make in MAKERS.items()
 }

@@ -96,3 +96,10 @@ DESCRIBED = {
     "default": Described("this project's default: text tower in the pool, head, gate", "this project"),
 }
 """Name -> what it is, in the order of the tables; `edge_nusa.research.learners.catalogue` makes them."""
+
+NEED_TOKENS = frozenset({"full", "lora", "lora-matched", "milora", "top", "random", "paper", "image-only"})
+"""Those that adapt the image tower, whose runs are the dearest."""
+TRAIN_TEXT = frozenset({"anchors", "unrecalled", "loose", "svd", "default"}) | frozenset(
+    name for name in DESCRIBED if name.startswith("text-")
+)
+"""Those that train the text tower alone; all others read numbers from the cache and fit sums."""

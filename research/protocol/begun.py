@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_nusa.errors import UsageError
 from edge_nusa.files import durable
+from edge_nusa.files.created import create_file
 from edge_nusa.files.foreign import shown
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
@@ -23,6 +24,31 @@ from edge_nusa.research.learners.entry import Entry
 SETTINGS, SETS, LEARNERS = "settings.json", "sets.json", "learners"
 LARGEST_BYTES = 16 << 20
 ANOTHER = "take another --out"
+
+
+def check_settings(path: Path, shared: Mapping[str, Any]) -> None:
+    """Keep what the runs of a folder share, where it is new. Raises UsageError where it was begun with other settings,
+    DamagedError where they cannot be read."""
+    if _is_first(path, shared):
+        return
+    before = read_settings(path)
+    other = [name for name, value in shared.items() if before.get(name, value) != value]
+    if other:
+        raise UsageError(
+            f"{path}: this folder was begun with {other[0]} {before[other[0]]!r}, now it is {shared[other[0]]!r}; "
+            f"{ANOTHER}"
+        )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What `check_settings` kept. Raises DamagedError where it cannot be read."""
+    return _before(path, "expected the settings of the runs beside it")
+
+
+def _is_first(path: Path, content: Mapping[str, Any]) -> bool:
+    """Whether there was nothing at `path`, which holds the content now; of several machines one is the first."""
+    with durable.explained(f"write {path}"):
+        return not path.exists() and create_file(path, json.dumps(content, sort_keys=True, allow_nan=False).encode())
 
 
 def check_learners(out: Path, entries: Mapping[str, Entry]) -> None:
@@ -41,7 +67,18 @@ def check_learners(out: Path, entries: Mapping[str, Entry]) -> None:
                 f"remove those runs, {own_files(name)}"
             )
         durable.make_folder(out / LEARNERS)
-        durable.replace_file(path, json.dumps(told(name, entry), sort_keys=True, allow_nan=False).encode())
+        if not before and not _is_first(path, told(name, entry)):
+            durable.replace_file(path, json.dumps(told(name, entry), sort_keys=True, allow_nan=False).encode())
+
+
+def check_still(out: Path, name: str, entry: Entry) -> None:
+    """Before a run is kept: raises UsageError where another process has begun the learner with other code since."""
+    path = out / LEARNERS / f"{file_name(name)}.json"
+    if entry.provenance is not None and _before(path).get("sha256") != entry.provenance.sha256:
+        raise UsageError(
+            f"{path}: expected the code of {name} that this process runs (SHA-256 {entry.provenance.sha256[:12]}), "
+            f"found that another one shares the folder with other code; make them the same, or {ANOTHER}"
+        )
 
 
 def own_files(name: str) -> str:
@@ -67,12 +104,10 @@ def read_learners(out: Path) -> list[dict[str, Any]]:
     return [_before(path) for path in sorted((out / LEARNERS).glob("*.json"))]
 
 
-def _before(path: Path) -> dict[str, Any]:
+def _before(path: Path, says: str = "not what is kept here") -> dict[str, Any]:
     with durable.explained(f"read {path}"):
         data = durable.read_at_most(path, LARGEST_BYTES + 1)
-    return dict(
-        parse(data, Origin(f"{path}: not what is kept here", f"remove the file, or {ANOTHER}"), LARGEST_BYTES).fields
-    )
+    return dict(parse(data, Origin(f"{path}: {says}", f"remove the file, or {ANOTHER}"), LARGEST_BYTES).fields)
 
 
 def digest_of(dataset: DataSet) -> str:
@@ -90,11 +125,19 @@ def check_sets(path: Path, datasets: Sequence[DataSet]) -> None:
     """Keep what each set is made of, where it is new. Raises UsageError where one has other labels or pictures than
     when the folder was begun, DamagedError where what is kept cannot be read."""
     digests = {dataset.name: digest_of(dataset) for dataset in datasets}
-    before = _before(path) if path.exists() else {}
+    if _is_first(path, digests):
+        return
+    before = read_sets(path)
     other = [name for name, digest in digests.items() if before.get(name, digest) != digest]
     if other:
         raise UsageError(
             f"{path}: expected the pictures, labels and templates of {shown(other[0])} that this folder was begun "
             f"with, found others; {ANOTHER}"
         )
-    durable.replace_file(path, json.dumps({**before, **digests}, sort_keys=True, allow_nan=False).encode())
+    if not digests.keys() <= before.keys():
+        durable.replace_file(path, json.dumps({**before, **digests}, sort_keys=True, allow_nan=False).encode())
+
+
+def read_sets(path: Path) -> dict[str, Any]:
+    """What `check_sets` kept. Raises DamagedError where it cannot be read."""
+    return _before(path)

@@ -22,6 +22,7 @@ from edge_nusa.research.learners import own
 from edge_nusa.research.learners.catalogue import entries_of
 from edge_nusa.research.learners.entry import Entry
 from edge_nusa.research.protocol.sequence import Material, Plan, in_steps
+from edge_nusa.research.protocol.shards import Shard
 
 Progress = Callable[[str, int, int], None]
 TEST_SEED = 0
@@ -33,7 +34,8 @@ class Settings:
     `--learners` takes them, or classes; per_class: write the tables of classes too; sets: names, () for all; never: a
     set that is never learned, or ""; steps_of_classes: for `cil`, into how many steps the classes are cut; test_limit:
     pictures of a set asked, 0 for all; jobs: processes; threads: of each; naming: of the classes
-    (`edge_nusa.research.data.datasets.named`)."""
+    (`edge_nusa.research.data.datasets.named`); shard: the part of the runs that this process does, `0/16` to `15/16`,
+    without a report."""
 
     suite: Suite
     data: Path | Sequence[DataSet]
@@ -56,6 +58,7 @@ class Settings:
     first_seed: int = 0
     naming: str = "own"
     per_class: bool = False
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         """What people write in a notebook becomes what it means. Raises UsageError for a suite that there is none of,
@@ -69,6 +72,8 @@ class Settings:
         for name in ("shots", "steps_of_classes"):
             if isinstance(value := getattr(self, name), int):
                 object.__setattr__(self, name, (value,))
+        if isinstance(value := getattr(self, "shard", None), str):
+            object.__setattr__(self, "shard", Shard.parsed(value))
         suites = get_args(Suite)
         if self.suite not in suites:
             raise UsageError(f"suite: expected {' or '.join(suites)}, found {shown(self.suite)}; take one of them")
@@ -142,11 +147,14 @@ def view_of(sources: Sources, dataset: DataSet, progress: Progress) -> tuple[Vie
     return sources.views[dataset.name]
 
 
-def warm_cache(sources: Sources, plans: list[Plan], progress: Progress) -> None:
-    """Make every view before the first run, where there is a run to do."""
-    for dataset in [*sources.learned.values(), *([sources.never] if sources.never else [])]:
-        if plans:
-            view_of(sources, dataset, progress)
+def warm_cache(sources: Sources, progress: Progress) -> None:
+    """Make every view before the first run. Each shard begins with another set, so that shards which start together
+    fill the cache side by side."""
+    sets = [*sources.learned.values(), *([sources.never] if sources.never else [])]
+    shard = sources.settings.shard
+    first = shard.part % len(sets) if shard else 0
+    for dataset in [*sets[first:], *sets[:first]]:
+        view_of(sources, dataset, progress)
 
 
 def material_of(sources: Sources, plan: Plan) -> Material:

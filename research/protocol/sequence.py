@@ -11,7 +11,7 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,19 +71,28 @@ class Measured:
     trained_numbers: int = 0
 
 
-def run(plan: Plan, material: Material, learner: Learner, part: Path, counts: Counts | None = None) -> Run:
+def always() -> None:
+    """A run that is wanted to its end."""
+
+
+Beside = tuple[Counts, Callable[[], None]]
+"""What a run fills class by class, and what is called before each task, to end the run by what it raises."""
+
+
+def run(plan: Plan, material: Material, learner: Learner, part: Path, beside: Beside | None = None) -> Run:
     """Run the plan to its end; `part` is the file that holds what a killed run has so far, the caller's to remove once
-    the result is kept; `counts` are filled class by class. Raises InputError for a task without pictures to learn
+    the result is kept. Raises InputError for a task without pictures to learn
     from, DamagedError and UsageError for a `part` that is none or of other tasks."""
     empty = [name for name in plan.order if not len(material.shots[name])]
     if empty:
         raise InputError(f"{empty[0]}: expected pictures to learn from, found none that can be read; check the folder")
     memory.forget_peak()
-    counts = Counts() if counts is None else counts
+    counts, check_wanted = beside or (Counts(), always)
     measured = _resumed(part, plan, material, learner, counts)
     if not measured.accuracy:
         _measure(measured, plan, material, (learner, counts), 0)
     for done in range(len(measured.accuracy), len(plan.order) + 1):
+        check_wanted()
         name = plan.order[done - 1]
         began = time.perf_counter()
         learner.learn(material.views[name], material.shots[name], plan.seed)

@@ -38,6 +38,7 @@ from edge_nusa.model.probing import Tried
 from edge_nusa.research.data import datasets
 from edge_nusa.research.figures.classes import Classes, TaskClasses
 from edge_nusa.research.figures.runs import Run
+from edge_nusa.research.protocol.asked import Asked
 from edge_nusa.state.generation import Generation, Pointer, load_generation
 from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.bundles import announced as bundles_announced
@@ -78,6 +79,16 @@ SHARES = Shares(
 RUN_CLASSES = Classes(
     tasks=(TaskClasses(task="pets", labels=("cat", "dog"), taught=(4, 3), asked=(5, 6), own=(4, 6), end=(3, 5)),),
     mistakes=((0, 1, 2), (1, 0, 1)),
+)
+SWEEP = Asked(
+    suite="mtil",
+    learners=("frozen", "mine:Mine"),
+    shots=(4, 16),
+    first_seed=0,
+    seeds=2,
+    orders=(("given", ("pets", "mugs")), ("random:1", ("mugs", "pets"))),
+    shards=4,
+    settings={"suite": "mtil", "sets": "pets, mugs"},
 )
 GIVEN_LINE, _, GIVEN_NUMBERS = given_file.encode(
     Given(gram=np.eye(3, dtype=np.int64), labels={"cup": Own(1, 2, np.ones(3, np.int64), 30)})
@@ -276,6 +287,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         in_file("rounds.json", lambda p: remembered.remembered(cast(Fleet, SimpleNamespace(folder=p.parent)))),
     ),
     "run": (golden_files.RUN.to_json().encode(), lambda d: Run.from_json(d.decode(errors="replace"), "here")),
+    "what a sweep asked for": (SWEEP.to_json(), lambda d: Asked.from_json(d, "here")),
     "classes of a run": (RUN_CLASSES.to_json().encode(), lambda d: Classes.from_json(d, "here")),
     "classes": ((FOLDER / "classes.json").read_bytes(), in_file("classes.json", named_sets)),
 }
@@ -369,7 +381,6 @@ ALLOWED = {
     "export/graphs.py": "the header of a checkpoint on the workstation",
     "export/torchvision_sets.py": "files of the package, and the classes.json that it adds to",
     "research/protocol/sequence.py": "its own half-done run",
-    "research/figures/runs.py": "its own settings beside the runs",
     "research/sabotage.py": "its own trials",
     "research/figures/documents.py": "a researcher's own figures",
     "research/rivals/cost.py": "the output of a command that it started",

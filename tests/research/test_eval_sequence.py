@@ -23,7 +23,7 @@ from edge_nusa.research.learners.catalogue import CATALOGUE
 from edge_nusa.research.learners.entry import Options
 from edge_nusa.research.learners.learners import Answer, Arrays, Frozen, Learner
 from edge_nusa.research.protocol.counting import Counts
-from edge_nusa.research.protocol.sequence import Material, Plan, run
+from edge_nusa.research.protocol.sequence import Material, Plan, always, run
 
 ORDER = ("stone", "cloth")
 SETS_LABELS = {name: tuple(sorted(labels)) for name, labels in SETS.items()}
@@ -227,7 +227,7 @@ class Forgetful(Oracle):
 
 def counted(scene: Scene, suite: Suite, part: Path, learner: Learner) -> Classes:
     counts = Counts()
-    run(plan_of(suite), scene.material, learner, part, counts)
+    run(plan_of(suite), scene.material, learner, part, (counts, always))
     return counts.whole(ORDER, scene.material.views, (scene.material.shots, scene.material.tests))
 
 

@@ -25,7 +25,7 @@ from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, UsageError
 from edge_nusa.research.figures.metrics import frozen_transfer, last, matrix_of, transfer
 from edge_nusa.research.figures.runs import Run, read_runs
 from edge_nusa.research.learners.learners import Gradient
-from edge_nusa.research.protocol import sequence, suites
+from edge_nusa.research.protocol import doing, sequence
 from edge_nusa.research.protocol.material import Settings, Sources
 from edge_nusa.research.protocol.orders import class_order
 from edge_nusa.research.protocol.suites import evaluate, told
@@ -92,13 +92,13 @@ def test_finished_runs_are_not_done_twice_and_further_ones_join_them(
 ) -> None:
     before = done(settings)
     ran: list[str] = []
-    do = suites._do
+    do = doing.do
 
-    def counted(settings: Settings, sources: Sources, plan: sequence.Plan) -> None:
+    def counted(sources: Sources, plan: sequence.Plan) -> None:
         ran.append(plan.learner)
-        do(settings, sources, plan)
+        do(sources, plan)
 
-    monkeypatch.setattr(suites, "_do", counted)
+    monkeypatch.setattr(doing, "do", counted)
     (settings.out / "results.md").unlink()
     assert done(settings) == before and ran == []
     assert (settings.out / "results.md").exists(), "the report is written again"
@@ -397,7 +397,7 @@ def test_default_beats_ridge_on_real_pictures_and_keeps_what_the_untouched_model
 LEAVING = """
 import multiprocessing, os, sys, time
 from concurrent.futures import ProcessPoolExecutor
-from edge_nusa.research.protocol.suites import end_with_parent
+from edge_nusa.research.protocol.doing import end_with_parent
 if __name__ == "__main__":
     pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent)
     print(pool.submit(os.getpid).result(), flush=True)
