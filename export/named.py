@@ -6,11 +6,9 @@ For a folder and the hub the files are those that open_clip's own factory reads.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +20,7 @@ from edge_nusa.errors import InputError, UsageError
 from edge_nusa.export import configurations
 from edge_nusa.export.lite import configuration as lite
 from edge_nusa.export.micro import configuration as micro
+from edge_nusa.export.quiet import quiet
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 WEIGHTS = (
@@ -157,17 +156,6 @@ def create(model: Named, pretrained: str | None) -> nn.Module:
     ):  # a folder of its own, so that nothing is registered for good
         (Path(folder) / configurations.FILE).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
         return open_clip.create_model(f"{LOCAL}{folder}", load_weights=False, pretrained_text=False, precision="fp32")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """open_clip warns that a model without weights is random, and the hub of each try; neither is news here."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _meant(name: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from edge_nusa.errors import InputError
+from edge_nusa.export.quiet import quiet
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.preprocessing import pixels
@@ -106,7 +107,7 @@ def static_quantized(
             return None if row is None else {"pixels": row[None]}
 
     chosen = np.linspace(0, len(images) - 1, min(CALIBRATION_PICTURES, len(images))).round().astype(int)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, str(source))
         quantize_static(

@@ -158,6 +158,8 @@ def export(
         return npu_files.of_bundle(bundle, wanted, quiet, format)
     if not (model or config) or out is None:
         raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
+    if npu:
+        npu_files.check_float(precision)
     with needs("export"):
         from edge_nusa.export import models, writer
 
@@ -166,8 +168,6 @@ def export(
     ranks: dict[str, Any] = {"max_rank": rank or own.max_rank, "pool_rank": pool or own.pool_rank}
     settings = replace(own, **ranks, energy_threshold=energy, precision=precision or own.precision)
     settings = replace(settings, max_loss=max_loss, calibration=calibration, nouns=nouns, overwrite=overwrite)
-    if npu:
-        npu_files.check_float(settings.precision)
     asked = models.Asked(model, config, pretrained, checkpoint, random, allow_pt, tokenizer)
     made = writer.export_bundle(models.opened(asked), settings, output.steps(began, quiet))
     kept.done(f"the bundle is in {out}")

@@ -28,9 +28,9 @@ class Asked(NamedTuple):
     overwrite: bool
 
 
-def check_float(precision: str) -> None:
-    """Raises UsageError for a precision whose trunk may not be float."""
-    if precision not in ("fp32", "fp16"):
+def check_float(precision: str | None) -> None:
+    """Raises UsageError for a precision whose trunk may not be float; by itself every model's is."""
+    if precision not in (None, "fp32", "fp16"):
         raise UsageError(
             "--npu: expected --precision fp32 or fp16, since quantized forms are made of a float trunk, found "
             f"{precision}; export the int8 bundle apart, without --npu"

@@ -41,12 +41,8 @@ def rewrite(model: Any) -> None:
     for node in list(model.graph):
         if node.op_type == "Gelu":
             _replace(model.graph, node, _gelu)
-        elif node.op_type in WITH_AXES and len(node.inputs) > 1:
-            axes = node.inputs[1]
-            node.resize_inputs(1)
-            if axes is not None:
-                node.attributes["axes"] = onnx_ir.AttrInt64s("axes", _numbers(axes))
-            node.attributes.pop("noop_with_empty_axes", None)
+        elif node.op_type in WITH_AXES:
+            _name_axes(node)
         elif node.op_type == "Split" and "num_outputs" in node.attributes:
             _size_parts(model.graph, node)
         elif node.op_type == "AveragePool" and set(_ints(node, "dilations")) <= {1}:
@@ -101,6 +97,17 @@ class _Builder:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *inputs, **attributes: self._tape.op(name, inputs, attributes)
+
+
+def _name_axes(node: Any) -> None:
+    """One that does nothing without axes stays as it is, which opset 17 lacks."""
+    axes, idle = (node.inputs[1] if len(node.inputs) > 1 else None), node.attributes.get("noop_with_empty_axes")
+    if axes is None and idle is not None and idle.as_int():
+        return
+    node.resize_inputs(1)
+    if axes is not None:
+        node.attributes["axes"] = onnx_ir.AttrInt64s("axes", _numbers(axes))
+    node.attributes.pop("noop_with_empty_axes", None)
 
 
 def _size_parts(graph: Any, node: Any) -> None:
