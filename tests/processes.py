@@ -15,6 +15,9 @@ from edge_nusa.errors import EXIT_CODES
 WORKSHOP = ("torch", "open_clip", "onnx", "onnxscript", "torchvision", "matplotlib", "sklearn", "skimage")
 """Packages that only a workstation has; nothing that a board runs to ask loads them."""
 
+ENGINES = ("flwr", "dask", "distributed", "joblib", "grpc", "ray", "prometheus_client")
+"""What connects machines; no command of a lone board so much as looks for one, installed or not."""
+
 
 def run_patched(
     patch: str, *arguments: str | Path, env: Mapping[str, str] | None = None
@@ -46,12 +49,16 @@ def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
     return done.stderr[:-1]
 
 
-def loaded_after(*arguments: str | Path, env: Mapping[str, str] | None = None) -> set[str]:
-    """The top-level modules in sys.modules after a command ended well in a fresh interpreter."""
+def loaded_after(*arguments: str | Path, env: Mapping[str, str] | None = None, first: str = "") -> set[str]:
+    """The modules of ours and the top-level ones of others in sys.modules after a command ended well in a fresh
+    interpreter. Fails where it looked for one of ENGINES. first: Python that runs before it."""
     script = (
-        "import sys\nfrom edge_nusa.cli.main import run\n"
+        "import sys\nasked = set()\n"
+        "class Noted:\n    @staticmethod\n    def find_spec(name, path=None, target=None):\n        asked.add(name)\n"
+        f"sys.meta_path.insert(0, Noted)\n{first}\nfrom edge_nusa.cli.main import run\n"
         "try:\n    run()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        "print('LOADED', *{name.split('.')[0] for name in sys.modules})\n"
+        f"assert not asked & {set(ENGINES)!r}, asked & {set(ENGINES)!r}\n"
+        "print('LOADED', *{n if n.startswith('edge_nusa.') else n.split('.')[0] for n in sys.modules})\n"
     )
     words = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(words, env=environment(env), capture_output=True, text=True, timeout=120)

@@ -56,6 +56,8 @@ def test_predict_loads_nothing_of_the_workshop(taught: Path, pictures: DemoPictu
     loaded = loaded_after("predict", pictures.asked["gravel"], "--state", taught, "--labels", "cat,dog")
     assert {"edge_nusa", "onnxruntime", "numpy"} <= loaded
     assert not loaded & set(WORKSHOP)
+    by_another = {"edge_nusa.device.provider", "edge_nusa.model.probing", "edge_nusa.model.foreign_trunk"}
+    assert not loaded & by_another  # the CPU is not chosen, tried or compared
 
 
 def test_a_lesson_of_the_head_alone_loads_nothing_of_the_workshop(taught: Path, pictures: DemoPictures) -> None:
@@ -68,6 +70,11 @@ def test_a_lesson_of_the_head_alone_loads_nothing_of_the_workshop(taught: Path, 
 @pytest.mark.parametrize("command", ["labels", "status", "history"])
 def test_looking_at_the_state_loads_no_runtime(command: str, taught: Path) -> None:
     assert not loaded_after(command, "--state", taught) & {*WORKSHOP, "onnxruntime"}
+
+
+def test_a_command_that_looks_for_what_connects_machines_is_found_out() -> None:
+    with pytest.raises(AssertionError, match="AssertionError: {'distributed'}"):
+        loaded_after("--help", first="import importlib.util; importlib.util.find_spec('distributed')")
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("learn", "--help"), ("predict", "--help"), ("export", "--help")])

@@ -98,7 +98,7 @@ def test_a_lesson_that_fails_is_measured_by_the_head_and_where_that_fails_too_it
     assert said == ["learning again, by the head alone: torch is broken"]
     cost, failed = bench.lesson_cost(Path(), None, [], said.append)
     assert (cost, failed) == (None, ["learning fails here (torch is broken); see `edge-nusa doctor`"])
-    parts: dict[str, Any] = {"bundle": "b", "precision": "p", "threads": {}, "advice": failed}
+    parts: dict[str, Any] = {"bundle": "b", "precision": "p", "provider": "cpu", "threads": {}, "advice": failed}
     costs = Costs(learn=cost, cold=ColdCost(0.5, 2), warm=WarmCost(9.0, 8.0, 12.5), **parts)
     assert costs.to_json()["learn"] is None and "learn " in _words(costs) and "failed" in _words(costs)
     assert advice(None, {"1": 5.0}, Bundle.open(MICRO), 1) == advice(LEARN, {"1": 5.0}, Bundle.open(MICRO), 1)
