@@ -22,6 +22,7 @@ from edge_nusa import __version__
 from edge_nusa.device.board import linux
 from edge_nusa.device.board.findings import Finding, condition, processor, room
 from edge_nusa.device.board.permissions import permissions
+from edge_nusa.device.board.runtimes import brought_by
 from edge_nusa.device.board.services import services
 from edge_nusa.device.board.writing_probe import writing
 from edge_nusa.errors import EdgeNusaError
@@ -238,7 +239,7 @@ def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return None
+        return brought_by(package)
 
 
 def _signal_name(number: int) -> str:

@@ -144,13 +144,16 @@ def session(provider: Provider, path: Path, options: Any, **more: Any) -> Any:
     does, RuntimeError where onnxruntime leaves the provider out, which it does without a word."""
     import onnxruntime
 
+    given = {**provider.options}
+    if given.get("device_type") == "CPU":  # OpenVINO has threads of its own, as many as the machine has cores
+        given["num_of_threads"] = str(options.intra_op_num_threads)
     if provider.session == CPU_SESSION:
         return onnxruntime.InferenceSession(str(path), options, providers=[CPU_SESSION], enable_fallback=0, **more)
     if provider.plugin is not None and provider.session not in onnxruntime.get_available_providers():
-        options.add_provider_for_devices(_devices(provider.session, library(provider.plugin)), {**provider.options})
+        options.add_provider_for_devices(_devices(provider.session, library(provider.plugin)), given)
         opened = onnxruntime.InferenceSession(str(path), options, enable_fallback=0, **more)
     else:
-        asked = [(provider.session, {**provider.options}), CPU_SESSION]
+        asked = [(provider.session, given), CPU_SESSION]
         opened = onnxruntime.InferenceSession(str(path), options, providers=asked, enable_fallback=0, **more)
     if provider.session not in opened.get_providers():
         raise RuntimeError(

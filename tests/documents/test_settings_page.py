@@ -23,7 +23,7 @@ def test_the_page_has_every_shared_key_with_its_option_variable_and_kind() -> No
     }
     declared = {
         info.envvar: info.default
-        for name in ("BundleOption", "StateOption", "ThreadsOption", "MemoryOption", "FormatOption")
+        for name in ("BundleOption", "StateOption", "ThreadsOption", "MemoryOption", "ProviderOption", "FormatOption")
         for info in getattr(options, name).__metadata__
     }
     assert {variable: option for _, option, variable, _ in rows if option} == declared
