@@ -78,7 +78,8 @@ def test_whatever_changes_a_hub_waits_for_who_changes_it(
         "undo": lambda: take_back.undo(hub),
         "rotate": lambda: hub_folder.rotate(hub.folder, tmp_path / "root-keys", None),
     }
-    with Hub(hub.folder, bundle()).state.writer(), pytest.raises(ResourceError, match="another task of this edge-nusa writing"):
+    writing = "another task of this edge-nusa writing"
+    with Hub(hub.folder, bundle()).state.writer(), pytest.raises(ResourceError, match=writing):
         _in_thread(deeds[work])
 
 
