@@ -65,8 +65,16 @@ LONGEST_FIRST = [
 """Files of half a minute and more: where workers share the files, none of these may be the one that is left over."""
 
 
+WITH_OTHERS = {"camera", "teaching", "telling", "watching"}
+"""Folders of tests with a browser, a broker or a camera beside them, which a busy machine may hold up."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker of pytest-xdist the longest files come first; otherwise the order stays."""
+    """In a worker of pytest-xdist the longest files come first; otherwise the order stays. A test WITH_OTHERS that
+    fails is run once more, and pytest says at the end which were."""
+    for item in items:
+        if item.path.parent.name in WITH_OTHERS or item.get_closest_marker("flower"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
     if "PYTEST_XDIST_WORKER" in os.environ:
         places = {name: place for place, name in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: places.get(item.path.name, len(places)))
