@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from edge_nusa.errors import EdgeNusaError
+from edge_nusa.errors import EdgeNusaError, StoreError
 from edge_nusa.flower import offering, taking
 from edge_nusa.flower.carried import Wish
 from edge_nusa.flower.freight import Freight, encode
@@ -70,34 +70,43 @@ class RoundOfTurns:
 
     def __init__(self, hub: Hub, nodes: Nodes, settings: MergeSettings) -> None:
         self.hub, self.nodes, self.settings = hub, nodes, settings
-        self._devices: Mapping[str, Device] = {}
-        self._reports: dict[int, NodeReport] = {}
+        self._devices: Mapping[str, Device] = {one.key.keyid: one for one in hub.enrolled.all()}
+        names = {keyid[:SHORT_KEY]: keyid for keyid in self._devices}
+        names |= {one.name: keyid for keyid, one in self._devices.items() if one.name}
+        self.reports = {node: NodeReport(node, names.get(name, "")) for node, name in nodes.known().items()}
+        self._silent: set[int] = set()
         self._based: dict[int, str] = {}
 
     def run(self) -> RoundReport:
         """Raises what the hub's merge and publication do: nothing that a node sends makes either fail."""
-        self._devices = {one.key.keyid: one for one in self.hub.enrolled.all()}
-        names = {keyid[:SHORT_KEY]: keyid for keyid in self._devices}
-        names |= {one.name: keyid for keyid, one in self._devices.items() if one.name}
-        for node, name in self.nodes.known().items():
-            self._reports[node] = NodeReport(node, names.get(name, ""))
-        self._turns("push", NO_FREIGHT, dict.fromkeys(self._reports, Freight()))
+        self.push()
         merged, published = self.hub.merge(self.settings), 0
         if merged.round:
             published = self.hub.publish().round
-            self._bring()
-        return RoundReport(list(self._reports.values()), merged, published)
+            self.pull()
+        return RoundReport(list(self.reports.values()), merged, published)
 
-    def _bring(self) -> None:
-        """The newest round to every node that answered and has another."""
-        newest = offering.newest(self.hub)
-        if newest is None:
+    def push(self) -> None:
+        """What every node has for the hub comes into its store."""
+        self._turns("push", NO_FREIGHT, dict.fromkeys(self.reports, Freight()))
+
+    def pull(self) -> None:
+        """The newest round goes to every node that did not fall silent before, and has another."""
+        asked = [node for node in self.reports if node not in self._silent]
+        try:
+            newest = offering.newest(self.hub)
+            if newest is None:
+                return
+            own = {
+                node: newest.own_wrap(self.hub.store, device.sealing)
+                for node in asked
+                if (device := self._devices.get(self.reports[node].device)) is not None
+                and self._based.get(node) != newest.announced.sha256
+            }
+        except StoreError as error:
+            for node in asked:
+                self._leave_out(node, str(error))
             return
-        own = {
-            node: newest.own_wrap(self.hub.store, self._devices[report.device].sealing)
-            for node, report in self._reports.items()
-            if node in self._based and self._based[node] != newest.announced.sha256
-        }
         self._turns("pull", encode({}, newest.common), own)
 
     def _turns(self, turn: Turn, common: bytes, own: Mapping[int, Freight]) -> None:
@@ -119,12 +128,13 @@ class RoundOfTurns:
                     del wishes[node]
             for node in silent:
                 self._leave_out(node, "no answer in time; it sends with the next round what it has")
+                self._silent.add(node)
                 del wishes[node]
         for node in wishes:
             self._leave_out(node, f"not done after {MOST_TURNS} turns; the next round goes on from there")
 
     def _question(self, turn: Turn, node: int, own: Freight, wishes: list[Wish]) -> bytes:
-        device, brought = self._reports[node].device, own
+        device, brought = self.reports[node].device, own
         if device:
             brought = brought.with_other(offering.own_updates(self.hub.store, device))
             brought = brought.with_other(offering.wished(self.hub.store, device, wishes))
@@ -132,8 +142,9 @@ class RoundOfTurns:
 
     def _heard(self, node: int, answered: bytes | str) -> list[Wish]:
         """Take an answer; what the node still wishes for."""
-        report = self._reports[node]
+        report = self.reports[node]
         try:
+            self._silent.add(node)
             if isinstance(answered, str):
                 raise EdgeNusaError(answered)
             answer = Answer.decode(answered, f"node {node}")
@@ -141,6 +152,7 @@ class RoundOfTurns:
             report.device = device.key.keyid
             report.updates += taking.take(self.hub, device, answer, self.settings.limits)
             report.pictures += answer.pictures
+            self._silent.discard(node)
             report.round, self._based[node] = answer.number, answer.sha256
             if answer.exit_code:
                 raise EdgeNusaError(f"its own error, exit code {answer.exit_code}; its log has the words")
@@ -150,4 +162,4 @@ class RoundOfTurns:
             return []
 
     def _leave_out(self, node: int, why: str) -> None:
-        self._reports[node].left_out = why
+        self.reports[node].left_out = why

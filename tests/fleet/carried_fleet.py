@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from fleet_world import Member
+from fleet_world import Member, bundle
 
+from edge_nusa.device.fleet import settings as member_settings
+from edge_nusa.device.model import Model
+from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.flower import node
 from edge_nusa.flower.messages import Answer, Question
 from edge_nusa.flower.turns import RoundOfTurns, RoundReport
+from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.knowledge.stored import to_files
+from edge_nusa.state.state import State
+from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
 
@@ -73,6 +82,29 @@ def left_out(report: RoundReport) -> dict[int, str]:
 
 def changed(answered: bytes, **fields: object) -> bytes:
     """An answer with other fields."""
-    from dataclasses import replace
-
     return replace(Answer.decode(answered, "here"), **fields).encode()  # type: ignore[arg-type]
+
+
+def opened(folder: Path, names: str = "abc") -> tuple[Hub, list[Member]]:
+    """The hub and the members of a copied folder, whose store is beside them."""
+    settings = hub_folder.read_settings(folder / "hub")
+    hub_folder._write_settings(
+        folder / "hub", replace(settings, store=str(folder / "store")), (folder / "hub" / "root.json").read_bytes()
+    )
+    hub = Hub(folder / "hub", bundle())
+    return hub, [member_of(folder / name) for name in names]
+
+
+def member_of(folder: Path) -> Member:
+    found: Any = object.__new__(Member)
+    found.name, found.model = folder.name, Model(bundle(), State(folder, bundle().manifest.identity), threads=1)
+    joined = member_settings.read(folder / "sync")
+    found.key = joined.device
+    (folder / "sync" / member_settings.NAME).write_bytes(replace(joined, store=str(folder.parent / "store")).encoded())
+    return found
+
+
+def sums(knowledge: Knowledge) -> dict[str, str]:
+    """The exact sums, and the cores, as the SHA-256 of their files."""
+    files = to_files(knowledge)
+    return {name: sha256_hex(files[name]) for name in ("head.safetensors", "core.safetensors")}

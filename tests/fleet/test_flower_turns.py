@@ -12,21 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from carried_fleet import Deaf, Direct, carried_round, changed, direct, left_out
+from carried_fleet import Deaf, Direct, carried_round, changed, direct, left_out, member_of, opened, sums
 from fleet_world import Member, bundle, new_hub, one_round
 from liars import Liar, giving
 from test_trust_machine import anchored, rows
 
 from edge_nusa.device.fleet import round_judge
-from edge_nusa.device.model import Model
 from edge_nusa.errors import DamagedError, StoreError, TrustError
 from edge_nusa.flower import offering, taking, turns
 from edge_nusa.flower.carried import MOST_WISHES, CarriedStore, Wish
 from edge_nusa.flower.freight import Freight, Part
 from edge_nusa.flower.messages import Answer, Question
-from edge_nusa.knowledge.knowledge import Knowledge
-from edge_nusa.knowledge.stored import to_files
-from edge_nusa.state.state import State
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.stores.folder import FolderStore
@@ -49,29 +45,6 @@ def joined_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def opened(folder: Path, names: str = "abc") -> World:
-    """The hub and the members of a copied folder, whose store is beside them."""
-    from edge_nusa.sync.hub import folder as hub_folder
-
-    settings = hub_folder.read_settings(folder / "hub")
-    hub_folder._write_settings(
-        folder / "hub", replace(settings, store=str(folder / "store")), (folder / "hub" / "root.json").read_bytes()
-    )
-    hub = Hub(folder / "hub", bundle())
-    return hub, [member_of(folder / name) for name in names]
-
-
-def member_of(folder: Path) -> Member:
-    from edge_nusa.device.fleet import settings
-
-    found: Any = object.__new__(Member)
-    found.name, found.model = folder.name, Model(bundle(), State(folder, bundle().manifest.identity), threads=1)
-    joined = settings.read(folder / "sync")
-    found.key = joined.device
-    (folder / "sync" / settings.NAME).write_bytes(replace(joined, store=str(folder.parent / "store")).encoded())
-    return found
-
-
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder in memory where there is one: every file is synced."""
@@ -87,12 +60,6 @@ def world(joined_once: Path, place: Path) -> World:
 
 def teach(member: Member, seed: int, name: str = "") -> None:
     member.teach({name or f"label {seed}": rows(seed, 5), "all": rows(100 + seed, 4)}, seed, core_size=0.001)
-
-
-def sums(knowledge: Knowledge) -> dict[str, bytes]:
-    return {
-        name: data for name, data in to_files(knowledge).items() if name in ("head.safetensors", "core.safetensors")
-    }
 
 
 def test_three_nodes_teach_and_one_round_tells_all_of_them(world: World) -> None:

@@ -213,7 +213,15 @@ class Trust(RuleBasedStateMachine):
     @rule(index=lives, kill=kills)
     def push(self, index: int, kill: int | None) -> None:
         with killed_at(kill):
-            self.life(index).member.push()
+            self.send(self.life(index))
+
+    def send(self, life: Life) -> None:
+        """A push; a machine with another carrier has another."""
+        life.member.push()
+
+    def fetch(self, life: Life) -> None:
+        """A pull."""
+        life.member.pull()
 
     @rule(index=lives, kill=kills)
     def pull(self, index: int, kill: int | None) -> None:
@@ -223,7 +231,7 @@ class Trust(RuleBasedStateMachine):
         before = life.lessons
         try:
             with killed_at(kill):
-                life.member.pull()
+                self.fetch(life)
         except RefusedError as error:
             assert "taken here and undone" in str(error), error
         except (StoreError, TrustError):
@@ -352,7 +360,7 @@ class Trust(RuleBasedStateMachine):
         HIDDEN.clear()
         for _ in range(3):
             for life in self.lives:
-                life.member.push()
+                self.send(life)
             if self.hub.merge(MergeSettings()).is_merged or self.hub.current()[0].number:
                 self.hub.publish()
             for life in self.lives:
@@ -362,9 +370,9 @@ class Trust(RuleBasedStateMachine):
         assert {lesson for lesson in wanted if newest.get(own(lesson)) != OWN} == set()
 
 
-def machine(steps: int, examples: int) -> Any:
+def machine(steps: int, examples: int, kind: type[Trust] = Trust) -> Any:
     """The machine as a test."""
-    case = Trust.TestCase
+    case = kind.TestCase
     case.settings = settings(
         max_examples=examples,
         stateful_step_count=steps,
