@@ -52,21 +52,31 @@ def join(model: Opened, store: str, root_path: Path, rounds: str | None = None, 
             f"{folder}: expected a state of no fleet, found one; `edge-nusa sync leave` leaves it, and to join another "
             "use another --state"
         )
-    if not root_path.exists():
-        raise InputError(f"{root_path}: expected the fleet's root.json, found no such file; bring it from the hub")
-    with durable.explained(f"read {root_path}"):
-        root = durable.read_named(root_path, reaching.LARGEST_ROOT_BYTES)
-    found = roots.read_root(root, str(root_path))
-    if found.signed.version != 1:
-        raise InputError(
-            f"{root_path}: expected the first root of the fleet, found a later one; take root.json from the hub's "
-            "folder"
-        )
-    roots.fleet_terms(found)
+    root = first_root(root_path)
     store, rounds = absolute(store), absolute(rounds) if rounds else None
     if not is_offline:
-        _prove(store, rounds, root)
+        prove(store, rounds, root)
     leaving.bring_back(model, fleet_name(root))
+    return made_member(folder, root, store, rounds)
+
+
+def first_root(path: Path) -> bytes:
+    """The fleet's root.json. Raises InputError where there is none or a later one, TrustError for one that is none."""
+    if not path.exists():
+        raise InputError(f"{path}: expected the fleet's root.json, found no such file; bring it from the hub")
+    with durable.explained(f"read {path}"):
+        root = durable.read_named(path, reaching.LARGEST_ROOT_BYTES)
+    found = roots.read_root(root, str(path))
+    if found.signed.version != 1:
+        raise InputError(
+            f"{path}: expected the first root of the fleet, found a later one; take root.json from the hub's folder"
+        )
+    roots.fleet_terms(found)
+    return root
+
+
+def made_member(folder: Path, root: bytes, store: str, rounds: str | None) -> Joined:
+    """Write a member's folder of the fleet. store, rounds: `absolute` places."""
     signer, sealing = _own_keys(folder)
     made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds)
     with durable.explained(f"write {folder}"):
@@ -77,7 +87,8 @@ def join(model: Opened, store: str, root_path: Path, rounds: str | None = None, 
     return Joined(made.device, str(folder / "device.pub"), made.fleet)
 
 
-def _prove(store: str, rounds: str | None, root: bytes) -> None:
+def prove(store: str, rounds: str | None, root: bytes) -> None:
+    """Ask the store and the mirror whether they are that fleet's. Raises StoreError, TrustError."""
     try:
         reaching.prove_store(store, root)
         if rounds:

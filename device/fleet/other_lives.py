@@ -8,7 +8,9 @@ back with the next round. So nothing is sent twice, and nothing is left out, as 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from itertools import islice
+from typing import Protocol
 
 from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet.gained import gained_until, unsent
@@ -16,7 +18,7 @@ from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import DamagedError, StoreError, TrustError
 from edge_nusa.files.file_record import sha256_hex
-from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.knowledge.knowledge import Knowledge, RoundMark
 from edge_nusa.sync import chain, parcel, update
 from edge_nusa.sync.chain import Link
 from edge_nusa.sync.change import Change, nothing_changed
@@ -29,9 +31,10 @@ MOST_ADOPTED, MOST_LOOKED_AT = 64, 1000
 the store may plant some."""
 
 
-def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base: Round, now: Round) -> list[int]:
-    """Take notice of what other lives of this device sent beyond `base`; the numbers of those updates. now: the newest
-    round that is known, which may have passed own updates by: these are forgotten, to be sent again.
+def adopt(fleet: Fleet, store: Store, finder: Finder, base: Round, now: Round) -> list[int]:
+    """Take notice of what other lives of this device sent beyond `base`; the numbers of those updates. finder: says
+    what of them is known here; now: the newest round that is known, which may have passed own updates by: these are
+    forgotten, to be sent again.
 
     Call it with the fleet's lock held. Raises StoreError where the store does not answer.
     """
@@ -60,7 +63,7 @@ def adopt(opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base
         if link.sha256 in gone or short(link.sha256) in received.refused:
             continue
         cover, envelope = covers[link.sha256]
-        _adopt_one(_Finder(opened, fleet, store, knowledge, base), cover, envelope)
+        _adopt_one(fleet, finder, cover, envelope)
         adopted.append(cover.sequence)
     return adopted
 
@@ -87,11 +90,21 @@ def _verified(fleet: Fleet, store: Store, keys: Collection[str]) -> Iterator[tup
             yield sha256_hex(envelope), (cover, envelope)
 
 
-class _Finder:
-    """What of other lives' updates this state has."""
+class Finder(Protocol):
+    """Says what of another life's update is known here. mark: of the round that it is based on."""
+
+    mark: RoundMark
+
+    def part(self, cover: Cover, place: update.Place, whole: update.Statement) -> Change:
+        """What of it is known here."""
+
+
+class LessonFinder:
+    """What of other lives' updates a device's state has, by the ids of its lessons."""
 
     def __init__(self, opened: Opened, fleet: Fleet, store: Store, knowledge: Knowledge, base: Round) -> None:
         self.opened, self.fleet, self.store, self.knowledge, self.base = opened, fleet, store, knowledge, base
+        self.mark = knowledge.round
 
     def part(self, cover: Cover, place: update.Place, whole: update.Statement) -> Change:
         """What this state's knowledge holds of an update: nothing, all of it, or the lessons from before the backup."""
@@ -100,30 +113,30 @@ class _Finder:
         common = [id for id in mine if id in set(place.lessons)]
         if not common:
             return nothing_changed(self.fleet.shapes)
-        exact = self._whole(cover, whole) if set(common) == set(place.lessons) else None
-        if exact is not None:
-            return exact
+        if set(common) == set(place.lessons):
+            try:
+                return whole_change(self.fleet, self.store, cover, whole)
+            except NotBroughtError:
+                raise
+            except (StoreError, TrustError, DamagedError):
+                pass  # the store has lost or changed its numbers
         if common == mine[: len(common)]:
             then = gained_until(self.opened, self.knowledge, common[-1])
             if then is not None:
                 return unsent(then, self.base, self.fleet.pending(self.base), self.fleet.device)
         return nothing_changed(self.fleet.shapes)
 
-    def _whole(self, cover: Cover, statement: update.Statement) -> Change | None:
-        """The update as it was sent; None where the store has lost or changed its numbers."""
-        key = parcel.numbers_key(cover)
-        try:
-            sealed = self.store.get(key, cover.size)
-            numbers = parcel.opened_numbers(cover, sealed, [self.fleet.sealing], key)
-            return update.decode(statement, numbers, self.fleet.shapes, key)
-        except NotBroughtError:
-            raise
-        except (StoreError, TrustError, DamagedError):
-            return None
+
+def whole_change(fleet: Fleet, store: Store, cover: Cover, statement: update.Statement) -> Change:
+    """An own update as it was sent. Raises StoreError, TrustError or DamagedError where the store has lost or changed
+    its numbers."""
+    key = parcel.numbers_key(cover)
+    sealed = store.get(key, cover.size)
+    numbers = parcel.opened_numbers(cover, sealed, [fleet.sealing], key)
+    return update.decode(statement, numbers, fleet.shapes, key)
 
 
-def _adopt_one(finder: _Finder, cover: Cover, envelope: bytes) -> None:
-    fleet = finder.fleet
+def _adopt_one(fleet: Fleet, finder: Finder, cover: Cover, envelope: bytes) -> None:
     where = f"update {cover.sequence}"
     try:
         whole = parcel.opened_statement(cover, [fleet.sealing], where)
@@ -136,7 +149,7 @@ def _adopt_one(finder: _Finder, cover: Cover, envelope: bytes) -> None:
             device=cover.device,
             sequence=cover.sequence,
             before=cover.before,
-            round=finder.knowledge.round,
+            round=finder.mark,
         )
         part = nothing_changed(fleet.shapes)
     statement, numbers = update.encode(part, place, "float32")

@@ -98,7 +98,8 @@ def _hear_of_others(opened: Opened, fleet: Fleet, mark: RoundMark) -> None:
     now = fleet.base(mark)
     if other_lives.is_news(fleet, now):
         knowledge = kept_here.agreed(opened, load(opened.bundle, opened.state, DEVICE)[1])
-        other_lives.adopt(opened, fleet, fleet.store(), knowledge, fleet.base(knowledge.round), now)
+        store, base = fleet.store(), fleet.base(knowledge.round)
+        other_lives.adopt(fleet, store, other_lives.LessonFinder(opened, fleet, store, knowledge, base), base, now)
 
 
 def _known(opened: Opened, fleet: Fleet, is_forced: bool) -> frozenset[str]:

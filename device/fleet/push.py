@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from edge_nusa import kept
@@ -10,7 +10,7 @@ from edge_nusa.device.fleet import kept_here
 from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
-from edge_nusa.device.fleet.other_lives import adopt
+from edge_nusa.device.fleet.other_lives import LessonFinder, adopt
 from edge_nusa.device.fleet.remembered import remembered
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import ResourceError
@@ -62,28 +62,33 @@ def push(
         knowledge = kept_here.agreed(opened, knowledge)
         base = fleet.base(knowledge.round)
         store = fleet.store()
-        adopted = adopt(opened, fleet, store, knowledge, base, base)
-        gained = unsent(knowledge, base, fleet.pending(base), fleet.device)
-        made = (
-            None
-            if gained.is_empty
-            else fleet.keep_sent(*update.encode(gained, _place(fleet, knowledge, base), precision))
-        )
-        waiting = fleet.waiting(base)
-        _check_size(sum(len(one.envelope) + len(one.sealed or b"") for one in waiting), most_bytes)
-        for one in waiting:
-            _put(fleet, store, one)
-            kept.part(f"update {one.cover.sequence} is sent")
-        return Pushed(
-            update=made.cover.sequence if made else None,
-            sent=[one.cover.sequence for one in waiting],
-            bytes=len(made.envelope) + len(made.sealed or b"") if made else 0,
-            labels=[label.name for label in made.statement.labels] if made else [],
-            pictures=gained.pictures,
-            forgets=sorted(gained.forgotten_keys),
-            others=adopted,
-            pictures_waiting=kept_here.not_told(opened, knowledge),
-        )
+        adopted = adopt(fleet, store, LessonFinder(opened, fleet, store, knowledge, base), base, base)
+        pushed = send(fleet, store, knowledge, base, precision, most_bytes)
+        return replace(pushed, others=adopted, pictures_waiting=kept_here.not_told(opened, knowledge))
+
+
+def send(
+    fleet: Fleet, store: Store, knowledge: Knowledge, base: Round, precision: Precision, most_bytes: int | None = None
+) -> Pushed:
+    """Send what `knowledge` has beyond its base and the updates that this lacks, and what of those the store may not
+    have. Call it with the fleet's lock held. Raises as `push` does."""
+    gained = unsent(knowledge, base, fleet.pending(base), fleet.device)
+    made = (
+        None if gained.is_empty else fleet.keep_sent(*update.encode(gained, _place(fleet, knowledge, base), precision))
+    )
+    waiting = fleet.waiting(base)
+    _check_size(sum(len(one.envelope) + len(one.sealed or b"") for one in waiting), most_bytes)
+    for one in waiting:
+        _put(fleet, store, one)
+        kept.part(f"update {one.cover.sequence} is sent")
+    return Pushed(
+        update=made.cover.sequence if made else None,
+        sent=[one.cover.sequence for one in waiting],
+        bytes=len(made.envelope) + len(made.sealed or b"") if made else 0,
+        labels=[label.name for label in made.statement.labels] if made else [],
+        pictures=gained.pictures,
+        forgets=sorted(gained.forgotten_keys),
+    )
 
 
 def _place(fleet: Fleet, knowledge: Knowledge, base: Round) -> update.Place:
