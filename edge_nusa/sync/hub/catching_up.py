@@ -12,6 +12,7 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.hub import shares
+from edge_nusa.sync.hub.above import AboveRounds
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.shares import GivenFolder
 from edge_nusa.sync.hub.stored import OwnStore
@@ -39,8 +40,11 @@ class Publications:
     def keep(self, files: Files) -> str:
         """Keep in the store what stands beside a round that is about to be published; the SHA-256 of the records."""
         _, records, given = files
-        found = shares.decode(given, shares.NAME).devices.values()
-        contents = {one.sha256: lambda name=one.sha256: self.given.bytes_of(name) for one in found}
+        found = shares.decode(given, shares.NAME)
+        contents = {one.sha256: lambda name=one.sha256: self.given.bytes_of(name) for one in found.devices.values()}
+        if found.above.is_used:
+            name = found.above.mark.sha256
+            self.own.keep_base(name, lambda: AboveRounds(self.folder).read(name))
         return self.own.keep((records, given, _list_of(self.enrolled)), contents)
 
     def newer(self, number: int, data: bytes | None) -> tuple[int, Files] | None:
@@ -54,9 +58,13 @@ class Publications:
         if found is None or found.data is None or found.number < number:
             return None
         records, given, devices = self.own.records(found.records)
-        for one in shares.decode(given, shares.NAME).devices.values():
+        told = shares.decode(given, shares.NAME)
+        for one in told.devices.values():
             if not self.given.has(one.sha256):
                 self.given.keep(self.own.given(one.sha256))
+        above = AboveRounds(self.folder)
+        if told.above.is_used and not above.has(told.above.mark.sha256):
+            above.keep(self.own.base(told.above.mark.sha256))
         _take_list(self.enrolled, devices)
         return found.number, (found.data, records, given)
 

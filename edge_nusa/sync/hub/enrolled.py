@@ -30,11 +30,13 @@ _NEXT_STEP = "remove the file and enrol the device again"
 
 @dataclass(frozen=True)
 class Device:
-    """A device: its public keys, what the hub's user calls it, and whether it was revoked."""
+    """A device: its public keys, what the hub's user calls it, whether it was revoked, and whether it is a hub that
+    brings what the devices of a smaller fleet gave."""
 
     public: DevicePublic
     name: str
     is_revoked: bool = False
+    is_hub: bool = False
 
     @property
     def key(self) -> SSlibKey:
@@ -59,7 +61,7 @@ class Enrolled:
             return []
         return [self._read(path) for path in sorted(self.folder.glob("*.json"))]
 
-    def add(self, public: bytes, name: str, where: str) -> Device:
+    def add(self, public: bytes, name: str, where: str, is_hub: bool = False) -> Device:
         """Enrol a device.pub. Raises InputError for a bad file or name, or a key that is there already (also a revoked
         one)."""
         found = device_keys.decode(public, where)
@@ -73,7 +75,7 @@ class Enrolled:
             raise InputError(
                 f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {shown(taken.name)}, {state}"
             )
-        return self._write(Device(found, name))
+        return self._write(Device(found, name, is_hub=is_hub))
 
     def revoke(self, wanted: str) -> Device:
         """Take no more updates of the device with this name or start of its key's name. Raises InputError."""
@@ -88,6 +90,10 @@ class Enrolled:
                 "such; see `edge-nusa hub status`"
             )
         return found[0]
+
+    def hubs(self) -> list[str]:
+        """The names of those that are hubs."""
+        return [device.key.keyid for device in self.all() if device.is_hub]
 
     def files(self) -> dict[str, bytes]:
         """Every device's file by its name. Raises DamagedError."""
@@ -123,6 +129,7 @@ def _encoded(device: Device) -> bytes:
         "device": device.public.record(),
         "name": device.name,
         "revoked": device.is_revoked,
+        **({"hub": True} if device.is_hub else {}),
     }
     return json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
 
@@ -134,7 +141,8 @@ def _decoded(data: bytes, path: Path) -> Device:
     public = device_keys.decode_record(record.record("device"))
     if path.stem != public.key.keyid:
         raise record.origin.refused("device", f"the key {path.stem[:16]}...", public.key.keyid)
-    return Device(public, record.text("name", LONGEST_NAME), record.flag("revoked"))
+    is_hub = record.flag("hub") if "hub" in record else False
+    return Device(public, record.text("name", LONGEST_NAME), record.flag("revoked"), is_hub)
 
 
 def _meet(one: DevicePublic, other: DevicePublic) -> bool:

@@ -108,11 +108,11 @@ class Given:
         left = {key: own for key, own in labels.items() if _is_left(key, own)}
         return replace(self, gram=gram, spare=spare, labels=left)
 
-    def check(self) -> None:
+    def check(self, most_labels: int = MOST_LABELS) -> None:
         """Raises DamagedError for what no pictures give, however it was cut into updates."""
-        if len(self.labels) > MOST_LABELS:
+        if len(self.labels) > most_labels:
             raise DamagedError(
-                f"the device would have {len(self.labels)} labels in the fleet, the bound is {MOST_LABELS}"
+                f"the device would have {len(self.labels)} labels in the fleet, the bound is {most_labels}"
             )
         text = sum(own.text for own in self.labels.values())
         if text > MOST_TEXT_BYTES:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edge_nusa import kept
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
@@ -40,9 +39,6 @@ from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import Store
 from edge_nusa.sync.trust import keys, sealing_keys
 from edge_nusa.sync.trust.repository import Repository
-
-if TYPE_CHECKING:
-    from securesystemslib.signer import SSlibKey
 
 FILES = ("round.bin", "devices.json", shares.NAME)
 
@@ -103,7 +99,7 @@ class Hub:
         with self.state.writer():
             self.catch_up()
             before, records = self.current()
-            devices = [device.key for device in self.enrolled.all() if not device.is_revoked]
+            devices = [device for device in self.enrolled.all() if not device.is_revoked]
             judge, mails = self._collected(before, devices, records, settings.limits)
             made = None
             if any(mail.settled for mail in mails):
@@ -116,15 +112,23 @@ class Hub:
             )
 
     def _collected(
-        self, before: Round, devices: Sequence[SSlibKey], records: Records, limits: UpdateLimits
+        self, before: Round, devices: Sequence[Device], records: Records, limits: UpdateLimits
     ) -> tuple[Judge, list[Mail]]:
         """What came from each device. Where a device is based on a later round than any that is left of the fleet, the
         next round is numbered on from that one, so that no device has to go back."""
 
         def collected(now: Round) -> tuple[Judge, list[Mail]]:
             judge = Judge(now, self.shapes, limits, self.keys)
-            known = [device_records.known(records, key.keyid) for key in devices]
-            return judge, [inbox.collect(self.store, key, one, judge) for key, one in zip(devices, known, strict=True)]
+            hubs = replace(judge, limits=limits.of_hub())
+            return judge, [
+                inbox.collect(
+                    self.store,
+                    device.key,
+                    device_records.known(records, device.key.keyid),
+                    hubs if device.is_hub else judge,
+                )
+                for device in devices
+            ]
 
         judge, mails = collected(before)
         ahead = max((mail.ahead for mail in mails), default=0)
@@ -144,6 +148,7 @@ class Hub:
                 one.cover.sequence, one.statement.place.round.number, inbox.read(self.store, one, judge)
             ),
             folder=self.folder,
+            most_labels=dict.fromkeys(self.enrolled.hubs(), judge.limits.of_hub().known),
         )
         made, after = Merge(ground, mails, rule, bad).made()
         if not any(mail.settled for mail in mails):
@@ -197,10 +202,10 @@ class Hub:
         snapshot = self.state.snapshot(FILES[:2])
         return (self._decoded(*snapshot)[0].number, snapshot[1][FILES[0]]) if snapshot else (0, None)
 
-    def enroll(self, public: bytes, name: str, where: str) -> Device:
+    def enroll(self, public: bytes, name: str, where: str, is_hub: bool = False) -> Device:
         """Let the device of a device.pub take part. Raises InputError as `Enrolled.add` does."""
         with self.state.writer():
-            return self.enrolled.add(public, name, where)
+            return self.enrolled.add(public, name, where, is_hub)
 
     def revoke(self, wanted: str) -> Device:
         """Take no more updates of a device. Raises InputError where it is not one device's name."""

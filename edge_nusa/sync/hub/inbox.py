@@ -209,7 +209,7 @@ class _Reader:
         self._check_new(statement.place)
         accepted = Accepted(one.cover, one.sha256, statement, {})
         change = read(self.store, accepted, self.judge)
-        plausible.check(change)
+        plausible.check(change, limits.hidden)
         if not self.whole.has_room(change):
             raise _WaitError(f"one merge takes {limits.pictures} pictures of a device, {WAITS}")
         return replace(accepted, pictures={key: label.pictures for key, label in change.labels.items()})

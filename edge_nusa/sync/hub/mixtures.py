@@ -13,9 +13,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from edge_nusa.knowledge import fusion
-from edge_nusa.sync.hub.shares import Share
+from edge_nusa.sync.hub.shares import Share, Shares
 from edge_nusa.sync.hub.suspects import enough
 from edge_nusa.sync.rules import trimmed_mean
+
+
+def of_round(shares: Shares) -> np.ndarray:
+    """(8, 7) int64: the losses of a round: those of its devices, and what came from a larger fleet."""
+    return np.maximum(of(shares.devices.values(), shares.bad) + shares.above.losses, 0)
 
 
 def of(shares: Iterable[Share], bad: int) -> np.ndarray:

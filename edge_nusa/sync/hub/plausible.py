@@ -44,8 +44,8 @@ def check_cores(cores: Mapping[str, np.ndarray], largest: Mapping[str, float]) -
             )
 
 
-def check(change: Change) -> None:
-    """Raises DamagedError naming the bound that is broken."""
+def check(change: Change, hidden: int = HIDDEN) -> None:
+    """Raises DamagedError naming the bound that is broken. hidden: pictures given and taken back at once."""
     most, total = energy(len(change.gram)), np.zeros(len(change.gram), np.int64)
     for key, label in change.labels.items():
         if label.sums[-1] != BIAS * label.pictures:
@@ -53,7 +53,7 @@ def check(change: Change) -> None:
                 f"the label {quoted(key)}: expected sums of {label.pictures} pictures, found those of another number; "
                 f"{_NO_PICTURES}"
             )
-        if float(np.square(label.sums.astype(np.float64)).sum()) > most * (abs(label.pictures) + HIDDEN) ** 2:
+        if float(np.square(label.sums.astype(np.float64)).sum()) > most * (abs(label.pictures) + hidden) ** 2:
             raise DamagedError(
                 f"the label {quoted(key)}: expected features of a mean square of 1, found larger ones; {_NO_PICTURES}"
             )
@@ -62,7 +62,7 @@ def check(change: Change) -> None:
         raise DamagedError(f"expected a G whose last row is that of the labels' sums, found another; {_NO_PICTURES}")
     # a label taught and forgotten before it was sent leaves a scatter of n pictures and n - 1 spare ones
     seen = sum(abs(label.pictures) for label in change.labels.values()) + 2 * abs(change.spare)
-    pictures = seen + HIDDEN
+    pictures = seen + hidden
     found = max(
         float(np.abs(change.gram.diagonal().astype(np.float64)).sum()),
         float(np.abs(change.gram.astype(np.float64)).max(initial=0.0)),
@@ -71,7 +71,7 @@ def check(change: Change) -> None:
         raise DamagedError(
             f"expected a G of at most {most * pictures:.3g} for {pictures} pictures, found {found:.3g}; {_NO_PICTURES}"
         )
-    lessons = seen + LESSONS_TAKEN_BACK
+    lessons = seen + LESSONS_TAKEN_BACK * hidden // HIDDEN
     if abs(change.tasks) > lessons:
         raise DamagedError(
             f"expected at most {lessons} lessons for {seen} pictures, found {abs(change.tasks)}; {_NO_PICTURES}"

@@ -5,7 +5,8 @@
 shares.json, in each generation of HUB/state: "forgettings" (label key -> the rounds that took it back), "cores_round"
 (the last one that took up the cores that waited), "bad" (how many bad devices its merge allowed for), "content" (the
 generation whose content this one has, where an undo went back to it), and by device "sha256", "pictures",
-"freedom", "tasks", "fusion" and "waiting" (the last round in which its cores began to wait).
+"freedom", "tasks", "fusion" and "waiting" (the last round in which its cores began to wait). "above"
+(`edge_nusa.sync.hub.above`) is there where the hub has taken rounds of a larger fleet.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from edge_nusa.files.json_record import Origin
 from edge_nusa.knowledge import fusion
 from edge_nusa.sync.hub import given as givens
 from edge_nusa.sync.hub import given_file
+from edge_nusa.sync.hub.above import Above, read_above
 from edge_nusa.sync.hub.given import Given
 
 FORMAT_VERSION = 1
@@ -60,6 +62,7 @@ class Shares:
     cores_round: int = 0
     bad: int = 0
     content: int | None = None
+    above: Above = field(default_factory=Above)
 
     def forgetting(self, keys: Iterable[str], number: int) -> Shares:
         """With labels that the round of that number takes back."""
@@ -93,6 +96,8 @@ def encode(shares: Shares) -> bytes:
         "bad": shares.bad,
         "content": -1 if shares.content is None else shares.content,
     }
+    if shares.above.is_used:
+        record["above"] = shares.above.record()
     return json.dumps(record, sort_keys=True, allow_nan=False).encode()
 
 
@@ -121,6 +126,7 @@ def decode(data: bytes, where: str) -> Shares:
         cores_round=record.integer("cores_round"),
         bad=record.integer("bad"),
         content=None if content < 0 else content,
+        above=read_above(record.record("above")) if "above" in record else Above(),
     )
 
 

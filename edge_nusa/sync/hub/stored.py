@@ -3,6 +3,7 @@ backup, or made anew from its keys, without forgetting what it has published.
 
     hub/SHA256.records   devices.json, shares.json and the list of devices as of a published round, a line each; TUF's
                          targets name it
+    hub/SHA256.base      the round of a larger fleet that a round of this one holds (`edge_nusa.sync.hub.above`)
     hub/SHA256.given     what one device had given (`given_file.packed`); the records name it
 
 SHA256 is that of what is inside, so nothing that somebody else sealed is taken for it.
@@ -58,6 +59,16 @@ class OwnStore:
         """What a device gave. Raises StoreError where the store has lost it, TrustError."""
         key = f"hub/{sha256}.given"
         return _same(given_file.unpacked(self._get(key), key), key)
+
+    def keep_base(self, sha256: str, content: Callable[[], bytes]) -> None:
+        """Put the larger fleet's round of that SHA-256, where it is not there."""
+        if self.store.head(f"hub/{sha256}.base") is None:
+            self._put(f"hub/{sha256}.base", content())
+
+    def base(self, sha256: str) -> bytes:
+        """The larger fleet's round. Raises StoreError where the store has lost it, TrustError."""
+        key = f"hub/{sha256}.base"
+        return _same(self._get(key), key)
 
     def _put(self, key: str, content: bytes) -> None:
         put(self.store, key, sealing.sealed(content, [self.keys[0].public], key.encode()))

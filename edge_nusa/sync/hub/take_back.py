@@ -122,7 +122,7 @@ def _take_back(hub: Hub, device: Device) -> Round:
     rest = replace(found, devices={key: one for key, one in found.devices.items() if key != name}, content=None)
     others = (hub.given.read(found, key) for key in rest.devices) if given.past else ()
     made = without(now, name, given, others)
-    losses = mixtures.of(rest.devices.values(), found.bad)
+    losses = mixtures.of_round(rest)
     tasks = now.knowledge.tasks - found.devices[name].tasks
     made = replace(made, knowledge=replace(made.knowledge, fusion=losses, tasks=tasks))
     read = round_file.decode(round_file.encode(made), hub.shapes, "the round without the device")

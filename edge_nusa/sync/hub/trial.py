@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError, StoreError
 from edge_nusa.sync import merging
+from edge_nusa.sync.hub import given as givens
 from edge_nusa.sync.hub import mixtures
 from edge_nusa.sync.hub.given import Given
 from edge_nusa.sync.hub.mail import Accepted, Mail
@@ -27,7 +28,8 @@ LARGEST_LOSSES = 1 << 40
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """What a merge stands on. read: fetches an accepted update's change; folder: for what does not fit into memory."""
+    """What a merge stands on. read: fetches an accepted update's change; folder: for what does not fit into memory;
+    most_labels: of those that may have others than a device."""
 
     before: Round
     shares: Shares
@@ -35,6 +37,7 @@ class Ground:
     shapes: UpdateShapes
     read: Callable[[Accepted], Step]
     folder: Path
+    most_labels: Mapping[str, int] = field(default_factory=dict)
 
 
 class Trial:
@@ -85,14 +88,14 @@ class Trial:
                 self.cores.add(self.ground.given.read(shares, device).waiting, 1)
             added, shares = dict(self.cores.result()), replace(shares, cores_round=self.fold.number)
         made = self.fold.made(added)
-        losses = mixtures.of(shares.devices.values(), self.bad)
-        return replace(made, knowledge=replace(made.knowledge, fusion=losses)), replace(shares, bad=self.bad)
+        shares = replace(shares, bad=self.bad)
+        return replace(made, knowledge=replace(made.knowledge, fusion=mixtures.of_round(shares))), shares
 
     def _added(self, mail: Mail, old: Given) -> tuple[Contribution, Given]:
         """Fold one device's step. Raises DamagedError with the reason where it must not be, and StoreError."""
         one = Contribution(mail.device, [self.ground.read(accepted) for accepted in mail.accepted])
         given = old.after(self.fold.settled(one), self.fold.number)
-        given.check()
+        given.check(self.ground.most_labels.get(mail.device, givens.MOST_LABELS))
         new = set(given.labels) - set(self.fold.knowledge.columns)
         if new and len(self.fold.knowledge.labels) + len(new) > MOST_ROUND_LABELS:
             raise DamagedError(f"the fleet would have more than {MOST_ROUND_LABELS} labels; forget some first")

@@ -12,22 +12,43 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge_nusa.errors import DamagedError
+from edge_nusa.sync import update
 from edge_nusa.sync.change import Change
+from edge_nusa.sync.hub import given as givens
 from edge_nusa.sync.hub import plausible
 
 MOST_UPDATES = 20
 """Of one device in one merge: as many as a round may have to say that it does not hold."""
+HUB_DEVICES, HUB_MERGES, HUB_LABELS = 1000, 20, 10_000
+"""Of a hub's own fleet: devices that one update may speak for, merges since its last one, and labels, which are as many
+as a round may have."""
 
 
 @dataclass(frozen=True)
 class UpdateLimits:
     """Of one device in one merge: pictures, packed bytes of an update, labels that it takes back, labels that it
-    teaches."""
+    teaches; hidden: pictures that one update may give and take back at once; cores: of what one device's lessons move
+    (`UpdateShapes.largest_cores`); known: labels that it may have in the fleet."""
 
     pictures: int = 1000
     size: int = 64 << 20
     forgets: int = 20
     labels: int = 500
+    hidden: int = plausible.HIDDEN
+    cores: int = 1
+    known: int = givens.MOST_LABELS
+
+    def of_hub(self) -> UpdateLimits:
+        """Those of a hub, which brings what so many devices gave in one update."""
+        return UpdateLimits(
+            pictures=self.pictures * HUB_DEVICES,
+            size=self.size,
+            forgets=update.MOST_LABELS,
+            labels=update.MOST_LABELS,
+            hidden=self.hidden * HUB_DEVICES,
+            cores=HUB_MERGES,
+            known=HUB_LABELS,
+        )
 
 
 @dataclass
@@ -63,7 +84,8 @@ class WholeStep:
         ):
             if found > bound:
                 raise DamagedError(f"{words.format(found)}, the bound is {bound}")
-        plausible.check_cores(self._cores_with(change), self.largest_cores)
+        largest = {name: self.limits.cores * norm for name, norm in self.largest_cores.items()}
+        plausible.check_cores(self._cores_with(change), largest)
 
     def _cores_with(self, change: Change) -> dict[str, np.ndarray]:
         return {name: self.cores[name] + core if name in self.cores else core for name, core in change.cores.items()}
