@@ -171,7 +171,10 @@ class Trust(RuleBasedStateMachine):
 
     @rule(index=lives, kill=kills)
     def teach(self, index: int, kill: int | None) -> None:
-        life, lesson = self.life(index), self.taught
+        self._teach(self.life(index), kill)
+
+    def _teach(self, life: Life, kill: int | None) -> None:
+        lesson = self.taught
         self.taught += 1
         before = life.lessons
         what = {own(lesson): rows(2 * lesson, OWN), EVERYONE: rows(2 * lesson + 1, SHARED)}
@@ -200,7 +203,9 @@ class Trust(RuleBasedStateMachine):
 
     @rule(index=lives, which=st.integers(0, 100), kill=kills)
     def forget(self, index: int, which: int, kill: int | None) -> None:
-        life = self.life(index)
+        self._forget(self.life(index), which, kill)
+
+    def _forget(self, life: Life, which: int, kill: int | None) -> None:
         known = sorted(lesson for lesson in life.lessons if own(lesson) in life.member.knows.names)
         if not known:
             return
