@@ -93,7 +93,7 @@ mutants: $(BOARD)/ready
 $(BOARD)/ready: pyproject.toml Makefile
 	$(PYTHON) -m venv $(BOARD)
 	$(BOARD)/bin/python $(PIP) $(TORCH_BOARD) $(QUIET_PIP)
-	$(BOARD)/bin/python $(PIP) -e '.[learn,report,demo,sync,s3,oci,page,camera,mqtt,metrics,heic,servers,dev]' $(TORCH_BOARD) $(QUIET_PIP)
+	$(BOARD)/bin/python $(PIP) -e '.[learn,report,demo,sync,s3,oci,page,camera,mqtt,metrics,heic,cluster,servers,dev]' $(TORCH_BOARD) $(QUIET_PIP)
 	touch $@
 
 $(EXPORT)/ready: pyproject.toml Makefile

@@ -15,6 +15,7 @@ from edge_nusa.cli import completion, output
 from edge_nusa.cli.eval_options import (
     CacheOption,
     ClassStepsOption,
+    ClusterOption,
     FirstSeedOption,
     FoldersArgument,
     ImageBlocksOption,
@@ -97,6 +98,7 @@ def evaluate(
     jobs: JobsOption = 1,
     threads: RunThreadsOption = 1,
     shard: ShardOption = None,
+    cluster: ClusterOption = "",
     format: FormatOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -119,7 +121,7 @@ def evaluate(
     settings = replace(settings, first_seed=first_seed, steps=steps, rate=rate, image_blocks=image_blocks)
     settings = replace(settings, naming=naming, bundle=bundle, cache=cache, per_class=per_class, never=never)
     settings = replace(settings, shard=shards.Shard.parsed(shard) if shard else None, jobs=jobs, threads=threads)
-    files = suites.evaluate(settings, output.progress_bar(quiet))
+    files = suites.evaluate(replace(settings, cluster=cluster), output.progress_bar(quiet))
     kept.part(f"the results are in {out}")
     _print(out, files, format) if files else _print_shard(out, shard, format)
 

@@ -141,3 +141,12 @@ ShardOption = Annotated[
         rich_help_panel=SPREAD,
     ),
 ]
+ClusterOption = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="The scheduler of a Dask cluster whose workers do the runs, such as tcp://10.0.0.5:8786.",
+        show_default=False,
+        rich_help_panel=SPREAD,
+    ),
+]

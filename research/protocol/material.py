@@ -35,7 +35,7 @@ class Settings:
     set that is never learned, or ""; steps_of_classes: for `cil`, into how many steps the classes are cut; test_limit:
     pictures of a set asked, 0 for all; jobs: processes; threads: of each; naming: of the classes
     (`edge_nusa.research.data.datasets.named`); shard: the part of the runs that this process does, `0/16` to `15/16`,
-    without a report."""
+    without a report; cluster: the address of a Dask scheduler whose workers do the runs."""
 
     suite: Suite
     data: Path | Sequence[DataSet]
@@ -59,6 +59,7 @@ class Settings:
     naming: str = "own"
     per_class: bool = False
     shard: Shard | None = None
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         """What people write in a notebook becomes what it means. Raises UsageError for a suite that there is none of,

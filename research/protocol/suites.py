@@ -29,7 +29,7 @@ from edge_nusa.research.protocol.orders import Order, orders_of
 from edge_nusa.research.protocol.sequence import Plan, check_order
 from edge_nusa.research.protocol.shards import dealt
 
-NOT_TOLD = ("data", "out", "bundle", "cache", "jobs", "threads", "per_class", "shard")
+NOT_TOLD = ("data", "out", "bundle", "cache", "jobs", "threads", "per_class", "shard", "cluster")
 """Settings that a report leaves out: paths, and what changes no figure."""
 
 
@@ -57,7 +57,11 @@ def evaluate(settings: Settings, progress: Progress) -> list[Path]:
 
 
 def _do_all(sources: Sources, plans: list[Plan], progress: Progress) -> None:
-    """Features, then the runs."""
+    """Features, then the runs: here or on a cluster."""
+    if sources.settings.cluster:
+        from edge_nusa.research.protocol.cluster import do_on_cluster
+
+        return do_on_cluster(sources, plans, progress)
     warm_cache(sources, progress)
     if sources.settings.jobs == 1:
         doing.one_by_one(sources, plans, progress)
