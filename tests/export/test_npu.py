@@ -20,15 +20,19 @@ import onnx  # noqa: E402
 import onnx_bytes  # noqa: E402
 import onnx_ir  # noqa: E402
 import onnxruntime  # noqa: E402
-from conftest import MICRO, bytes_of, run_cli  # noqa: E402
+from conftest import MICRO, THREE, bytes_of, run_cli  # noqa: E402
 from handed_over_graphs import LACKING, check_handed_over, same_as  # noqa: E402
 
-from edge_nusa.errors import EdgeNusaError, RefusedError, UsageError  # noqa: E402
+from edge_nusa.device.demo.pictures import DemoPictures  # noqa: E402
+from edge_nusa.device.model import Model  # noqa: E402
+from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, UsageError  # noqa: E402
 from edge_nusa.export.npu import fixed, forms, hand_over, operators  # noqa: E402
 from edge_nusa.export.sample_pictures import sample_pictures  # noqa: E402
 from edge_nusa.files.file_record import file_sha256  # noqa: E402
+from edge_nusa.knowledge.fit import UNIT  # noqa: E402
 from edge_nusa.model.bundle import Bundle, embedded_bundle  # noqa: E402
 from edge_nusa.model.contract import contract  # noqa: E402
+from edge_nusa.model.foreign_trunk import ForeignTrunk  # noqa: E402
 from edge_nusa.model.preprocessing import pixels  # noqa: E402
 
 FLOAT, A8W8, A16W8 = "image_trunk.b1.onnx", "image_trunk.b1.a8w8.onnx", "image_trunk.b1.a16w8.onnx"
@@ -282,3 +286,24 @@ def test_newer_operators_give_the_same_numbers_by_opset_17() -> None:
     found, expected = (onnxruntime.InferenceSession(one.SerializeToString()).run(None, x) for one in (after, before))
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_session_over_it_stands_in_for_the_trunk_gives_its_features_and_is_bound_to_states_of_its_own(
+    pictures: DemoPictures, tmp_path: Path
+) -> None:
+    bundle = embedded_bundle()
+    hand_over.hand_over(Bundle.open(bundle), hand_over.Wanted(out=tmp_path / "npu"), lambda part, done, total: None)
+    chip = onnxruntime.InferenceSession(str(tmp_path / "npu" / FLOAT))
+
+    def run(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        embedding, taps = chip.run(["embedding", "taps"], {"pixels": given})
+        return embedding, taps
+
+    there = ForeignTrunk(run=run, provider="chip", precision="fp32", batch=1)
+    taught, asked = Model.open(bundle, tmp_path / "chip", provider=there), list(pictures.asked[THREE[0]].iterdir())
+    expected = Model.open(bundle, tmp_path / "cpu").features(asked)
+    np.testing.assert_allclose(taught.features(asked), expected, atol=1.01 / UNIT)
+    taught.learn({label: pictures.taught[label] for label in THREE}, head_only=True)
+    assert taught.predict(asked[0]).best == THREE[0]
+    with pytest.raises(DamagedError, match=r"belongs to another provider.*--provider chip, which taught it"):
+        Model.open(bundle, tmp_path / "chip", provider="cpu").predict(asked[0])
