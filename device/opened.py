@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from edge_nusa.device.trials import NAME, Trials
 from edge_nusa.errors import EdgeNusaError, UsageError
 from edge_nusa.files.identity import Identity
 from edge_nusa.model.bundle import Bundle, embedded_bundle, manifest_of
@@ -16,6 +15,7 @@ from edge_nusa.state.reader import StateReader
 from edge_nusa.state.state import State
 
 if TYPE_CHECKING:
+    from edge_nusa.device.trials import Trials
     from edge_nusa.model.foreign_trunk import ForeignTrunk
     from edge_nusa.model.sessions import Graph
 
@@ -93,6 +93,8 @@ def _taught_beside(bundle: Bundle, first: Path) -> Identity | None:
 
 def trials(threads: int = 0) -> Trials:
     """What was tried of providers here, remembered beside this user's state; where there is no home, not at all."""
+    from edge_nusa.device.trials import NAME, Trials
+
     try:
         return Trials(data_folder("--state") / NAME, threads)
     except UsageError:

@@ -22,7 +22,6 @@ from edge_nusa import __version__
 from edge_nusa.device.board import linux
 from edge_nusa.device.board.findings import Finding, condition, processor, room
 from edge_nusa.device.board.permissions import permissions
-from edge_nusa.device.board.runtimes import brought_by
 from edge_nusa.device.board.services import services
 from edge_nusa.device.board.writing_probe import writing
 from edge_nusa.errors import EdgeNusaError
@@ -239,6 +238,8 @@ def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
+        from edge_nusa.device.board.runtimes import brought_by
+
         return brought_by(package)
 
 

@@ -415,3 +415,16 @@ def test_a_hubs_tokenizer_is_estimated_by_the_size_of_its_file() -> None:
     more = replace(from_hub, files={**files, "tokenizer.json": FileRecord("", (1 << 30) + 1)})
     assert footprint.estimate(more).learn_bytes - footprint.estimate(from_hub).learn_bytes == 24
     assert footprint.estimate(from_hub).predict_bytes == footprint.estimate(plain).predict_bytes
+
+
+def test_a_package_that_is_onnxruntime_under_another_name_is_no_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return "1.31.1"
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]})
+    assert doctor._package("onnxruntime").found == "onnxruntime-gpu 1.31.1"
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: {"onnxruntime": ["onnxruntime"]})
+    assert doctor._package("onnxruntime").found == "not installed"
