@@ -8,7 +8,6 @@ back with the next round. So nothing is sent twice, and nothing is left out, as 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from itertools import islice
 from typing import Protocol
 
