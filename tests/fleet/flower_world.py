@@ -21,7 +21,7 @@ from edge_nusa.flower import addresses, supernode
 from edge_nusa.flower.guard import SAFE
 from edge_nusa.sync.hub.hub import Hub
 
-LONGEST_SECONDS = 120.0
+LONGEST_SECONDS = 240.0
 MARK = "EDGE_NUSA_TEST_FLOWER"
 FAST = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1"}
 """Flower looks for a task once a second by itself."""

@@ -97,7 +97,7 @@ def _grid_class() -> Any:
     from flwr.serverapp import Grid
     from flwr.supercore.task_identity import TaskIdentity
 
-    class InMemory(Grid):
+    class InMemory(Grid):  # type: ignore[misc]  # flwr is not where mypy runs
         """A grid whose nodes answer at once: in a push with what lies in a folder, in a pull that they took it."""
 
         def __init__(self, sent: Path, clock: Any) -> None:
@@ -199,7 +199,7 @@ def processes() -> None:
             time.sleep(10)
 
             def held(name: str) -> dict[str, int]:
-                found = {}
+                found = dict[str, int]()
                 for pid in world.pids(name):
                     words = " ".join(facts_of(pid)[0])
                     program = next((one for one in PROGRAMS if one in words), words[:30])

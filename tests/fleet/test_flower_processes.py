@@ -50,7 +50,7 @@ class Fleet:
             self._let_in(name)
             self.flower.start_node(self.members[name])
         self.flower.wait_for_nodes(*HONEST, LIAR)
-        self.wait_in_turns(min(max(1.5 * (time.monotonic() - began), 12), 90))
+        self.wait_in_turns(min(max(1.5 * (time.monotonic() - began), 12), 200))
 
     def _let_in(self, name: str) -> None:
         """The first by the commands that people type, the others by what these do."""
@@ -138,7 +138,7 @@ def test_a_node_killed_in_a_round_and_one_that_lies_hold_up_nobody(fleet: Fleet)
     flower.start("round", "sh", flower.flower / "round.sh")
     flower.wait(is_asked, "round")
     flower.kill(KILLED)
-    flower.wait(is_done, "round", 300)
+    flower.wait(is_done, "round", 500)
     assert flower.processes["round"].returncode == 0, flower.log("round")
     assert set(fleet.left_out()) == {KILLED}, fleet.left_out()
     assert [fleet.members[name].labels for name in "ab"] == [{"label 0": 6, "label 1": 6, "all": 8}] * 2
@@ -151,9 +151,9 @@ def test_three_nodes_teach_and_one_round_tells_all_of_them_also_the_one_that_was
     fleet.flower.start_node(fleet.members[KILLED])
     fleet.flower.start_node(fleet.members[STRANGER])
     for seed, name in ((3, "a"), (4, "b")):
-        fleet.members[name].teach(lesson(seed), seed, core_size=0.001)
+        fleet.members[name].teach(lesson(seed), seed, core_size=0)
     fleet.flower.wait(lambda: fleet.flower.log(KILLED).count("SuperNode ID") == 2, KILLED)
-    fleet.wait_in_turns(120)
+    fleet.wait_in_turns(200)
     fleet.flower.script("round.sh")
     assert fleet.left_out() == {}
     wanted = {f"label {seed}": 6 for seed in range(5)} | {"all": 20}
@@ -164,7 +164,7 @@ def test_the_rounds_have_the_bits_that_a_folder_gives_for_the_same_lessons(fleet
     hub, members = opened(fleet.before, "".join(HONEST))
     one_round(hub, members[:2])
     for seed in (3, 4):
-        members[seed - 3].teach(lesson(seed), seed, core_size=0.001)
+        members[seed - 3].teach(lesson(seed), seed, core_size=0)
     one_round(hub, members)
     for member, name in zip(members, HONEST, strict=True):
         assert sums(member.knows) == sums(fleet.members[name].knows)
@@ -174,11 +174,15 @@ def test_the_rounds_have_the_bits_that_a_folder_gives_for_the_same_lessons(fleet
 def test_a_node_with_a_key_that_nobody_registered_is_refused_by_the_superlink(fleet: Fleet) -> None:
     flower = fleet.flower
     flower.wait(lambda: flower.processes[STRANGER].poll() is not None, STRANGER)
-    assert "SuperNode ID" not in flower.log(STRANGER) and "uthent" in flower.log(STRANGER)
+    assert "SuperNode ID" not in flower.log(STRANGER), flower.log(STRANGER)
+    assert 'register-node HTTP/1.1" 40' in flower.log("superlink"), (
+        flower.log(STRANGER) + flower.log("superlink")[-6000:]
+    )
     assert fleet.members[STRANGER].knows.names == []
 
 
-EVIL = 'from pathlib import Path\nPath({place!r}).write_text("ran")\n'
+EVIL = 'from pathlib import Path\nPath({place!r}).write_text("ran")\napp = None\n'
+"""Flower's own command looks for the attribute, and runs nothing."""
 
 
 def test_code_in_a_bundle_runs_on_neither_side_whoever_starts_a_run(fleet: Fleet, tmp_path: Path) -> None:
