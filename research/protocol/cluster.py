@@ -45,7 +45,7 @@ def do_on_cluster(sources: Sources, plans: list[Plan], progress: Progress) -> No
         raise UsageError("--cluster: expected no --jobs beside it, as its workers are the jobs; leave one of them out")
     own.check_picklable(settings.learners)
     job = Job(_whole(settings), f".sweep-{secrets.token_hex(8)}", remote.facts_of(sources))
-    with _connected(settings.cluster) as client:
+    with _hushed(_distributed()), _connected(settings.cluster) as client:
         _wait_for_a_worker(client, settings.cluster)
         with _marked(job):
             _check_workers(client, job)
@@ -75,9 +75,8 @@ def _marked(job: Job) -> Iterator[None]:
                 mark.unlink()
 
 
-@contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """A client of the scheduler. Raises InputError where none answers."""
+def _distributed() -> str:
+    """Dask's name, once it is loaded. Raises MissingPackageError."""
     try:
         import distributed
     except ImportError as error:
@@ -85,7 +84,14 @@ def _connected(address: str) -> Iterator[Any]:
             f"--cluster needs packages that are missing here ({error}); install them with `pip install "
             '"edge-nusa[cluster]"`'
         ) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it means is said in a line of ours
+    return str(distributed.__name__)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """A client of the scheduler. Raises InputError where none answers."""
+    import distributed
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,6 +107,20 @@ def _connected(address: str) -> Iterator[Any]:
     finally:
         with suppress(Exception):
             client.close(timeout=CLOSE_SECONDS)
+
+
+@contextmanager
+def _hushed(package: str) -> Iterator[None]:
+    """A package's own log is silent in the block: what its pages of tracebacks mean is said in a line of ours."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == package]
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _wait_for_a_worker(client: Any, address: str) -> None:

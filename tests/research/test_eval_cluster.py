@@ -26,6 +26,7 @@ from eval_pictures import SETS, draw_sets
 
 from edge_nusa.cli.app import app
 from edge_nusa.errors import EdgeNusaError, InputError, MissingPackageError, ResourceError, UsageError
+from edge_nusa.files import durable
 from edge_nusa.research.data.datasets import find_sets
 from edge_nusa.research.figures.runs import Run, read_runs
 from edge_nusa.research.protocol import cluster, remote
@@ -195,8 +196,8 @@ def test_a_worker_of_another_version_is_refused_before_it_is_asked_more(
 def test_a_worker_that_does_not_see_the_folders_is_refused(
     settings: Settings, told: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = cluster.durable.write_file
-    monkeypatch.setattr(cluster.durable, "write_file", lambda path, data: ".sweep-" in str(path) or write(path, data))
+    write = durable.write_file
+    monkeypatch.setattr(durable, "write_file", lambda path, data: ".sweep-" in str(path) or write(path, data))
     with pytest.raises(
         UsageError, match="worker .*: expected to see .*out as the machine does that began the sweep, fo"
     ):
