@@ -48,6 +48,8 @@ LONGEST_FIRST = [
     "test_end_to_end.py",
     "test_kept.py",
     "test_fleet_http.py",
+    "test_web_store.py",
+    "test_bundles_page.py",
     "test_state_faults.py",
     "test_bench.py",
     "test_page_modules.py",

@@ -19,9 +19,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from fleet.store_servers import free_port, serving
+from store_servers import free_port, serving
 
 from edge_nusa.files.file_record import FileRecord, file_sha256
 from edge_nusa.model import manifest as manifests

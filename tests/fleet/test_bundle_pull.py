@@ -24,6 +24,7 @@ from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.bundles import fetching
 from edge_nusa.sync.bundles import pull as pulling
+from edge_nusa.sync.bundles import source as sources
 from edge_nusa.sync.bundles.announced import LONGEST_MODEL, Announced, bundles_in, target_of
 from edge_nusa.sync.bundles.index import PART_BYTES, part_key
 from edge_nusa.sync.bundles.pull import Pulled, pull
@@ -144,6 +145,10 @@ def test_what_is_here_already_is_not_fetched_again(made: World, tmp_path: Path) 
     source = replace(made.source, store=Counted(FolderStore(made.place)))
     done = pull(source, source.bundles()["micro"], tmp_path / "micro", quiet)
     assert (done.fetched_bytes, source.store.given) == (0, [])
+    (tmp_path / ".micro.pull").mkdir()
+    (tmp_path / ".micro.pull" / "lock").touch()
+    assert made.pull(tmp_path / "micro").fetched_bytes == 0
+    assert os.listdir(tmp_path) == ["micro"], "also what a kill just after the rename leaves"
     (tmp_path / "micro" / "README.md").write_bytes(b"changed")
     with pytest.raises(DamagedError, match="README.md: expected .* bytes, found 7"):
         made.pull(tmp_path / "micro")
@@ -373,6 +378,32 @@ def test_a_bundle_that_is_not_what_was_announced_is_refused(world: World, tmp_pa
     repository.sign({one.path: target_of(replace(one, bytes=one.bytes + 1))})
     with pytest.raises(TrustError, match=f"expected files of {one.bytes + 1} bytes, found {one.bytes} of them"):
         world.pull(tmp_path / "micro")
+
+
+def test_another_sync_of_the_fleet_is_waited_for_and_no_longer_than_a_while(
+    made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = replace(made.source, folder=tmp_path / "trust")
+    found.bundles()
+    lock = Lock(tmp_path / "trust" / "lock")
+    assert lock.acquire()
+    monkeypatch.setattr(sources, "WAIT_SECONDS", 0.01)
+    try:
+        with pytest.raises(ResourceError, match="expected no other sync of this fleet, found one running; wait for it"):
+            found.bundles()
+    finally:
+        lock.release()
+
+
+def test_a_store_may_take_as_long_as_the_slowest_line_needs(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("edge_nusa.sync.stores.store.time.monotonic", lambda: clock[0])
+    store = made.source.timed(2048 * 100)
+    clock[0] += 1599.9
+    assert store.head("none") is None
+    clock[0] += 0.2
+    with pytest.raises(StoreError, match="expected the store to be done within 1600 s, found it still at it"):
+        store.head("none")
 
 
 @pytest.mark.parametrize(

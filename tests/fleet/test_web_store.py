@@ -336,3 +336,13 @@ def test_a_mirror_has_only_what_is_announced_and_goes_on_without_a_bundle_that_i
     assert [*there] == ["micro", "second", "third"]
     assert (tmp_path / "www" / there["third"].key).exists() and not (tmp_path / "www" / lost.key).exists()
     assert (tmp_path / "www" / "index.json").exists()
+
+
+def test_a_store_whose_own_folder_is_shown_is_its_own_mirror(made: World, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.publish(mirror=str(world.place))
+    before = {path.name for path in world.place.iterdir()}
+    assert before == {"bundles", "index.json", "metadata"}
+    with wicked(world.place) as server:
+        found = source(world, f"http://127.0.0.1:{server.server_port}/fleet/x", tmp_path)
+        assert found.bundles()["micro"].version == 1

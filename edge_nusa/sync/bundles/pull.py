@@ -57,6 +57,8 @@ def pull(source: Source, one: Announced, out: Path, told: Told, most_bytes: int 
     out = Path(os.path.realpath(out))
     index = source.index(one)
     if _is_here(out, index):
+        if _place_beside(out).exists():  # killed in the moment after the rename
+            durable.discard(_place_beside(out))
         return _pulled(one, out, 0)
     with durable.explained(f"write beside {out}"), _beside(out) as beside:
         folder = beside / one.index
@@ -110,10 +112,14 @@ def _is_here(out: Path, index: Index) -> bool:
     return True
 
 
+def _place_beside(out: Path) -> Path:
+    return out.parent / f".{out.name}.pull"
+
+
 @contextmanager
 def _beside(out: Path) -> Iterator[Path]:
     """The folder beside `out` for what is not done; gone at the end where all went well."""
-    beside = out.parent / f".{out.name}.pull"
+    beside = _place_beside(out)
     durable.make_folder(out.parent, durable.ASKED_FOLDER_MODE)
     durable.make_folder(beside, durable.ASKED_FOLDER_MODE)
     lock = Lock(beside / "lock")
