@@ -75,7 +75,7 @@ def main() -> None:
                 words = [sys.executable, "-m", "http.server", "-b", "127.0.0.1", "-d", str(www), str(port)]
                 stack.enter_context(serving(words, port, folder / "log"))
             for kind, place in (("folder", str(store)), ("http", f"http://127.0.0.1:{port}")):
-                words = ["pull", place, bundle, "--root", root, "--out", folder / f"{bundle}-{kind}"]
+                words = ["pull", place, bundle, "--root", str(root), "--out", str(folder / f"{bundle}-{kind}")]
                 measured(f"pull {bundle}, {kind}", folder, *words)
                 measured(f"pull {bundle}, {kind}, again", folder, *words)
                 shutil.rmtree(folder / f"{bundle}-{kind}")

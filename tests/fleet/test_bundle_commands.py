@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -21,7 +22,7 @@ from test_bundle_formats import ONE
 from test_bundle_pull import World, quiet
 from wicked_server import Answer, Handler, wicked
 
-from edge_nusa.device.board import findings, fitting
+from edge_nusa.device.board import fitting, linux
 from edge_nusa.device.fleet.bundle_source import pulled_folder, source
 from edge_nusa.errors import DamagedError, InputError, TrustError
 from edge_nusa.sync.bundles import pull as pulling
@@ -168,8 +169,8 @@ PLENTY, TOTAL = 64 << 30, 128 << 30
 def test_a_bundle_fits_where_disk_and_memory_have_room(
     memory: int, disk: int, status: str, next_step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(findings.linux, "memory_bytes", lambda: (TOTAL, memory))
-    monkeypatch.setattr(findings.linux, "memory_limit_bytes", lambda: None)
+    monkeypatch.setattr(linux, "memory_bytes", lambda: (TOTAL, memory))
+    monkeypatch.setattr(linux, "memory_limit_bytes", lambda: None)
     found = fitting.fit(replace(ONE, multiply_adds=5_750_016_000), bundle().manifest, disk, "STORE")
     assert (found.name, found.status, found.next_step) == ("bundle micro", status, next_step)
     assert found.found.startswith(
@@ -181,7 +182,7 @@ def test_a_bundle_fits_where_disk_and_memory_have_room(
 
 
 def test_the_doctor_asks_for_manifests_alone(made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting.shutil, "disk_usage", lambda folder: SimpleNamespace(free=PLENTY))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=PLENTY))
     with wicked(made.folder / "www") as server:
         found = Source(
             open_store(f"http://127.0.0.1:{server.server_port}/fleet/x"),

@@ -142,9 +142,10 @@ def test_a_bundle_comes_out_of_a_store_as_it_went_in(made: World, tmp_path: Path
 
 def test_what_is_here_already_is_not_fetched_again(made: World, tmp_path: Path) -> None:
     made.pull(tmp_path / "micro")
-    source = replace(made.source, store=Counted(FolderStore(made.place)))
+    store = Counted(FolderStore(made.place))
+    source = replace(made.source, store=store)
     done = pull(source, source.bundles()["micro"], tmp_path / "micro", quiet)
-    assert (done.fetched_bytes, source.store.given) == (0, [])
+    assert (done.fetched_bytes, store.given) == (0, [])
     (tmp_path / ".micro.pull").mkdir()
     (tmp_path / ".micro.pull" / "lock").touch()
     assert made.pull(tmp_path / "micro").fetched_bytes == 0
@@ -176,9 +177,10 @@ def test_a_pull_that_was_cut_off_goes_on_where_it_was(made: World, tmp_path: Pat
         pull(cut, one, tmp_path / "micro", quiet)
     assert not (tmp_path / "micro").exists()
     kept = sum(map(len, bytes_of(tmp_path / ".micro.pull" / one.index).values()))
-    source = replace(made.source, store=Counted(FolderStore(made.place)))
+    store = Counted(FolderStore(made.place))
+    source = replace(made.source, store=store)
     assert pull(source, one, tmp_path / "micro", quiet).fetched_bytes == one.bytes - kept
-    assert sum(source.store.given) == one.bytes - kept
+    assert sum(store.given) == one.bytes - kept
     assert (kept == 0) == (answers == 0)
     assert bytes_of(tmp_path / "micro") == bytes_of(MICRO)
     assert not (tmp_path / ".micro.pull").exists()
@@ -200,10 +202,11 @@ def test_what_a_power_cut_left_wrong_is_fetched_again(made: World, tmp_path: Pat
     path = begun / "weights.safetensors"
     path.write_bytes(LOST[lost](path.read_bytes()))
     shutil.copytree(begun, begun.parent / ("0" * 64))  # of an older version
-    source = replace(made.source, store=Counted(FolderStore(made.place)))
+    store = Counted(FolderStore(made.place))
+    source = replace(made.source, store=store)
     pull(source, one, tmp_path / "micro", quiet)
     assert bytes_of(tmp_path / "micro") == bytes_of(MICRO)
-    assert sum(source.store.given) < PART_BYTES * 2.1, "parts that were whole stayed"
+    assert sum(store.given) < PART_BYTES * 2.1, "parts that were whole stayed"
 
 
 SECOND_BYTES = (MICRO / "weights.safetensors").stat().st_size - PART_BYTES
@@ -318,7 +321,8 @@ def test_a_publication_that_was_cut_off_sends_only_what_is_missing(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(world.place / "bundles")
-    put, sent = FolderStore.put_new, []
+    put = FolderStore.put_new
+    sent: list[str] = []
 
     def cut(store: FolderStore, key: str, data: bytes) -> bool:
         if len(sent) == 5:
@@ -349,11 +353,11 @@ def test_more_than_was_allowed_or_fits_the_disk_is_not_begun(
     with pytest.raises(ResourceError, match=rf"expected at most {size - 1} bytes \(--max-bytes\), found {size} to"):
         made.pull(tmp_path / "micro", most_bytes=size - 1)
     room = size + pulling.SPARE_BYTES
-    monkeypatch.setattr(pulling.shutil, "disk_usage", lambda folder: SimpleNamespace(free=room - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=room - 1))
     with pytest.raises(ResourceError, match="expected 61 MiB of free disk space for micro, found 61; free some"):
         made.pull(tmp_path / "micro")
     assert not list((tmp_path / ".micro.pull").glob("*/*"))
-    monkeypatch.setattr(pulling.shutil, "disk_usage", lambda folder: SimpleNamespace(free=room))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=room))
     assert made.pull(tmp_path / "micro", most_bytes=size).fetched_bytes == size
 
 

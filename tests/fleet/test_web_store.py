@@ -243,9 +243,19 @@ def test_a_range_that_was_not_asked_for_is_refused(server: Wicked, place: str, m
     assert open_store(place).get_part("index.json", 1, 3) == b"abc"
 
 
+def answering(status: int) -> Callable[[Handler, Answer], bool]:
+    """Whatever is asked, this is the answer."""
+
+    def answer(handler: Handler, answer: Answer) -> bool:
+        handler.begin(status, 0, answer.kind)
+        return True
+
+    return answer
+
+
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_what_a_server_does_not_show_is_missing(server: Wicked, place: str, status: int) -> None:
-    server.fault = lambda handler, answer: handler.begin(status, 0, answer.kind) is None
+    server.fault = answering(status)
     store = open_store(place)
     with pytest.raises(MissingObjectError, match=rf"expected an object of the store, found none \({status}\)"):
         store.get("index.json", 10)
@@ -254,7 +264,7 @@ def test_what_a_server_does_not_show_is_missing(server: Wicked, place: str, stat
 
 @pytest.mark.parametrize("status", [400, 401, 500, 503, 304])
 def test_any_other_answer_is_an_error(server: Wicked, place: str, status: int) -> None:
-    server.fault = lambda handler, answer: handler.begin(status, 0, answer.kind) is None
+    server.fault = answering(status)
     for ask in (lambda: open_store(place).get("index.json", 10), lambda: open_store(place).head("index.json")):
         with pytest.raises(StoreError, match=f"expected the server to show it, found the answer {status}; check"):
             ask()
