@@ -4,6 +4,7 @@ must not."""
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -81,9 +82,12 @@ def decode(data: bytes, where: str) -> dict[str, Tried]:
 
 
 def _key(provider: Provider, bundle: Bundle) -> str:
-    """What a trial depends on: onnxruntime, the provider as it is opened, and the bundle."""
+    """What a trial depends on: onnxruntime, the provider as it is opened, the bundle, and whether this is a service of
+    systemd, whose sandbox may refuse it memory for code or its device."""
     import onnxruntime
 
     from edge_nusa.model.provider_probe import as_words
 
-    return sha256_hex(canonical([onnxruntime.__version__, as_words(provider), bundle.manifest.identity.sha256]))
+    is_service = os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+    identity = bundle.manifest.identity.sha256
+    return sha256_hex(canonical([onnxruntime.__version__, as_words(provider), identity, is_service]))

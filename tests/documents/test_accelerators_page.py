@@ -9,7 +9,10 @@ from pathlib import Path
 
 from conftest import ROOT, environment
 
+from edge_nusa.device.trials import NAME
 from edge_nusa.model.foreign_trunk import GROUP
+from edge_nusa.model.probing import PROBE_SECONDS
+from edge_nusa.model.provider_probe import PICTURES
 from edge_nusa.model.providers import ON_PROCESSOR, TABLE
 
 PAGE = (ROOT / "docs" / "accelerators.md").read_text(encoding="utf-8")
@@ -19,6 +22,11 @@ def test_the_page_has_every_provider_in_its_order_with_its_class_and_reason() ->
     rows = re.findall(r"^\| `([a-z-]+)` \| `(\w+ExecutionProvider)` \| (.+) \|$", PAGE, re.MULTILINE)
     assert rows == [(one.name, one.session, one.why) for one in TABLE]
     assert {name for name, _, _ in rows[-2:]} == ON_PROCESSOR  # "the last two"
+
+
+def test_the_page_says_how_long_a_trial_may_take_and_of_how_many_pictures() -> None:
+    assert "answers eight drawn pictures, in two minutes at most" in PAGE
+    assert (PICTURES, PROBE_SECONDS, NAME) == (8, 120.0, "providers.json") and f"`{NAME}` beside your state" in PAGE
 
 
 def test_the_page_names_every_package_that_is_a_plugin() -> None:
