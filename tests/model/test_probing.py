@@ -11,7 +11,7 @@ import pytest
 from conftest import MICRO, ROOT
 
 from edge_nusa.model import probing, provider_probe, providers
-from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.probing import LEAST_COSINE, Tried, answer_of, offered, tried
 from edge_nusa.model.providers import CPU_SESSION, Plugin, Provider
 
@@ -61,6 +61,18 @@ def test_a_provider_that_this_onnxruntime_lacks_is_not_even_tried(monkeypatch: p
 )
 def test_a_broken_provider_fails_in_its_child_and_says_how(packages: Path, name: str, body: str, said: str) -> None:
     assert said in tried(plugin(packages, name, body), Bundle.open(MICRO), 1).failure
+
+
+def test_openvino_is_tried_for_real_where_it_is_installed() -> None:
+    openvino = providers.of_name("openvino")
+    assert openvino is not None
+    if missing := offered(openvino):
+        pytest.skip(f"needs the package onnxruntime-openvino: {missing}")
+    found = tried(openvino, Bundle.open(embedded_bundle()), 1)
+    assert (found.failure, found.same) == ("", 8) and found.cosine > 0.9999
+    assert "dynamic rank" in tried(openvino, Bundle.open(MICRO), 1).failure
+    gpu = providers.of_name("openvino-gpu")
+    assert gpu is not None and "left OpenVINOExecutionProvider out" in tried(gpu, Bundle.open(MICRO), 1).failure
 
 
 def test_a_provider_that_hangs_is_left_after_a_while(packages: Path) -> None:
