@@ -70,9 +70,6 @@ def test_openvino_is_tried_for_real_where_it_is_installed() -> None:
         pytest.skip(f"needs the package onnxruntime-openvino: {missing}")
     found = tried(openvino, Bundle.open(embedded_bundle()), 1)
     assert (found.failure, found.same) == ("", 8) and found.cosine > 0.9999
-    assert "dynamic rank" in tried(openvino, Bundle.open(MICRO), 1).failure
-    gpu = providers.of_name("openvino-gpu")
-    assert gpu is not None and "left OpenVINOExecutionProvider out" in tried(gpu, Bundle.open(MICRO), 1).failure
 
 
 def test_a_provider_that_hangs_is_left_after_a_while(packages: Path) -> None:
