@@ -36,11 +36,20 @@ class Joined:
         return asdict(self)
 
 
-def join(model: Opened, store: str, root_path: Path, rounds: str | None = None, *, is_offline: bool = False) -> Joined:
+def join(
+    model: Opened,
+    store: str,
+    root_path: Path,
+    rounds: str | None = None,
+    *,
+    is_offline: bool = False,
+    has_reports: bool = True,
+) -> Joined:
     """Make this state a member of a fleet: its key, and what it trusts. One that has left this fleet before
     (`edge_nusa.device.fleet.leaving`) is the same member again.
 
-    rounds: the hub's mirror to pull from, instead of the store; is_offline: the store is not asked whether it answers.
+    rounds: the hub's mirror to pull from, instead of the store; is_offline: the store is not asked whether it answers;
+    has_reports: the hub is told after a pull where this device stands (`edge_nusa.device.fleet.reporting`).
 
     Raises InputError where it is one already, TrustError for a root that is none or another than the store's,
     StoreError where the store does not answer.
@@ -57,7 +66,7 @@ def join(model: Opened, store: str, root_path: Path, rounds: str | None = None, 
     if not is_offline:
         prove(store, rounds, root)
     leaving.bring_back(model, fleet_name(root))
-    return made_member(folder, root, store, rounds)
+    return made_member(folder, root, store, rounds, has_reports=has_reports)
 
 
 def first_root(path: Path) -> bytes:
@@ -75,10 +84,10 @@ def first_root(path: Path) -> bytes:
     return root
 
 
-def made_member(folder: Path, root: bytes, store: str, rounds: str | None) -> Joined:
-    """Write a member's folder of the fleet. store, rounds: `absolute` places."""
+def made_member(folder: Path, root: bytes, store: str, rounds: str | None, *, has_reports: bool) -> Joined:
+    """Write a member's folder of the fleet. store, rounds: `absolute` places; has_reports: as of `join`."""
     signer, sealing = _own_keys(folder)
-    made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds)
+    made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds, has_reports)
     with durable.explained(f"write {folder}"):
         durable.replace_file(folder / "device.pub", device_keys.public_of(signer, sealing.public).encoded())
         durable.replace_file(folder / "root.json", root)

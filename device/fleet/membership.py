@@ -8,6 +8,7 @@ STATE/sync/bases/         rounds that kept generations are based on, by SHA-256
 STATE/sync/sent/          own updates that some of these rounds lack (`edge_nusa.device.fleet.sent`)
 STATE/sync/metadata/      the newest TUF metadata seen
 STATE/sync/rounds.json    rounds refused or undone here, with the reason
+STATE/sync/report.json    which report the hub's store took last (`edge_nusa.device.fleet.reporting`)
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Fleet:
         self.fleet, self.device, self.store_place = found.fleet, found.device, found.store
         self._sealing_name = found.sealing
         self.rounds_place = found.rounds or found.store
+        self.has_reports = found.has_reports
 
     @cached_property
     def signer(self) -> CryptoSigner:

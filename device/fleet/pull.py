@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from edge_nusa.device.fleet import kept_here, other_lives, round_judge
+from edge_nusa.device.fleet import kept_here, other_lives, reporting, round_judge
 from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.remembered import remember, remembered
@@ -36,7 +36,8 @@ JUDGED_BY = "vocabulary and labels; no pictures are kept to measure accuracy wit
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
     """What a pull did. generation: the one committed, None where the round was known already, which leaves what
-    follows empty; labels: known now; new, forgotten: of them; retention: of old knowledge."""
+    follows empty; labels: known now; new, forgotten: of them; retention: of old knowledge; report: the number of the
+    report that went to the hub, None where none was due, or report_error says why it did not go."""
 
     round: int
     generation: int | None = None
@@ -45,6 +46,8 @@ class Pulled:
     forgotten: list[str] = field(default_factory=list)
     retention: Retention | None = None
     judged_by: str | None = None
+    report: int | None = None
+    report_error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `sync pull --format json` prints; nothing is said of a judge that was not asked."""
@@ -58,38 +61,55 @@ def pull(opened: Opened, is_forced: bool = False, most_bytes: int | None = None,
     """Take the fleet's newest round as a new generation, with what was gained here and is not in it.
 
     fleet: the state's part in its fleet, where its store is another than the settings say.
-    Raises StoreError, TrustError, RefusedError (remembered, with the reason), ResourceError for a round of more than
-    `most_bytes`, and leaves the state as it was.
+    The hub is told afterwards where this device stands, also where the judge refused the round. Raises StoreError,
+    TrustError, RefusedError (remembered, with the reason), ResourceError for a round of more than `most_bytes`, and
+    leaves the state as it was.
     """
     fleet = fleet or Fleet(opened)
     with fleet.locked():
-        bounds = trusted.Bounds(
-            fleet.shapes.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(opened, fleet, is_forced)
-        )
-        found = trusted.newest_round(fleet.rounds(), fleet.root, fleet.metadata, bounds, fleet.sealing)
-        mark = RoundMark(found.number, found.sha256)
-        if found.data is not None:
-            fleet.keep_base(found.data)
-            _hear_of_others(opened, fleet, mark)
-        with opened.state.writer():
-            _, before = load(opened.bundle, opened.state, DEVICE)
-            before = kept_here.agreed(opened, before)
-            if mark == before.round:
-                return Pulled(round=mark.number, labels=before.names)
-            if not is_forced:
-                _check_new(fleet, mark, before)
-            if found.data is None:
-                raise ResourceError(
-                    f"{opened.state.folder}: expected the state to stay while round {mark.number} was looked up, "
-                    "found it changed; run it again"
-                )
-            report = _taken(opened, fleet, before, mark, is_forced)
-        with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
-            remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report.generation}")
-        download.discard(fleet.metadata / trusted.PARTS)
-        with suppress(EdgeNusaError):  # what is damaged beside it is told by whoever needs it
-            fleet.prune({mark_of(generation) for generation in opened.state.history()})
-        return report
+        try:
+            pulled = _newest(opened, fleet, is_forced, most_bytes)
+        except RefusedError:
+            with suppress(EdgeNusaError):  # that it was refused is what is to be told
+                reporting.report(opened, fleet, _holds(opened), most_bytes)
+            raise
+        told = reporting.report(opened, fleet, pulled.round, most_bytes)
+        return replace(pulled, report=told.number, report_error=told.error)
+
+
+def _holds(opened: Opened) -> int:
+    return load(opened.bundle, opened.state, DEVICE)[1].round.number
+
+
+def _newest(opened: Opened, fleet: Fleet, is_forced: bool, most_bytes: int | None) -> Pulled:
+    """Take the newest round. Call it inside fleet.locked()."""
+    bounds = trusted.Bounds(
+        fleet.shapes.largest_bytes(LARGEST_ROUND_LABELS), most_bytes, _known(opened, fleet, is_forced)
+    )
+    found = trusted.newest_round(fleet.rounds(), fleet.root, fleet.metadata, bounds, fleet.sealing)
+    mark = RoundMark(found.number, found.sha256)
+    if found.data is not None:
+        fleet.keep_base(found.data)
+        _hear_of_others(opened, fleet, mark)
+    with opened.state.writer():
+        _, before = load(opened.bundle, opened.state, DEVICE)
+        before = kept_here.agreed(opened, before)
+        if mark == before.round:
+            return Pulled(round=mark.number, labels=before.names)
+        if not is_forced:
+            _check_new(fleet, mark, before)
+        if found.data is None:
+            raise ResourceError(
+                f"{opened.state.folder}: expected the state to stay while round {mark.number} was looked up, "
+                "found it changed; run it again"
+            )
+        report = _taken(opened, fleet, before, mark, is_forced)
+    with suppress(EdgeNusaError):  # the round is taken: that it was, is only needed to notice an undo
+        remember(fleet, mark.sha256, "taken", mark.number, f"taken as generation {report.generation}")
+    download.discard(fleet.metadata / trusted.PARTS)
+    with suppress(EdgeNusaError):  # what is damaged beside it is told by whoever needs it
+        fleet.prune({mark_of(generation) for generation in opened.state.history()})
+    return report
 
 
 def _hear_of_others(opened: Opened, fleet: Fleet, mark: RoundMark) -> None:

@@ -19,19 +19,22 @@ LARGEST_BYTES = 1 << 16
 @dataclass(frozen=True)
 class Settings:
     """fleet: its name; device: the name of this device's key; sealing: that of the key which rounds are sealed to;
-    store: where it pushes; rounds: the hub's mirror that it pulls from, None for the store."""
+    store: where it pushes; rounds: the hub's mirror that it pulls from, None for the store; has_reports: whether the
+    hub is told after a pull where this device stands."""
 
     fleet: str
     device: str
     sealing: str
     store: str
     rounds: str | None = None
+    has_reports: bool = True
 
     def encoded(self) -> bytes:
         """The file's content."""
         fields = {"fleet": self.fleet, "device": self.device, "sealing": self.sealing, "store": self.store}
         rounds = {"rounds": self.rounds} if self.rounds else {}
-        whole = {**fields, **rounds, "format_version": FORMAT_VERSION}
+        reports = {} if self.has_reports else {"reports": False}
+        whole = {**fields, **rounds, **reports, "format_version": FORMAT_VERSION}
         return json.dumps(whole, sort_keys=True, allow_nan=False).encode() + b"\n"
 
 
@@ -57,4 +60,5 @@ def decode(data: bytes, where: str) -> Settings:
     record.version(FORMAT_VERSION, "use the edge-nusa that wrote it, or join with a new --state")
     rounds = record.text_or_none("rounds") if "rounds" in record else None
     fields = {name: record.text(name) for name in ("fleet", "device", "sealing", "store")}
-    return Settings(**fields, rounds=rounds or None)
+    has_reports = record.flag("reports") if "reports" in record else True
+    return Settings(**fields, rounds=rounds or None, has_reports=has_reports)

@@ -42,7 +42,7 @@ def join(hub: Hub, store: str, root_path: Path, rounds: str | None = None, *, is
         store, rounds = joining.absolute(store), joining.absolute(rounds) if rounds else None
         if not is_offline:
             joining.prove(store, rounds, root)
-        return joining.made_member(folder, root, store, rounds)
+        return joining.made_member(folder, root, store, rounds, has_reports=False)
 
 
 def _check_root(hub: Hub, root: bytes, root_path: Path) -> None:

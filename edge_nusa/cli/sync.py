@@ -40,6 +40,9 @@ def init(
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask the store whether it answers and is this fleet's.")
     ] = False,
+    no_reports: Annotated[
+        bool, typer.Option("--no-reports", help="Do not tell the hub after pulls where this device stands.")
+    ] = False,
     bundle: BundleOption = None,
     state: StateOption = None,
     format: FormatOption = None,
@@ -48,7 +51,7 @@ def init(
     from edge_nusa.device.fleet.joining import join
     from edge_nusa.device.model import Model
 
-    made = join(Model.open(bundle, state), store, root, rounds, is_offline=offline)
+    made = join(Model.open(bundle, state), store, root, rounds, is_offline=offline, has_reports=not no_reports)
     who = f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}"
     words = f"{who}; bring {made.public_key} to the hub: edge-nusa hub enroll device.pub"
     output.show(made, words, format)
@@ -223,13 +226,14 @@ def _not_told(done: Pushed) -> str:
 
 
 def _pulled(done: Pulled) -> str:
+    untold = f"\nthe hub was not told where this device stands: {done.report_error}" if done.report_error else ""
     if done.generation is None or done.retention is None:
-        return f"round {done.round} is known already"
+        return f"round {done.round} is known already{untold}"
     gone = f"; forgotten: {listed(done.forgotten)}" if done.forgotten else ""
     kept = f"{done.retention.vocabulary_agreement:.1f} % of the vocabulary means what it meant"
     return (
         f"took round {done.round} as generation {done.generation}; new: "
-        f"{listed(done.new) or 'no label'}{gone}; {kept} (judged by {done.judged_by})"
+        f"{listed(done.new) or 'no label'}{gone}; {kept} (judged by {done.judged_by}){untold}"
     )
 
 

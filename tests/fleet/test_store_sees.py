@@ -16,6 +16,7 @@ from fleet_world import Member, bundle, new_hub, one_round
 from test_fleet_faults import rows
 from tuf.api.metadata import Metadata
 
+from edge_nusa import __version__
 from edge_nusa.device.fleet.joining import join
 from edge_nusa.device.fleet.pull import pull
 from edge_nusa.device.model import Model
@@ -30,7 +31,7 @@ from edge_nusa.sync.trust.repository import Repository
 from edge_nusa.sync.trust.trusted import Bounds
 
 NAMES = ("brick wall", "gravel", "Zürich lawn")
-SEALED = ("rounds", "metadata", "updates", "hub")
+SEALED = ("rounds", "metadata", "updates", "hub", "reports")
 """The folders of a store in which nothing may be read."""
 KEPT = ("key.pem", "sealing.key", "device.pub", "root.json", "settings.json")
 """What docs/fleet.md says to keep of a device."""
@@ -68,12 +69,23 @@ def test_in_a_store_no_label_no_number_and_nothing_that_unpacks_can_be_read(flee
     escaped = [json.dumps(name).strip('"').encode() for name in NAMES]
     numbers = [np.ascontiguousarray(array).tobytes()[:24] for array in (head.gram, head.sums, head.counts)]
     plain = hub.files()[0]
+    assert len(hub.store.list("reports")) == 4, "of two devices, after each of two rounds"
+    identity = bundle().manifest.identity
+    said = [__version__.encode(), identity.model.encode(), identity.sha256[:12].encode(), b"free_bytes"]
     assert any(word in plain for word in escaped) and [one for one in unpacked(plain) if len(one) > 64]
     found = [path for name in SEALED for path in (hub.folder.parent / "store" / name).rglob("*") if path.is_file()]
     assert len(found) >= 15
     for path in found:
         data = path.read_bytes()
-        for secret in (*words, *escaped, *numbers, b"safetensors", plain[:64], plain[-64:]):
+        for secret in (
+            *(said if path.parent.parent.name == "reports" else ()),
+            *words,
+            *escaped,
+            *numbers,
+            b"safetensors",
+            plain[:64],
+            plain[-64:],
+        ):
             assert secret not in data, path.name
         assert not [one for one in unpacked(data) if len(one) > 64], path.name
 
