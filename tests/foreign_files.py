@@ -46,7 +46,7 @@ from edge_nusa.model import graph_file
 from edge_nusa.model.tokenizer import Tokenizer
 from edge_nusa.settings import edit, settings_file, shared
 from edge_nusa.settings.settings_file import Place
-from edge_nusa.sync import parcel, round_file, update
+from edge_nusa.sync import board_report, parcel, round_file, update
 from edge_nusa.sync.trust import keys, roots, sealing
 
 Change = Callable[[random.Random, bytes], bytes]
@@ -103,6 +103,20 @@ def resealed_statement(data: bytes) -> object:
         sealed=sealing.sealed(data, [golden_files.sealing_key().public], parcel._context("statement", place)),
     )
     return parcel.opened_statement(cover, [golden_files.sealing_key()], "here")
+
+
+def signed_report(data: bytes) -> object:
+    """A report sealed and signed anew, as a hub opens it."""
+    device = signer().public_key
+    seal = sealing.sealed(data, [golden_files.sealing_key().public], board_report._context("f", device.keyid, 12))
+    envelope = keys.sealed(seal, board_report.PAYLOAD_TYPE, signer())
+    key = f"reports/{device.keyid}/00000012-0.json"
+    return board_report.opened(envelope, device, "f", [golden_files.sealing_key()], key)
+
+
+def own_report() -> bytes:
+    """One that passes."""
+    return replace(golden_files.a_report(), fleet="f", device=signer().public_key.keyid, number=12).to_bytes()
 
 
 def numbers(data: bytes) -> object:
@@ -240,6 +254,7 @@ def foreign() -> dict[str, Foreign]:
     found["statement, sealed anew"] = Foreign(
         (golden / "update/statement.json").read_bytes(), mutators.of_record, resealed_statement
     )
+    found["report, signed anew"] = Foreign(own_report(), mutators.of_record, signed_report)
     found["sealed bytes"] = Foreign(
         sealing.sealed(b"what was sealed", [key.public], b"here"),
         mutators.of_bytes,

@@ -33,10 +33,13 @@ from edge_nusa.state import generation
 from edge_nusa.state.generation import Generation
 from edge_nusa.state.state import State
 from edge_nusa.sync import parcel, round_file, update
+from edge_nusa.sync.board_report import BoardReport, BundleName, RefusedRound
 from edge_nusa.sync.bundles import index
 from edge_nusa.sync.bundles.index import PART_BYTES, Entry, Index
 from edge_nusa.sync.change import Change, difference
+from edge_nusa.sync.hub import board_reports
 from edge_nusa.sync.hub import folder as hub_folder
+from edge_nusa.sync.hub.board_reports import Seen
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import RootKeys
 from edge_nusa.sync.round_file import Forgot, Received, Refusal, Round
@@ -139,6 +142,29 @@ def a_round() -> Round:
     return replace(first(), number=4, knowledge=found, forgotten={"cup": 2}, withdrawn={"plate": 3}, received=received)
 
 
+def a_report() -> BoardReport:
+    """What a device tells its hub, something in every field."""
+    return BoardReport(
+        fleet=FLEET,
+        device="d" * 64,
+        number=474_300,
+        time=1_795_000_000,
+        round=4,
+        version="0.1.0",
+        bundle=BundleName(model="micro", precision="fp32", sha256="a" * 12),
+        free_bytes=5 << 30,
+        refused=(RefusedRound(round=3, reason="for the test"),),
+    )
+
+
+def hub_reports(folder: Path) -> bytes:
+    """What a hub keeps of it, and of a device that never reported."""
+    folder.mkdir()
+    seen = {"d" * 64: Seen(looked=1_795_000_100, seen=1_795_000_000, report=a_report()), "e" * 64: Seen(looked=7)}
+    board_reports.keep(folder, seen)
+    return (folder / board_reports.NAME).read_bytes()
+
+
 def state_files() -> dict[str, bytes]:
     """CURRENT and one generation."""
     files = stored.to_files(known())
@@ -225,6 +251,8 @@ def contents(folder: Path) -> Mapping[str, bytes]:
         "current.round": round_file.encode(a_round()),
         "index.bundle": index.encode(INDEX),
         **fleet_files(folder),
+        "report.json": a_report().to_bytes(),
+        "hub/reports.json": hub_reports(folder / "reports"),
         "ledger.sqlite": ledger_file(folder),
         "run.json": RUN.to_json().encode(),
         "results.json": results_json([RUN], summarised([RUN]), Beside(settings={"suite": "mtil"})).encode(),

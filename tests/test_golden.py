@@ -14,7 +14,7 @@ import golden_files
 import numpy as np
 import pytest
 from fleet_world import bundle as real_bundle
-from golden_files import ANSWERED, FOLDER, PLACE, RUN
+from golden_files import ANSWERED, FOLDER, PLACE, RUN, a_report
 from hollow_bundles import hollow_manifest
 from PIL import Image
 from small_fleets import BASIS, facts, small_shapes
@@ -31,8 +31,9 @@ from edge_nusa.model import manifest
 from edge_nusa.research.data.datasets import find_sets
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.state.state import State
-from edge_nusa.sync import parcel, round_file, update
+from edge_nusa.sync import board_report, parcel, round_file, update
 from edge_nusa.sync.bundles import index as indexes
+from edge_nusa.sync.hub import board_reports
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.trust import device_keys
@@ -183,6 +184,14 @@ def test_a_hubs_folder_is_read() -> None:
     assert settings.fleet == fleet_name(golden("member/sync/root.json"))
     device = Enrolled(FOLDER / "hub" / "devices").all()[0]
     assert (device.name, device.is_revoked) == ("kitchen", False)
+
+
+def test_a_boards_report_is_read_and_written_the_same(anew: Mapping[str, bytes]) -> None:
+    assert board_report.decode(golden("report.json"), "report.json") == a_report()
+    assert anew["report.json"] == golden("report.json")
+    found = board_reports.decode(golden("hub/reports.json"), "reports.json")
+    assert [one.report for one in found.values()] == [a_report(), None]
+    assert anew["hub/reports.json"] == golden("hub/reports.json")
 
 
 def test_a_membership_is_read(tmp_path: Path) -> None:

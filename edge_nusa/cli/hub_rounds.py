@@ -1,4 +1,4 @@
-"""`hub merge`, `publish`, `undo` and `status`: a fleet's rounds."""
+"""`hub merge`, `publish` and `undo`: a fleet's rounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_nusa.cli.options import BundleOption, FormatOption
 from edge_nusa.knowledge.labels import in_list, listed
 
 if TYPE_CHECKING:
-    from edge_nusa.sync.hub.report import HubStatus, MergeReport
+    from edge_nusa.sync.hub.report import MergeReport
 
 
 class RuleChoice(StrEnum):
@@ -24,14 +24,23 @@ class RuleChoice(StrEnum):
     TRIMMED = "trimmed"
 
 
+RuleOption = Annotated[
+    RuleChoice, typer.Option(help="`mean` where all devices are yours; `trimmed` bears --malicious bad ones.")
+]
+MaliciousOption = Annotated[float, typer.Option(min=0.0, max=0.49, help="The share of devices that may be bad.")]
+MostPicturesOption = Annotated[
+    int, typer.Option("--most-pictures", min=1, help="Of one device at once; the rest waits.")
+]
+MirrorOption = Annotated[
+    Optional[str],
+    typer.Option(help="Copy what is published there too: an OCI registry, S3, or a folder.", show_default=False),
+]
+
+
 def merge(
-    rule: Annotated[
-        RuleChoice, typer.Option(help="`mean` where all devices are yours; `trimmed` bears --malicious bad ones.")
-    ] = RuleChoice.MEAN,
-    malicious: Annotated[float, typer.Option(min=0.0, max=0.49, help="The share of devices that may be bad.")] = 0.2,
-    most_pictures: Annotated[
-        int, typer.Option("--most-pictures", min=1, help="Of one device at once; the rest waits.")
-    ] = 1000,
+    rule: RuleOption = RuleChoice.MEAN,
+    malicious: MaliciousOption = 0.2,
+    most_pictures: MostPicturesOption = 1000,
     bundle: BundleOption = None,
     hub: HubOption = None,
     format: FormatOption = None,
@@ -41,10 +50,10 @@ def merge(
     from edge_nusa.sync.hub.whole_step import UpdateLimits
 
     done = opened_hub(hub, bundle).merge(MergeSettings(rule.value, malicious, UpdateLimits(most_pictures)))
-    output.show(done, lambda: "\n".join(_merged(done)), format)
+    output.show(done, lambda: "\n".join(merged(done)), format)
 
 
-def _merged(done: MergeReport) -> Iterator[str]:
+def merged(done: MergeReport) -> Iterator[str]:
     """What people read of a merge."""
     for row in done.devices:
         for number, why in row.refused.items():
@@ -63,10 +72,7 @@ def _merged(done: MergeReport) -> Iterator[str]:
 
 
 def publish(
-    mirror: Annotated[
-        Optional[str],
-        typer.Option(help="Copy what is published there too: an OCI registry, S3, or a folder.", show_default=False),
-    ] = None,
+    mirror: MirrorOption = None,
     bundle: BundleOption = None,
     hub: HubOption = None,
     format: FormatOption = None,
@@ -86,27 +92,3 @@ def undo(bundle: BundleOption = None, hub: HubOption = None, format: FormatOptio
         f"round {made.number} is as the one before it was, labels: {labels}; publish it with `edge-nusa hub publish`"
     )
     output.show({"round": made.number, "labels": made.knowledge.names}, words, format)
-
-
-def status(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
-    """Show devices, what they brought, what was refused and why."""
-    found = opened_hub(hub, bundle).status()
-    output.show(found, lambda: _standing(found), format)
-
-
-def _standing(found: HubStatus) -> str:
-    first = f"fleet {found.fleet[:16]}, round {found.round}, labels: {listed(found.labels) or 'none'}"
-    rows = [
-        [
-            row.device[:16],
-            row.name,
-            "revoked" if row.revoked else "",
-            str(row.updates),
-            str(row.round or 0),
-            row.seen or "never",
-            "; ".join(f"{number}: {why}" for number, why in row.refused.items()),
-        ]
-        for row in found.devices
-    ]
-    table = output.table(rows, ["device", "name", "", "updates", "on round", "last merged (UTC)", "refused"])
-    return f"{first}\n{table}"

@@ -17,7 +17,6 @@ from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.stores.store import MissingObjectError, Store
 from edge_nusa.sync.trust import own_rounds, sealing
 from edge_nusa.sync.trust.metadata import LARGEST_METADATA_BYTES, versions
-from edge_nusa.sync.trust.repository import Repository
 from edge_nusa.sync.trust.sealed_rounds import Announced
 from edge_nusa.sync.trust.sealing_keys import NAME_BYTES, SealingPublic
 
@@ -57,7 +56,7 @@ class Newest:
 def newest(hub: Hub) -> Newest | None:
     """What the hub published last; None before its first publication. Raises StoreError, TrustError."""
     store = hub.store
-    found = own_rounds.newest_metadata(Repository(store, hub.folder, hub.settings.expiry))
+    found = own_rounds.published(hub.repository())
     if found is None:
         return None
     roots = versions(store, "root")

@@ -14,7 +14,7 @@ from conftest import ROOT, answer_of, run_cli
 from edge_nusa.device.demo.pictures import DemoPictures
 
 PAGE = (ROOT / "docs" / "programs.md").read_text(encoding="utf-8")
-FREE = ("report", "refused", "refused_by_hub", "refused_here", "push", "pull", "retention")
+FREE = ("report", "refused", "refused_by_hub", "refused_here", "push", "pull", "merge", "publish", "retention")
 """Names whose value has names of its own that are said elsewhere, or that are numbers."""
 
 
@@ -73,6 +73,7 @@ def test_a_fleet_prints_the_names_that_are_promised(taught: Path, tmp_path: Path
         ("sync push", own),
         ("hub merge", hub),
         ("hub publish", hub),
+        ("hub run", hub),
         ("sync pull", own),
         ("sync run", own),
         ("sync status", own),

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from small_fleets import small_shapes
 
 from edge_nusa.device import rows, trials
-from edge_nusa.device.fleet import pull, remembered
+from edge_nusa.device.fleet import pull, remembered, reporting
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.errors import EdgeNusaError, TrustError
 from edge_nusa.files.file_record import sha256_hex
@@ -40,10 +40,10 @@ from edge_nusa.research.figures.classes import Classes, TaskClasses
 from edge_nusa.research.figures.runs import Run
 from edge_nusa.research.protocol.asked import Asked
 from edge_nusa.state.generation import Generation, Pointer, load_generation
-from edge_nusa.sync import parcel, round_file, update
+from edge_nusa.sync import board_report, parcel, round_file, update
 from edge_nusa.sync.bundles import announced as bundles_announced
 from edge_nusa.sync.bundles import index
-from edge_nusa.sync.hub import device_records, given_file, shares
+from edge_nusa.sync.hub import board_reports, device_records, given_file, shares
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.given import Given, Own
@@ -278,13 +278,22 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     "given": (GIVEN_LINE, lambda d: given_file.decode(d + b"\n" + GIVEN_NUMBERS, "here")),
     "publication": (
         b'{"seconds": 1790000000}\n',
-        in_file("published.json", lambda p: publication_clock._last(p.parent)),
+        in_file("published.json", lambda p: publication_clock.last_publication(p.parent)),
     ),
     "versions": (b'{"snapshot": 3, "targets": 2, "timestamp": 9}\n', in_file("versions.json", versions)),
     "member": ((FOLDER / "member/sync/settings.json").read_bytes(), in_file("sync/settings.json", a_members)),
     "rounds": (
         (FOLDER / "member/sync/rounds.json").read_bytes(),
         in_file("rounds.json", lambda p: remembered.remembered(cast(Fleet, SimpleNamespace(folder=p.parent)))),
+    ),
+    "board report": (
+        (FOLDER / "report.json").read_bytes(),
+        lambda d: board_report.decode(d, "here").to_bytes() and board_report.decode(d, "here").content,
+    ),
+    "reports of a hub": ((FOLDER / "hub/reports.json").read_bytes(), lambda d: board_reports.decode(d, "here")),
+    "last report": (
+        canonical({"number": 7, "time": 1_795_000_000, "content": "a" * 64, "format_version": 1}),
+        lambda d: reporting.decode(d, "here"),
     ),
     "run": (golden_files.RUN.to_json().encode(), lambda d: Run.from_json(d.decode(errors="replace"), "here")),
     "what a sweep asked for": (SWEEP.to_json(), lambda d: Asked.from_json(d, "here")),

@@ -56,8 +56,17 @@ def test_a_publication_and_a_status_say_all_they_have() -> None:
         refused_rounds=["ee"],
     )
     status = HubStatus(fleet="f", store="/store", round=3, labels=["cat"], devices=[device])
-    found = {"fleet": "f", "store": "/store", "round": 3, "labels": ["cat"], "devices": [asdict(device)]}
-    assert status.to_json() == found
+    assert status.to_json() == {
+        "fleet": "f",
+        "store": "/store",
+        "round": 3,
+        "labels": ["cat"],
+        "devices": [asdict(device)],
+        "published_round": None,
+        "expires": None,
+        "has_answered": False,
+        "store_note": "",
+    }
     assert list(asdict(device)) == [
         "device",
         "name",
@@ -67,4 +76,7 @@ def test_a_publication_and_a_status_say_all_they_have() -> None:
         "seen",
         "refused",
         "refused_rounds",
+        "last_seen",
+        "report",
+        "note",
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
-from edge_nusa.sync.hub import shares
+from edge_nusa.sync.hub import shares, stored
 from edge_nusa.sync.hub.above import AboveRounds
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.shares import GivenFolder
@@ -46,6 +46,11 @@ class Publications:
             name = found.above.mark.sha256
             self.own.keep_base(name, lambda: AboveRounds(self.folder).read(name))
         return self.own.keep((records, given, _list_of(self.enrolled)), contents)
+
+    def name_of(self, files: Files) -> str:
+        """What `keep` would answer, and nothing is put: it tells whether devices or their records are others now."""
+        _, records, given = files
+        return stored.name_of((records, given, _list_of(self.enrolled)))
 
     def newer(self, number: int, data: bytes | None) -> tuple[int, Files] | None:
         """The number and the files of the newest published round, where it is not older than the round `number` whose

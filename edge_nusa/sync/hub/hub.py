@@ -120,21 +120,16 @@ class Hub:
         def collected(now: Round) -> tuple[Judge, list[Mail]]:
             judge = Judge(now, self.shapes, limits, self.keys)
             hubs = replace(judge, limits=limits.of_hub())
-            return judge, [
-                inbox.collect(
-                    self.store,
-                    device.key,
-                    device_records.known(records, device.key.keyid),
-                    hubs if device.is_hub else judge,
-                )
-                for device in devices
-            ]
+            known = [device_records.known(records, device.key.keyid) for device in devices]
+            by = [hubs if device.is_hub else judge for device in devices]
+            pairs = zip(devices, known, by, strict=True)
+            return judge, [inbox.collect(self.store, device.key, one, judging) for device, one, judging in pairs]
 
         judge, mails = collected(before)
         ahead = max((mail.ahead for mail in mails), default=0)
         if not ahead:
             return judge, mails
-        Repository(self.store, self.folder, self.settings.expiry).leave_room()
+        self.repository().leave_room()
         return collected(replace(before, number=ahead))
 
     def _merged(self, judge: Judge, mails: list[Mail], rule: RuleName, bad: int, records: Records) -> Round | None:
@@ -167,7 +162,7 @@ class Hub:
     def catch_up(self) -> None:
         """Take the newest round that this hub has published where its folder does not know it. Call it inside
         state.writer(). Raises StoreError, TrustError."""
-        found = self._publications().newer(*self.newest())
+        found = self.publications().newer(*self.newest())
         if found is not None:
             number, (merged, records, given) = found
             # no generation of this folder has the round before it, so `undo` has none to go back to
@@ -176,9 +171,14 @@ class Hub:
             self.state.commit(files, f"round {number} from the store")
             kept.part(f"round {number}, which this hub had published, is taken from the store")
 
-    def _publications(self) -> Publications:
+    def repository(self) -> Repository:
+        """What signs and publishes."""
+        return Repository(self.store, self.folder, self.settings.expiry)
+
+    def publications(self) -> Publications:
+        """What this hub has published."""
         return Publications(
-            Repository(self.store, self.folder, self.settings.expiry),
+            self.repository(),
             OwnStore(self.store, self.keys),
             self.given,
             self.enrolled,
@@ -223,15 +223,18 @@ class Hub:
             (found, _), files = self.current(), self.files()
             devices = [device.sealing for device in self.enrolled.all() if not device.is_revoked]
             with durable.explained(f"publish round {found.number} from {self.folder}"):
-                repository = Repository(self.store, self.folder, self.settings.expiry)
-                version = repository.publish(found.number, files[0], devices, self._publications().keep(files))
+                version = self.repository().publish(found.number, files[0], devices, self.publications().keep(files))
         kept.part(f"round {found.number} is published")
         if mirror is not None:
-            copied(self.store, mirror, bundles_in(repository.targets()))
+            self.mirror(mirror)
         return Published(found.number, sha256_hex(files[0]), len(files[0]), version)
 
+    def mirror(self, place: str) -> int:
+        """Copy all that is published to another store; how many objects it lacked. Raises StoreError."""
+        return copied(self.store, place, bundles_in(self.repository().targets()))
+
     def status(self) -> HubStatus:
-        """Where the fleet stands."""
+        """Where the fleet stands, by this folder alone; `edge_nusa.sync.hub.look` asks the store too."""
         found, records = self.current()
         rows = [
             of_device(device, found.received.get(device.key.keyid, Received()), records.get(device.key.keyid, {}))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from edge_nusa.sync.board_report import BoardReport
 from edge_nusa.sync.hub import spelling
+from edge_nusa.sync.hub.board_reports import Seen
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.mail import Mail
 from edge_nusa.sync.hub.spelling import Spelling
 from edge_nusa.sync.round_file import Received, Refusal, Round
+
+if TYPE_CHECKING:
+    from edge_nusa.sync.hub.look import Look
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,9 @@ LIVES = (
 class DeviceStatus:
     """Where one device stands. updates: the last number taken or refused; round: that its newest update is based on;
     seen: when that was merged, ISO 8601 UTC; both None before the first; refused: number -> reason; refused_rounds:
-    SHA-256 of those that it refused."""
+    SHA-256 of those that it refused; last_seen: when it was last heard of, by an update or a report; report: what it
+    last said of itself (`edge_nusa.sync.board_report`), None where it said nothing; note: which reports were passed
+    over, and why."""
 
     device: str
     name: str
@@ -100,21 +109,68 @@ class DeviceStatus:
     seen: str | None
     refused: dict[str, str]
     refused_rounds: list[str]
+    last_seen: str | None = None
+    report: BoardReport | None = None
+    note: str = ""
+
+    @property
+    def holds(self) -> int:
+        """The newest round that it is known to hold, 0 for none."""
+        return max(self.round or 0, self.report.round if self.report else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubStatus:
-    """Where the fleet stands; round and labels: of the newest round."""
+    """Where the fleet stands; round and labels: of the newest round; published_round, expires: of the publication that
+    devices find in the store, and until when they believe it (UTC), None where neither is known; has_answered: whether
+    the store said all of what is shown here; store_note: why it did not."""
 
     fleet: str
     store: str
     round: int
     labels: list[str]
     devices: list[DeviceStatus]
+    published_round: int | None = None
+    expires: str | None = None
+    has_answered: bool = False
+    store_note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """What `hub status --format json` prints."""
-        return asdict(self)
+        """What `hub status --format json` prints; fleet and device of a report are said beside it."""
+        content = asdict(self)
+        for row in content["devices"]:
+            for name in ("fleet", "device") if row["report"] else ():
+                del row["report"][name]
+        return content
+
+    def with_look(self, found: Look, local_expires: datetime | None) -> HubStatus:
+        """The same with what a look at the store found. local_expires: of the last publication by this folder."""
+        expires = found.publication.expires if found.publication else local_expires
+        return replace(
+            self,
+            devices=[_with_seen(row, found.seen.get(row.device)) for row in self.devices],
+            published_round=found.publication.announced.number if found.publication else None,
+            expires=utc(int(expires.timestamp())) if expires else None,
+            has_answered=found.has_answered,
+            store_note=found.note,
+        )
+
+
+def _with_seen(row: DeviceStatus, seen: Seen | None) -> DeviceStatus:
+    if seen is None:
+        return replace(row, last_seen=row.seen)
+    return replace(row, last_seen=last_seen(row.seen, seen.seen), report=seen.report, note=seen.note)
+
+
+def last_seen(merged: str | None, reported: int | None) -> str | None:
+    """When a device was last heard of: when its newest update was merged (`utc`'s form), or when its newest report was
+    made, whichever is later; None where neither was."""
+    return max((merged or "", utc(reported) if reported is not None else "")) or None
+
+
+def utc(seconds: int) -> str:
+    """ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def of_labels(before: Round, made: Round, mails: list[Mail]) -> MergedLabels:

@@ -39,8 +39,7 @@ class OwnStore:
         for sha256, content in given.items():
             if self.store.head(f"hub/{sha256}.given") is None:
                 self._put(f"hub/{sha256}.given", given_file.packed(content()))
-        records = b"\n".join(lines)
-        name = sha256_hex(records)
+        records, name = b"\n".join(lines), name_of(lines)
         if self.store.head(f"hub/{name}.records") is None:
             self._put(f"hub/{name}.records", zlib.compress(records, 6))
         return name
@@ -82,6 +81,11 @@ class OwnStore:
                 "the hub"
             ) from error
         return sealing.opened_by_any(sealed, self.keys, key.encode(), key)
+
+
+def name_of(lines: Sequence[bytes]) -> str:
+    """What records are named by: the SHA-256 of their lines."""
+    return sha256_hex(b"\n".join(lines))
 
 
 def _same(data: bytes, key: str) -> bytes:

@@ -8,6 +8,7 @@ sign itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa.sync.stores.store import MissingObjectError, Store
@@ -23,10 +24,12 @@ request."""
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest targets, and the keys of the timestamp, the snapshot and the targets that lead to them."""
+    """The newest targets, the keys of the timestamp, the snapshot and the targets that lead to them, and until when
+    all of these are believed."""
 
     keys: tuple[str, ...]
     targets: Targets
+    expires: datetime
 
 
 def newest(store: Store, root: Root) -> Newest | None:
@@ -51,7 +54,8 @@ def _followed(store: Store, root: Root, timestamp_key: str) -> Newest | None:
         version = snapshot.meta["targets.json"].version
         targets_key = f"metadata/{version}.targets.json"
         targets: Targets = _signed(store, root, "targets", targets_key, version)
-        return Newest((timestamp_key, snapshot_key, targets_key), targets)
+        expires = min(one.expires for one in (timestamp, snapshot, targets))
+        return Newest((timestamp_key, snapshot_key, targets_key), targets, expires)
     except (RepositoryError, MissingObjectError, KeyError, ValueError):
         return None
 

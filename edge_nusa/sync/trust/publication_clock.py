@@ -25,7 +25,7 @@ BORNE = timedelta(days=1)
 
 def check(folder: Path, root_expires: datetime, now: datetime) -> None:
     """Raises TrustError where this clock must not date a publication, DamagedError for a file that is none."""
-    last = _last(folder)
+    last = last_publication(folder)
     if last is not None and now < last - BORNE:
         raise TrustError(
             f"expected a clock after the last publication, on {last:%Y-%m-%d}, found {now:%Y-%m-%d}; nothing was "
@@ -43,7 +43,14 @@ def remember(folder: Path, now: datetime) -> None:
     durable.replace_file(folder / NAME, json.dumps({"seconds": int(now.timestamp())}, allow_nan=False).encode() + b"\n")
 
 
-def _last(folder: Path) -> datetime | None:
+def expires(folder: Path, days: int) -> datetime | None:
+    """Until when devices believe what this folder published last; None before the first time. Raises DamagedError."""
+    last = last_publication(folder)
+    return last + timedelta(days=days) if last else None
+
+
+def last_publication(folder: Path) -> datetime | None:
+    """When this folder published last; None before the first time. Raises DamagedError."""
     path = folder / NAME
     try:
         data = durable.read_at_most(path, LARGEST_BYTES + 1)
