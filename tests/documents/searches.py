@@ -146,8 +146,8 @@ def unknown_options(text: str) -> list[str]:
 
 OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network", "--read-only",
              "--tmpfs", "--data-binary", "--install-completion", "--build-arg", "--force-reinstall",
-             "--check"}  # fmt: skip
-"""Options of systemctl, docker, pip, curl and make, and of `edge-nusa` itself, that the documents show."""
+             "--check", "--array", "--wait", "--wrap", "--cpus-per-task", "--nthreads", "--nworkers"}  # fmt: skip
+"""Options of systemctl, docker, pip, curl, make, sbatch and dask, and of `edge-nusa` itself, that the documents show."""
 
 
 @cache
