@@ -147,7 +147,7 @@ def unknown_options(text: str) -> list[str]:
 OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network", "--read-only",
              "--tmpfs", "--data-binary", "--install-completion", "--build-arg", "--force-reinstall",
              "--check", "--array", "--wait", "--wrap", "--cpus-per-task", "--nthreads", "--nworkers"}  # fmt: skip
-"""Options of systemctl, docker, pip, curl, make, sbatch and dask, and of `edge-nusa` itself, that the documents show."""
+"""Options of systemctl, docker, pip, curl, make, sbatch, dask and `edge-nusa` itself, that the documents show."""
 
 
 @cache
