@@ -95,6 +95,71 @@ def test_a_provider_that_onnxruntime_leaves_out_is_no_answer_by_the_cpu() -> Non
         sessions.open_session(bundle, "image_trunk", 1)
 
 
+class Opened:
+    """An onnxruntime session that says what it was opened with."""
+
+    def __init__(self, path: str, options: Any, providers: Any = (), **more: Any) -> None:
+        self.asked, self.more = providers, more
+
+    def get_providers(self) -> list[str]:
+        return [one if isinstance(one, str) else one[0] for one in self.asked] or ["XExecutionProvider"]
+
+
+def test_a_provider_gets_its_own_options_and_openvino_the_threads_that_it_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Opened)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 3
+    for name, expected in (
+        ("cuda", {"use_tf32": "0"}),
+        ("openvino-npu", {"device_type": "NPU"}),
+        ("openvino", {"device_type": "CPU", "precision": "FP32", "num_of_threads": "3"}),
+    ):
+        provider = providers.of_name(name)
+        assert provider is not None
+        opened = providers.session(provider, Path("x"), options, disabled_optimizers=[])
+        assert opened.asked == [(provider.session, expected), CPU_SESSION]
+        assert opened.more == {"enable_fallback": 0, "disabled_optimizers": []}
+    assert providers.session(CPU, Path("x"), options).asked == [CPU_SESSION]
+
+
+class Device:
+    def __init__(self, ep_name: str) -> None:
+        self.ep_name = ep_name
+
+
+def test_a_plugin_is_loaded_once_and_computes_on_its_first_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, loaded, given = [Device("CPUExecutionProvider")], [], []
+
+    class Options:
+        intra_op_num_threads = 1
+
+        def add_provider_for_devices(self, devices: list[Device], options: dict[str, str]) -> None:
+            given.append((devices, options))
+
+    def load(name: str, path: str) -> None:
+        loaded.append((name, path))
+        seen.extend(Device(name) for _ in range(devices))
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Opened)
+    monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: seen, raising=False)
+    monkeypatch.setattr(onnxruntime, "register_execution_provider_library", load, raising=False)
+    monkeypatch.setattr(providers, "library", lambda plugin: f"{plugin.module}.so")
+    chip = Provider(name="x", group="x", session="XExecutionProvider", plugin=Plugin("chip"), options={"n": "1"})
+    devices = 0
+    with pytest.raises(RuntimeError, match="library of XExecutionProvider is loaded, and finds no device here"):
+        providers.session(chip, Path("x"), Options())
+    devices = 2
+    for _ in range(2):
+        providers.session(chip, Path("x"), Options())
+    assert loaded == [("XExecutionProvider", "chip.so")] * 2 and [options for _, options in given] == [{"n": "1"}] * 2
+    assert [found for found, _ in given] == [[seen[1]]] * 2
+    monkeypatch.delattr(onnxruntime, "register_execution_provider_library")
+    with pytest.raises(RuntimeError, match="expected onnxruntime 1.23 for a plugin, found 1"):
+        providers.session(chip, Path("x"), Options())
+
+
 def test_a_plugin_whose_library_does_not_load_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken_plugin.py").write_text(f"def get_library_path():\n    return {str(tmp_path / 'lib.so')!r}\n")
     (tmp_path / "lib.so").write_text("no library")
