@@ -130,7 +130,12 @@ def enveloped(report: BoardReport, signer: CryptoSigner, hub: SealingPublic) -> 
     """(key in the store, envelope) of a report."""
     context = _context(report.fleet, report.device, report.number)
     envelope = keys.sealed(sealing.sealed(report.to_bytes(), (hub,), context), PAYLOAD_TYPE, signer)
-    return f"{FOLDER}/{report.device}/{report.number:08d}-{short(sha256_hex(envelope))}.json", envelope
+    return place_of(report.device, report.number, envelope), envelope
+
+
+def place_of(device: str, number: int, envelope: bytes) -> str:
+    """Where an envelope lies in a store."""
+    return f"{FOLDER}/{device}/{number:08d}-{short(sha256_hex(envelope))}.json"
 
 
 def opened(envelope: bytes, device: SSlibKey, fleet: str, with_keys: Sequence[SealingKey], key: str) -> BoardReport:

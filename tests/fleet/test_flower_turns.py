@@ -18,11 +18,12 @@ from liars import Liar, giving
 from test_trust_machine import anchored, rows
 
 from edge_nusa.device.fleet import round_judge
-from edge_nusa.errors import DamagedError, StoreError, TrustError
+from edge_nusa.errors import DamagedError, EdgeNusaError, StoreError, TrustError
 from edge_nusa.flower import offering, taking, turns
 from edge_nusa.flower.carried import MOST_WISHES, CarriedStore, Wish
 from edge_nusa.flower.freight import Freight, Part
 from edge_nusa.flower.messages import Answer, Question
+from edge_nusa.sync.hub import board_reports
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.stores.folder import FolderStore
@@ -72,6 +73,27 @@ def test_three_nodes_teach_and_one_round_tells_all_of_them(world: World) -> None
     assert (done.round, left_out(done)) == (1, {})
     assert [(one.updates, one.pictures, one.round) for one in done.nodes] == [([1], 9, 1)] * 3
     assert nodes.asked == [(0, "push"), (1, "push"), (2, "push"), (0, "pull"), (1, "pull"), (2, "pull")]
+
+
+def test_a_nodes_report_comes_with_its_pull_and_no_other_does(world: World) -> None:
+    hub, members = world
+    teach(members[0], 1)
+    carried_round(hub, direct(members[:1]))
+    reader = board_reports.Reader(hub.store, hub.settings.fleet, hub.keys, 1_800_000_000)
+    device = hub.enrolled.find("a")
+    seen = reader.look(device.key, None)
+    assert seen.report is not None and seen.report.round == 1
+    (key,) = hub.store.list(f"reports/{members[0].key}")
+    envelope, moved = hub.store.get(key, 65536), key.replace("-", "-0")
+    for puts, kind, said in (
+        ({moved: envelope}, TrustError, "in its own place"),
+        ({key: envelope, moved: envelope}, DamagedError, "at most 1 report, found 2"),
+        ({key: envelope[:-9]}, EdgeNusaError, "expected"),
+    ):
+        answer = Answer(fleet="f", device=members[0].key, puts=Freight(wholes=puts))
+        with pytest.raises(kind, match=said):
+            taking.take(hub, device, answer, UpdateLimits())
+    assert hub.store.list(f"reports/{members[0].key}") == [key]
 
 
 def test_the_round_is_bit_for_bit_that_of_the_folder(joined_once: Path, place: Path) -> None:
