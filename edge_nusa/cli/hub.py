@@ -111,6 +111,10 @@ def init(
 def enroll(
     public_key: Annotated[Path, typer.Argument(help="The device.pub that `edge-nusa sync init` wrote.")],
     name: Annotated[str, typer.Option(help="What you call the device.")] = "",
+    lower_hub: Annotated[
+        bool,
+        typer.Option("--lower-hub", help="It is the hub of a smaller fleet, and may bring what many devices gave."),
+    ] = False,
     bundle: BundleOption = None,
     hub: HubOption = None,
     format: FormatOption = None,
@@ -125,7 +129,7 @@ def enroll(
         raise InputError(
             f"{public_key}: expected the device.pub of a device, found {error.strerror}; bring it from the device"
         ) from error
-    device = opened_hub(hub, bundle).enroll(data, name, str(public_key))
+    device = opened_hub(hub, bundle).enroll(data, name, str(public_key), lower_hub)
     words = f"enrolled {device.key.keyid[:16]} {device.name}"
     output.show({"device": device.key.keyid, "name": device.name}, words, format)
 
