@@ -31,6 +31,7 @@ LONGEST_FIRST = [
     "test_fleet_faults.py",
     "test_image_towers.py",
     "test_eval_suites.py",
+    "test_eval_cluster.py",
     "test_power_cut.py",
     "test_fleet_simulation.py",
     "test_install.py",
