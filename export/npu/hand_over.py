@@ -114,10 +114,10 @@ def differences(bundle: Bundle, model: onnx.ModelProto) -> dict[str, float]:
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:
-    """The record last, and nothing of an earlier hand-over beside it."""
+    """The record goes first and comes last, so that one that is there fits what lies beside it."""
     with durable.explained(f"write to {out}"):
         out.mkdir(parents=True, exist_ok=True)
-        for name in (record.NAME, *NAMES.values()):
+        for name in ({*NAMES.values()} - {*files}) | {record.NAME}:
             (out / name).unlink(missing_ok=True)
-    for name, data in files.items():
-        durable.write_asked(out / name, data)
+    for name in sorted(files, key=lambda name: name == record.NAME):
+        durable.write_asked(out / name, files[name])

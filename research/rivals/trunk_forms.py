@@ -59,8 +59,8 @@ def read_set(bundle: Bundle, folder: Path) -> Pictures:
         order = [paths[index] for index in np.random.default_rng(0).permutation(len(paths))]
         chosen[True] += [(path, number) for path in order[:TAUGHT]]
         chosen[False] += [(path, number) for path in order[TAUGHT : TAUGHT + ASKED]]
-    order = np.random.default_rng(0).permutation(len(chosen[False]))[:MOST_ASKED]
-    chosen[False] = [chosen[False][index] for index in order]
+    drawn = np.random.default_rng(0).permutation(len(chosen[False]))[:MOST_ASKED]
+    chosen[False] = [chosen[False][index] for index in drawn]
     parts = []
     for is_taught in (True, False):
         rows = [pixels(decode(path), bundle.manifest.preprocessing) for path, _ in chosen[is_taught]]

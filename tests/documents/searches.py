@@ -141,13 +141,16 @@ def unknown_options(text: str) -> list[str]:
     """Options between backticks that neither `edge-nusa` nor a script of this repository has."""
     ours = frozenset().union(*flags().values())
     named = {match for piece in code_of(text) for match in re.findall(r"(?<![\w-])--[a-z][a-z-]+", piece)}
-    return sorted(option for option in named - ours - OF_OTHERS if not in_scripts(option))
+    return sorted(option for option in named - ours - OF_OTHERS - OF_COMPILERS if not in_scripts(option))
 
 
 OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network", "--read-only",
              "--tmpfs", "--data-binary", "--install-completion", "--build-arg", "--force-reinstall",
              "--check", "--array", "--wait", "--wrap", "--cpus-per-task", "--nthreads", "--nworkers"}  # fmt: skip
 """Options of systemctl, docker, pip, curl, make, sbatch, dask and `edge-nusa` itself, that the documents show."""
+OF_COMPILERS = {"--calib-set-path", "--end-node-names", "--har-path", "--hw-arch", "--model-script",
+                "--output-har-path", "--input", "--output", "--onnx", "--save", "--fp"}  # fmt: skip
+"""Options of vendors' compilers for accelerators, as far as small letters go."""
 
 
 @cache
