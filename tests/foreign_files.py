@@ -47,9 +47,13 @@ from edge_nusa.model.tokenizer import Tokenizer
 from edge_nusa.settings import edit, settings_file, shared
 from edge_nusa.settings.settings_file import Place
 from edge_nusa.sync import board_report, parcel, round_file, update
-from edge_nusa.sync.trust import keys, roots, sealing
+from edge_nusa.sync.trust import device_keys, join_token, keys, roots, sealing
+from edge_nusa.sync.trust.join_token import JoinToken
 
 Change = Callable[[random.Random, bytes], bytes]
+
+
+JOIN_TOKEN = JoinToken("a" * 64, bytes(32))
 
 
 class Foreign(NamedTuple):
@@ -246,6 +250,20 @@ def settings_of(data: bytes) -> object:
     return edit.changed(file, ("threads",), 4)
 
 
+def resealed_request(data: bytes) -> object:
+    """A join request that is sealed to the hub after the change, as its MAC is looked at later."""
+    key = golden_files.sealing_key()
+    sealed = sealing.sealed(data, [key.public], join_token.CONTEXT + JOIN_TOKEN.root.encode())
+    return join_token.opened(sealed, [key], JOIN_TOKEN.root, "here")
+
+
+def join_request() -> bytes:
+    """What a board puts into the store, before it is sealed."""
+    key, public = golden_files.sealing_key(), (FOLDER / "update/device.pub").read_bytes()
+    made, sealed = join_token.request(JOIN_TOKEN, device_keys.decode(public, "device.pub"), key.public)
+    return sealing.opened(sealed, key, join_token.CONTEXT + JOIN_TOKEN.root.encode(), made)
+
+
 def foreign() -> dict[str, Foreign]:
     """name -> how to fuzz it."""
     golden, key = FOLDER, golden_files.sealing_key()
@@ -271,6 +289,10 @@ def foreign() -> dict[str, Foreign]:
         found[f"state's {path.name}"] = Foreign(path.read_bytes(), mutators.of_tensors, files_with(path.name))
     root = (golden / "member/sync/root.json").read_bytes()
     found["line of a watch"] = Foreign(json.dumps(ANSWERED).encode(), mutators.of_record, told_line)
+    found["join token"] = Foreign(
+        JOIN_TOKEN.text.encode(), mutators.of_bytes, lambda data: join_token.decode(data, "here")
+    )
+    found["join request, sealed anew"] = Foreign(join_request(), mutators.of_record, resealed_request)
     found["root"] = Foreign(root, mutators.of_record, lambda data: roots.read_root(data, "here"))
     for role in ("root", "timestamp", "snapshot", "targets"):
         found[f"TUF {role}"] = metadata(role, False)

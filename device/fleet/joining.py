@@ -16,7 +16,10 @@ from edge_nusa.errors import InputError, StoreError
 from edge_nusa.files import durable
 from edge_nusa.files.read_back import keep_file
 from edge_nusa.sync.stores.open import open_store
-from edge_nusa.sync.trust import device_keys, keys, roots, sealing_keys
+from edge_nusa.sync.stores.store import put
+from edge_nusa.sync.trust import device_keys, join_token, keys, roots, sealing_keys
+from edge_nusa.sync.trust.device_keys import DevicePublic
+from edge_nusa.sync.trust.join_token import JoinToken
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 
 if TYPE_CHECKING:
@@ -25,31 +28,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Joined:
-    """A new member: its name, the file of its public key, the fleet's name."""
+    """A new member: its name, the file of its public key, the fleet's name; token: the name of the join token by which
+    it asked to be enrolled, None without one."""
 
     device: str
     public_key: str
     fleet: str
+    token: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `sync init --format json` prints."""
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """How a device takes part. is_offline: the store is not asked whether it answers; has_reports: the hub is told
+    after a pull where this device stands (`edge_nusa.device.fleet.reporting`)."""
+
+    is_offline: bool = False
+    has_reports: bool = True
+
+
 def join(
     model: Opened,
     store: str,
-    root_path: Path,
+    root_path: Path | None,
     rounds: str | None = None,
     *,
-    is_offline: bool = False,
-    has_reports: bool = True,
+    token: JoinToken | None = None,
+    wishes: Wishes = Wishes(),
 ) -> Joined:
     """Make this state a member of a fleet: its key, and what it trusts. One that has left this fleet before
     (`edge_nusa.device.fleet.leaving`) is the same member again.
 
-    rounds: the hub's mirror to pull from, instead of the store; is_offline: the store is not asked whether it answers;
-    has_reports: the hub is told after a pull where this device stands (`edge_nusa.device.fleet.reporting`).
+    root_path: the first root, None to take the one that the token vouches for from the store; rounds: the hub's mirror
+    to pull from, instead of the store; token: by which this device asks the hub to enrol it.
 
     Raises InputError where it is one already, TrustError for a root that is none or another than the store's,
     StoreError where the store does not answer.
@@ -61,39 +75,68 @@ def join(
             f"{folder}: expected a state of no fleet, found one; `edge-nusa sync leave` leaves it, and to join another "
             "use another --state"
         )
-    root = first_root(root_path)
+    root = first_root(store, root_path, token)
     store, rounds = absolute(store), absolute(rounds) if rounds else None
-    if not is_offline:
+    if not wishes.is_offline:
         prove(store, rounds, root)
     leaving.bring_back(model, fleet_name(root))
-    return made_member(folder, root, store, rounds, has_reports=has_reports)
+    return made_member(folder, root, (store, rounds), token=token, has_reports=wishes.has_reports)
 
 
-def first_root(path: Path) -> bytes:
-    """The fleet's root.json. Raises InputError where there is none or a later one, TrustError for one that is none."""
-    if not path.exists():
+def made_member(
+    folder: Path, root: bytes, places: tuple[str, str | None], *, token: JoinToken | None = None, has_reports: bool
+) -> Joined:
+    """Write a member's folder of the fleet. places: `absolute` ones, of the store and of the rounds; token,
+    has_reports: as of `join`."""
+    store, rounds = places
+    signer, sealing = _own_keys(folder)
+    public = device_keys.public_of(signer, sealing.public)
+    made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds, has_reports)
+    _keep(folder, root, public)
+    if token is not None:  # before this state is a member: where it fails, the same command asks again
+        _ask(store, root, token, public)
+    with durable.explained(f"write {folder}"):
+        keep_file(folder / settings.NAME, made.encoded(), lambda data: settings.decode(data, settings.NAME))
+    kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
+    return Joined(made.device, str(folder / "device.pub"), made.fleet, token.name if token else None)
+
+
+def first_root(store: str, path: Path | None, token: JoinToken | None) -> bytes:
+    """The fleet's first root, from a file or as the token vouches for it. Raises InputError, TrustError, StoreError."""
+    if path is None and token is None:
+        raise InputError(
+            "sync init: expected --root root.json or --token FILE, found neither; bring one of them from the hub"
+        )
+    if path is None:
+        root, where = reaching.first_root(store), f"{store}: {reaching.FIRST_ROOT}"
+    elif path.exists():
+        with durable.explained(f"read {path}"):
+            root, where = durable.read_named(path, reaching.LARGEST_ROOT_BYTES), str(path)
+    else:
         raise InputError(f"{path}: expected the fleet's root.json, found no such file; bring it from the hub")
-    with durable.explained(f"read {path}"):
-        root = durable.read_named(path, reaching.LARGEST_ROOT_BYTES)
-    found = roots.read_root(root, str(path))
+    if token is not None:
+        token.check_root(root, where)
+    found = roots.read_root(root, where)
     if found.signed.version != 1:
         raise InputError(
-            f"{path}: expected the first root of the fleet, found a later one; take root.json from the hub's folder"
+            f"{where}: expected the first root of the fleet, found a later one; take root.json from the hub's folder"
         )
     roots.fleet_terms(found)
     return root
 
 
-def made_member(folder: Path, root: bytes, store: str, rounds: str | None, *, has_reports: bool) -> Joined:
-    """Write a member's folder of the fleet. store, rounds: `absolute` places; has_reports: as of `join`."""
-    signer, sealing = _own_keys(folder)
-    made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds, has_reports)
+def _keep(folder: Path, root: bytes, public: DevicePublic) -> None:
     with durable.explained(f"write {folder}"):
-        durable.replace_file(folder / "device.pub", device_keys.public_of(signer, sealing.public).encoded())
+        durable.replace_file(folder / "device.pub", public.encoded())
         durable.replace_file(folder / "root.json", root)
-        keep_file(folder / settings.NAME, made.encoded(), lambda data: settings.decode(data, settings.NAME))
-    kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
-    return Joined(made.device, str(folder / "device.pub"), made.fleet)
+
+
+def _ask(store: str, root: bytes, token: JoinToken, public: DevicePublic) -> None:
+    """Put the request to be enrolled into the store, sealed to the hub's newest key."""
+    opened = open_store(store)
+    terms = roots.fleet_terms(reaching.newest_root(opened, root))
+    put(opened, *join_token.request(token, public, terms.sealing))
+    kept.part(f"the hub is asked to enrol this device, by the token {token.name}")
 
 
 def prove(store: str, rounds: str | None, root: bytes) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edge_nusa.errors import StoreError, TrustError
 from edge_nusa.sync.stores.open import open_store
-from edge_nusa.sync.stores.store import MissingObjectError, Timed
+from edge_nusa.sync.stores.store import MissingObjectError, Store, Timed
+from edge_nusa.sync.trust import roots
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import Metadata, Root
 
 FIRST_ROOT = "metadata/1.root.json"
 LARGEST_ROOT_BYTES = 1 << 20
+MOST_ROOTS = 64
+"""That are followed from the first one."""
 LONGEST_SECONDS = 60.0
 """That a store may take to answer here."""
 
@@ -19,6 +27,29 @@ def prove_store(place: str, root: bytes) -> None:
             f"{place}: expected the fleet's store, found no {FIRST_ROOT} in it; give the place that `edge-nusa hub "
             "init` was given"
         )
+
+
+def first_root(place: str) -> bytes:
+    """The first root in a store, which is trusted with nothing: the caller compares it. Raises StoreError."""
+    try:
+        return Timed(open_store(place), LONGEST_SECONDS).get(FIRST_ROOT, LARGEST_ROOT_BYTES)
+    except MissingObjectError as error:
+        raise StoreError(
+            f"{place}: expected the fleet's store, found no {FIRST_ROOT} in it; give the place that `edge-nusa hub "
+            "init` was given"
+        ) from error
+
+
+def newest_root(store: Store, first: bytes) -> Metadata[Root]:
+    """The newest root in a store that the first one vouches for, as far as the store tells."""
+    found = roots.read_root(first, FIRST_ROOT)
+    for number in range(2, MOST_ROOTS + 2):
+        key = f"metadata/{number}.root.json"
+        try:
+            found = roots.successor(found, store.get(key, LARGEST_ROOT_BYTES), key)
+        except (StoreError, TrustError):  # none, or nobody's: what an older key seals the hub still opens
+            break
+    return found
 
 
 def prove_mirror(place: str, root: bytes) -> None:

@@ -16,6 +16,8 @@ Usage: device/install/install.sh [options]        (as the user who will use it, 
   --teach              also a service of the page (edge-nusa teach), for this board alone; with --lan for a phone too, by a token
   --mqtt URL           also a service that tells a broker what the watch answers, such as mqtt://homeassistant.local
   --sync               also a timer that runs `edge-nusa sync run`, four times a day
+  --store PLACE        with --token-file: the fleet's store, a folder or s3://BUCKET/PREFIX
+  --token-file FILE    with --sync: join the fleet by this join token (edge-nusa hub token); a board that is in a fleet stays in it
   --set KEY=VALUE      a further setting (docs/settings.md), such as watch.keep=/home/me/unsure; may be repeated, also for one list
   --writable DIR       a further folder that the services may write, such as a store; may be repeated
   --no-lock            take the newest packages, without hashes, instead of those of the lock files (they are for aarch64)
@@ -40,11 +42,11 @@ command_link="$HOME/.local/bin/edge-nusa"
 # What is set in this shell is not what services see: the settings file alone decides what is installed.
 unset "${!EDGE_NUSA_@}"
 
-learn=learn wheel="" python="" bundle="" watch="" camera="" teach="" lan="" mqtt="" lock=yes services=yes uninstall="" purge=""
+learn=learn wheel="" python="" bundle="" watch="" camera="" teach="" lan="" mqtt="" store="" token_file="" lock=yes services=yes uninstall="" purge=""
 writable=() set=() stop=() wanted=()
 while [ $# -gt 0 ]; do
     case "$1" in
-        --wheel | --python | --bundle | --watch | --camera | --mqtt | --set | --writable | --stop) [ $# -ge 2 ] || fail "$1: expected a value; see --help" 2 ;;
+        --wheel | --python | --bundle | --watch | --camera | --mqtt | --set | --writable | --stop | --store | --token-file) [ $# -ge 2 ] || fail "$1: expected a value; see --help" 2 ;;
     esac
     case "$1" in
         --predict-only) learn=predict ;;
@@ -60,6 +62,8 @@ while [ $# -gt 0 ]; do
         --stop) stop+=("$2"); shift ;;
         --writable) writable+=("$2"); shift ;;
         --sync) wanted+=(sync) ;;
+        --store) store="$2"; shift ;;
+        --token-file) token_file="$2"; shift ;;
         --no-lock) lock="" ;;
         --no-services) services="" ;;
         --uninstall) uninstall=yes ;;
@@ -71,6 +75,11 @@ while [ $# -gt 0 ]; do
 done
 [ -z "$purge" ] || [ -n "$uninstall" ] || fail "--purge: expected --uninstall beside it" 2
 [ -z "$lan" ] || [ -n "$teach" ] || fail "--lan: expected --teach beside it" 2
+if [ -n "$token_file$store" ]; then
+    case " ${wanted[*]} " in *" sync "*) ;; *) fail "--token-file: expected --sync beside it" 2 ;; esac
+    [ -n "$token_file" ] && [ -n "$store" ] || fail "--token-file and --store: expected both, to join a fleet" 2
+    [ -f "$token_file" ] || fail "--token-file: expected the file of a join token, found none of that name; it is not repeated here, in case it is a token itself"
+fi
 [ -z "$watch" ] || [ -z "$camera" ] || [ -n "$teach" ] || fail "--watch and --camera: expected one of them for the one watch service; --teach takes the camera" 2
 for pair in "${set[@]}"; do case "$pair" in ?*=*) ;; *) fail "--set $pair: expected KEY=VALUE" 2 ;; esac; done
 for name in "${stop[@]}"; do case "$name" in watch | teach | mqtt | sync) ;; *) fail "--stop $name: expected watch, teach, mqtt or sync" 2 ;; esac; done
@@ -234,6 +243,11 @@ case " ${kept[*]} " in *" mqtt "*)
     case " ${kept[*]} " in *" watch "*) ;; *) fail "--mqtt: expected a watch whose answers it tells; pass --watch DIR or --camera SOURCE too, or --stop mqtt" 2 ;; esac ;;
 esac
 if [ ${#kept[@]} -gt 0 ]; then change services.run "${kept[@]}"; else change --unset services.run; fi
+
+if [ -n "$token_file" ]; then
+    if "$command_link" sync status >/dev/null 2>&1; then say "this board is in a fleet already, and stays in it"
+    else "$command_link" sync init "$store" --token "$token_file" --format human || fail "the board has not joined; what the line above says is the next step" 6; fi
+fi
 
 written="$("$root/venv/bin/python" -P "$here/units.py" "$command_link" "$units")" || fail "the services' files could not be written; what the line above says is the next step" 2
 read -r -a started <<<"$written"

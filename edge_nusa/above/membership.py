@@ -37,12 +37,12 @@ def join(hub: Hub, store: str, root_path: Path, rounds: str | None = None, *, is
                 f"{hub.folder}: expected a hub that has taken no round of a larger fleet, found one with such rounds "
                 f"and without {FOLDER}/; what they hold must not count twice: restore {folder} from your backup"
             )
-        root = joining.first_root(root_path)
+        root = joining.first_root(store, root_path, None)
         _check_root(hub, root, root_path)
         store, rounds = joining.absolute(store), joining.absolute(rounds) if rounds else None
         if not is_offline:
             joining.prove(store, rounds, root)
-        return joining.made_member(folder, root, store, rounds, has_reports=False)
+        return joining.made_member(folder, root, (store, rounds), has_reports=False)
 
 
 def _check_root(hub: Hub, root: bytes, root_path: Path) -> None:

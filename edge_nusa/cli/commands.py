@@ -15,8 +15,9 @@ from edge_nusa.cli import (
     export,
     flower,
     hub,
-    hub_bundles,
     hub_above,
+    hub_bundles,
+    hub_joining,
     hub_rounds,
     hub_running,
     learn,
@@ -25,6 +26,7 @@ from edge_nusa.cli import (
     pull,
     state,
     sync,
+    sync_init,
     teach,
     watch,
 )
@@ -68,7 +70,7 @@ EXAMPLES = {
 }
 """An example of each command, or several, a line each; a test runs through them, and `--help` shows them."""
 PARTS = {
-    "sync init": "edge-nusa sync init /mnt/fleet --root root.json",
+    "sync init": "edge-nusa sync init /mnt/fleet --root root.json\nedge-nusa sync init /mnt/fleet --token token.txt",
     "sync push": "edge-nusa sync push --max-bytes 500K",
     "sync pull": "edge-nusa sync pull",
     "sync run": "edge-nusa sync run --between 01:00-05:00",
@@ -78,6 +80,9 @@ PARTS = {
     "sync set-store": "edge-nusa sync set-store s3://bucket/fleet",
     "hub init": "edge-nusa hub init /mnt/fleet --root-keys /media/stick/root-keys",
     "hub enroll": 'edge-nusa hub enroll device.pub --name "kitchen board"',
+    "hub token": 'edge-nusa hub token --days 7 --count 40 --name "kitchen-" --out token.txt',
+    "hub tokens": "edge-nusa hub tokens",
+    "hub admit": "edge-nusa hub admit && edge-nusa hub publish",
     "hub revoke": 'edge-nusa hub revoke "kitchen board" --take-back',
     "hub merge": "edge-nusa hub merge --rule trimmed --malicious 0.1",
     "hub publish": "edge-nusa hub publish --mirror oci://registry.example/fleet",
@@ -121,13 +126,16 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 GROUPS: dict[str, tuple[str, tuple[Callable[..., Any], ...]]] = {
     "sync": (
         "Exchange what was learned with a fleet.",
-        (sync.init, sync.push, sync.pull, sync.run, sync.status, sync.leave, sync.set_store, flower.of_node),
+        (sync_init.init, sync.push, sync.pull, sync.run, sync.status, sync.leave, sync.set_store, flower.of_node),
     ),
     "hub": (
         "Keep a fleet's hub: enrol devices, merge and publish rounds.",
         (
             hub.init,
-            hub.enroll,
+            hub_joining.enroll,
+            hub_joining.token,
+            hub_joining.tokens,
+            hub_joining.admit,
             hub.revoke,
             hub_rounds.merge,
             hub_rounds.publish,

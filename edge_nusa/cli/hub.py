@@ -1,4 +1,4 @@
-"""`hub init`, `enroll`, `revoke`, `rotate` and `check`: who takes part in a fleet, by which keys and which store."""
+"""`hub init`, `revoke`, `rotate` and `check`: a fleet's keys and its store."""
 
 from __future__ import annotations
 
@@ -106,32 +106,6 @@ def init(
     words = f"the fleet {settings.fleet[:16]} begins; give {root} to every device, and put {keys.folder} away, offline"
     made = {"fleet": settings.fleet, "hub": str(folder), "root": root, "root_keys": str(keys.folder)}
     output.show(made, words, format)
-
-
-def enroll(
-    public_key: Annotated[Path, typer.Argument(help="The device.pub that `edge-nusa sync init` wrote.")],
-    name: Annotated[str, typer.Option(help="What you call the device.")] = "",
-    lower_hub: Annotated[
-        bool,
-        typer.Option("--lower-hub", help="It is the hub of a smaller fleet, and may bring what many devices gave."),
-    ] = False,
-    bundle: BundleOption = None,
-    hub: HubOption = None,
-    format: FormatOption = None,
-) -> None:
-    """Let a device take part."""
-    from edge_nusa.errors import InputError
-    from edge_nusa.files.durable import read_named
-
-    try:
-        data = read_named(public_key, 8192)
-    except OSError as error:
-        raise InputError(
-            f"{public_key}: expected the device.pub of a device, found {error.strerror}; bring it from the device"
-        ) from error
-    device = opened_hub(hub, bundle).enroll(data, name, str(public_key), lower_hub)
-    words = f"enrolled {device.key.keyid[:16]} {device.name}"
-    output.show({"device": device.key.keyid, "name": device.name}, words, format)
 
 
 def revoke(

@@ -55,6 +55,9 @@ def merge(
 
 def merged(done: MergeReport) -> Iterator[str]:
     """What people read of a merge."""
+    yield from done.joined.words()
+    if done.joined.devices and done.made is None:
+        yield "publish, so that the new devices can read the round: `edge-nusa hub publish`"
     for row in done.devices:
         for number, why in row.refused.items():
             yield f"refused: update {number} of {row.device[:16]}: {why}"

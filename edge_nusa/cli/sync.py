@@ -1,10 +1,9 @@
-"""`sync init`, `push`, `pull`, `run`, `status`, `leave` and `set-store`: a device's part in a fleet."""
+"""`sync push`, `pull`, `run`, `status`, `leave` and `set-store`: a device's part in a fleet."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -26,35 +25,6 @@ class Payload(StrEnum):
 
     FLOAT16 = "float16"
     INT8 = "int8"
-
-
-def init(
-    store: Annotated[str, typer.Argument(help="The fleet's store: a folder, or s3://BUCKET/PREFIX.")],
-    root: Annotated[Path, typer.Option("--root", help="root.json from the hub, brought by a way you trust.")],
-    rounds: Annotated[
-        Optional[str],
-        typer.Option(
-            help="Pull from this mirror of the hub instead: oci://HOST/NAME, S3 or a folder.", show_default=False
-        ),
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask the store whether it answers and is this fleet's.")
-    ] = False,
-    no_reports: Annotated[
-        bool, typer.Option("--no-reports", help="Do not tell the hub after pulls where this device stands.")
-    ] = False,
-    bundle: BundleOption = None,
-    state: StateOption = None,
-    format: FormatOption = None,
-) -> None:
-    """Join a fleet: make keys, trust its root, ask its store."""
-    from edge_nusa.device.fleet.joining import join
-    from edge_nusa.device.model import Model
-
-    made = join(Model.open(bundle, state), store, root, rounds, is_offline=offline, has_reports=not no_reports)
-    who = f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}"
-    words = f"{who}; bring {made.public_key} to the hub: edge-nusa hub enroll device.pub"
-    output.show(made, words, format)
 
 
 PayloadOption = Annotated[Payload, typer.Option(help="How the cores of an update travel.")]

@@ -29,6 +29,7 @@ MEANT = {
         "sync": "federate fleet join",
         "sync push": "push share upload",
         "hub enroll": "enrol enroll",
+        "hub token": "invite token",
         "hub merge": "merge",
         "hub publish": "publish",
         "eval": "compare evaluate evaluation score",
@@ -48,7 +49,7 @@ MEANT = {
     },
     "hub": {
         "init": "begin create make new start",
-        "enroll": "add admit enrol join register",
+        "enroll": "add enrol join register",
         "revoke": "ban delete disable kick remove rm",
         "merge": "aggregate average collect combine run",
         "publish": "push release send sign",

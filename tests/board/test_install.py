@@ -333,6 +333,23 @@ def test_the_sync_service_exchanges_with_the_fleet_that_the_user_joined(
 
 
 @pytest.mark.slow
+def test_a_board_joins_its_fleet_by_the_token_file_that_it_was_installed_with(
+    wheel: Path, shared: Home, tmp_path: Path
+) -> None:
+    pytest.importorskip("tuf", reason="needs the extra sync")
+    home, store, hub = Home(tmp_path / "home").share(shared), tmp_path / "store", ("--hub", tmp_path / "hub")
+    home.install(wheel, "--bundle", MICRO, "--sync")
+    home.answer("hub", "init", store, *hub)
+    home.answer("hub", "token", "--count", "1", "--name", "kitchen-", "--out", tmp_path / "token.txt", *hub)
+    words = ("--sync", "--writable", store, "--store", store, "--token-file", tmp_path / "token.txt")
+    assert "the hub enrols it with its next" in home.install(wheel, *words).stdout
+    assert [one["name"] for one in home.answer("hub", "admit", *hub)["enrolled"]] == ["kitchen-1"]
+    assert "this board is in a fleet already" in home.install(wheel, *words).stdout
+    assert home.answer("hub", "admit", *hub)["enrolled"] == []
+    assert (tmp_path / "token.txt").read_text().strip() not in home.run(*words).stderr
+
+
+@pytest.mark.slow
 def test_what_a_camera_shows_is_answered_by_the_watch_service(
     wheel: Path, shared: Home, tmp_path: Path, pictures: DemoPictures
 ) -> None:
@@ -467,6 +484,9 @@ def test_the_image_is_built_from_the_source_alone() -> None:
         (["--bundle"], 2, "--bundle: expected a value"),
         (["--purge"], 2, "--purge: expected --uninstall"),
         (["--set", "threads"], 2, "--set threads: expected KEY=VALUE"),
+        (["--token-file", "t", "--store", "s"], 2, "--token-file: expected --sync beside it"),
+        (["--sync", "--store", "s"], 2, "--token-file and --store: expected both, to join a fleet"),
+        (["--sync", "--store", "s", "--token-file", "enj1.x"], 1, "expected the file of a join token, found none"),
         (["--stop", "page"], 2, "--stop page: expected watch, teach, mqtt or sync"),
         (["--lan"], 2, "--lan: expected --teach beside it"),
         (["--watch", "/", "--camera", "/dev/video0"], 2, "--watch and --camera: expected one of them"),

@@ -48,6 +48,7 @@ from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.given import Given, Own
 from edge_nusa.sync.hub.shares import Share, Shares
+from edge_nusa.sync.hub.tokens import Tokens
 from edge_nusa.sync.stores import mirror_index
 from edge_nusa.sync.trust import device_keys, keys, publication_clock, roots, sealed_rounds, sealing_keys
 from edge_nusa.sync.trust.repository import Repository
@@ -72,6 +73,16 @@ DEVICES = {
         "taken": {"f" * 16: 1},
     }
 }
+TOKEN_FILE = canonical(
+    {
+        "format_version": 1,
+        "key": "a" * 64,
+        "until": "2026-12-01T08:00:00+00:00",
+        "count": 40,
+        "prefix": "kitchen-",
+        "revoked": False,
+    }
+)
 SHARES = Shares(
     devices={"d" * 64: Share(sha256="e" * 64, pictures=3, freedom=2, tasks=1, fusion=np.ones((8, 7), np.int64))},
     forgettings={"cup": (2, 4)},
@@ -255,6 +266,7 @@ READERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
         in_file("settings.json", lambda p: hub_folder.read_settings(p.parent)),
     ),
     "enrolled": (DEVICE.read_bytes(), in_file(DEVICE.name, lambda p: Enrolled(p.parent).all())),
+    "join token's file": (TOKEN_FILE, in_file("0123456789abcdef.json", lambda p: Tokens(p.parent).all())),
     "device records": (canonical(DEVICES), lambda d: device_records.decode(d, "here")),
     "sealing key": ((FOLDER / "sealed/sealing.key").read_bytes(), in_file("sealing.key", sealing_keys.load_key)),
     "terms": (canonical({roots.TERMS: roots.Terms(SealingKey(bytes(96)).public, "groups").to_json()}), terms),

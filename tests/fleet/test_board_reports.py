@@ -19,7 +19,7 @@ from test_fleet_faults import every_change, rows
 from edge_nusa import __version__
 from edge_nusa.device.fleet import reporting, round_judge
 from edge_nusa.device.fleet import settings as fleet_settings
-from edge_nusa.device.fleet.joining import join
+from edge_nusa.device.fleet.joining import Wishes, join
 from edge_nusa.device.fleet.leaving import leave
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.pull import pull
@@ -182,7 +182,7 @@ def test_a_device_that_joined_without_reports_puts_none_and_one_that_joins_again
 ) -> None:
     hub, one = fleet
     leave(one.model, ())
-    join(one.model, hub.settings.store, hub.folder / "root.json", has_reports=False)
+    join(one.model, hub.settings.store, hub.folder / "root.json", wishes=Wishes(has_reports=False))
     assert one.pull().report is None and envelopes(hub, one) == []
     assert json.loads((one.part / "settings.json").read_bytes())["reports"] is False
     leave(one.model, ())

@@ -368,5 +368,5 @@ def test_an_enrolled_file_that_was_changed_is_refused(enrolling: Enrolling) -> N
     with pytest.raises(Exception, match="signature: expected the device's own .*; remove the file and enrol"):
         enrolling.enrolled.all()
     path.write_text(json.dumps({**record, "format_version": 1}))
-    with pytest.raises(Exception, match="expected format 2, found 1, made by an older edge-nusa; remove the file"):
+    with pytest.raises(Exception, match="expected format 3, found 1, made by an older edge-nusa; remove the file"):
         enrolling.enrolled.all()

@@ -16,6 +16,7 @@ from edge_nusa.sync.hub.above import AboveRounds
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.shares import GivenFolder
 from edge_nusa.sync.hub.stored import OwnStore
+from edge_nusa.sync.hub.tokens import Tokens
 from edge_nusa.sync.trust.own_rounds import newest_own
 from edge_nusa.sync.trust.repository import Repository
 from edge_nusa.sync.trust.trusted import PARTS, Bounds
@@ -34,6 +35,7 @@ class Publications:
     own: OwnStore
     given: GivenFolder
     enrolled: Enrolled
+    tokens: Tokens
     folder: Path
     largest: int
 
@@ -45,16 +47,19 @@ class Publications:
         if found.above.is_used:
             name = found.above.mark.sha256
             self.own.keep_base(name, lambda: AboveRounds(self.folder).read(name))
-        return self.own.keep((records, given, _list_of(self.enrolled)), contents)
+        return self.own.keep((records, given, *self._lists()), contents)
 
     def name_of(self, files: Files) -> str:
         """What `keep` would answer, and nothing is put: it tells whether devices or their records are others now."""
         _, records, given = files
-        return stored.name_of((records, given, _list_of(self.enrolled)))
+        return stored.name_of((records, given, *self._lists()))
+
+    def _lists(self) -> tuple[bytes, bytes]:
+        return _list_of(self.enrolled), _list_of(self.tokens)
 
     def newer(self, number: int, data: bytes | None) -> tuple[int, Files] | None:
         """The number and the files of the newest published round, where it is not older than the round `number` whose
-        file is `data`, and another. What each device had given, and the list of devices, are then here.
+        file is `data`, and another. What each device had given, and the lists of devices and tokens, are then here.
 
         Raises StoreError where the store does not answer or has lost what belongs to that round, TrustError.
         """
@@ -62,7 +67,7 @@ class Publications:
         found = newest_own(self.repository, self.folder / PARTS, bounds)
         if found is None or found.data is None or found.number < number:
             return None
-        records, given, devices = self.own.records(found.records)
+        records, given, devices, tokens = self.own.records(found.records)
         told = shares.decode(given, shares.NAME)
         for one in told.devices.values():
             if not self.given.has(one.sha256):
@@ -71,17 +76,18 @@ class Publications:
         if told.above.is_used and not above.has(told.above.mark.sha256):
             above.keep(self.own.base(told.above.mark.sha256))
         _take_list(self.enrolled, devices)
+        _take_list(self.tokens, tokens)
         return found.number, (found.data, records, given)
 
 
-def _list_of(enrolled: Enrolled) -> bytes:
-    """Every device's file, as one line."""
-    files = {name: data.decode() for name, data in enrolled.files().items()}
+def _list_of(kept: Enrolled | Tokens) -> bytes:
+    """Every device's or token's file, as one line."""
+    files = {name: data.decode() for name, data in kept.files().items()}
     return json.dumps(files, sort_keys=True, allow_nan=False).encode()
 
 
-def _take_list(enrolled: Enrolled, line: bytes) -> None:
-    """The devices that this folder does not know, or does not know to be revoked."""
-    record = parse(line, Origin("the hub's list of devices", "restore the hub's folder"), LARGEST_LIST_BYTES)
+def _take_list(kept: Enrolled | Tokens, line: bytes) -> None:
+    """The devices or tokens that this folder does not know, or does not know to be revoked."""
+    record = parse(line, Origin("the hub's own list in the store", "restore the hub's folder"), LARGEST_LIST_BYTES)
     for name in record.fields:
-        enrolled.take(name, record.text(name).encode())
+        kept.take(name, record.text(name).encode())

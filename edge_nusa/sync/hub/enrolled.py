@@ -22,21 +22,24 @@ from edge_nusa.sync.trust.sealing_keys import SealingPublic
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 LARGEST_ENTRY_BYTES = 16384
-LONGEST_NAME = 60
+LONGEST_NAME, LONGEST_CAME = 60, 16
 _NEXT_STEP = "remove the file and enrol the device again"
 
 
 @dataclass(frozen=True)
 class Device:
     """A device: its public keys, what the hub's user calls it, whether it was revoked, and whether it is a hub that
-    brings what the devices of a smaller fleet gave."""
+    brings what the devices of a smaller fleet gave. token: the name of the join token that brought it, request: the
+    start of the name of what it put into the store then; "" for both where the hub's user enrolled it."""
 
     public: DevicePublic
     name: str
     is_revoked: bool = False
     is_hub: bool = False
+    token: str = ""
+    request: str = ""
 
     @property
     def key(self) -> SSlibKey:
@@ -76,6 +79,10 @@ class Enrolled:
                 f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {shown(taken.name)}, {state}"
             )
         return self._write(Device(found, name, is_hub=is_hub))
+
+    def take_in(self, device: Device) -> Device:
+        """Enrol a device that came by a token, and so count it, by one write."""
+        return self._write(device)
 
     def revoke(self, wanted: str) -> Device:
         """Take no more updates of the device with this name or start of its key's name. Raises InputError."""
@@ -130,6 +137,8 @@ def _encoded(device: Device) -> bytes:
         "name": device.name,
         "revoked": device.is_revoked,
         **({"hub": True} if device.is_hub else {}),
+        "token": device.token,
+        "request": device.request,
     }
     return json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
 
@@ -142,7 +151,8 @@ def _decoded(data: bytes, path: Path) -> Device:
     if path.stem != public.key.keyid:
         raise record.origin.refused("device", f"the key {path.stem[:16]}...", public.key.keyid)
     is_hub = record.flag("hub") if "hub" in record else False
-    return Device(public, record.text("name", LONGEST_NAME), record.flag("revoked"), is_hub)
+    came = {name: record.text(name, LONGEST_CAME) for name in ("token", "request")}
+    return Device(public, record.text("name", LONGEST_NAME), record.flag("revoked"), is_hub, **came)
 
 
 def _meet(one: DevicePublic, other: DevicePublic) -> bool:

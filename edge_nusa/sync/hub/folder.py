@@ -3,6 +3,7 @@
     HUB/settings.json   fleet, store, identity          HUB/devices/   `edge_nusa.sync.hub.enrolled`
     HUB/root.json       to be given to every device     HUB/keys/      keys of the online roles, and those that
                                                                       updates were sealed to (0600)
+    HUB/tokens/         `edge_nusa.sync.hub.tokens` (0600)
     HUB/state/          generations, each a round and what the hub knows of the devices (`edge_nusa.state.state`)
 
 Root keys belong on a medium that is not here most of the time.
@@ -34,7 +35,7 @@ from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 from edge_nusa.sync.trust.roots import Sharing, Terms
 
 FORMAT_VERSION = 3
-LARGEST_SETTINGS_BYTES, MOST_DAYS = 1 << 16, 36_500
+LARGEST_SETTINGS_BYTES, LARGEST_ROOT_BYTES, MOST_DAYS = 1 << 16, 1 << 20, 36_500
 DAYS = tuple(one.name for one in fields(Expiry))
 SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
 
@@ -115,6 +116,12 @@ def read_settings(folder: Path) -> HubSettings:
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error
     return _decoded(data, str(path))
+
+
+def read_root(folder: Path) -> bytes:
+    """The fleet's first root, as it was made. Raises UnreadableError or DamagedError."""
+    with durable.explained(f"read {folder / ROOT_NAME}"):
+        return durable.read_at_most(folder / ROOT_NAME, LARGEST_ROOT_BYTES)
 
 
 def _encoded(settings: HubSettings) -> bytes:

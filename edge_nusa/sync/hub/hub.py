@@ -17,7 +17,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import Generation, State
 from edge_nusa.sync import round_file
 from edge_nusa.sync.bundles.announced import bundles_in
-from edge_nusa.sync.hub import device_records, inbox, shares
+from edge_nusa.sync.hub import admission, device_records, inbox, shares
 from edge_nusa.sync.hub.catching_up import LARGEST_ROUND_LABELS, Files, Publications
 from edge_nusa.sync.hub.device_records import Records
 from edge_nusa.sync.hub.enrolled import Device, Enrolled
@@ -29,6 +29,7 @@ from edge_nusa.sync.hub.mirror import mirror as copied
 from edge_nusa.sync.hub.report import HubStatus, MergeReport, Published, of_device, of_labels, of_mail
 from edge_nusa.sync.hub.shares import GivenFolder, Shares
 from edge_nusa.sync.hub.stored import OwnStore
+from edge_nusa.sync.hub.tokens import Tokens
 from edge_nusa.sync.hub.trial import Ground
 from edge_nusa.sync.hub.whole_step import UpdateLimits
 from edge_nusa.sync.merging import Step
@@ -62,6 +63,7 @@ class Hub:
         self.store: Store = open_store(self.settings.store)
         self.state = State(folder / "state", self.shapes.identity)
         self.enrolled = Enrolled(folder / "devices")
+        self.tokens = Tokens(folder / "tokens")
         self.given = GivenFolder(folder / "given", self.shapes.features)
         self.keys = sealing_keys.load_keys(folder / "keys")
 
@@ -98,6 +100,7 @@ class Hub:
         began = time.monotonic()
         with self.state.writer():
             self.catch_up()
+            joined = admission.admitted(self)
             before, records = self.current()
             devices = [device for device in self.enrolled.all() if not device.is_revoked]
             judge, mails = self._collected(before, devices, records, settings.limits)
@@ -107,6 +110,7 @@ class Hub:
             return MergeReport(
                 round=(made or before).number,
                 devices=[of_mail(mail) for mail in mails],
+                joined=joined,
                 made=of_labels(before, made, mails) if made else None,
                 seconds=round(time.monotonic() - began, 2),
             )
@@ -177,14 +181,9 @@ class Hub:
 
     def publications(self) -> Publications:
         """What this hub has published."""
-        return Publications(
-            self.repository(),
-            OwnStore(self.store, self.keys),
-            self.given,
-            self.enrolled,
-            self.folder,
-            self.shapes.largest_bytes(LARGEST_ROUND_LABELS),
-        )
+        parts = (self.given, self.enrolled, self.tokens, self.folder)
+        largest = self.shapes.largest_bytes(LARGEST_ROUND_LABELS)
+        return Publications(self.repository(), OwnStore(self.store, self.keys), *parts, largest)
 
     def files(self) -> Files:
         """The files FILES of the newest round. Raises InputError before the first merge."""

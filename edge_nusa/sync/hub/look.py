@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.sync.hub import board_reports
 from edge_nusa.sync.hub.board_reports import Reader, Seen
+from edge_nusa.sync.hub.report import Look
 from edge_nusa.sync.trust.own_rounds import OwnPublication, published
 
 if TYPE_CHECKING:
@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS = 30.0
 """That a look may take; what is not read by then is shown as it was known before."""
-
-
-@dataclass(kw_only=True)
-class Look:
-    """What was found. seen: by device; publication: the hub's newest in the store, None where there is none or nobody
-    was asked; has_answered: whether the store said all; note: why it did not, in words."""
-
-    seen: dict[str, Seen] = field(default_factory=dict)
-    publication: OwnPublication | None = None
-    has_answered: bool = False
-    note: str = ""
 
 
 def remembered(hub: Hub) -> Look:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from edge_nusa.sync.board_report import BoardReport
 from edge_nusa.sync.hub import spelling
+from edge_nusa.sync.hub.admission import Admitted
 from edge_nusa.sync.hub.board_reports import Seen
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.mail import Mail
@@ -17,7 +18,7 @@ from edge_nusa.sync.hub.spelling import Spelling
 from edge_nusa.sync.round_file import Received, Refusal, Round
 
 if TYPE_CHECKING:
-    from edge_nusa.sync.hub.look import Look
+    from edge_nusa.sync.trust.own_rounds import OwnPublication
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class MergedLabels:
 
 @dataclass(frozen=True, kw_only=True)
 class MergeReport:
-    """What a merge did. round: the newest now; made: the labels of a new round, None where nothing came in."""
+    """What a merge did. round: the newest now; made: the labels of a new round, None where nothing came in; joined: the
+    boards that enrolled themselves."""
 
     round: int
     devices: list[DeviceMerge]
     made: MergedLabels | None
     seconds: float
+    joined: Admitted = Admitted()
 
     @property
     def is_merged(self) -> bool:
@@ -70,6 +73,7 @@ class MergeReport:
             "devices": [asdict(row) for row in self.devices],
             **(asdict(self.made) if self.made else {}),
             "seconds": self.seconds,
+            "joined": self.joined.to_json(),
         }
 
 
@@ -117,6 +121,17 @@ class DeviceStatus:
     def holds(self) -> int:
         """The newest round that it is known to hold, 0 for none."""
         return max(self.round or 0, self.report.round if self.report else 0)
+
+
+@dataclass(kw_only=True)
+class Look:
+    """What was found. seen: by device; publication: the hub's newest in the store, None where there is none or nobody
+    was asked; has_answered: whether the store said all; note: why it did not, in words."""
+
+    seen: dict[str, Seen] = field(default_factory=dict)
+    publication: OwnPublication | None = None
+    has_answered: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """What a hub keeps of itself in the store, sealed to itself alone: so that its folder can be restored from an old
 backup, or made anew from its keys, without forgetting what it has published.
 
-    hub/SHA256.records   devices.json, shares.json and the list of devices as of a published round, a line each; TUF's
-                         targets name it
+    hub/SHA256.records   devices.json, shares.json and the lists of devices and of join tokens as of a published round,
+                         a line each; TUF's targets name it
     hub/SHA256.base      the round of a larger fleet that a round of this one holds (`edge_nusa.sync.hub.above`)
     hub/SHA256.given     what one device had given (`given_file.packed`); the records name it
 
