@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -181,8 +182,15 @@ def test_a_node_with_a_key_that_nobody_registered_is_refused_by_the_superlink(fl
     assert fleet.members[STRANGER].knows.names == []
 
 
-EVIL = 'from pathlib import Path\nPath({place!r}).write_text("ran")\napp = None\n'
-"""Flower's own command looks for the attribute, and runs nothing."""
+EVIL = """import sys
+with open({place!r}, "a") as file:
+    file.write(sys.argv[0] + "\\n")
+app = None
+"""
+
+
+def script_of(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
 
 
 def test_code_in_a_bundle_runs_on_neither_side_whoever_starts_a_run(fleet: Fleet, tmp_path: Path) -> None:
@@ -202,5 +210,6 @@ def test_code_in_a_bundle_runs_on_neither_side_whoever_starts_a_run(fleet: Fleet
     fleet.flower.done("sh", tmp_path / "evil.sh")
     failed = [one["left_out"] for one in fleet.last["nodes"]]
     assert len(failed) == 4 and all("its process of Flower's failed" in why for why in failed), failed
-    assert os.listdir(marks) == []
+    # `flwr run` itself looks for the attribute, on the machine of whoever types it, and imports the package for that
+    assert {line for path in marks.iterdir() for line in path.read_text().split()} <= {script_of("flwr")}
     assert "No module named 'wicked'" in fleet.flower.log("a")
