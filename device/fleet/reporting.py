@@ -25,7 +25,8 @@ from edge_nusa.sync import board_report
 from edge_nusa.sync.board_report import LONGEST_REASON, LONGEST_WORD, MOST_REFUSED, BoardReport, BundleName
 from edge_nusa.sync.stores.store import Timed, put
 
-NAME, LARGEST_BYTES, FORMAT_VERSION = "report.json", 4096, 1
+NAME, LARGEST_BYTES = "report.json", 4096
+FORMAT_VERSION = 1
 EVERY_SECONDS = 23 * 3600
 """Between two reports of the same content: a little less than a day, so that a daily timer reports daily."""
 LONGEST_SECONDS = 60.0

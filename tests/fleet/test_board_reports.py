@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -134,8 +135,8 @@ def test_a_pull_that_changed_nothing_reports_again_a_day_later_and_under_a_later
 ) -> None:
     hub, one = fleet
     first = one.pull().report
-    now = reporting.time.time()
-    monkeypatch.setattr(reporting.time, "time", lambda: now + EVERY_SECONDS)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + EVERY_SECONDS)
     second = one.pull().report
     assert first is not None and second is not None and second == first + EVERY_SECONDS // 60
     assert len(envelopes(hub, one)) == 2
@@ -205,8 +206,8 @@ def test_a_state_that_has_lost_its_last_number_goes_on_with_a_later_one(
     first = one.pull().report
     path = one.part / reporting.NAME
     path.unlink() if lost else path.write_bytes(b"{}")
-    now = reporting.time.time()
-    monkeypatch.setattr(reporting.time, "time", lambda: now + 120)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 120)
     second = one.pull().report
     assert first is not None and second == first + 2
 

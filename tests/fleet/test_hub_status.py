@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import run_cli
 from fleet_world import Member, bundle, new_hub
-from test_board_reports import EPOCH, NOW, sound
+from test_board_reports import NOW, sound
 from test_fleet_faults import rows
 
 from edge_nusa import __version__
@@ -21,7 +21,7 @@ from edge_nusa.device.fleet import reporting
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.errors import DamagedError, StoreError
 from edge_nusa.sync import board_report
-from edge_nusa.sync.board_report import BoardReport, BundleName, RefusedRound
+from edge_nusa.sync.board_report import EPOCH, BoardReport, BundleName, RefusedRound
 from edge_nusa.sync.hub import board_reports, look, metrics
 from edge_nusa.sync.hub.board_reports import MOST_LOOKED_AT, Reader, Seen, seen_at
 from edge_nusa.sync.hub.hub import Hub

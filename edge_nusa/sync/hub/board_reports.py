@@ -27,7 +27,8 @@ from edge_nusa.sync.trust.sealing_keys import SealingKey
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-NAME, LARGEST_BYTES, FORMAT_VERSION = "reports.json", 64 << 20, 1
+NAME, LARGEST_BYTES = "reports.json", 64 << 20
+FORMAT_VERSION = 1
 MOST_LOOKED_AT = 16
 """Newest reports of a device that are fetched to find one that it signed: others may plant some."""
 
