@@ -28,7 +28,7 @@ EXTRAS = {
     "metrics": ("prometheus-client",),
 }
 """Extra -> its packages, as pyproject.toml has them (a test compares)."""
-OF_COMMAND = {"sync": ("sync",), "mqtt": ("mqtt",), "teach": ("page",)}
+OF_COMMAND = {"sync": ("sync",), "hub": ("sync",), "mqtt": ("mqtt",), "teach": ("page",)}
 """What a service needs by its command, the second part of a unit's name."""
 OF_WORD = {
     "rtsp://": "camera",
@@ -38,6 +38,8 @@ OF_WORD = {
     "mqtts://": "mqtt",
     "--metrics-port": "metrics",
     "metrics_port": "metrics",
+    "metrics =": "metrics",
+    "'metrics':": "metrics",
 }
 """What a service needs by a word in its unit, its table of the settings file, or its variables beside that."""
 SYSTEM = Path("/etc/edge-nusa/config.toml")

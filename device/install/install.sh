@@ -18,13 +18,14 @@ Usage: device/install/install.sh [options]        (as the user who will use it, 
   --sync               also a timer that runs `edge-nusa sync run`, four times a day
   --store PLACE        with --token-file: the fleet's store, a folder or s3://BUCKET/PREFIX
   --token-file FILE    with --sync: join the fleet by this join token (edge-nusa hub token); a board that is in a fleet stays in it
+  --hub                also a timer that runs `edge-nusa hub run` every hour: on the machine of a fleet's hub, after `hub init`
   --set KEY=VALUE      a further setting (docs/settings.md), such as watch.keep=/home/me/unsure; may be repeated, also for one list
   --writable DIR       a further folder that the services may write, such as a store; may be repeated
   --no-lock            take the newest packages, without hashes, instead of those of the lock files (they are for aarch64)
   --no-services        write the services' files but start nothing
-  --stop NAME          a service that is not wanted any more: watch, teach, mqtt or sync; may be repeated
+  --stop NAME          a service that is not wanted any more: watch, teach, mqtt, sync or hub; may be repeated
   --uninstall          stop and remove all of the above; what was learned and the settings stay
-  --purge              with --uninstall: remove what was learned and the settings too
+  --purge              with --uninstall: remove what was learned, a hub that is kept beside it, and the settings too
 END
 }
 
@@ -64,6 +65,7 @@ while [ $# -gt 0 ]; do
         --sync) wanted+=(sync) ;;
         --store) store="$2"; shift ;;
         --token-file) token_file="$2"; shift ;;
+        --hub) wanted+=(hub) ;;
         --no-lock) lock="" ;;
         --no-services) services="" ;;
         --uninstall) uninstall=yes ;;
@@ -82,7 +84,7 @@ if [ -n "$token_file$store" ]; then
 fi
 [ -z "$watch" ] || [ -z "$camera" ] || [ -n "$teach" ] || fail "--watch and --camera: expected one of them for the one watch service; --teach takes the camera" 2
 for pair in "${set[@]}"; do case "$pair" in ?*=*) ;; *) fail "--set $pair: expected KEY=VALUE" 2 ;; esac; done
-for name in "${stop[@]}"; do case "$name" in watch | teach | mqtt | sync) ;; *) fail "--stop $name: expected watch, teach, mqtt or sync" 2 ;; esac; done
+for name in "${stop[@]}"; do case "$name" in watch | teach | mqtt | sync | hub) ;; *) fail "--stop $name: expected watch, teach, mqtt, sync or hub" 2 ;; esac; done
 
 user_manager() { systemctl --user show-environment >/dev/null 2>&1; }
 
@@ -95,7 +97,7 @@ remove_units() {
 }
 
 if [ -n "$uninstall" ]; then
-    remove_units edge-nusa-{watch,teach,mqtt,sync}.service edge-nusa-sync.timer
+    remove_units edge-nusa-{watch,teach,mqtt,sync,hub}.service edge-nusa-{sync,hub}.timer
     if [ -L "$command_link" ] && [ "$(readlink "$command_link")" = "$root/venv/bin/edge-nusa" ]; then rm -f "$command_link"; fi
     rm -rf "$root"/venv "$root"/venv-*
     # The bundle that the settings name stays with them: what was learned goes with it.
@@ -133,12 +135,15 @@ if [ -n "$lock" ]; then
     [ -f "$locked" ] || fail "expected a lock file for $(uname -m), found none; pass --no-lock to take packages without hashes"
 fi
 
-# A sync timer, asked for now or before, needs the packages of the extra `sync`, which have a lock file of their own.
+# A timer of sync or of a hub, asked for now or before, needs the packages of the extra `sync`, which have a lock file of
+# their own.
 with_sync=""
-case " ${wanted[*]} " in *" sync "*) with_sync=yes ;; esac
-if [ -e "$units/edge-nusa-sync.timer" ] || grep -qsE '^ *run *=.*"sync"' "$settings/config.toml"; then with_sync=yes; fi
-case " ${set[*]} " in *" services.run=sync "*) with_sync=yes ;; esac
-case " ${stop[*]} " in *" sync "*) with_sync="" ;; esac
+for name in sync hub; do
+    case " ${stop[*]} " in *" $name "*) continue ;; esac
+    case " ${wanted[*]} " in *" $name "*) with_sync=yes ;; esac
+    if [ -e "$units/edge-nusa-$name.timer" ] || grep -qsE "^ *run *=.*\"$name\"" "$settings/config.toml"; then with_sync=yes; fi
+    case " ${set[*]} " in *" services.run=$name "*) with_sync=yes ;; esac
+done
 
 # The environment's name says what is in it, so the same call finds it whole and another call makes another.
 fingerprint() {
@@ -235,7 +240,7 @@ if [ -n "$mqtt" ]; then
 fi
 if [ ${#writable[@]} -gt 0 ]; then change services.writable "${writable[@]}"; fi
 kept=()
-for name in watch teach mqtt sync; do
+for name in watch teach mqtt sync hub; do
     case " ${stop[*]} " in *" $name "*) remove_units "edge-nusa-$name.service" "edge-nusa-$name.timer"; continue ;; esac
     case " ${wanted[*]} $(setting services.run | tr '\n' ' ') " in *" $name "*) kept+=("$name") ;; esac
 done

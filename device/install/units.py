@@ -15,8 +15,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 STARTS = {"watch": "edge-nusa-watch.service", "teach": "edge-nusa-teach.service", "mqtt": "edge-nusa-mqtt.service"}
-"""Service -> the unit that is started; of sync it is the timer."""
-STARTS["sync"] = "edge-nusa-sync.timer"
+"""Service -> the unit that is started; of those of TIMED it is the timer."""
+TIMED = ("sync", "hub")
+STARTS |= {name: f"edge-nusa-{name}.timer" for name in TIMED}
 CLOSED: dict[str, str | None] = {
     "PrivateNetwork=yes": None,
     "IPAddressDeny=any": None,
@@ -38,20 +39,34 @@ def main(command: str, folder: Path) -> None:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = unit((HERE / f"edge-nusa-{name}.service").read_text(), writes)
         put(folder / f"edge-nusa-{name}.service", opened(text) if name == "watch" and is_remote(found) else text)
-    if "sync" in wanted:
-        put(folder / STARTS["sync"], (HERE / STARTS["sync"]).read_text())
+    for name in TIMED:
+        if name in wanted:
+            put(folder / STARTS[name], (HERE / STARTS[name]).read_text())
     print(*(STARTS[name] for name in wanted))
 
 
 def written_by(name: str, found: dict[str, Any]) -> list[Path]:
     """The folders that a service writes: the state, what the settings allow, and where a watch puts what it was told
-    to."""
+    to; a hub writes its own folder, its store and its mirror where they are folders, and no state."""
+    if name == "hub":
+        return list(dict.fromkeys([*hub_writes(found), *map(Path, found.get("services.writable", []))]))
     paths = [Path(found["state"]), *map(Path, found.get("services.writable", []))]
     if name == "watch":
         paths += [Path(found[f"watch.{key}"]).parent for key in ("out", "ledger", "metrics") if f"watch.{key}" in found]
         paths += [Path(found["watch.keep"])] if "watch.keep" in found else []
         paths += [Path(found["watch.source"])] if found.get("watch.delete") and not is_remote(found) else []
     return list(dict.fromkeys(paths))
+
+
+def hub_writes(found: dict[str, Any]) -> list[Path]:
+    """The hub's folder, and of what it writes beside it the folders that are there: one that is not mounted must not
+    be made."""
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    hub = Path(found.get("hub.run.hub") or data / "edge-nusa" / "hub")
+    places = [found.get("hub.run.mirror"), Path(found.get("hub.run.metrics") or hub / "hub.prom").parent]
+    if (hub / "settings.json").is_file():
+        places.append(json.loads((hub / "settings.json").read_bytes()).get("store"))
+    return [hub, *(Path(one) for one in places if one and "://" not in str(one) and Path(one).is_dir())]
 
 
 def is_remote(found: dict[str, Any]) -> bool:

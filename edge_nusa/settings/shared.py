@@ -17,7 +17,7 @@ from edge_nusa.settings.settings_file import Key, SettingsFile, dotted, read_all
 
 MOST_THREADS = 1024
 MOST_FOLDERS = 32
-RUN = ("watch", "teach", "mqtt", "sync")
+RUN = ("watch", "teach", "mqtt", "sync", "hub")
 """The services that there are."""
 FORMATS = ("human", "json")
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,29}")

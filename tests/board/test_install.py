@@ -138,7 +138,7 @@ def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_le
     home, camera, unsure = Home(tmp_path / "home"), tmp_path / "camera", tmp_path / "unsure"
     camera.mkdir()
     unsure.mkdir()
-    words = ("--watch", camera, "--mqtt", "mqtt://broker", "--teach", "--sync", "--writable", unsure)
+    words = ("--watch", camera, "--mqtt", "mqtt://broker", "--teach", "--sync", "--hub", "--writable", unsure)
     home.install(wheel, *words, "--set", "watch.labels=cat,dog", "--set", "sync.run.between=00:00-06:00")
     first = home.files()
     assert sorted(home.extras()) == sorted([*EVERYWHERE, "sync"])
@@ -150,18 +150,19 @@ def test_installing_twice_is_installing_once_and_uninstalling_leaves_what_was_le
         "mqtt": {"broker": "mqtt://broker", "file": answers},
         "teach": {"lan": False},
         "sync": {"run": {"between": "00:00-06:00"}},
-        "services": {"run": ["watch", "teach", "mqtt", "sync"], "writable": [str(unsure)]},
+        "services": {"run": ["watch", "teach", "mqtt", "sync", "hub"], "writable": [str(unsure)]},
     }
     assert home.settings.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in home.units.iterdir()) == sorted(UNITS)
     state = f"{home.root}/state"
     assert home.writable("watch") == [state, str(unsure), f"{home.root}/answers"]
     assert home.writable("sync") == home.writable("teach") == [state, str(unsure)]
+    assert home.writable("hub") == [f"{home.root}/hub", str(unsure)]
     assert "ReadWritePaths" not in (home.units / "edge-nusa-mqtt.service").read_text()
     assert "usage" in home.edge_nusa("--help").stdout.lower()
     (home.root / "state" / "learned").write_text("kept")
     assert home.run("--uninstall").returncode == 0
-    assert sorted(p.name for p in home.root.iterdir()) == ["answers", "state"]
+    assert sorted(p.name for p in home.root.iterdir()) == ["answers", "hub", "state"]
     assert not home.command.is_symlink()
     assert list(home.units.iterdir()) == []
     assert home.settings.is_file()
@@ -350,6 +351,35 @@ def test_a_board_joins_its_fleet_by_the_token_file_that_it_was_installed_with(
 
 
 @pytest.mark.slow
+def test_the_hub_service_merges_publishes_and_writes_numbers_for_the_fleet_of_the_installed_command(
+    wheel: Path, shared: Home, tmp_path: Path, pictures: DemoPictures
+) -> None:
+    pytest.importorskip("tuf", reason="needs the extra sync")
+    home, store = Home(tmp_path / "home").share(shared), tmp_path / "store"
+    home.install(wheel, "--bundle", MICRO)
+    home.answer("hub", "init", store)
+    numbers = tmp_path / "textfile" / "hub.prom"
+    numbers.parent.mkdir()
+    home.install(wheel, "--hub", "--set", f"hub.run.metrics={numbers}")
+    assert "sync" in home.extras()
+    assert home.writable("hub") == [f"{home.root}/hub", str(numbers.parent), str(store)]
+    home.answer("learn", "--head-only", "--images", pictures.taught["gravel"], "--label", "gravel")
+    device = home.answer("sync", "init", store, "--root", home.root / "hub" / "root.json")
+    home.answer("hub", "enroll", device["public_key"], "--name", "one")
+    home.answer("sync", "push")
+    done = home.run_unit("hub")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["publish"]["round"] == 1
+    assert home.answer("sync", "pull")["report"]
+    again = home.run_unit("hub")
+    assert again.returncode == 0 and json.loads(again.stdout)["publish"] is None
+    assert 'edge_nusa_hub_device_round{device="one"} 1.0' in numbers.read_text()
+    shutil.move(store, tmp_path / "away")
+    assert home.run_unit("hub").returncode == StoreError.exit_code
+    assert "edge_nusa_hub_last_run_exit_code 6.0" in numbers.read_text()
+
+
+@pytest.mark.slow
 def test_what_a_camera_shows_is_answered_by_the_watch_service(
     wheel: Path, shared: Home, tmp_path: Path, pictures: DemoPictures
 ) -> None:
@@ -487,7 +517,7 @@ def test_the_image_is_built_from_the_source_alone() -> None:
         (["--token-file", "t", "--store", "s"], 2, "--token-file: expected --sync beside it"),
         (["--sync", "--store", "s"], 2, "--token-file and --store: expected both, to join a fleet"),
         (["--sync", "--store", "s", "--token-file", "enj1.x"], 1, "expected the file of a join token, found none"),
-        (["--stop", "page"], 2, "--stop page: expected watch, teach, mqtt or sync"),
+        (["--stop", "page"], 2, "--stop page: expected watch, teach, mqtt, sync or hub"),
         (["--lan"], 2, "--lan: expected --teach beside it"),
         (["--watch", "/", "--camera", "/dev/video0"], 2, "--watch and --camera: expected one of them"),
         (["--watch", "/no/such/folder"], 1, "/no/such/folder: expected a folder"),
@@ -551,6 +581,24 @@ def test_a_watch_may_write_where_it_was_told_to_write_and_nowhere_else() -> None
     assert units.written_by("teach", found) == [Path("/s"), Path("/more")]
 
 
+def test_a_hub_may_write_its_folder_its_store_and_its_mirror_and_no_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    hub, store, mirror = tmp_path / "edge-nusa" / "hub", tmp_path / "store", tmp_path / "mirror"
+    found: dict[str, Any] = {"state": "/s", "services.writable": ["/more"]}
+    assert units.written_by("hub", found) == [hub, Path("/more")]
+    hub.mkdir(parents=True)
+    (hub / "settings.json").write_text(json.dumps({"store": str(store)}))
+    found |= {"hub.run.mirror": str(mirror), "hub.run.metrics": str(tmp_path / "m" / "hub.prom")}
+    assert units.written_by("hub", found) == [hub, Path("/more")], "what is not mounted is not made"
+    for folder in (store, mirror, tmp_path / "m"):
+        folder.mkdir()
+    assert units.written_by("hub", found) == [hub, mirror, tmp_path / "m", store, Path("/more")]
+    found |= {"hub.run.hub": str(tmp_path / "other"), "hub.run.mirror": "oci://host/name"}
+    assert units.written_by("hub", found) == [tmp_path / "other", tmp_path / "m", Path("/more")]
+
+
 def test_a_unit_knows_where_settings_and_state_are_that_the_shell_has_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -581,6 +629,7 @@ def test_systemd_accepts_the_units_and_finds_them_closed(tmp_path: Path) -> None
     for name, bound in (
         ("edge-nusa-watch.service", 50),
         ("edge-nusa-sync.service", 60),
+        ("edge-nusa-hub.service", 60),
         ("edge-nusa-mqtt.service", 60),
         ("edge-nusa-teach.service", 60),
     ):
@@ -604,6 +653,8 @@ def test_there_is_one_set_of_units() -> None:
     assert found == [
         f"device/install/{name}"
         for name in (
+            "edge-nusa-hub.service",
+            "edge-nusa-hub.timer",
             "edge-nusa-mqtt.service",
             "edge-nusa-sync.service",
             "edge-nusa-sync.timer",
@@ -618,6 +669,7 @@ def test_there_is_one_set_of_units() -> None:
     [
         ("edge-nusa-watch.service", ["watch"]),
         ("edge-nusa-sync.service", ["sync", "run"]),
+        ("edge-nusa-hub.service", ["hub", "run"]),
         ("edge-nusa-teach.service", ["teach"]),
         ("edge-nusa-mqtt.service", ["mqtt"]),
     ],
@@ -647,7 +699,10 @@ def test_what_starting_again_does_not_heal_is_not_started_again_and_what_a_later
     assert "RestartPreventExitStatus=2\n" in (INSTALL / "edge-nusa-watch.service").read_text()
     codes = re.findall(r"SuccessExitStatus=(.+)", (INSTALL / "edge-nusa-sync.service").read_text())[0].split()
     assert codes == [str(128 + signal.SIGTERM), str(RefusedError.exit_code), str(StoreError.exit_code)]
-    assert "RandomizedDelaySec=" in (INSTALL / "edge-nusa-sync.timer").read_text()
+    for name in ("sync", "hub"):
+        assert "RandomizedDelaySec=" in (INSTALL / f"edge-nusa-{name}.timer").read_text()
+    hub = re.findall(r"SuccessExitStatus=(.+)", (INSTALL / "edge-nusa-hub.service").read_text())
+    assert hub == [str(128 + signal.SIGTERM)], "a hub that cannot publish is what a person should see"
 
 
 @pytest.mark.parametrize("name", ["predict", "learn"])

@@ -184,6 +184,22 @@ def test_what_a_services_table_of_a_settings_file_asks_for_is_needed_too(
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 'pip install "edge-nusa[sync]"'),
+        ('[hub.run]\nmetrics = "/m/hub.prom"\n', 'pip install "edge-nusa[sync,metrics]"'),
+    ],
+)
+def test_the_service_of_a_hub_needs_what_a_fleet_does_and_numbers_their_package(
+    config: Path, state: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: str
+) -> None:
+    unit(config, "hub")
+    (config / "edge-nusa" / "config.toml").write_text(text)
+    missing = {package for packages in EXTRAS.values() for package in packages}
+    assert found_in(config, state, missing, monkeypatch)["service hub"].next_step == line
+
+
+@pytest.mark.parametrize(
     ("text", "extras"),
     [
         ('watch.source = "rtsps://camera/1"', "camera"),
@@ -191,6 +207,7 @@ def test_what_a_services_table_of_a_settings_file_asks_for_is_needed_too(
         ('[watch]\nsource = "film.mp4"', "camera"),
         ('watch = { source = "/pictures", metrics_port = 9100 }', "metrics"),
         ('[watch]\nsource = "/pictures"\n[teach]\ncamera = "picamera"', ""),
+        ('[watch]\nmetrics = "/m/a.prom"', "metrics"),
         ("watch = 1", ""),
         ("[watch", ""),
     ],
