@@ -85,8 +85,8 @@ def init(
         str,
         typer.Option(
             metavar="NAME",
-            help="What every device of this fleet computes the features of pictures with, for good: `cpu`, `cuda` ..., "
-            "or CLASS:PRECISION of a foreign trunk.",
+            help="What every device of this fleet computes the features of pictures with, for good: `cpu`, `cuda` and "
+            "so on, or CLASS:PRECISION of a foreign trunk.",
         ),
     ] = "cpu",
     format: FormatOption = None,

@@ -77,7 +77,7 @@ ProviderOption = Annotated[
         "--provider",
         metavar="NAME",
         envvar="EDGE_NUSA_PROVIDER",
-        help="What computes the features of pictures: `cpu`, `auto`, `cuda`, `openvino` ... (docs/accelerators.md).",
+        help="What computes the features of pictures: `cpu`, `auto`, or a name of docs/accelerators.md such as `cuda`.",
         rich_help_panel=BOARD,
     ),
 ]

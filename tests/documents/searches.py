@@ -20,7 +20,7 @@ ENDINGS = r"(?:py|md|sh|lock|service|timer|png|toml)"
 A_FILE = re.compile(rf"(?<![\w./*-])(?:[\w.-]+/)*[\w-]+\.{ENDINGS}(?![\w/.]*[\w])")
 A_FOLDER = re.compile(rf"(?<![\w./-])(?:{'|'.join(TOP)})(?:/[\w-]+)*/(?!\w)")
 A_NAME = re.compile(r"\bedge_nusa(?:\.\w+)+")
-GROUPS = {"edge_nusa.learners"}
+GROUPS = {"edge_nusa.learners", "edge_nusa.trunks"}
 """Dotted names that are no modules: groups of entry points."""
 NOT_OURS = {"growth.png", "systemd-time-wait-sync.service", "mine.py", "results.md"}
 """Files that a shown command writes, or that the system has."""
