@@ -93,8 +93,7 @@ def made_member(
     public = device_keys.public_of(signer, sealing.public)
     made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds, has_reports)
     _keep(folder, root, public)
-    if token is not None:  # before this state is a member: where it fails, the same command asks again
-        _ask(store, root, token, public)
+    _ask(store, root, token, public)  # before this state is a member: where it fails, the same command asks again
     with durable.explained(f"write {folder}"):
         keep_file(folder / settings.NAME, made.encoded(), lambda data: settings.decode(data, settings.NAME))
     kept.done(f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}")
@@ -131,8 +130,10 @@ def _keep(folder: Path, root: bytes, public: DevicePublic) -> None:
         durable.replace_file(folder / "root.json", root)
 
 
-def _ask(store: str, root: bytes, token: JoinToken, public: DevicePublic) -> None:
-    """Put the request to be enrolled into the store, sealed to the hub's newest key."""
+def _ask(store: str, root: bytes, token: JoinToken | None, public: DevicePublic) -> None:
+    """Put the request to be enrolled, where there is a token, into the store, sealed to the hub's newest key."""
+    if token is None:
+        return
     opened = open_store(store)
     terms = roots.fleet_terms(reaching.newest_root(opened, root))
     put(opened, *join_token.request(token, public, terms.sealing))

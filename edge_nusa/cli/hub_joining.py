@@ -143,7 +143,7 @@ def tokens(bundle: BundleOption = None, hub: HubOption = None, format: FormatOpt
 
 
 def admit(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
-    """Enrol the boards that ask for it by a join token, as `hub merge` does first."""
+    """Enrol the boards that ask by a join token. `hub merge` does it first."""
     from edge_nusa.sync.hub import self_enrolling
 
     done = self_enrolling.admit(opened_hub(hub, bundle))
