@@ -100,7 +100,7 @@ def _standing(opened: Hub, is_offline: bool) -> HubStatus:
 
     found = look.remembered(opened) if is_offline else look.look(opened)
     expires = publication_clock.expires(opened.folder, opened.settings.expiry.timestamp_days)
-    return opened.status().with_look(found, expires)
+    return look.shown(opened.status(), found, expires)
 
 
 def _shown(found: HubStatus) -> Iterator[str]:

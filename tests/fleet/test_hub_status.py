@@ -89,7 +89,7 @@ def plant(hub: Hub, member: Member, number: int, data: bytes = b"{}") -> None:
 
 
 def rows_of(hub: Hub, found: look.Look | None = None) -> dict[str, DeviceStatus]:
-    return {row.name: row for row in hub.status().with_look(found or look.look(hub), None).devices}
+    return {row.name: row for row in look.shown(hub.status(), found or look.look(hub), None).devices}
 
 
 def test_a_status_says_of_each_device_what_it_reported_and_of_one_that_did_not_that_it_was_never_seen(
@@ -104,7 +104,7 @@ def test_a_status_says_of_each_device_what_it_reported_and_of_one_that_did_not_t
         < 600
     )
     assert (found["two"].report, found["two"].last_seen, found["two"].holds) == (None, None, 0)
-    content = hub.status().with_look(look.look(hub), None).to_json()
+    content = look.shown(hub.status(), look.look(hub), None).to_json()
     one = next(row for row in content["devices"] if row["name"] == "one")
     assert list(one["report"]) == ["number", "time", "round", "version", "bundle", "free_bytes", "refused"]
 

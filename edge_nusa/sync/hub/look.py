@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.sync.hub import board_reports
 from edge_nusa.sync.hub.board_reports import Reader, Seen
-from edge_nusa.sync.hub.report import Look
+from edge_nusa.sync.hub.report import HubStatus, utc, with_seen
 from edge_nusa.sync.trust.own_rounds import OwnPublication, published
 
 if TYPE_CHECKING:
@@ -20,9 +22,34 @@ LONGEST_SECONDS = 30.0
 """That a look may take; what is not read by then is shown as it was known before."""
 
 
+@dataclass(kw_only=True)
+class Look:
+    """What was found. seen: by device; publication: the hub's newest in the store, None where there is none or nobody
+    was asked; has_answered: whether the store said all; note: why it did not, in words."""
+
+    seen: dict[str, Seen] = field(default_factory=dict)
+    publication: OwnPublication | None = None
+    has_answered: bool = False
+    note: str = ""
+
+
 def remembered(hub: Hub) -> Look:
     """What is known without asking the store."""
     return Look(seen=board_reports.read(hub.folder), note="the store was not asked")
+
+
+def shown(status: HubStatus, found: Look, local_expires: datetime | None) -> HubStatus:
+    """A status by the hub's folder alone with what a look found. local_expires: of the last publication by that
+    folder."""
+    expires = found.publication.expires if found.publication else local_expires
+    return replace(
+        status,
+        devices=[with_seen(row, found.seen.get(row.device)) for row in status.devices],
+        published_round=found.publication.announced.number if found.publication else None,
+        expires=utc(int(expires.timestamp())) if expires else None,
+        has_answered=found.has_answered,
+        store_note=found.note,
+    )
 
 
 def look(hub: Hub, seconds: float = LONGEST_SECONDS) -> Look:

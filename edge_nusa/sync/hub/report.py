@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from edge_nusa.sync.board_report import BoardReport
 from edge_nusa.sync.hub import spelling
@@ -16,9 +15,6 @@ from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.mail import Mail
 from edge_nusa.sync.hub.spelling import Spelling
 from edge_nusa.sync.round_file import Received, Refusal, Round
-
-if TYPE_CHECKING:
-    from edge_nusa.sync.trust.own_rounds import OwnPublication
 
 
 @dataclass(frozen=True)
@@ -123,17 +119,6 @@ class DeviceStatus:
         return max(self.round or 0, self.report.round if self.report else 0)
 
 
-@dataclass(kw_only=True)
-class Look:
-    """What was found. seen: by device; publication: the hub's newest in the store, None where there is none or nobody
-    was asked; has_answered: whether the store said all; note: why it did not, in words."""
-
-    seen: dict[str, Seen] = field(default_factory=dict)
-    publication: OwnPublication | None = None
-    has_answered: bool = False
-    note: str = ""
-
-
 @dataclass(frozen=True, kw_only=True)
 class HubStatus:
     """Where the fleet stands; round and labels: of the newest round; published_round, expires: of the publication that
@@ -158,20 +143,9 @@ class HubStatus:
                 del row["report"][name]
         return content
 
-    def with_look(self, found: Look, local_expires: datetime | None) -> HubStatus:
-        """The same with what a look at the store found. local_expires: of the last publication by this folder."""
-        expires = found.publication.expires if found.publication else local_expires
-        return replace(
-            self,
-            devices=[_with_seen(row, found.seen.get(row.device)) for row in self.devices],
-            published_round=found.publication.announced.number if found.publication else None,
-            expires=utc(int(expires.timestamp())) if expires else None,
-            has_answered=found.has_answered,
-            store_note=found.note,
-        )
 
-
-def _with_seen(row: DeviceStatus, seen: Seen | None) -> DeviceStatus:
+def with_seen(row: DeviceStatus, seen: Seen | None) -> DeviceStatus:
+    """A row with what is known of the device by its reports."""
     if seen is None:
         return replace(row, last_seen=row.seen)
     return replace(row, last_seen=last_seen(row.seen, seen.seen), report=seen.report, note=seen.note)
