@@ -45,6 +45,8 @@ LONGEST_FIRST = [
     "test_page_teaching.py",
     "test_fleet.py",
     "test_fleet_malicious.py",
+    "test_flower_turns.py",
+    "test_flower_trust.py",
     "test_training.py",
     "test_end_to_end.py",
     "test_kept.py",
