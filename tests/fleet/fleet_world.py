@@ -121,7 +121,9 @@ def after_lessons(knowledge: Knowledge, lessons: Mapping[str, np.ndarray], seed:
         column = known.index(label_names.key(name))
         labels[column] = replace(labels[column], images=labels[column].images + len(rows))
         head = head.added(rows, np.full(len(rows), column), len(names))
-    cores = {name: core + core_size * rng.normal(size=core.shape) for name, core in knowledge.cores.items()}
+    # a file's names come in any order: the same seed moves the same core everywhere
+    cores = {name: knowledge.cores[name] for name in sorted(knowledge.cores)}
+    cores = {name: core + core_size * rng.normal(size=core.shape) for name, core in cores.items()}
     fresh = rng.normal(size=(len(names) - len(knowledge.names), dim)).astype(np.float32)
     fresh /= np.maximum(np.linalg.norm(fresh, axis=1, keepdims=True), 1e-9)
     return replace(

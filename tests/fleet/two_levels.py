@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fleet_world import Member, bundle, new_hub
 
 from edge_nusa.above.exchange import HubExchange, exchange
 from edge_nusa.above.membership import join
+from edge_nusa.device.model import Model
+from edge_nusa.state.state import State
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
 
@@ -26,6 +29,12 @@ class Branch:
         upper.enrolled.add(Path(made.public_key).read_bytes(), name, name, is_hub=True)
         self.key = made.device
         self.members = [Member(folder, self.hub, one) for one in devices]
+
+    def reopened(self) -> None:
+        """After its folders were put back to what they were."""
+        self.hub = Hub(self.hub.folder, bundle())
+        for one in self.members:
+            one.model = Model(bundle(), State(one.model.state.folder, bundle().manifest.identity), threads=1)
 
     def gather(self, settings: MergeSettings | None = None) -> None:
         """Every device pushes, and the lower hub merges."""
@@ -81,3 +90,12 @@ def teach(member: Member, seed: int, *labels: str) -> None:
 
     what = {label: rows(1000 * seed + place, 5) for place, label in enumerate(labels)}
     member.teach(what, seed, core_size=0.001)
+
+
+def taught_state(folder: Path, hub: Path, store: Path, lessons: Mapping[str, np.ndarray]) -> Member:
+    """A board of a fleet that commands made, which was taught these."""
+    found = Hub(hub, bundle())
+    assert str(store) == found.settings.store
+    member = Member(folder, found, "board")
+    member.teach(lessons, 1, core_size=0.001)
+    return member
