@@ -27,7 +27,7 @@ def test_what_a_board_taught_goes_up_and_comes_down_by_commands(tmp_path: Path) 
     assert member.push().update == 1
     answer_of(*hub(LOWER, "merge"))
     first = run_cli(*hub(LOWER, "exchange")[:-1], "human")
-    assert first.returncode == 6 and first.stdout.startswith('told the larger fleet as update 1: cup; 5 pictures, ')
+    assert first.returncode == 6 and first.stdout.startswith("told the larger fleet as update 1: cup; 5 pictures, ")
     assert "pull: expected a published round in the store, found none" in first.stderr
     answer_of(*hub(UPPER, "merge"))
     answer_of(*hub(UPPER, "publish"))

@@ -334,7 +334,10 @@ def test_liars_below_and_a_lower_hub_that_lies_bend_no_more_than_a_device_that_l
         for lie, reason in (
             (replace(honest, labels={"cup": replace(label, pictures=600)}), "sums of 600 pictures"),
             (giving(hub, {"cat": rows(6, 9)}, -1), "takes back"),
-            (replace(honest, cores={name: core + 1000 for name, core in honest.cores.items()}), "no lessons give these"),
+            (
+                replace(honest, cores={name: core + 1000 for name, core in honest.cores.items()}),
+                "it was not learned",
+            ),
         ):
             liar.send(lie, mark)
             report = hub.merge(MergeSettings())
