@@ -54,6 +54,6 @@ def folded(fleet: Fleet, own: Round, shares: Shares, upper: Round) -> tuple[Roun
         withdrawn=merging.newest({**own.withdrawn, **dict.fromkeys(gone, number)}),
     )
     untold = tuple(pair for pair in gained.forgets if above.mark.number >= upper.forgotten.get(pair[0], 0))
-    losses = found.fusion - mixtures.of(shares.devices.values(), shares.bad)
+    losses = tuple((found.fusion - mixtures.of(shares.devices.values(), shares.bad)).ravel().tolist())
     taken = Above(mark=upper.knowledge.round, folded=number, forgotten=untold, losses=losses)
     return made, replace(shares.forgetting(sorted(new), number), above=taken, content=None)

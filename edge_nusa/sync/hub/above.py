@@ -6,12 +6,11 @@ HUB/above/bases/SHA256.round the rounds of that fleet that kept rounds of this o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from edge_nusa.errors import DamagedError
 from edge_nusa.files import durable
@@ -31,12 +30,12 @@ Forgettings = tuple[tuple[str, int], ...]
 class Above:
     """mark: the round of the larger fleet that this round holds; folded: the number of the own round that took it;
     forgotten: own forgettings up to then, (label key, number of the own round), which the larger fleet was not told
-    of; losses (8, 7) int64: the fusion's losses that came from above."""
+    of; losses: the fusion's (8, 7), row by row, that came from above."""
 
     mark: RoundMark = RoundMark()
     folded: int = 0
     forgotten: Forgettings = ()
-    losses: np.ndarray = field(default_factory=lambda: np.zeros(fusion.SHAPE, np.int64))
+    losses: tuple[int, ...] = (0,) * math.prod(fusion.SHAPE)
 
     @property
     def is_used(self) -> bool:
@@ -54,18 +53,17 @@ class Above:
             "round": {"number": self.mark.number, "sha256": self.mark.sha256},
             "folded": self.folded,
             "forgotten": [list(pair) for pair in self.forgotten],
-            "losses": self.losses.ravel().tolist(),
+            "losses": list(self.losses),
         }
 
 
 def read_above(record: Record) -> Above:
     """The inverse of `Above.record`. Raises the record's error."""
-    losses = record.whole_numbers("losses", fusion.nothing_seen().size, -_LARGEST_LOSS)
     return Above(
         mark=read_mark(record),
         folded=record.integer("folded"),
         forgotten=record.pairs("forgotten", _MOST_PAIRS),
-        losses=np.array(losses, np.int64).reshape(fusion.SHAPE),
+        losses=record.whole_numbers("losses", math.prod(fusion.SHAPE), -_LARGEST_LOSS),
     )
 
 

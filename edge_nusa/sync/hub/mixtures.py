@@ -20,7 +20,8 @@ from edge_nusa.sync.rules import trimmed_mean
 
 def of_round(shares: Shares) -> np.ndarray:
     """(8, 7) int64: the losses of a round: those of its devices, and what came from a larger fleet."""
-    return np.maximum(of(shares.devices.values(), shares.bad) + shares.above.losses, 0)
+    above = np.array(shares.above.losses, np.int64).reshape(fusion.SHAPE)
+    return np.maximum(of(shares.devices.values(), shares.bad) + above, 0)
 
 
 def of(shares: Iterable[Share], bad: int) -> np.ndarray:
