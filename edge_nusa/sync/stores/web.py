@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 Result = TypeVar("Result")
-SECONDS, CONNECTING_SECONDS, SILENT_SECONDS = 120, 20, 60
-"""Of one verb; until a server is reached; without a byte."""
+SECONDS = 120
+"""Of one verb."""
+CONNECTING_SECONDS = 20
+SILENT_SECONDS = 60
+"""Without a byte."""
 MOST_REDIRECTS = 5
 LOCAL = ("localhost", "127.0.0.1", "::1")
 WHOLE, PARTIAL, BEYOND_THE_END = 200, 206, 416
