@@ -30,6 +30,7 @@ LONGEST_FIRST = [
     "test_kill.py",
     "test_fleet_faults.py",
     "test_image_towers.py",
+    "test_npu.py",
     "test_eval_suites.py",
     "test_eval_cluster.py",
     "test_power_cut.py",

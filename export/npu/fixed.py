@@ -14,6 +14,7 @@ import onnx_ir
 
 from edge_nusa.errors import RefusedError
 from edge_nusa.export.npu import operators
+from edge_nusa.export.npu.record import OPSET
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.contract import Contract, contract
 
@@ -112,7 +113,7 @@ def _checked(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         why = (str(error).strip().splitlines() or [""])[0]
-        raise _refused(path, f"operators as opset {operators.OPSET} has them, found others ({why[:200]})") from error
+        raise _refused(path, f"operators as opset {OPSET} has them, found others ({why[:200]})") from error
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     known = {value.name for value in [*model.graph.value_info, *model.graph.output] if _is_static(value)}
     for node in model.graph.node:

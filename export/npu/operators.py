@@ -15,8 +15,8 @@ import numpy as np
 import onnx_ir
 from onnx_ir import tape
 
-OPSET = 17
-"""LayerNormalization came with it; Gelu (20), Split with `num_outputs` and axes as an input (18) came later."""
+from edge_nusa.export.npu.record import OPSET
+
 IR_VERSION = 8
 """Of the file around them, as opset 17 came with it."""
 WITH_AXES = frozenset(

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_nusa.export.npu.operators import OPSET
 from edge_nusa.files.file_record import FileRecord
 from edge_nusa.model.contract import contract
 from edge_nusa.model.manifest import Manifest
 
 FORMAT_VERSION = 1
 NAME = "image_trunk.npu.json"
+OPSET = 17
+"""Of the float file. LayerNormalization came with it; Gelu (20), Split with `num_outputs` and axes as an input (18) came
+later."""
 GREY = 255
 
 
