@@ -18,7 +18,7 @@ from edge_nusa.model.manifest import Manifest
 FORMAT_VERSION = 1
 NAME = "image_trunk.npu.json"
 OPSET = 17
-"""Of the float file. LayerNormalization came with it; Gelu (20), Split with `num_outputs` and axes as an input (18) came
+"""Of the float file. LayerNormalization came with it; Gelu (20), Split by `num_outputs` and axes as an input (18) came
 later."""
 GREY = 255
 
