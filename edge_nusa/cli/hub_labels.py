@@ -1,0 +1,52 @@
+"""`hub labels` and `forget`: what a fleet was taught, by how many, and a label taken back for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_nusa.cli import output
+from edge_nusa.cli.hub import HubOption, opened_hub
+from edge_nusa.cli.options import BundleOption, FormatOption
+from edge_nusa.knowledge.labels import in_list
+
+if TYPE_CHECKING:
+    from edge_nusa.sync.hub.labels import FleetLabel
+
+
+def labels(
+    devices: Annotated[bool, typer.Option("--devices", help="Name the devices that taught each.")] = False,
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """List the labels, their pictures, and how many devices taught each."""
+    from edge_nusa.sync.hub import labels as fleet
+
+    opened = opened_hub(hub, bundle)
+    found, number = fleet.labels(opened), opened.newest()[0]
+    rows = [[in_list(one.label), str(one.pictures), _devices(one, devices)] for one in found]
+    table = output.table(rows, ["label", "pictures", "devices"]) if rows else "the fleet knows no label yet"
+    content = {"round": number, "labels": [one.to_json(has_devices=devices) for one in found]}
+    output.show(content, table, format)
+
+
+def _devices(one: FleetLabel, is_named: bool) -> str:
+    if not is_named:
+        return str(len(one.taught_by))
+    return ", ".join(f"{each.name or each.device[:16]}: {each.pictures}" for each in one.taught_by)
+
+
+def forget(
+    label: Annotated[str, typer.Argument(help="The label that the whole fleet is to forget.")],
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Take a label out of a new round, for all devices."""
+    from edge_nusa.sync.hub import labels as fleet
+
+    name, made = fleet.forget(opened_hub(hub, bundle), label)
+    words = f"round {made.number} is without {in_list(name)}; publish it with `edge-nusa hub publish`"
+    output.show({"round": made.number, "forgotten": name, "labels": made.knowledge.names}, words, format)
