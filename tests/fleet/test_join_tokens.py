@@ -43,6 +43,7 @@ from edge_nusa.sync.hub.tokens import MOST_DAYS, KeptToken, Terms, Tokens
 from edge_nusa.sync.trust import device_keys, join_token, keys, sealing, sealing_keys
 from edge_nusa.sync.trust.device_keys import DevicePublic
 from edge_nusa.sync.trust.join_token import JoinToken
+from edge_nusa.sync.trust.repository import Expiry
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 
 NOW = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
@@ -449,9 +450,7 @@ def test_an_enrolled_folder_without_keys_is_refused(place: Place, tmp_path: Path
 
 
 def test_a_request_of_another_fleets_hub_is_not_taken(place: Place, tmp_path: Path) -> None:
-    hub_folder.create(
-        tmp_path / "hub2", str(tmp_path / "store2"), bundle(), RootKeys(tmp_path / "rk2"), hub_folder.Expiry()
-    )
+    hub_folder.create(tmp_path / "hub2", str(tmp_path / "store2"), bundle(), RootKeys(tmp_path / "rk2"), Expiry())
     other = Hub(tmp_path / "hub2", bundle())
     self_enrolling.make(other, Terms.of(1, 1, "", datetime.now(UTC)))
     place.join("a")
