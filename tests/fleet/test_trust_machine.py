@@ -32,10 +32,11 @@ from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.status import FleetStatus, status
 from edge_nusa.device.learning.judge import Retention
 from edge_nusa.device.model import Model
-from edge_nusa.errors import EdgeNusaError, RefusedError, StoreError, TrustError
+from edge_nusa.errors import EdgeNusaError, InputError, RefusedError, StoreError, TrustError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.knowledge.knowledge import Knowledge
 from edge_nusa.state.state import State
+from edge_nusa.sync.hub import labels as fleet_labels
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.stores.folder import FolderStore
@@ -247,6 +248,20 @@ class Trust(RuleBasedStateMachine):
     def merge(self, kill: int | None) -> None:
         with killed_at(kill):
             self.hub.merge(MergeSettings())
+
+    @rule(which=st.integers(0, 100), kill=kills)
+    def forget_for_all(self, which: int, kill: int | None) -> None:
+        """The hub's user takes a label out of the next round."""
+        known = sorted(lesson for lesson in range(self.taught) if own(lesson) in self.hub.current()[0].knowledge.names)
+        if not known:
+            return
+        lesson = known[which % len(known)]
+        self.gone.add(lesson)
+        try:
+            with killed_at(kill):
+                fleet_labels.forget(self.hub, own(lesson))
+        except InputError:
+            return  # a restored hub took newer rounds of its own from the store, which lack it
 
     @precondition(lambda self: self.hub.current()[0].number)
     @rule(kill=kills)
