@@ -88,7 +88,7 @@ def is_due(last: Last | None, content: str, now: int) -> bool:
 
 
 def _made(opened: Opened, fleet: Fleet, holds: int, number: int, now: int) -> BoardReport:
-    identity = opened.bundle.manifest.identity
+    identity = opened.bundle.identity
     refused = [entry for entry in remembered(fleet).values() if entry["kind"] == "refused"]
     newest = sorted(refused, key=lambda entry: -int(entry["round"]))[:MOST_REFUSED]
     return BoardReport(
