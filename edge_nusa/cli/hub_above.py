@@ -50,7 +50,7 @@ def exchange(
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Tell the larger fleet what this one has gained, and take its round. Publish afterwards."""
+    """Tell the larger fleet what is new here, and take its round. Publish afterwards."""
     from edge_nusa.above.exchange import exchange as exchanged
     from edge_nusa.model.bundle import Bundle, embedded_bundle
 

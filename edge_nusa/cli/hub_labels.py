@@ -21,7 +21,7 @@ def labels(
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
-    """List the labels, their pictures, and how many devices taught each."""
+    """List labels, their pictures, and how many taught each."""
     from edge_nusa.sync.hub import labels as fleet
 
     opened = opened_hub(hub, bundle)

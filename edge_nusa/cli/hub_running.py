@@ -37,7 +37,7 @@ def run(
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Merge, and publish where something is new or the last publication is about to expire."""
+    """Merge, and publish what is new or about to expire."""
     from edge_nusa.sync.hub import metrics as numbers
     from edge_nusa.sync.hub import running
     from edge_nusa.sync.hub.merge import MergeSettings

@@ -49,9 +49,9 @@ MEANT = {
     },
     "hub": {
         "init": "begin create make new start",
-        "enroll": "add enrol join register",
+        "enroll": "add enrol register",
         "revoke": "ban delete disable kick remove rm",
-        "merge": "aggregate average collect combine run",
+        "merge": "aggregate average collect combine",
         "publish": "push release send sign",
         "undo": "back revert rollback",
         "rotate": "renew rekey",

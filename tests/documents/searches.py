@@ -146,8 +146,9 @@ def unknown_options(text: str) -> list[str]:
 
 OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform", "--rm", "--network", "--read-only",
              "--tmpfs", "--data-binary", "--install-completion", "--build-arg", "--force-reinstall",
-             "--check", "--array", "--wait", "--wrap", "--cpus-per-task", "--nthreads", "--nworkers"}  # fmt: skip
-"""Options of systemctl, docker, pip, curl, make, sbatch, dask and `edge-nusa` itself, that the documents show."""
+             "--check", "--array", "--wait", "--wrap", "--cpus-per-task", "--nthreads", "--nworkers",
+             "--trusted-entities"}  # fmt: skip
+"""Options of systemctl, docker, pip, curl, make, sbatch, dask, Flower and `edge-nusa` itself, that the documents show."""
 OF_COMPILERS = {"--calib-set-path", "--end-node-names", "--har-path", "--hw-arch", "--model-script",
                 "--output-har-path", "--input", "--output", "--onnx", "--save", "--fp"}  # fmt: skip
 """Options of vendors' compilers for accelerators, as far as small letters go."""
