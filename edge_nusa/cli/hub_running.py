@@ -83,7 +83,7 @@ def status(
     hub: HubOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Show each device: last seen, round held, version, free space, what was refused and why."""
+    """Show where each device stands, and what was refused."""
     from edge_nusa.sync.hub import metrics as numbers
 
     if metrics is not None:

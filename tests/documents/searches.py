@@ -148,7 +148,7 @@ OF_OTHERS = {"--user", "--tail", "--index-url", "--extra-index-url", "--platform
              "--tmpfs", "--data-binary", "--install-completion", "--build-arg", "--force-reinstall",
              "--check", "--array", "--wait", "--wrap", "--cpus-per-task", "--nthreads", "--nworkers",
              "--trusted-entities"}  # fmt: skip
-"""Options of systemctl, docker, pip, curl, make, sbatch, dask, Flower and `edge-nusa` itself, that the documents show."""
+"""Options of systemctl, docker, pip, curl, make, sbatch, dask, Flower and `edge-nusa` that documents show."""
 OF_COMPILERS = {"--calib-set-path", "--end-node-names", "--har-path", "--hw-arch", "--model-script",
                 "--output-har-path", "--input", "--output", "--onnx", "--save", "--fp"}  # fmt: skip
 """Options of vendors' compilers for accelerators, as far as small letters go."""
