@@ -17,10 +17,11 @@ from edge_nusa.flower import freight
 from edge_nusa.flower.carried import CarriedStore
 from edge_nusa.flower.freight import Freight
 from edge_nusa.flower.messages import Answer, Question
+from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import load
 from edge_nusa.sync import parcel
-from edge_nusa.sync.stores.store import NotBroughtError, Store
+from edge_nusa.sync.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,34 @@ def turned(opened: Opened, asked: bytes, common: bytes) -> Turned:
     fleet = CarriedFleet(opened, store)
     empty = Answer(fleet=fleet.fleet, device=fleet.device)
     try:
-        if question.fleet != fleet.fleet:
-            raise TrustError(
-                f"expected a message of the fleet {fleet.fleet[:16]}, found one of {question.fleet[:16]}; ask who runs "
-                "the SuperLink"
-            )
-        fleet.confirm(list(brought.lists.get(f"updates/{fleet.device}", ())))
-        done = _pushed(opened, fleet, empty) if question.turn == "push" else _pulled(opened, fleet, empty)
-        mark = load(opened.bundle, opened.state, DEVICE)[1].round
-        answer = replace(done.answer, number=mark.number, sha256=mark.sha256, puts=Freight(wholes=store.puts))
-        return replace(done, answer=answer)
-    except NotBroughtError as error:
-        return Turned(replace(empty, wishes=store.wishes), str(error))
+        done = _done(opened, fleet, question, brought, empty)
     except EdgeNusaError as error:
-        if store.wishes:  # said by whoever asked the store, in other words
-            return Turned(replace(empty, wishes=store.wishes), str(error))
-        return Turned(replace(empty, exit_code=error.exit_code), str(error))
+        # what was wished for and not brought is said by whoever asked the store, at times in other words
+        exit_code = 0 if store.wishes else error.exit_code
+        done = Turned(replace(empty, exit_code=exit_code, wishes=store.wishes), str(error))
+    # Where a turn failed too: a judge that refuses a round reports that. A report counts as sent here, so that one
+    # whose answer is lost comes again after a day, as after any other (`edge_nusa.device.fleet.reporting`).
+    mark = _based_on(opened)
+    answer = replace(done.answer, number=mark.number, sha256=mark.sha256, puts=Freight(wholes=store.puts))
+    return replace(done, answer=answer)
+
+
+def _done(opened: Opened, fleet: CarriedFleet, question: Question, brought: Freight, empty: Answer) -> Turned:
+    if question.fleet != fleet.fleet:
+        raise TrustError(
+            f"expected a message of the fleet {fleet.fleet[:16]}, found one of {question.fleet[:16]}; ask who runs "
+            "the SuperLink"
+        )
+    fleet.confirm(list(brought.lists.get(f"updates/{fleet.device}", ())))
+    return _pushed(opened, fleet, empty) if question.turn == "push" else _pulled(opened, fleet, empty)
+
+
+def _based_on(opened: Opened) -> RoundMark:
+    """The round that this state is based on; none where it cannot be read, which the turn has said."""
+    try:
+        return load(opened.bundle, opened.state, DEVICE)[1].round
+    except EdgeNusaError:
+        return RoundMark(0, "")
 
 
 def _pushed(opened: Opened, fleet: CarriedFleet, empty: Answer) -> Turned:

@@ -18,7 +18,7 @@ from liars import Liar, giving
 from test_trust_machine import anchored, rows
 
 from edge_nusa.device.fleet import round_judge
-from edge_nusa.errors import DamagedError, EdgeNusaError, StoreError, TrustError
+from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, StoreError, TrustError
 from edge_nusa.flower import offering, taking, turns
 from edge_nusa.flower.carried import MOST_WISHES, CarriedStore, Wish
 from edge_nusa.flower.freight import Freight, Part
@@ -94,6 +94,30 @@ def test_a_nodes_report_comes_with_its_pull_and_no_other_does(world: World) -> N
         with pytest.raises(kind, match=said):
             taking.take(hub, device, answer, UpdateLimits())
     assert hub.store.list(f"reports/{members[0].key}") == [key]
+
+
+def test_a_node_whose_judge_refuses_a_round_says_so_and_on_which_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, members = world
+    teach(members[0], 1)
+    carried_round(hub, direct(members))
+    teach(members[0], 2)
+
+    def refuse(*_: object) -> None:
+        raise RefusedError("round 2 would forget label 1; the state is unchanged")
+
+    monkeypatch.setattr(round_judge, "check", refuse)
+    nodes = direct(members[1:2])
+    members[0].push()
+    done = carried_round(hub, nodes)
+    assert "its own error, exit code" in left_out(done)[0] and "forget label" in nodes.words[-1]
+    assert [(one.device, one.round) for one in done.nodes] == [(members[1].key, 1)]
+    seen = board_reports.Reader(hub.store, hub.settings.fleet, hub.keys, 1_800_000_000)
+    told = seen.look(hub.enrolled.find("b").key, None).report
+    assert told is not None and [(one.round, one.reason) for one in told.refused] == [
+        (2, "round 2 would forget label 1; the state is unchanged")
+    ]
 
 
 def test_the_round_is_bit_for_bit_that_of_the_folder(joined_once: Path, place: Path) -> None:
