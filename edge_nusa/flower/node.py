@@ -6,6 +6,7 @@ The fleet's own code does both; its store is the message. The words of an error 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from edge_nusa.device.fleet import pull as pulling
 from edge_nusa.device.fleet import push as pushing
@@ -21,6 +22,8 @@ from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import load
 from edge_nusa.sync import parcel
+from edge_nusa.sync.hub.whole_step import MOST_UPDATES
+from edge_nusa.sync.round_file import Round
 from edge_nusa.sync.stores.store import Store
 
 
@@ -47,6 +50,12 @@ class CarriedFleet(Fleet):
         """The same."""
         return self._carried
 
+    def waiting(self, now: Round) -> list[Sent]:
+        """`Fleet.waiting`: those that the hub's store does not list, as many as a merge takes of a device."""
+        listed = set(self._carried.list(f"updates/{self.device}"))
+        missing = (one for one in super().waiting(now) if _key(one) not in listed)
+        return list(islice(missing, MOST_UPDATES))
+
     def put(self, one: Sent) -> None:
         """Nothing yet: it is only on its way, and the answer may be lost (`confirm`)."""
 
@@ -54,8 +63,12 @@ class CarriedFleet(Fleet):
         """Remember of own updates that the hub's store lists them."""
         with self.locked():
             for one in self.sent():
-                if not one.is_put and parcel.envelope_key(one.cover, one.sha256) in listed:
+                if not one.is_put and _key(one) in listed:
                     super().put(one)
+
+
+def _key(one: Sent) -> str:
+    return parcel.envelope_key(one.cover, one.sha256)
 
 
 def turned(opened: Opened, asked: bytes, common: bytes) -> Turned:
@@ -102,7 +115,10 @@ def _based_on(opened: Opened) -> RoundMark:
 def _pushed(opened: Opened, fleet: CarriedFleet, empty: Answer) -> Turned:
     done = pushing.push(opened, fleet=fleet)
     if done.update is None:
-        return Turned(empty, f"nothing new; sent again: {len(done.sent)} updates")
+        return Turned(empty, f"nothing new; sent: {len(done.sent)} updates")
+    if done.update not in done.sent:
+        answer = replace(empty, update=done.update)
+        return Turned(answer, f"update {done.update} waits; sent first: {len(done.sent)} earlier updates")
     answer = replace(empty, update=done.update, pictures=max(done.pictures, 0))
     return Turned(answer, f"update {done.update} with {done.pictures} pictures is on its way")
 

@@ -19,7 +19,7 @@ from test_trust_machine import anchored, rows
 
 from edge_nusa.device.fleet import round_judge
 from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, StoreError, TrustError
-from edge_nusa.flower import offering, taking, turns
+from edge_nusa.flower import node, offering, taking, turns
 from edge_nusa.flower.carried import MOST_WISHES, CarriedStore, Wish
 from edge_nusa.flower.freight import Freight, Part
 from edge_nusa.flower.messages import Answer, Question
@@ -194,6 +194,42 @@ def test_an_update_counts_as_put_only_when_the_hubs_list_has_it(world: World) ->
     assert [one.is_put for one in _sent(members[0])] == [False]
     carried_round(hub, direct(members[:1]))
     assert [one.is_put for one in _sent(members[0])] == [True]
+
+
+def test_more_waiting_updates_than_the_hub_takes_go_out_oldest_first_and_each_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, members = world
+    assert node.MOST_UPDATES == 20 < taking.MOST_TAKEN
+    for name, most in ((node, "MOST_UPDATES"), (taking, "MOST_TAKEN")):
+        monkeypatch.setattr(name, most, 2)
+    for seed in range(1, 5):
+        teach(members[0], seed)
+        lost = Deaf({0: members[0]}, {0: "a"})
+        lost.lost = frozenset({(0, "push")})
+        carried_round(hub, lost)
+    nodes = direct(members[:1])
+    answers = [Answer.decode(data, "here") for data in _pushes(hub, nodes)]
+    assert "nothing new; sent: 2 updates" in nodes.words[-1] and len(answers[0].puts.wholes) == 4
+    teach(members[0], 5)
+    sent = []
+    for _ in range(3):
+        done = carried_round(hub, nodes)
+        assert left_out(done) == {}
+        sent.append((done.nodes[0].updates, done.nodes[0].pictures))
+    assert sent == [([1, 2], 0), ([3, 4], 0), ([5], 0)]
+    assert any("update 5 waits; sent first: 2 earlier" in words for words in nodes.words)
+    assert Answer.decode(_pushes(hub, nodes)[0], "here").puts == Freight()
+
+
+def test_what_the_hub_lists_is_not_sent_again(world: World) -> None:
+    hub, members = world
+    teach(members[0], 1)
+    device = hub.enrolled.find("a")
+    first, second = (Answer.decode(_pushes(hub, direct(members[:1]))[0], "here") for _ in range(2))
+    assert len(first.puts.wholes) == len(second.puts.wholes) == 2  # the first answer was lost
+    taking.take(hub, device, second, UpdateLimits())
+    assert Answer.decode(_pushes(hub, direct(members[:1]))[0], "here").puts == Freight()
 
 
 def test_a_restored_card_learns_what_its_other_life_sent_and_counts_nothing_twice(world: World, place: Path) -> None:
