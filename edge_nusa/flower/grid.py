@@ -14,8 +14,6 @@ from typing import Any
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from edge_nusa.files.foreign import shown
-
 QUESTION, COMMON, ANSWER, BYTES = "question", "common", "answer", "bytes"
 SENT_AT_ONCE, TAKEN_AT_ONCE = 64, 16
 """Messages: each holds a device's whole step at most, so that a thousand nodes are not in memory at once."""
@@ -75,6 +73,6 @@ class GridNodes:
 
 
 def _said(message: Any) -> bytes | str:
-    if message.has_error():
-        return f"its process of Flower's failed: {shown(str(message.error.reason))}"
+    if message.has_error():  # whose reason is a node's words, which may name a label
+        return f"its process of Flower's failed, Flower's error {int(message.error.code)}; its log has the words"
     return bytes_in(message, ANSWER)
