@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from edge_nusa.errors import EdgeNusaError, StoreError
+from edge_nusa.errors import EdgeNusaError
 from edge_nusa.flower import offering, taking
 from edge_nusa.flower.carried import Wish
 from edge_nusa.flower.freight import Freight, encode
@@ -78,7 +78,8 @@ class RoundOfTurns:
         self._based: dict[int, str] = {}
 
     def run(self) -> RoundReport:
-        """Raises what the hub's merge and publication do: nothing that a node sends makes either fail."""
+        """Raises what the hub's merge and publication do: nothing that a node sends makes either fail, and what fails
+        on the way to the nodes is in the report."""
         self.push()
         merged, published = self.hub.merge(self.settings), 0
         if merged.round:
@@ -95,19 +96,25 @@ class RoundOfTurns:
         asked = [node for node in self.reports if node not in self._silent]
         try:
             newest = offering.newest(self.hub)
-            if newest is None:
-                return
-            own = {
-                node: newest.own_wrap(self.hub.store, device.sealing)
-                for node in asked
-                if (device := self._devices.get(self.reports[node].device)) is not None
-                and self._based.get(node) != newest.announced.sha256
-            }
-        except StoreError as error:
+        except EdgeNusaError as error:
             for node in asked:
                 self._leave_out(node, str(error))
             return
-        self._turns("pull", encode({}, newest.common), own)
+        if newest is not None:
+            self._turns("pull", encode({}, newest.common), self._wraps(newest, asked))
+
+    def _wraps(self, newest: offering.Newest, asked: Iterable[int]) -> dict[int, Freight]:
+        """What opens the round for each of these nodes that has another."""
+        own = {}
+        for node in asked:
+            device = self._devices.get(self.reports[node].device)
+            if device is None or self._based.get(node) == newest.announced.sha256:
+                continue
+            try:
+                own[node] = newest.own_wrap(self.hub.store, device.sealing)
+            except EdgeNusaError as error:
+                self._leave_out(node, str(error))
+        return own
 
     def _turns(self, turn: Turn, common: bytes, own: Mapping[int, Freight]) -> None:
         """Ask the nodes until each has done its turn, or the turns are used up. own: what each is brought by itself."""
@@ -115,9 +122,8 @@ class RoundOfTurns:
         for _ in range(MOST_TURNS):
             if not wishes:
                 return
-            questions = ((node, self._question(turn, node, own[node], wishes[node])) for node in list(wishes))
             silent = set(wishes)
-            for node, answered in self.nodes.ask(questions, common):
+            for node, answered in self.nodes.ask(self._questions(turn, own, wishes), common):
                 silent.discard(node)
                 new = self._heard(node, answered)
                 if new and set(new) - set(wishes[node]):
@@ -126,12 +132,24 @@ class RoundOfTurns:
                     if new:
                         self._leave_out(node, "it wished again for what it had been brought, or may not have")
                     del wishes[node]
-            for node in silent:
+            for node in silent & wishes.keys():
                 self._leave_out(node, "no answer in time; it sends with the next round what it has")
                 self._silent.add(node)
                 del wishes[node]
         for node in wishes:
             self._leave_out(node, f"not done after {MOST_TURNS} turns; the next round goes on from there")
+
+    def _questions(
+        self, turn: Turn, own: Mapping[int, Freight], wishes: dict[int, list[Wish]]
+    ) -> Iterator[tuple[int, bytes]]:
+        """A question for each node that wishes are kept of; a node for which the store does not answer is left out,
+        and its wishes with it."""
+        for node in list(wishes):
+            try:
+                yield node, self._question(turn, node, own[node], wishes[node])
+            except EdgeNusaError as error:
+                self._leave_out(node, str(error))
+                del wishes[node]
 
     def _question(self, turn: Turn, node: int, own: Freight, wishes: list[Wish]) -> bytes:
         device, brought = self.reports[node].device, own

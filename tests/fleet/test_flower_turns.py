@@ -427,6 +427,47 @@ def test_a_node_that_wishes_for_ever_is_left_out(world: World) -> None:
     assert "wished again" in left_out(carried_round(hub, same))[0] and len(same.asked) == 2
 
 
+def test_a_node_for_which_the_store_does_not_answer_is_left_out_and_the_others_go_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, members = world
+    for seed, member in enumerate(members[:2]):
+        teach(member, seed)
+    real_list, real_wrap = offering.own_updates, offering.Newest.own_wrap
+
+    def lists(store: Any, device: str) -> Freight:
+        if device == members[1].key:
+            raise StoreError("the list is gone")
+        return real_list(store, device)
+
+    def wraps(newest: offering.Newest, store: Any, key: Any) -> Freight:
+        if key.name == hub.enrolled.find("c").sealing.name:
+            raise TrustError("the wrap is gone")
+        return real_wrap(newest, store, key)
+
+    monkeypatch.setattr(offering, "own_updates", lists)
+    monkeypatch.setattr(offering.Newest, "own_wrap", wraps)
+    done = carried_round(hub, direct(members))
+    assert done.round == 1 and left_out(done) == {1: "the list is gone", 2: "the wrap is gone"}
+    assert members[0].labels == {"label 0": 5, "all": 4} and done.nodes[0].round == 1
+
+
+@pytest.mark.parametrize("error", [StoreError, TrustError])
+def test_a_round_is_reported_where_it_was_published_and_cannot_be_read_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: type[EdgeNusaError]
+) -> None:
+    hub, members = world
+    teach(members[0], 1)
+
+    def fail(hub: Hub) -> None:
+        raise error("the store is gone")
+
+    monkeypatch.setattr(offering, "newest", fail)
+    done = carried_round(hub, direct(members[:2]))
+    assert done.round == 1 and left_out(done) == dict.fromkeys((0, 1), "the store is gone")
+    assert done.nodes[0].updates == [1]
+
+
 def test_a_wish_reaches_what_is_for_all_and_the_devices_own_updates_alone(world: World) -> None:
     hub, members = world
     teach(members[0], 1)
