@@ -33,19 +33,24 @@ def with_bytes(**records: bytes) -> RecordDict:
 
 
 class GridNodes:
-    """The nodes of a Grid, asked for so many seconds at most each time."""
+    """The nodes of a Grid, which have so many seconds from `begin` on for all that they are asked."""
 
     def __init__(self, grid: Grid, seconds: float) -> None:
         self._grid, self._seconds = grid, seconds
+        self.begin()
 
     def known(self) -> Mapping[int, str]:
         """`Nodes.known`: a node may have been registered under its device's name."""
         return {node.node_id: str(getattr(node, "name", "")) for node in self._grid.get_nodes()}
 
+    def begin(self) -> None:
+        """`Nodes.begin`."""
+        self._end = time.monotonic() + self._seconds
+
     def ask(self, questions: Iterable[tuple[int, bytes]], common: bytes) -> Iterator[tuple[int, bytes | str]]:
         """`Nodes.ask`."""
         waiting, shared, rest = dict[str, int](), ConfigRecord({BYTES: common}), iter(questions)
-        while some := list(islice(rest, SENT_AT_ONCE)):
+        while self._left > 0 and (some := list(islice(rest, SENT_AT_ONCE))):
             sent = list(self._grid.push_messages([self._message(*one, shared) for one in some]))
             for place, (node, _) in enumerate(some):
                 if place < len(sent) and sent[place]:
@@ -56,18 +61,21 @@ class GridNodes:
 
     def _message(self, node: int, question: bytes, shared: ConfigRecord) -> Message:
         content = RecordDict({QUESTION: ConfigRecord({BYTES: question}), COMMON: shared})
-        return Message(content, node, MessageType.QUERY, ttl=self._seconds)
+        return Message(content, node, MessageType.QUERY, ttl=max(self._left, PAUSE_SECONDS))
+
+    @property
+    def _left(self) -> float:
+        return self._end - time.monotonic()
 
     def _answers(self, waiting: dict[str, int]) -> Iterator[tuple[int, bytes | str]]:
         """The answers to these messages, some at a time, until all have come or the time is up."""
-        end = time.monotonic() + self._seconds
         while waiting:
             for start in range(0, len(ids := list(waiting)), TAKEN_AT_ONCE):
                 for message in self._grid.pull_messages(ids[start : start + TAKEN_AT_ONCE]):
                     node = waiting.pop(message.metadata.reply_to_message_id, None)
                     if node is not None:
                         yield node, _said(message)
-            if time.monotonic() > end:
+            if self._left < 0:
                 return
             time.sleep(PAUSE_SECONDS if waiting else 0)
 

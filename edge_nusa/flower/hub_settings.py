@@ -24,7 +24,7 @@ MOST_PICTURES = 10**9
 @dataclass(frozen=True, kw_only=True)
 class HubSettings:
     """hub, bundle: folders, bundle "" for the embedded one; rule, malicious, most_pictures: of `hub merge`; seconds:
-    that each turn waits for its answers."""
+    that the pushes of a round wait for answers, and its pulls again."""
 
     hub: str
     bundle: str = ""

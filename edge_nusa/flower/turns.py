@@ -34,6 +34,9 @@ class Nodes(Protocol):
         """Every node that is there, and what it is called: as its device, by its name or the start of its key's, or
         anything else, which costs a turn."""
 
+    def begin(self) -> None:
+        """The time for answers counts from now on, for all that is asked until this is called again."""
+
     def ask(self, questions: Iterable[tuple[int, bytes]], common: bytes) -> Iterator[tuple[int, bytes | str]]:
         """The answers of those who answer in time, as they come; in words why one did not. common: what every node is
         brought beside its own question."""
@@ -119,6 +122,7 @@ class RoundOfTurns:
     def _turns(self, turn: Turn, common: bytes, own: Mapping[int, Freight]) -> None:
         """Ask the nodes until each has done its turn, or the turns are used up. own: what each is brought by itself."""
         wishes: dict[int, list[Wish]] = {node: [] for node in own}
+        self.nodes.begin()
         for _ in range(MOST_TURNS):
             if not wishes:
                 return
@@ -127,7 +131,8 @@ class RoundOfTurns:
                 silent.discard(node)
                 new = self._heard(node, answered)
                 if new and set(new) - set(wishes[node]):
-                    wishes[node] += [one for one in new if one not in wishes[node]]
+                    # the new ones first: what came before and was kept may fill a message's room no more
+                    wishes[node] = [*new, *(one for one in wishes[node] if one not in new)]
                 else:
                     if new:
                         self._leave_out(node, "it wished again for what it had been brought, or may not have")

@@ -26,7 +26,8 @@ from edge_nusa.sync.hub.merge import MergeSettings
 @dataclass
 class Direct:
     """Nodes by their numbers. known_as: what the SuperLink calls them; asked: turns that each was asked for; sizes:
-    bytes to and from the nodes; words: what each said to its own user."""
+    bytes to and from the nodes; words: what each said to its own user; begun: how many turns had been asked
+    for each time that the time began."""
 
     members: Mapping[int, Member]
     known_as: Mapping[int, str] = field(default_factory=dict)
@@ -34,9 +35,13 @@ class Direct:
     sizes: list[tuple[int, int, int]] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     seen: list[bytes] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
 
     def known(self) -> Mapping[int, str]:
         return {number: self.known_as.get(number, "") for number in self.members}
+
+    def begin(self) -> None:
+        self.begun.append(len(self.asked))
 
     def ask(self, questions: Iterable[tuple[int, bytes]], common: bytes) -> Iterator[tuple[int, bytes | str]]:
         for number, question in questions:

@@ -129,3 +129,17 @@ def test_many_messages_are_sent_and_taken_some_at_a_time(clock: Clock) -> None:
     fake = FakeGrid()
     assert len(answers(fake, 5.0, grid.SENT_AT_ONCE + 1)) == grid.SENT_AT_ONCE + 1
     assert fake.pulls == -(-(grid.SENT_AT_ONCE + 1) // grid.TAKEN_AT_ONCE)
+
+
+def test_a_push_or_a_pull_has_one_end_however_often_nodes_are_asked(clock: Clock) -> None:
+    fake: Any = FakeGrid(silent=[1])
+    nodes = grid.GridNodes(fake, 5.0)
+    clock.now += 50.0
+    nodes.begin()
+    for seconds in (0.0, 3.0):
+        clock.now = 150.0 + seconds
+        assert dict(nodes.ask([(2, b"question")], COMMON)) == {2: b"answer of 2"}
+    assert dict(nodes.ask([(1, b"question")], COMMON)) == {} and 155.0 < clock.now <= 155.0 + 2 * grid.PAUSE_SECONDS
+    assert dict(nodes.ask([(2, b"question")], COMMON)) == {} and fake.ttls == [5.0, 2.0, 2.0]
+    nodes.begin()
+    assert dict(nodes.ask([(2, b"question")], COMMON)) == {2: b"answer of 2"} and fake.ttls[3:] == [5.0]

@@ -73,6 +73,7 @@ def test_three_nodes_teach_and_one_round_tells_all_of_them(world: World) -> None
     assert (done.round, left_out(done)) == (1, {})
     assert [(one.updates, one.pictures, one.round) for one in done.nodes] == [([1], 9, 1)] * 3
     assert nodes.asked == [(0, "push"), (1, "push"), (2, "push"), (0, "pull"), (1, "pull"), (2, "pull")]
+    assert nodes.begun == [0, 3]
 
 
 def test_a_nodes_report_comes_with_its_pull_and_no_other_does(world: World) -> None:
@@ -466,6 +467,26 @@ def test_a_round_is_reported_where_it_was_published_and_cannot_be_read_back(
     done = carried_round(hub, direct(members[:2]))
     assert done.round == 1 and left_out(done) == dict.fromkeys((0, 1), "the store is gone")
     assert done.nodes[0].updates == [1]
+
+
+def test_new_wishes_are_brought_before_those_that_were_brought_already(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, members = world
+    for letter in "ab":
+        hub.store.put_new(f"rounds/{letter}", bytes(10))
+    monkeypatch.setattr(offering, "MOST_WISHED_BYTES", 10)
+    brought = []
+
+    class Wishing(Direct):
+        def answered(self, number: int, question: bytes, common: bytes) -> bytes | str | None:
+            brought.append(set(Question.decode(question, "here").brought.wholes))
+            wishes = [Wish("get", f"rounds/{letter}", 0, 10) for letter in "ab"[len(brought) - 1 : len(brought)]]
+            return Answer(fleet=hub.settings.fleet, device=members[0].key, wishes=wishes).encode()
+
+    nodes = Wishing({0: members[0]}, {0: "a"})
+    assert left_out(carried_round(hub, nodes)) == {} and brought == [set(), {"rounds/a"}, {"rounds/b"}]
+    assert nodes.begun == [0]
 
 
 def test_a_wish_reaches_what_is_for_all_and_the_devices_own_updates_alone(world: World) -> None:
