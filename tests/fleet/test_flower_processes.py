@@ -29,7 +29,8 @@ from edge_nusa.flower import hub_settings
 pytest.importorskip("flwr", reason="needs Flower: pip install 'edge-nusa[fleet]'")
 from flower_world import FlowerWorld, facts_of  # noqa: E402
 
-pytestmark = [pytest.mark.flower, pytest.mark.slow]
+# Its waits are bounded one by one, by up to 500 s.
+pytestmark = [pytest.mark.flower, pytest.mark.slow, pytest.mark.timeout(900)]
 HONEST, KILLED, LIAR, STRANGER = ("a", "b", "c"), "c", "d", "x"
 SAFE = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
 
