@@ -15,6 +15,7 @@ from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, StoreError
 from edge_nusa.files import durable
 from edge_nusa.files.read_back import keep_file
+from edge_nusa.sync.stores.elsewhere import ElsewhereStore
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import put
 from edge_nusa.sync.trust import device_keys, join_token, keys, roots, sealing_keys
@@ -105,6 +106,11 @@ def first_root(store: str, path: Path | None, token: JoinToken | None) -> bytes:
     if path is None and token is None:
         raise InputError(
             "sync init: expected --root root.json or --token FILE, found neither; bring one of them from the hub"
+        )
+    if token is not None and isinstance(open_store(store), ElsewhereStore):
+        raise InputError(
+            f"{store}: expected a store that takes a token's request, found Flower's messages, which carry none; use "
+            "--root root.json --offline, and bring device.pub to the hub (`edge-nusa hub enroll device.pub`)"
         )
     if path is None:
         root, where = reaching.first_root(store), f"{store}: {reaching.FIRST_ROOT}"

@@ -254,6 +254,14 @@ def test_the_token_proves_the_root_of_an_untrusted_store(place: Place, tmp_path:
     assert not (place.folder / "b").exists()
 
 
+def test_no_token_joins_over_flower_and_what_to_do_instead_is_said(place: Place) -> None:
+    root = place.folder / "hub" / "root.json"
+    for path in (None, root):
+        with pytest.raises(InputError, match="found Flower's messages, which carry none; use --root root.json --offl"):
+            join(place.model("b"), "flower://hub.example:8000", path, token=place.token)
+    assert not (place.folder / "b" / "sync").exists()
+
+
 def test_after_a_rotation_a_board_asks_by_the_newest_sealing_key(place: Place) -> None:
     old = place.hub.keys
     hub_folder.rotate(place.folder / "hub", place.folder / "root-keys", None)
