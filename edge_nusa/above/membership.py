@@ -70,4 +70,6 @@ def member(hub: Hub, bundle: Bundle) -> Fleet:
             f"{hub.folder}: expected a hub that has joined a larger fleet, found one that has not; run `edge-nusa hub "
             "join STORE --root root.json`"
         )
-    return Fleet(Opened(bundle, hub.state), folder)
+    fleet = Fleet(Opened(bundle, hub.state), folder)
+    fleet.shapes = hub.shapes  # its devices' provider, whatever this bundle was opened with
+    return fleet

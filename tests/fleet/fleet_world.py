@@ -64,7 +64,7 @@ class Member:
 
     def __init__(self, folder: Path, hub: Hub, name: str) -> None:
         self.name = name
-        self.model = Model(bundle(), State(folder / name, bundle().manifest.identity), threads=1)
+        self.model = Model(bundle(), State(folder / name, bundle().identity), threads=1)
         made = join(self.model, hub.settings.store, hub.folder / "root.json")
         hub.enrolled.add(Path(made.public_key).read_bytes(), name, name)
         self.key = made.device

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import MICRO
 from fleet_world import Member, bundle, new_hub
 from liars import Liar as HandMade
 from liars import giving
@@ -18,12 +19,15 @@ from test_fleet_faults import rows
 from test_trust_machine import anchored
 from two_levels import Branch, head_of, merged, teach
 
+from edge_nusa.above.exchange import exchange
 from edge_nusa.above.membership import join, member
 from edge_nusa.device.fleet import round_judge
 from edge_nusa.errors import DamagedError, InputError, RefusedError, TrustError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
+from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.providers import CPU_SESSION, Provider
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub import mixtures, take_back
@@ -114,6 +118,20 @@ def round_of(hub: Hub) -> Knowledge:
 
 def counts(knowledge: Knowledge) -> dict[str, int]:
     return {label.key: label.images for label in knowledge.labels}
+
+
+def test_two_levels_of_another_provider_need_it_on_neither_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle(), "provider", Provider(name="card", group="card", session=CPU_SESSION))
+    upper, branches = two(tmp_path, ("a", "b"))
+    for branch in branches:
+        branch.gather()
+        up = exchange(branch.hub, Bundle.open(MICRO))  # as the command opens it
+        assert (up.push_error, up.pushed and up.pushed.update) == (None, 1)
+    merged(upper)
+    for branch in branches:
+        assert exchange(branch.hub, Bundle.open(MICRO)).exit_code == 0
+        assert counts(round_of(branch.hub)) == {"cup": 5, "lamp": 10, "door": 5}
+    assert upper.current()[0].identity.provider == "card"
 
 
 def test_two_levels_are_one_level_with_all_devices_in_any_order(tmp_path: Path) -> None:
