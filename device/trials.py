@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -41,16 +42,28 @@ class Trials:
 
         if missing := offered(provider):
             return missing
-        key, known = _key(provider, bundle), self._remembered()
-        return known[key].failure if key in known else self.anew(provider, bundle).failure
+        key, known = _key(provider, bundle, _is_service()), self._remembered()
+        return known[key].failure if key in known else self._tried(provider, bundle, {key}).failure
 
     def anew(self, provider: Provider, bundle: Bundle) -> Tried:
-        """Try it, whatever is remembered, and remember that."""
+        """Try it, whatever commands and services remember, and remember that. What is not even installed is no trial
+        here either: the package that brings it may have the same version."""
+        from edge_nusa.model.probing import Tried, offered
+
+        if missing := offered(provider):
+            return Tried(failure=missing)
+        return self._tried(provider, bundle, {_key(provider, bundle, inside) for inside in (False, True)})
+
+    def _tried(self, provider: Provider, bundle: Bundle, forgotten: Set[str]) -> Tried:
+        """A service remembers no failure: what its sandbox refuses is allowed by editing its unit, which no key says,
+        and it starts seldom."""
         from edge_nusa.model.probing import tried
 
-        found = tried(provider, bundle, self.threads)
-        known = {name: one for name, one in self._remembered().items() if name != _key(provider, bundle)}
-        self._remember({**dict(list(known.items())[1 - MOST :]), _key(provider, bundle): found})
+        found, is_service = tried(provider, bundle, self.threads), _is_service()
+        known = {name: one for name, one in self._remembered().items() if name not in forgotten}
+        if not (is_service and found.failure):
+            known = {**dict(list(known.items())[1 - MOST :]), _key(provider, bundle, is_service): found}
+        self._remember(known)
         return found
 
     def _remembered(self) -> dict[str, Tried]:
@@ -81,13 +94,16 @@ def decode(data: bytes, where: str) -> dict[str, Tried]:
     return {name: Tried.from_record(one) for name, one in record.named("trials", MOST).items()}
 
 
-def _key(provider: Provider, bundle: Bundle) -> str:
+def _is_service() -> bool:
+    return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+
+
+def _key(provider: Provider, bundle: Bundle, is_service: bool) -> str:
     """What a trial depends on: onnxruntime, the provider as it is opened, the bundle, and whether this is a service of
     systemd, whose sandbox may refuse it memory for code or its device."""
     import onnxruntime
 
     from edge_nusa.model.provider_probe import as_words
 
-    is_service = os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
     identity = bundle.manifest.identity.sha256
     return sha256_hex(canonical([onnxruntime.__version__, as_words(provider), identity, is_service]))

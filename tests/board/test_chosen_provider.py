@@ -149,6 +149,31 @@ def test_a_trial_is_made_once_for_a_provider_a_bundle_and_an_onnxruntime(
     assert len(counted) == 5 and len(decode(place.read_bytes(), "here")) == 5
 
 
+def test_what_is_not_installed_is_not_remembered_by_the_doctor_either(
+    bundle: Bundle, counted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "providers.json"
+    assert "built without AbsentExecutionProvider" in Trials(place).anew(ABSENT, bundle).failure
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU_SESSION, ABSENT.session])
+    assert Trials(place).failure(ABSENT, bundle) == "" and counted == ["absent"]  # the same onnxruntime, with it
+
+
+def test_a_service_remembers_no_failure_and_the_doctor_forgets_what_services_found(
+    bundle: Bundle, counted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "providers.json"
+    assert Trials(place).failure(CARD, bundle) == ""
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid()))
+    for _ in range(2):
+        assert Trials(place).failure(CHIP, bundle) == "no driver" and Trials(place).failure(CARD, bundle) == ""
+    assert counted == ["card", "chip", "card", "chip"]
+    monkeypatch.delenv("SYSTEMD_EXEC_PID")
+    assert Trials(place).failure(CARD, bundle) == "" and len(counted) == 4  # neither pushes the other's out
+    Trials(place).anew(CARD, bundle)
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid()))
+    assert Trials(place).failure(CARD, bundle) == "" and counted[4:] == ["card", "card"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"format_version": 2, "trials": {}}', b"\xff" * 100_000])
 def test_a_file_that_remembers_nothing_costs_a_trial(
     bundle: Bundle, counted: list[str], tmp_path: Path, content: bytes
