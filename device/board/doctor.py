@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from edge_nusa.device.board.permissions import permissions
 from edge_nusa.device.board.services import services
 from edge_nusa.device.board.writing_probe import writing
 from edge_nusa.errors import EdgeNusaError
+from edge_nusa.files.os_errors import signal_name
 from edge_nusa.state.reader import StateReader
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Probe:
         if self.returncode is None:
             return f"no answer within {PROBE_SECONDS} s"
         if self.returncode < 0:
-            return f"killed by {_signal_name(-self.returncode)}"
+            return f"killed by {signal_name(-self.returncode)}"
         return self.last_error or f"exit code {self.returncode}"
 
 
@@ -241,10 +241,3 @@ def _version(package: str) -> str | None:
         from edge_nusa.device.board.runtimes import brought_by
 
         return brought_by(package)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -1,6 +1,7 @@
-"""What the operating system's error numbers mean to a person: a resource that is missing, or a path to be changed.
+"""What the operating system's numbers of errors mean to a person: a resource that is missing, or a path to be changed;
+and what its signals are called.
 
-None of them is damage: that is said only by who read bytes that are wrong. A path is wrong (`UsageError`) only where no
+No error is damage: that is said only by who read bytes that are wrong. A path is wrong (`UsageError`) only where no
 mount, owner or restore could make it right: a watch that is started again by itself stays down for nothing else. A
 number that is not listed is a resource, told in the system's own words.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import errno
 import io
 import re
+import signal
 from typing import NamedTuple
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, ResourceError, UnreadableError, UsageError
@@ -101,3 +103,11 @@ def explain(error: OSError, doing: str) -> EdgeNusaError:
 def _shown(name: object) -> str:
     text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
+
+
+def signal_name(number: int) -> str:
+    """What a process was killed by, such as SIGILL."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -3,7 +3,6 @@ time."""
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files.foreign import why
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin, Record
+from edge_nusa.files.os_errors import signal_name
 from edge_nusa.model import provider_probe
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.providers import Provider
@@ -97,7 +97,7 @@ def answer_of(words: list[str], seconds: float) -> Tried:
     except OSError as error:
         return Tried(failure=f"its trial could not be started ({why(error)})")
     if done.returncode < 0:
-        return Tried(failure=f"its trial was killed by {_signal_name(-done.returncode)}")
+        return Tried(failure=f"its trial was killed by {signal_name(-done.returncode)}")
     lines = done.stdout[-LARGEST_ANSWER:].decode(errors="replace").strip().splitlines()
     if done.returncode or not lines:
         said = done.stderr.decode(errors="replace").strip().splitlines()
@@ -124,10 +124,3 @@ def judged(line: bytes) -> Tried:
 def _short(text: str) -> str:
     found = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return found if len(found) <= LONGEST_FAILURE else f"{found[: LONGEST_FAILURE - 3]}..."
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
