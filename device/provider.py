@@ -35,7 +35,9 @@ def chosen(asked: str, bundle: Bundle, taught: str | None, trials: Trials) -> Ch
         return Chosen(provider)
     if taught == provider.group:
         raise _gone(taught, failure)
-    return Chosen(CPU, f"--provider {asked} does not work here ({failure}); the CPU computes instead")
+    return Chosen(
+        CPU, f"--provider {asked} does not work here ({failure}); the CPU computes instead; {_tried_by(asked)}"
+    )
 
 
 def of_name(name: str, bundle: Bundle) -> Provider:
@@ -72,7 +74,11 @@ def _first(bundle: Bundle, trials: Trials) -> Chosen:
             return Chosen(provider)
         reasons.append(f"{provider.name}: {failure}")
     why = "; ".join(reasons) or "this onnxruntime has the CPU alone"
-    return Chosen(CPU, f"--provider auto: no accelerator works here ({why}); the CPU computes")
+    return Chosen(CPU, f"--provider auto: no accelerator works here ({why}); the CPU computes; {_tried_by(AUTO)}")
+
+
+def _tried_by(asked: str) -> str:
+    return f"`edge-nusa doctor --provider {asked}` tries it anew and says what to do"
 
 
 def _failure(provider: Provider, bundle: Bundle, trials: Trials) -> str:

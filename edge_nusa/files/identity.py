@@ -85,6 +85,16 @@ def way_out(expected: Identity, found: Identity) -> str:
     return "pass the --bundle it was made with, or another --state"
 
 
+def fleet_way_out(expected: Identity, found: Identity) -> str:
+    """The same about a round of a fleet that was made with `found`."""
+    if not found.is_same_bundle(expected):
+        return "use the bundle that the fleet was made with"
+    how = f"`edge-nusa config provider {found.provider}`"
+    if found.provider == expected.provider:
+        how = f"its {found.provider} trunk of precision {found.precision}"
+    return f"use the provider that the fleet was made with ({how}), and join with a state that nothing else taught"
+
+
 def difference(expected: Identity, found: Identity) -> str:
     """What `found` is beside `expected`, such as "the same weights at another precision: int8, not fp32"."""
     is_same = found.weights == expected.weights

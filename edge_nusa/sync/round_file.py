@@ -17,7 +17,7 @@ import numpy as np
 from edge_nusa.errors import DamagedError, ResourceError
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.foreign import shown
-from edge_nusa.files.identity import Identity, another, mismatch
+from edge_nusa.files.identity import Identity, another, fleet_way_out, mismatch
 from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import LARGEST_NUMBER, Origin, Record
 from edge_nusa.knowledge import fusion
@@ -175,8 +175,8 @@ def decode(data: bytes, shapes: UpdateShapes, where: str) -> Round:
     identity = Identity.from_record(record.record("identity"))
     if identity != shapes.identity:
         raise DamagedError(
-            f"{where}: a round of {another(shapes.identity, identity)}: {mismatch(shapes.identity, identity)}; use the "
-            f"{another(shapes.identity, identity).split()[1]} that the fleet was made with"
+            f"{where}: a round of {another(shapes.identity, identity)}: {mismatch(shapes.identity, identity)}; "
+            f"{fleet_way_out(shapes.identity, identity)}"
         )
     mark = RoundMark(record.integer("number"), sha256_hex(data))
     return Round(

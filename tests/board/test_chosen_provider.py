@@ -86,10 +86,14 @@ def test_the_cpu_is_never_tried(bundle: Bundle) -> None:
 def test_what_does_not_work_gives_way_to_the_cpu_with_a_line_that_says_why(bundle: Bundle) -> None:
     for taught in (None, "cpu", "chip"):
         found = chosen("card", bundle, taught, Known({"card": "no driver"}))
-        assert found == Chosen(CPU, "--provider card does not work here (no driver); the CPU computes instead")
+        assert found.provider is CPU and found.note == (
+            "--provider card does not work here (no driver); the CPU computes instead; `edge-nusa doctor --provider "
+            "card` tries it anew and says what to do"
+        )
     found = chosen("auto", bundle, None, Known({"card": "no driver", "chip": "it hangs"}))
     assert found.provider is CPU and found.note == (
-        "--provider auto: no accelerator works here (card: no driver; chip: it hangs); the CPU computes"
+        "--provider auto: no accelerator works here (card: no driver; chip: it hangs); the CPU computes; "
+        "`edge-nusa doctor --provider auto` tries it anew and says what to do"
     )
 
 

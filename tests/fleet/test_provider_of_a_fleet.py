@@ -129,4 +129,7 @@ def test_a_hub_merges_its_own_provider_alone_and_its_rounds_go_to_no_other(
     assert "by another provider: cpu, not standin" in json.dumps(merged)
     assert answer(run("sync", "pull", "--state", board))["round"] == 1
     told = one_line(run("sync", "pull", "--state", by_cpu), 4)
-    assert "a round of another provider" in told and "use the provider that the fleet was made with" in told
+    assert "a round of another provider" in told and told.endswith(
+        "use the provider that the fleet was made with (`edge-nusa config provider standin`), and join with a state "
+        "that nothing else taught"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from conftest import MICRO
 
 from edge_nusa.errors import DamagedError, ResourceError, UsageError
-from edge_nusa.files.identity import another, way_out
+from edge_nusa.files.identity import another, fleet_way_out, way_out
 from edge_nusa.model import foreign_trunk, providers, sessions
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.model.foreign_trunk import ForeignGraph, ForeignTrunk, provider_of
@@ -71,6 +72,9 @@ def test_what_computes_is_part_of_the_identity() -> None:
     assert bundle.identity.is_same_bundle(plain) and plain.is_same_bundle(bundle.identity)
     assert another(plain, bundle.identity) == "another provider"
     assert way_out(plain, bundle.identity).startswith("pass --provider chip, which taught it, or --provider auto")
+    assert "made with (`edge-nusa config provider chip`), and join" in fleet_way_out(plain, bundle.identity)
+    other = replace(plain, weights="0" * 64)
+    assert fleet_way_out(other, bundle.identity) == "use the bundle that the fleet was made with"
 
 
 def test_another_precision_by_one_provider_says_what_to_do() -> None:
@@ -81,6 +85,7 @@ def test_another_precision_by_one_provider_says_what_to_do() -> None:
         found.append(bundle.identity)
     assert another(*found) == "another bundle"
     assert way_out(*found) == "use the chip trunk of precision a16w8, which taught it, or another --state"
+    assert "(its chip trunk of precision a16w8), and join with" in fleet_way_out(*found)
 
 
 def test_a_provider_that_onnxruntime_leaves_out_is_no_answer_by_the_cpu() -> None:
