@@ -73,10 +73,7 @@ def collect(folders: Sequence[Path], out: Path, per_class: bool = False) -> Coll
     """
     held = [out] if (out / begun.SETTINGS).exists() or not folders else []
     places = {path.resolve(): path for path in [*held, *folders]}
-    first, *others = places.values()
-    _settings(first)
-    for folder in others:
-        _check_alike(first, folder)
+    _check_alike([*places.values()])
     durable.make_folder(out, durable.ASKED_FOLDER_MODE)
     twice, differing = 0, 0
     for folder in places.values():
@@ -124,28 +121,34 @@ def _settings(folder: Path) -> dict[str, Any]:
     return begun.read_settings(path)
 
 
-def _check_alike(first: Path, other: Path) -> None:
+def _check_alike(folders: Sequence[Path]) -> None:
     """Raises UsageError with the reason where runs of two folders do not belong together."""
-    one, two = _settings(first), _settings(other)
-    for name in one:
-        if two.get(name) != one[name]:
-            kind = CALLED.get(name, "made with other settings")
-            raise UsageError(
-                f"{other}: expected runs with {name} {shown(one[name])} as in {first}, found {shown(two.get(name))}: "
-                f"they are {kind}; leave this folder out, or collect it by itself"
-            )
-    _check_same(_sets(first), _sets(other), (first, other), "pictures, labels and templates of")
-    _check_same(_learners(first), _learners(other), (first, other), "code of the learner")
+    first, *others = folders
+    one = _settings(first)
+    for other in others:
+        two = _settings(other)
+        for name in one:
+            if two.get(name) != one[name]:
+                kind = CALLED.get(name, "made with other settings")
+                raise UsageError(
+                    f"{other}: expected runs with {name} {shown(one[name])} as in {first}, found "
+                    f"{shown(two.get(name))}: they are {kind}; leave this folder out, or collect it by itself"
+                )
+    _check_same({folder: _sets(folder) for folder in folders}, "pictures, labels and templates of")
+    _check_same({folder: _learners(folder) for folder in folders}, "code of the learner")
 
 
-def _check_same(one: Mapping[str, Any], two: Mapping[str, Any], whose: tuple[Path, Path], what: str) -> None:
-    first, other = whose
-    for name in one.keys() & two.keys():
-        if one[name] != two[name]:
-            raise UsageError(
-                f"{other}: expected the {what} {name} as in {first}, found others; leave this folder out, or collect "
-                "it by itself"
-            )
+def _check_same(held: Mapping[Path, Mapping[str, Any]], what: str) -> None:
+    """held: each folder's digests by name. What a folder has none of is compared between the others."""
+    known: dict[str, tuple[Any, Path]] = {}
+    for folder, digests in held.items():
+        for name, digest in digests.items():
+            before, first = known.setdefault(name, (digest, folder))
+            if digest != before:
+                raise UsageError(
+                    f"{folder}: expected the {what} {name} as in {first}, found others; leave this folder out, or "
+                    "collect it by itself"
+                )
 
 
 def _sets(folder: Path) -> dict[str, Any]:

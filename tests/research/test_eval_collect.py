@@ -175,6 +175,23 @@ def test_other_code_of_a_learner_of_ones_own_is_refused(folders: Path) -> None:
         collect([folders / "a", folders / "b"], folders / "all")
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "what"),
+    [
+        ("learners/mine.Mine.json", {"learner": "mine:Mine", "sha256": ""}, "code of the learner mine:Mine"),
+        ("sets.json", {"cloth": ""}, "pictures, labels and templates of cloth"),
+    ],
+)
+def test_what_the_first_folder_has_none_of_is_compared_between_the_others(
+    name: str, values: dict[str, str], what: str, folders: Path
+) -> None:
+    for folder, digest in (("b", "ab" * 32), ("whole", "cd" * 32)):
+        changed(name, **{key: value or digest for key, value in values.items()})(folders / folder)
+    with pytest.raises(UsageError, match=f"whole: expected the {what} as in .*/b, found others; leave this folder"):
+        collect([folders / each for each in ("a", "b", "whole")], folders / "all")
+    assert not (folders / "all").exists()
+
+
 def test_the_folder_that_all_go_into_is_compared_too(folders: Path) -> None:
     changed("settings.json", test_limit=3)(folders / "whole")
     with pytest.raises(UsageError, match="a: expected runs with test_limit 3 as in .*whole, found 0"):
