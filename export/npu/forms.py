@@ -21,7 +21,7 @@ before a softmax and the norm of CLIP's embedding loses most (microsoft/Olive#17
 def quantized(model: onnx.ModelProto, form: str, images: np.ndarray) -> onnx.ModelProto:
     """The trunk in one of BITS. images (B, 3, H, W) float32: what the ranges are taken from.
 
-    16 bits are in the domain com.microsoft, since ONNX's own have them from opset 21 on.
+    Both forms are ONNX's own operators: 8 bits by opset 17, 16 bits by opset 21, the first that has them.
     """
     operations = quantize.STATIC_OPERATIONS if quantize.is_convolutional(model) else PRODUCTS
     return quantize.static_quantized(model, images, operations, BITS[form])
