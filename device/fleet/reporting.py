@@ -89,7 +89,8 @@ def is_due(last: Last | None, content: str, now: int) -> bool:
 
 def _made(opened: Opened, fleet: Fleet, holds: int, number: int, now: int) -> BoardReport:
     identity = opened.bundle.identity
-    refused = [entry for entry in remembered(fleet).values() if entry["kind"] == "refused"]
+    # what was refused before the round that is held now is settled: an alert that stayed on would say nothing
+    refused = [entry for entry in remembered(fleet).values() if entry["kind"] == "refused" and entry["round"] > holds]
     newest = sorted(refused, key=lambda entry: -int(entry["round"]))[:MOST_REFUSED]
     return BoardReport(
         fleet=fleet.fleet,

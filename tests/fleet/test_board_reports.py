@@ -148,13 +148,21 @@ def test_a_refused_round_is_told_with_its_reason(fleet: tuple[Hub, Member], monk
     def refuse(*_: object) -> None:
         raise RefusedError("it forgets\ntoo much")
 
-    monkeypatch.setattr(round_judge, "check", refuse)
-    for _ in range(2):
-        with pytest.raises(RefusedError):
-            one.pull()
+    with monkeypatch.context() as patched:
+        patched.setattr(round_judge, "check", refuse)
+        for _ in range(2):
+            with pytest.raises(RefusedError):
+                one.pull()
     [key] = envelopes(hub, one)
     assert opened(hub, one, key).round == 0
     assert opened(hub, one, key).refused == (RefusedRound(round=1, reason="it forgets\\ntoo much"),)
+    one.teach({"plate": rows(2, 4)}, 2)
+    one.push()
+    hub.merge(MergeSettings())
+    hub.publish()
+    assert one.pull().round == 2
+    later = opened(hub, one, max(envelopes(hub, one)))
+    assert (later.round, later.refused) == (2, ()), "it is settled by the later round"
 
 
 def test_a_store_that_takes_no_report_stops_no_pull_and_the_next_pull_tries_again(
