@@ -39,6 +39,15 @@ def test_a_place_with_what_may_be_a_key_is_refused_and_not_repeated(place: str) 
     assert "SECRET" not in str(refused.value) and "KEY:" not in str(refused.value)
 
 
+@pytest.mark.parametrize("scheme", ["s3", "oci", "oci+http", "https", "http", "flower"])
+def test_a_place_that_nobody_can_read_as_an_address_is_refused(scheme: str) -> None:
+    with pytest.raises(InputError, match="expected a host's name or address after .*, found another form; give HOST"):
+        open_store(f"{scheme}://[bad")
+    if scheme == "https":
+        done = run_cli("hub", "check", "https://[bad")
+        assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+
+
 @pytest.mark.parametrize("place", PLACES[::3])
 def test_no_command_keeps_or_repeats_it(place: str, tmp_path: Path) -> None:
     made = run_cli("hub", "init", tmp_path / "store", "--hub", tmp_path / "hub", "--bundle", MICRO)

@@ -288,6 +288,7 @@ def test_a_web_server_has_sizes_takes_nothing_and_lists_timestamps_alone(made: W
     [
         ("http://example.org/x", "expected https, found http to another machine"),
         ("http://127.0.0.1.example.org/x", "expected https, found http to another machine"),
+        ("https://[bad", r"'https://\[bad': expected a host's name or address after .*, found another form; give HOST"),
         ("https:///x", "expected https://HOST/PATH, found another form; give a folder's address"),
         ("https://example.org/a b", "expected https://HOST/PATH, found another form"),
         ("https://example.org//x", "expected https://HOST/PATH, found another form"),
