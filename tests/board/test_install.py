@@ -100,9 +100,12 @@ class Home:
         return line.replace("%h", str(self.folder)).split(), variables
 
     def run_unit(self, name: str, *more: str) -> subprocess.CompletedProcess[str]:
-        """Runs a unit's own command to its end."""
+        """Runs a unit's own command to its end, with its UMask."""
         words, variables = self.unit(name)
-        return subprocess.run([*words, *more], env=variables, capture_output=True, text=True, timeout=300, cwd="/")
+        [mask] = re.findall(r"^UMask=(.+)$", (self.units / f"edge-nusa-{name}.service").read_text(), re.MULTILINE)
+        return subprocess.run(
+            [*words, *more], env=variables, capture_output=True, text=True, timeout=300, cwd="/", umask=int(mask, 8)
+        )
 
     def writable(self, name: str) -> list[str]:
         """The folders that a unit may write."""
@@ -358,11 +361,12 @@ def test_the_hub_service_merges_publishes_and_writes_numbers_for_the_fleet_of_th
     home, store = Home(tmp_path / "home").share(shared), tmp_path / "store"
     home.install(wheel, "--bundle", MICRO)
     home.answer("hub", "init", store)
-    numbers = tmp_path / "textfile" / "hub.prom"
-    numbers.parent.mkdir()
-    home.install(wheel, "--hub", "--set", f"hub.run.metrics={numbers}")
+    numbers, mirror = tmp_path / "textfile" / "hub.prom", tmp_path / "mirror"
+    for folder in (numbers.parent, mirror):
+        folder.mkdir()
+    home.install(wheel, "--hub", "--set", f"hub.run.metrics={numbers}", "--set", f"hub.run.mirror={mirror}")
     assert "sync" in home.extras()
-    assert home.writable("hub") == [f"{home.root}/hub", str(numbers.parent), str(store)]
+    assert home.writable("hub") == [f"{home.root}/hub", str(mirror), str(numbers.parent), str(store)]
     home.answer("learn", "--head-only", "--images", pictures.taught["gravel"], "--label", "gravel")
     device = home.answer("sync", "init", store, "--root", home.root / "hub" / "root.json")
     home.answer("hub", "enroll", device["public_key"], "--name", "one")
@@ -374,6 +378,12 @@ def test_the_hub_service_merges_publishes_and_writes_numbers_for_the_fleet_of_th
     again = home.run_unit("hub")
     assert again.returncode == 0 and json.loads(again.stdout)["publish"] is None
     assert 'edge_nusa_hub_device_round{device="one"} 1.0' in numbers.read_text()
+    shown = [numbers, *(store / "rounds").iterdir(), *(path for path in mirror.rglob("*") if path.is_file())]
+    assert len(shown) > 3 and {path.stat().st_mode & 0o777 for path in shown} == {0o644}, "others read them"
+    assert {(folder / "rounds").stat().st_mode & 0o777 for folder in (store, mirror)} == {0o755}
+    own = [path for path in (home.root / "hub").rglob("*") if path.is_file() and path.name != "root.json"]
+    assert {path.stat().st_mode & 0o077 for path in own if path.suffix in (".key", ".pem")} == {0}
+    assert [str(path) for path in own if path.stat().st_mode & 0o077] == []
     shutil.move(store, tmp_path / "away")
     assert home.run_unit("hub").returncode == StoreError.exit_code
     assert "edge_nusa_hub_last_run_exit_code 6.0" in numbers.read_text()
