@@ -17,7 +17,7 @@ from edge_nusa.files import durable
 from edge_nusa.files.read_back import keep_file
 from edge_nusa.sync.stores.elsewhere import ElsewhereStore
 from edge_nusa.sync.stores.open import open_store
-from edge_nusa.sync.stores.store import put
+from edge_nusa.sync.stores.store import Timed, put
 from edge_nusa.sync.trust import device_keys, join_token, keys, roots, sealing_keys
 from edge_nusa.sync.trust.device_keys import DevicePublic
 from edge_nusa.sync.trust.join_token import JoinToken
@@ -25,6 +25,9 @@ from edge_nusa.sync.trust.sealing_keys import SealingKey
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
+
+LONGEST_SECONDS = 60.0
+"""That a store may take to tell the newest root and take a request to be enrolled."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def _ask(store: str, root: bytes, token: JoinToken | None, public: DevicePublic)
     """Put the request to be enrolled, where there is a token, into the store, sealed to the hub's newest key."""
     if token is None:
         return
-    opened = open_store(store)
+    opened = Timed(open_store(store), LONGEST_SECONDS)
     terms = roots.fleet_terms(reaching.newest_root(opened, root))
     put(opened, *join_token.request(token, public, terms.sealing))
     kept.part(f"the hub is asked to enrol this device, by the token {token.name}")

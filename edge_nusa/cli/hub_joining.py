@@ -144,8 +144,9 @@ def tokens(bundle: BundleOption = None, hub: HubOption = None, format: FormatOpt
 
 def admit(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:
     """Enrol the boards that ask by a join token. `hub merge` does it first."""
-    from edge_nusa.sync.hub import self_enrolling
+    from edge_nusa.sync.hub import admission, self_enrolling
 
-    done = self_enrolling.admit(opened_hub(hub, bundle))
-    words = "\n".join([*done.words()]) or "nobody asks to be enrolled"
-    output.show(done, words, format)
+    opened = opened_hub(hub, bundle)
+    done = self_enrolling.admit(opened)
+    none = "nobody asks to be enrolled" if opened.tokens.all() else f"there is no token: {admission.NOT_LOOKED}"
+    output.show(done, "\n".join([*done.words()]) or none, format)

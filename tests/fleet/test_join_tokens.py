@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,9 @@ from state_chains import exit_status, in_child
 from test_fleet_faults import every_change, rows
 
 from edge_nusa.cli import hub_joining, sync_init
-from edge_nusa.device.fleet import leaving
+from edge_nusa.cli.hub_rounds import merged
+from edge_nusa.cli.output import Format
+from edge_nusa.device.fleet import joining, leaving
 from edge_nusa.device.fleet.joining import Joined, join
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.push import push
@@ -40,6 +43,7 @@ from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.hub.self_enrolling import admit
 from edge_nusa.sync.hub.tokens import MOST_DAYS, KeptToken, Terms, Tokens
+from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.trust import device_keys, join_token, keys, sealing, sealing_keys
 from edge_nusa.sync.trust.device_keys import DevicePublic
 from edge_nusa.sync.trust.join_token import JoinToken
@@ -143,7 +147,54 @@ def test_a_token_that_is_over_makes_the_hub_look_at_nothing(place: Place, monkey
     self_enrolling.revoke(hub, place.token.name)
     shutil.rmtree(place.store / "joins")
     monkeypatch.setattr(hub.store, "list", lambda prefix: pytest.fail("it was asked"))
-    assert admission.admitted(hub) == admission.Admitted()
+    found = admission.admitted(hub)
+    assert found == admission.Admitted(is_over=True) and found.to_json()["over"] is True
+    said = "all tokens are over: nothing was looked at; make one with `edge-nusa hub token`"
+    assert [*found.words()] == [said] and said in merged(place.hub.merge(MergeSettings()))
+
+
+def test_without_a_token_a_merge_says_nothing_of_tokens_and_admit_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = new_hub(tmp_path)
+    assert admission.admitted(hub) == admission.Admitted() and [*admission.Admitted().words()] == []
+    hub_joining.admit(bundle().folder, hub.folder, Format.HUMAN)
+    assert capsys.readouterr().out == "there is no token: nothing was looked at; make one with `edge-nusa hub token`\n"
+
+
+class Slow:
+    """A store whose every answer takes so many seconds."""
+
+    def __init__(self, store: Any, seconds: float) -> None:
+        self.store, self.seconds = store, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        time.sleep(self.seconds)
+        return getattr(self.store, name)
+
+
+def test_a_slow_store_holds_the_hub_no_longer_than_said_and_what_is_left_waits(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert admission.LONGEST_SECONDS == 120.0
+    monkeypatch.setattr(admission, "LONGEST_SECONDS", 0.5)
+    for number in range(20):
+        place.put(b"flood %d" % number)
+    hub: Any = place.hub
+    hub.store = Slow(hub.store, 0.2)
+    found = admission.admitted(hub)
+    assert found.unread + found.waiting == 20 and 1 <= found.unread <= 3, "none counts as read that was not"
+
+
+def test_a_slow_store_holds_a_board_that_asks_no_longer_than_said(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert joining.LONGEST_SECONDS == 60.0
+    monkeypatch.setattr(joining, "LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(joining, "open_store", lambda where: Slow(open_store(where), 0.2))
+    with pytest.raises(StoreError, match="expected the store to be done within 0 s, found it still at it"):
+        place.join("a")
+    assert not (place.store / "joins").exists()
 
 
 def test_a_revoked_token_brings_nobody_and_those_that_it_brought_stay(place: Place) -> None:

@@ -22,13 +22,16 @@ from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.sync.hub.enrolled import LONGEST_CAME, Device, Enrolled
 from edge_nusa.sync.hub.folder import read_root
 from edge_nusa.sync.hub.tokens import KeptToken, Tokens
-from edge_nusa.sync.stores.store import Store
+from edge_nusa.sync.stores.store import Store, Timed
 from edge_nusa.sync.trust import join_token
 from edge_nusa.sync.trust.join_token import Request
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 
 MOST_LOOKED_AT, MOST_TOLD = 512, 20
 """Requests at a time, and reasons that are told of them."""
+LONGEST_SECONDS = 120.0
+"""That the store may take over them: the hub is locked all the while. What is left waits for the next time."""
+NOT_LOOKED = "nothing was looked at; make one with `edge-nusa hub token`"
 _KEY = re.compile(r"joins/[0-9a-f]{64}\.join")
 
 
@@ -36,12 +39,13 @@ _KEY = re.compile(r"joins/[0-9a-f]{64}\.join")
 class Admitted:
     """devices: enrolled this time; refused: reason -> how many requests of a token's holder were refused for it;
     unread: objects among the requests that nobody who holds a token of this hub made; waiting: that were not looked
-    at this time."""
+    at this time; is_over: whether nothing at all was looked at, since all tokens are over."""
 
     devices: Sequence[Device] = ()
     refused: Sequence[tuple[str, int]] = ()
     unread: int = 0
     waiting: int = 0
+    is_over: bool = False
 
     def to_json(self) -> dict[str, object]:
         """What `hub admit --format json` prints."""
@@ -50,6 +54,7 @@ class Admitted:
             "refused": [{"reason": reason, "requests": boards} for reason, boards in self.refused],
             "unread": self.unread,
             "waiting": self.waiting,
+            "over": self.is_over,
         }
 
     def words(self) -> Iterator[str]:
@@ -62,6 +67,8 @@ class Admitted:
             yield f"passed over: {self.unread} in joins/ that nobody made who holds a token of this hub"
         if self.waiting:
             yield f"not looked at yet: {self.waiting} in joins/; the next time goes on"
+        if self.is_over:
+            yield f"all tokens are over: {NOT_LOOKED}"
 
 
 class Door(Protocol):
@@ -80,13 +87,15 @@ def admitted(hub: Door) -> Admitted:
     roll, tokens = _Roll(hub.enrolled), {one.name: one for one in hub.tokens.all()}
     now = datetime.now(UTC)
     if all(one.why_not(roll.used[one.name], now) for one in tokens.values()):
-        return Admitted()
-    waiting = [key for key in hub.store.list("joins") if _KEY.fullmatch(key) and _short_of(key) not in roll.requests]
-    chosen = random.sample(waiting, min(MOST_LOOKED_AT, len(waiting)))
-    root = sha256_hex(read_root(hub.folder))
-    taken, refused, unread = list[Device](), Counter[str](), 0
-    for key in sorted(chosen):
-        found = _read(hub, root, key)
+        return Admitted(is_over=bool(tokens))
+    store, root = Timed(hub.store, LONGEST_SECONDS), sha256_hex(read_root(hub.folder))
+    waiting = [key for key in store.list("joins") if _KEY.fullmatch(key) and _short_of(key) not in roll.requests]
+    taken, refused, unread, looked = list[Device](), Counter[str](), 0, 0
+    for key in random.sample(waiting, min(MOST_LOOKED_AT, len(waiting))):  # by chance again where the time is up
+        if store.is_over:
+            break
+        looked += 1
+        found = _read(store, hub.keys, root, key)
         token = tokens.get(found.token) if found else None
         if found is None or token is None or not found.is_made_with(token.key):
             unread += 1
@@ -97,14 +106,14 @@ def admitted(hub: Door) -> Admitted:
             refused[str(error)] += 1
             continue
         taken += [made] if made else []
-    return Admitted(tuple(taken), tuple(sorted(refused.items())[:MOST_TOLD]), unread, len(waiting) - len(chosen))
+    return Admitted(tuple(taken), tuple(sorted(refused.items())[:MOST_TOLD]), unread, len(waiting) - looked)
 
 
-def _read(hub: Door, root: str, key: str) -> Request | None:
+def _read(store: Store, keys: list[SealingKey], root: str, key: str) -> Request | None:
     """The request of this name; None for anything else."""
     try:
-        sealed = hub.store.get(key, join_token.LARGEST_REQUEST_BYTES)
-        return join_token.opened(sealed, hub.keys, root, key) if join_token.key_of(sealed) == key else None
+        sealed = store.get(key, join_token.LARGEST_REQUEST_BYTES)
+        return join_token.opened(sealed, keys, root, key) if join_token.key_of(sealed) == key else None
     except EdgeNusaError:
         return None
 

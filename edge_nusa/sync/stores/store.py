@@ -95,8 +95,13 @@ class Timed:
         """`Store.head`."""
         return self._in_time().head(key)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up: whatever is asked now raises StoreError."""
+        return time.monotonic() > self._end
+
     def _in_time(self) -> Store:
-        if time.monotonic() > self._end:
+        if self.is_over:
             raise StoreError(
                 f"expected the store to be done within {self._seconds:.0f} s, found it still at it; run it again on a "
                 "better line: what was fetched is kept"
