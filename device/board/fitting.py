@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_nusa.device.board.findings import Finding, room
-from edge_nusa.errors import DamagedError
+from edge_nusa.errors import DamagedError, StoreError
 from edge_nusa.model.manifest import Manifest
 from edge_nusa.sync.bundles.announced import Announced
 from edge_nusa.sync.bundles.pull import SPARE_BYTES
@@ -26,7 +26,7 @@ def fitting(source: Source, place: str, folder: Path) -> Iterator[Finding]:
     for one in found.values():
         try:
             manifest = source.manifest(one)
-        except DamagedError as error:  # of a newer edge-nusa, such as the hub's may be
+        except (DamagedError, StoreError) as error:  # of a newer edge-nusa, such as the hub's may be; or not there yet
             yield Finding(f"bundle {one.name}", "warning", f"version {one.version}: {error}", "")
         else:
             yield fit(one, manifest, free, place)

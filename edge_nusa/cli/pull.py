@@ -9,6 +9,7 @@ import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, StateOption, memory_bytes
+from edge_nusa.errors import DamagedError, ResourceError, StoreError, TrustError
 
 if TYPE_CHECKING:
     from edge_nusa.device.board.findings import Finding
@@ -59,12 +60,18 @@ def pull(
 
 
 def fitting(store: str, root: Path | None, state: Path) -> list[Finding]:
-    """What `doctor --store` adds: which of a store's bundles fit this board."""
+    """What `doctor --store` adds: which of a store's bundles fit this board; a store that does not say it is a finding
+    too."""
     from edge_nusa.device.board import fitting as board
+    from edge_nusa.device.board.findings import Finding
     from edge_nusa.device.fleet.bundle_source import bundles_folder, source
 
-    place = f"{store} --root {root}" if root else store
-    return list(board.fitting(source(store, root, state), place, bundles_folder()))
+    place, found = f"{store} --root {root}" if root else store, list[Finding]()
+    try:
+        found.extend(board.fitting(source(store, root, state), place, bundles_folder()))
+    except (StoreError, TrustError, DamagedError, ResourceError) as error:
+        found.append(Finding("bundles of the store", "error", str(error), ""))
+    return found
 
 
 def _words(done: Pulled) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import store_servers
-from conftest import MICRO, bytes_of, command, environment
+from conftest import MICRO, bytes_of, command, environment, run_cli
 from fleet_world import Member, bundle
 from store_servers import use_s3
 from test_bundle_formats import ONE
@@ -24,8 +25,10 @@ from wicked_server import Answer, Handler, wicked
 
 from edge_nusa.device.board import fitting, linux
 from edge_nusa.device.fleet.bundle_source import pulled_folder, source
-from edge_nusa.errors import DamagedError, InputError, TrustError
+from edge_nusa.errors import DamagedError, InputError, StoreError, TrustError
+from edge_nusa.model.manifest import Manifest
 from edge_nusa.sync.bundles import pull as pulling
+from edge_nusa.sync.bundles.announced import Announced
 from edge_nusa.sync.bundles.pull import pull
 from edge_nusa.sync.bundles.source import Source
 from edge_nusa.sync.hub.hub import Hub
@@ -195,3 +198,26 @@ def test_the_doctor_asks_for_manifests_alone(made: World, tmp_path: Path, monkey
     empty = SimpleNamespace(bundles=dict)
     [none] = fitting.fitting(empty, "STORE", tmp_path)  # type: ignore[arg-type]
     assert (none.name, none.found) == ("bundles of the store", "none")
+
+
+def test_a_bundle_whose_manifest_is_not_there_yet_keeps_no_other_from_being_told(tmp_path: Path) -> None:
+    def manifest(one: Announced) -> Manifest:
+        if one.name == "first":
+            raise StoreError("bundles/aa: expected what the hub announced, found no such object")
+        return bundle().manifest
+
+    some = SimpleNamespace(bundles=lambda: {name: replace(ONE, name=name) for name in ("first", "second")})
+    some.manifest = manifest
+    first, second = fitting.fitting(some, "STORE", tmp_path)  # type: ignore[arg-type]
+    assert (first.status, second.name) == ("warning", "bundle second") and "no such object" in first.found
+
+
+def test_a_store_that_does_not_answer_is_one_finding_of_the_doctor_beside_all_others(
+    made: World, tmp_path: Path
+) -> None:
+    words = ("--root", made.hub / "root.json", "--bundle", MICRO, "--state", tmp_path / "state")
+    done = run_cli("doctor", "--store", tmp_path / "away", *words)
+    findings = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 4 and len(findings) > 5, done.stderr
+    assert findings["bundles of the store"]["status"] == "error"
+    assert "away" in findings["bundles of the store"]["found"]
