@@ -58,6 +58,16 @@ def test_what_is_left_of_a_label_must_be_pictures() -> None:
         half.check()
 
 
+def test_names_may_take_as_much_room_as_there_may_be_labels() -> None:
+    one = after(CAT)
+    wide = replace(one, labels={"cat": replace(one.labels["cat"], text=5 << 20)})
+    wide.check(given.MOST_HUB_LABELS)
+    with pytest.raises(DamagedError, match="names would take 5242880 bytes, the bound is 1048576"):
+        wide.check()
+    with pytest.raises(DamagedError, match="names would take 5242881 bytes, the bound is 5242880"):
+        replace(one, labels={"cat": replace(one.labels["cat"], text=(5 << 20) + 1)}).check(given.MOST_HUB_LABELS)
+
+
 @pytest.mark.parametrize(("spare", "sound"), [(-4, True), (-5, False)])
 def test_no_more_spare_pictures_are_taken_back_than_there_are_degrees_of_freedom(spare: int, sound: bool) -> None:
     one = replace(after(CAT), spare=spare)

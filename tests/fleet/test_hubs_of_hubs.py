@@ -30,7 +30,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.providers import CPU_SESSION, Provider
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import folder as hub_folder
-from edge_nusa.sync.hub import mixtures, take_back
+from edge_nusa.sync.hub import given, mixtures, take_back
 from edge_nusa.sync.hub.above import Above, AboveRounds
 from edge_nusa.sync.hub.folder import RootKeys
 from edge_nusa.sync.hub.hub import Hub
@@ -38,8 +38,9 @@ from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.hub.shares import Shares
 from edge_nusa.sync.hub.shares import decode as read_shares
 from edge_nusa.sync.hub.shares import encode as shares_file
+from edge_nusa.sync.hub.trial import MOST_ROUND_LABELS
 from edge_nusa.sync.hub.whole_step import UpdateLimits, WholeStep
-from edge_nusa.sync.round_file import Round
+from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.trust import keys, sealing_keys
 from edge_nusa.sync.trust.repository import Expiry
 from edge_nusa.sync.update import Place
@@ -60,7 +61,7 @@ class Liar(HandMade):
             identity=hub.settings.identity,
             device=key,
             sequence=sequence,
-            before=hub.current()[0].received[key].last,
+            before=hub.current()[0].received.get(key, Received()).last,
             round=RoundMark(),
         )
 
@@ -380,6 +381,19 @@ def test_a_hub_may_bring_what_many_devices_gave_and_a_device_may_not() -> None:
         WholeStep(UpdateLimits(), {"q": 1.0}).has_room(core)
     with pytest.raises(DamagedError, match="no lessons give these numbers"):
         WholeStep(limits, {"q": 1.0}).has_room(replace(core, cores={"q": np.full((1, 1), 20.1)}))
+
+
+def test_a_lower_hub_may_have_more_labels_than_a_device_and_what_it_gave_is_read_back(tmp_path: Path) -> None:
+    upper = new_hub(tmp_path)
+    lower = Branch(tmp_path, upper, "lower")
+    liar = Liar(upper, lower.key, lower.hub.folder / "above", 1)
+    picture = rows(3, 1)
+    for start in (0, 1500, 3000, 4500):
+        liar.send(giving(upper, {f"label {number}": picture for number in range(start, start + 1500)}))
+        report = upper.merge(MergeSettings())
+        assert report.is_merged and not any(row.refused for row in report.devices), report.devices
+    assert len(round_of(upper).labels) == len(upper.given.read(upper.shares(), lower.key).labels) == 6000
+    assert given.MOST_HUB_LABELS == MOST_ROUND_LABELS == 10_000
 
 
 def nothing_of(pictures: int) -> Change:

@@ -29,8 +29,11 @@ from edge_nusa.threads import one_blas_thread
 
 MOST_LABELS = 2000
 """Labels that one device may have in a fleet."""
+MOST_HUB_LABELS = 10_000
+"""Those of a lower hub: as many as a round may have."""
 MOST_TEXT_BYTES = 1 << 20
-"""Of the names and templates of these, as a round writes them."""
+"""Of the names and templates of a device's labels, as a round writes them; who may have more labels may have more in
+proportion."""
 MOST_PAST = 2000
 """Labels that the fleet took back, whose share of the device is remembered."""
 ROUNDING = 1e-7
@@ -115,8 +118,9 @@ class Given:
                 f"the device would have {len(self.labels)} labels in the fleet, the bound is {most_labels}"
             )
         text = sum(own.text for own in self.labels.values())
-        if text > MOST_TEXT_BYTES:
-            raise DamagedError(f"its labels' names would take {text} bytes, the bound is {MOST_TEXT_BYTES}")
+        most_text = MOST_TEXT_BYTES * most_labels // MOST_LABELS
+        if text > most_text:
+            raise DamagedError(f"its labels' names would take {text} bytes, the bound is {most_text}")
         if self.freedom < 0:
             raise DamagedError(f"it takes back scatter that the device never gave; {_NO_PICTURES}")
         for key, own in self.labels.items():

@@ -12,7 +12,7 @@ from edge_nusa.files.json_bytes import canonical, parse
 from edge_nusa.files.json_record import Origin
 from edge_nusa.sync import gram_form
 from edge_nusa.sync import packed as packing
-from edge_nusa.sync.hub.given import MOST_LABELS, MOST_PAST, Given, Own
+from edge_nusa.sync.hub.given import MOST_HUB_LABELS, MOST_PAST, Given, Own
 
 FORMAT_VERSION = 1
 LARGEST_BYTES, MOST_FEATURES = 1 << 30, 1 << 14
@@ -50,7 +50,7 @@ def decode(data: bytes, where: str) -> Given:
     record = parse(line, Origin(where, _NEXT_STEP), _LARGEST_LINE_BYTES)
     record.version(FORMAT_VERSION, "use the edge-nusa that wrote it")
     tensors = tensor_file.decode(numbers, where)
-    features, entries = record.integer("features"), record.records("labels", MOST_LABELS + MOST_PAST)
+    features, entries = record.integer("features"), record.records("labels", MOST_HUB_LABELS + MOST_PAST)
     upper, sums = tensors.get("gram"), tensors.get("sums")
     if (
         upper is None

@@ -19,9 +19,8 @@ from edge_nusa.sync.hub import plausible
 
 MOST_UPDATES = 20
 """Of one device in one merge: as many as a round may have to say that it does not hold."""
-HUB_DEVICES, HUB_MERGES, HUB_LABELS = 1000, 20, 10_000
-"""Of a hub's own fleet: devices that one update may speak for, merges since its last one, and labels, which are as many
-as a round may have."""
+HUB_DEVICES, HUB_MERGES = 1000, 20
+"""Of a hub's own fleet: devices that one update may speak for, and merges since its last one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class UpdateLimits:
             labels=update.MOST_LABELS,
             hidden=self.hidden * HUB_DEVICES,
             cores=HUB_MERGES,
-            known=HUB_LABELS,
+            known=givens.MOST_HUB_LABELS,
         )
 
 
