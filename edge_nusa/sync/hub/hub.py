@@ -10,14 +10,12 @@ from pathlib import Path
 
 from edge_nusa import kept
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError
-from edge_nusa.files import durable
-from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import mismatch
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import Generation, State
 from edge_nusa.sync import round_file
 from edge_nusa.sync.bundles.announced import bundles_in
-from edge_nusa.sync.hub import admission, device_records, inbox, shares
+from edge_nusa.sync.hub import admission, device_records, inbox, publishing, shares
 from edge_nusa.sync.hub.catching_up import LARGEST_ROUND_LABELS, Files, Publications
 from edge_nusa.sync.hub.device_records import Records
 from edge_nusa.sync.hub.enrolled import Device, Enrolled
@@ -217,16 +215,7 @@ class Hub:
 
         Raises InputError before the first merge.
         """
-        with self.state.writer():
-            self.catch_up()
-            (found, _), files = self.current(), self.files()
-            devices = [device.sealing for device in self.enrolled.all() if not device.is_revoked]
-            with durable.explained(f"publish round {found.number} from {self.folder}"):
-                version = self.repository().publish(found.number, files[0], devices, self.publications().keep(files))
-        kept.part(f"round {found.number} is published")
-        if mirror is not None:
-            self.mirror(mirror)
-        return Published(found.number, sha256_hex(files[0]), len(files[0]), version)
+        return publishing.publish(self, mirror)
 
     def mirror(self, place: str) -> int:
         """Copy all that is published to another store; how many objects it lacked. Raises StoreError."""
