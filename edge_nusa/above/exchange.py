@@ -109,7 +109,8 @@ class _Whole:
 
 
 def _pushed(hub: Hub, fleet: Fleet) -> Pushed:
-    (own, _), above = hub.current(), hub.shares().above
+    own, _, shares = hub.current_with_shares()  # of one moment: another command may undo a round between two looks
+    above = shares.above
     base, store = fleet.base(above.mark), asked(fleet.store_place)
     others = other_lives.adopt(fleet, store, _Whole(fleet, store, above.mark), base, base)
     return replace(push.send(fleet, store, folding.known(own, above), base, PRECISION), others=others)

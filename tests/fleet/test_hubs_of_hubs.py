@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -283,6 +283,37 @@ def test_an_undone_round_from_above_is_not_taken_again_unless_it_is_wanted(fleet
     done = left.exchange(is_forced=True)
     assert done.exit_code == 0 and counts(round_of(left.hub))["tree"] == 5
     assert not upper.merge(MergeSettings()).is_merged  # an undone fold takes nothing back above
+
+
+def test_an_undo_beside_an_exchange_tells_nothing_of_other_sites_as_this_ones(
+    fleets: tuple[Hub, list[Branch]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upper, (left, right) = fleets
+    teach(right.members[0], 80, "tree")
+    right.gather()
+    right.up()
+    merged(upper)
+    left.exchange()
+    before, state, catch_up = head_of(round_of(upper)), left.hub.state, left.hub.catch_up
+    snapshot = state.snapshot
+
+    def undone_after(names: Iterable[str]) -> Any:
+        """The first look, and at once after it another command."""
+        monkeypatch.setattr(state, "snapshot", snapshot)
+        found = state.snapshot(names)
+        take_back.undo(left.hub)
+        return found
+
+    def caught_up() -> None:
+        monkeypatch.setattr(left.hub, "catch_up", catch_up)
+        left.hub.catch_up()
+        monkeypatch.setattr(state, "snapshot", undone_after)
+
+    monkeypatch.setattr(left.hub, "catch_up", caught_up)
+    done = left.exchange()
+    assert "tree" not in counts(round_of(left.hub)) and done.pushed is not None
+    assert done.pushed.update is None
+    assert not upper.merge(MergeSettings()).is_merged and head_of(round_of(upper)) == before
 
 
 def test_a_lower_hub_restored_from_before_it_told_anything_doubles_and_loses_nothing(tmp_path: Path) -> None:

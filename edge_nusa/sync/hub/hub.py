@@ -80,6 +80,13 @@ class Hub:
         found = round_file.decode(files[FILES[0]], self.shapes, str(generation.folder / FILES[0]))
         return found, device_records.decode(files[FILES[1]], str(generation.folder / FILES[1]))
 
+    def current_with_shares(self) -> tuple[Round, Records, Shares]:
+        """The newest merged round, and the device records and the shares beside it, all of one moment."""
+        found = self.state.snapshot(FILES)
+        if found is None:
+            return *self.read(None), Shares()
+        return *self._decoded(*found), shares.decode(found[1][shares.NAME], str(found[0].folder / shares.NAME))
+
     def shares(self) -> Shares:
         """What each device has given until the newest merged round."""
         return self.shares_of(self.state.current())
