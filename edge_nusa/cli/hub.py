@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -13,6 +14,7 @@ from edge_nusa.cli.help import WHERE
 from edge_nusa.cli.options import BundleOption, FormatOption
 
 if TYPE_CHECKING:
+    from edge_nusa.sync.bundles.announced import Announced
     from edge_nusa.sync.hub.hub import Hub
 
 KEYS = "Keys"
@@ -145,12 +147,28 @@ def rotate(
     format: FormatOption = None,
 ) -> None:
     """Replace the hub's keys. Stolen ones are then worthless; publish afterwards."""
+    from edge_nusa.sync.hub import bundles
     from edge_nusa.sync.hub import folder as hub_folder
 
     new = hub_folder.RootKeys(new_root_keys, root_count, threshold) if new_root_keys is not None else None
     done = hub_folder.rotate(folder_of(hub), root_keys, new)
-    words = f"root {done['root']} is in the store; run `edge-nusa hub publish` now, and put the root keys away"
-    output.show(done, words, format)
+    found = bundles.listed(folder_of(hub))
+    words = (
+        f"root {done['root']} is in the store{_still_offered(found)}; run `edge-nusa hub publish` now, and put the "
+        "root keys away"
+    )
+    output.show({**done, "bundles": [one.to_json() for one in found]}, words, format)
+
+
+def _still_offered(found: Sequence[Announced]) -> str:
+    """What whoever had the old keys may have announced."""
+    if not found:
+        return ""
+    names = ", ".join(f"{one.name} (version {one.version})" for one in found)
+    return (
+        f"; the new keys sign these bundles anew: {names}; withdraw what you did not publish, by `edge-nusa hub "
+        "withdraw-bundle NAME`"
+    )
 
 
 def check(

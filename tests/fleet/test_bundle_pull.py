@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import MICRO, bytes_of
+from conftest import MICRO, bytes_of, run_cli
 from fleet_world import Member, bundle
 from test_fleet_stores import rows
 
@@ -480,6 +480,19 @@ class TestBesideRounds:
         hub_folder.rotate(world.hub, made.folder / "root-keys", None)
         world.publish(name="second")
         assert [*world.source.bundles()] == ["micro", "second"]
+
+    def test_a_rotation_lists_what_whoever_had_the_old_keys_may_have_announced(self, made: World, world: World) -> None:
+        shutil.copytree(world.hub, world.folder / "thief")
+        publish_bundle(world.folder / "thief", Offer(bundle(), "stolen"), quiet)
+        world.publish()  # the hub signs on from the newest that its keys signed
+        words = ("hub", "rotate", "--root-keys", made.folder / "root-keys", "--hub", world.hub)
+        done = run_cli(*words, "--format", "human")
+        assert done.returncode == 0, done.stderr
+        assert "these bundles anew: micro (version 1), stolen (version 1); withdraw what you did not" in done.stdout
+        withdraw_bundle(world.hub, "stolen")
+        assert [*world.source.bundles()] == ["micro"]
+        said = json.loads(run_cli(*words).stdout)
+        assert (said["root"], [one["name"] for one in said["bundles"]]) == (3, ["micro"])
 
 
 def test_a_model_of_a_long_name_is_announced_by_its_beginning(world: World, tmp_path: Path) -> None:
