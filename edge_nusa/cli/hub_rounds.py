@@ -82,7 +82,7 @@ def publish(
 ) -> None:
     """Sign the newest round and put it into the store. Again before it expires."""
     done = opened_hub(hub, bundle).publish(mirror)
-    output.show(done, f"published round {done.round}, {done.bytes} bytes", format)
+    output.show(done, done.words, format)
 
 
 def undo(bundle: BundleOption = None, hub: HubOption = None, format: FormatOption = None) -> None:

@@ -58,7 +58,7 @@ def _ran(done: Ran) -> Iterator[str]:
     if done.merge:
         yield from merged(done.merge)
     if done.publish:
-        yield f"published round {done.publish.round}, {done.publish.bytes} bytes: {done.reason}"
+        yield f"{done.publish.words}: {done.reason}"
     elif not done.publish_error:
         yield "no publication is due"
     if done.mirrored:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import MICRO, bytes_of, run_cli
-from fleet_world import Member, bundle
+from fleet_world import Member, bundle, new_hub
 from test_fleet_stores import rows
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError, StoreError, TrustError
@@ -31,6 +31,7 @@ from edge_nusa.sync.bundles.pull import Pulled, pull
 from edge_nusa.sync.bundles.source import Source
 from edge_nusa.sync.hub import bundles as hub_bundles
 from edge_nusa.sync.hub import folder as hub_folder
+from edge_nusa.sync.hub import running
 from edge_nusa.sync.hub.bundles import Offer, listed, publish_bundle, withdraw_bundle
 from edge_nusa.sync.hub.folder import RootKeys
 from edge_nusa.sync.hub.hub import Hub
@@ -493,6 +494,25 @@ class TestBesideRounds:
         assert [*world.source.bundles()] == ["micro"]
         said = json.loads(run_cli(*words).stdout)
         assert (said["root"], [one["name"] for one in said["bundles"]]) == (3, ["micro"])
+
+    def test_a_hub_that_only_gives_bundles_signs_them_anew(self, made: World, world: World) -> None:
+        hub = Hub(world.hub, bundle())
+        assert running.run(hub, MergeSettings()).publish is None, "no third of its days has gone yet"
+        hub_folder.rotate(world.hub, made.folder / "root-keys", None)
+        with pytest.raises(TrustError, match="not what the fleet.s root vouches for"):
+            world.source.bundles()
+        done = running.run(hub, MergeSettings(), str(world.folder / "www"))
+        assert (done.exit_code, done.reason) == (0, "the store has no publication of this hub")
+        assert done.publish is not None and (done.publish.round, done.publish.words) == (0, "signed the bundles anew")
+        assert [*world.source.bundles()] == ["micro"]
+        hub.settings = replace(hub.settings, expiry=Expiry(timestamp_days=90))
+        assert running.run(hub, MergeSettings()).reason.startswith("the last publication is believed until ")
+        assert hub.publish().timestamp == 4
+        (world.folder / "empty").mkdir()
+        empty = new_hub(world.folder / "empty")
+        assert running.reason_of(empty) == ""
+        with pytest.raises(InputError, match="expected a merged round, found none; run `edge-nusa hub merge` after"):
+            empty.publish()
 
 
 def test_a_model_of_a_long_name_is_announced_by_its_beginning(world: World, tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ class MergeReport:
 
 @dataclass(frozen=True)
 class Published:
-    """A published round; timestamp: the version of the metadata that tells of it."""
+    """A published round; timestamp: the version of the metadata that tells of it. Round 0, "" and 0 bytes: bundles
+    alone were signed anew."""
 
     round: int
     sha256: str
@@ -85,6 +86,11 @@ class Published:
     def to_json(self) -> dict[str, Any]:
         """What `hub publish --format json` prints."""
         return asdict(self)
+
+    @property
+    def words(self) -> str:
+        """What people read of it."""
+        return f"published round {self.round}, {self.bytes} bytes" if self.round else "signed the bundles anew"
 
 
 LIVES = (

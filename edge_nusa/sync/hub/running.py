@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_nusa.errors import EdgeNusaError
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.sync.hub.publishing import offers_bundles_alone
 from edge_nusa.sync.hub.report import MergeReport, Published
+from edge_nusa.sync.trust import own_targets
 from edge_nusa.sync.trust.own_rounds import OwnPublication, published
 
 if TYPE_CHECKING:
@@ -94,7 +96,11 @@ def run(hub: Hub, settings: MergeSettings, mirror: str | None = None) -> Ran:
 
 def reason_of(hub: Hub) -> str:
     """Why a publication is due now, "" where none is. Raises StoreError, TrustError, DamagedError."""
-    return why_due(newest(hub), published(hub.repository()), datetime.now(UTC))
+    repository = hub.repository()
+    if offers_bundles_alone(hub):
+        found = own_targets.newest(hub.store, repository.root().signed)
+        return why_anew(found.expires if found else None, hub.settings.expiry.timestamp_days, datetime.now(UTC))
+    return why_due(newest(hub), published(repository), datetime.now(UTC))
 
 
 def newest(hub: Hub) -> Newest | None:
@@ -111,14 +117,21 @@ def why_due(here: Newest | None, there: OwnPublication | None, now: datetime) ->
     if here is None:
         return ""
     if there is None:
-        return "the store has no publication of this hub"
+        return why_anew(None, here.days, now)
     if there.announced.sha256 != here.sha256:
         return f"round {here.number} is new"
     if there.announced.records != here.records:
         return "the devices are others than at the last publication"
-    left = there.expires - now
-    if left <= RENEW_SHARE * timedelta(days=here.days):
-        return f"the last publication is believed until {there.expires:%Y-%m-%d %H:%M} UTC alone"
+    return why_anew(there.expires, here.days, now)
+
+
+def why_anew(expires: datetime | None, days: int, now: datetime) -> str:
+    """Why what was published is to be signed anew, in words; "" where it is believed for long enough. expires: of what
+    the store has, None where it has nothing of this hub's keys; days: for how many a publication is believed."""
+    if expires is None:
+        return "the store has no publication of this hub"
+    if expires - now <= RENEW_SHARE * timedelta(days=days):
+        return f"the last publication is believed until {expires:%Y-%m-%d %H:%M} UTC alone"
     return ""
 
 
