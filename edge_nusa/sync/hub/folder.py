@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from edge_nusa import kept
-from edge_nusa.errors import InputError
+from edge_nusa.errors import EdgeNusaError, InputError
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity
@@ -30,6 +30,7 @@ from edge_nusa.model.bundle import Bundle
 from edge_nusa.state.state import State
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.open import open_store
+from edge_nusa.sync.stores.store import Store
 from edge_nusa.sync.trust import keys, roots, sealing_keys
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
 from edge_nusa.sync.trust.roots import Sharing, Terms
@@ -38,6 +39,7 @@ FORMAT_VERSION = 3
 LARGEST_SETTINGS_BYTES, LARGEST_ROOT_BYTES, MOST_DAYS = 1 << 16, 1 << 20, 36_500
 DAYS = tuple(one.name for one in fields(Expiry))
 SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
+FIRST_ROOT = "metadata/1.root.json"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class HubSettings:
 def create(
     folder: Path, store: str, bundle: Bundle, root_keys: RootKeys, expiry: Expiry, sharing: Sharing = "groups"
 ) -> HubSettings:
-    """Make a hub, its keys and root.json, and put the root into the store. Raises InputError where there is a hub
-    already."""
+    """Make a hub, its keys and root.json, and put the root into the store; where that was cut off after the root, go
+    on with it. Raises InputError where there is a hub already, or a fleet in the store that is not this hub's."""
     keys.require_packages()
     with State(folder / "state", bundle.identity).writer():
         if (folder / SETTINGS_NAME).exists():
@@ -72,38 +74,75 @@ def create(
         if isinstance(opened, FolderStore):
             store = str(Path(store).absolute())
             opened.create()
-        if opened.head("metadata/1.root.json") is not None:
-            raise InputError(f"{store}: expected a store without a fleet, found one; choose another place")
-        with _keys_removed_on_failure(root_keys.folder, folder / "keys"):
-            root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
-            terms = Terms(sealing_keys.new_named_key(folder / "keys").public, sharing)
-            root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder), terms)
-            settings = HubSettings(sha256_hex(root)[:32], store, bundle.identity, expiry)
-            Repository(opened, folder, expiry).publish_root(root)
-            _write_settings(folder, settings, root)
+        repository = Repository(opened, folder, expiry)
+        if opened.head(FIRST_ROOT) is None:
+            root = _begun(repository, root_keys, sharing)
+        else:
+            root = _own_first_root(repository, store, root_keys, sharing)
+            repository.publish_root(root)
+        settings = HubSettings(sha256_hex(root)[:32], store, bundle.identity, expiry)
+        _write_settings(folder, settings)
     kept.done(f"the hub of the fleet {settings.fleet[:16]} is made")
     return settings
 
 
-def _write_settings(folder: Path, settings: HubSettings, root: bytes) -> None:
+def _begun(repository: Repository, root_keys: RootKeys, sharing: Sharing) -> bytes:
+    """New keys, and the first root in root.json and in the store."""
+    folder = repository.folder
+    with _keys_removed_on_failure(repository, root_keys.folder, folder / "keys"):
+        root_signers = [keys.new_named_key(root_keys.folder, "root") for _ in range(root_keys.count)]
+        terms = Terms(sealing_keys.new_named_key(folder / "keys").public, sharing)
+        root = roots.new_root(root_signers, root_keys.threshold, new_online_keys(folder), terms)
+        with durable.explained(f"write {folder}"):
+            durable.replace_file(folder / ROOT_NAME, root)
+        repository.publish_root(root)
+    return root
+
+
+def _own_first_root(repository: Repository, store: str, root_keys: RootKeys, sharing: Sharing) -> bytes:
+    """The first root in the store, where this folder began that fleet, with the keys and the sharing that are asked
+    for. Raises InputError where it is another fleet's, or was begun otherwise."""
+    root = repository.store.get(FIRST_ROOT, LARGEST_ROOT_BYTES)
+    if not (repository.folder / ROOT_NAME).exists() or read_root(repository.folder) != root:
+        raise InputError(f"{store}: expected a store without a fleet, found one; choose another place")
+    found = roots.read_root(root, ROOT_NAME)
+    begun = roots.fleet_terms(found).sharing
+    if begun != sharing:
+        raise InputError(f"--sharing: expected {begun}, as this fleet was begun with, found {sharing}; give that")
+    here = {path.stem for path in root_keys.folder.glob("root-*.pem")}
+    if not {f"root-{name[:16]}" for name in found.signed.roles["root"].keyids} <= here:
+        raise InputError(
+            f"{root_keys.folder}: expected the root keys that this fleet was begun with, found them not there; name "
+            "their folder with --root-keys"
+        )
+    return root
+
+
+def _write_settings(folder: Path, settings: HubSettings) -> None:
     with durable.explained(f"write {folder}"):
-        durable.replace_file(folder / ROOT_NAME, root)
         keep_file(folder / SETTINGS_NAME, _encoded(settings), lambda data: _decoded(data, SETTINGS_NAME))
 
 
 @contextmanager
-def _keys_removed_on_failure(*folders: Path) -> Iterator[None]:
-    """Remove, as far as the disk allows, the keys that the block made where it fails: nothing is signed by them that
-    anyone trusts."""
+def _keys_removed_on_failure(repository: Repository, *folders: Path) -> Iterator[None]:
+    """Remove, as far as the disk allows, the keys that the block made where it fails and the store has no first root:
+    nothing is signed by them that anyone trusts. With the root they stay, as nobody else can ever sign for it."""
     before, is_done = {path for folder in folders for path in folder.glob("*")}, False
     try:
         yield
         is_done = True
     finally:
-        if not is_done:
+        if not is_done and _has_no_root(repository.store):
             for path in {path for folder in folders for path in folder.glob("*")} - before:
                 with suppress(OSError):
                     os.unlink(path)
+
+
+def _has_no_root(store: Store) -> bool:
+    """Whether the store answers that there is none."""
+    with suppress(EdgeNusaError, OSError):
+        return store.head(FIRST_ROOT) is None
+    return False
 
 
 def read_settings(folder: Path) -> HubSettings:
