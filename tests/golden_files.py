@@ -42,6 +42,7 @@ from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.board_reports import Seen
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.folder import RootKeys
+from edge_nusa.sync.renaming import Renaming
 from edge_nusa.sync.round_file import Forgot, Received, Refusal, Round
 from edge_nusa.sync.trust import device_keys, keys, sealing, sealing_keys
 from edge_nusa.sync.trust.repository import Expiry
@@ -131,6 +132,9 @@ def place(device: str) -> Place:
         lessons=("0123456789abcdef", "f" * 16),
         refused_rounds=("e" * 64,),
     )
+
+
+RENAMED = (Renaming(old="mug", new="Cup", round=2), Renaming(old="cup", new="日本", round=4, since=3))
 
 
 def a_round() -> Round:
@@ -249,6 +253,7 @@ def contents(folder: Path) -> Mapping[str, bytes]:
         **update_files(folder / "update"),
         **sealed_files(),
         "current.round": round_file.encode(a_round()),
+        "renamed.round": round_file.encode(replace(a_round(), renamed=RENAMED)),
         "index.bundle": index.encode(INDEX),
         **fleet_files(folder),
         "report.json": a_report().to_bytes(),

@@ -96,6 +96,7 @@ def _check_fleet(opened: Opened, before: Knowledge, label: Label, name: str) -> 
     if fleet is not None and label.key in fleet.base(before.round).knowledge.columns:
         raise RefusedError(
             f"refused: round {before.round.number} of the fleet holds the label {quoted(label.name)}, and devices know "
-            "a label by its name; the state is unchanged: on one device, `edge-nusa forget` it and teach its pictures "
-            f"as {quoted(name)}: the next round then brings both to all"
+            "a label by its name; the state is unchanged: the hub's user renames it for all by `edge-nusa hub rename "
+            f"{quoted(label.name)} {quoted(name)}`; or, on one device, `edge-nusa forget` it and teach its pictures as "
+            f"{quoted(name)}: the next round then brings both to all"
         )

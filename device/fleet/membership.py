@@ -35,6 +35,7 @@ from edge_nusa.sync import parcel, round_file, update
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.parcel import Cover
+from edge_nusa.sync.renaming import spoken
 from edge_nusa.sync.round_file import Received, Round
 from edge_nusa.sync.stores.store import Store
 from edge_nusa.sync.trust import keys, sealing_keys, trusted
@@ -192,7 +193,8 @@ class Fleet:
     def labels_of_others(self, now: Round) -> set[str]:
         """Keys of the labels that other lives of this device accounted for in what a round holds: where it lacks them,
         they took them back."""
-        return {label.key for one in self.standing(now).held if one.sealed is None for label in one.statement.labels}
+        others = [one.statement for one in self.standing(now).held if one.sealed is None]
+        return {spoken(label.key, one.place.round.number, now.renamed).key for one in others for label in one.labels}
 
     def remember_refused(self, now: Round) -> None:
         """Keep why a round refuses own updates, which later rounds do not say again."""

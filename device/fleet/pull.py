@@ -14,6 +14,7 @@ from edge_nusa.device.fleet import kept_here, other_lives, reporting, round_judg
 from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.remembered import remember, remembered
+from edge_nusa.device.fleet.renamed import by_new_names, is_gone, new_names
 from edge_nusa.device.learning.judge import Retention
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import EdgeNusaError, RefusedError, ResourceError, TrustError
@@ -25,6 +26,7 @@ from edge_nusa.knowledge.stored import LARGEST_LABELS_BYTES, from_files, load, r
 from edge_nusa.state.generation import Generation
 from edge_nusa.sync import merging
 from edge_nusa.sync.merging import Step
+from edge_nusa.sync.renaming import spoken
 from edge_nusa.sync.round_file import Round
 from edge_nusa.sync.stores import download
 from edge_nusa.sync.trust import trusted
@@ -36,7 +38,8 @@ JUDGED_BY = "vocabulary and labels; no pictures are kept to measure accuracy wit
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
     """What a pull did. generation: the one committed, None where the round was known already, which leaves what
-    follows empty; labels: known now; new, forgotten: of them; retention: of old knowledge; report: the number of the
+    follows empty; labels: known now; new, forgotten: of them; renamed: old name -> new of those that the fleet renamed;
+    retention: of old knowledge; report: the number of the
     report that went to the hub, None where none was due, or report_error says why it did not go."""
 
     round: int
@@ -44,14 +47,17 @@ class Pulled:
     labels: list[str]
     new: list[str] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
     retention: Retention | None = None
     judged_by: str | None = None
     report: int | None = None
     report_error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What `sync pull --format json` prints; nothing is said of a judge that was not asked."""
+        """What `sync pull --format json` prints; nothing is said of a judge that was not asked, or of no new names."""
         content = asdict(self)
+        if not self.renamed:
+            del content["renamed"]
         if self.judged_by is None:
             del content["judged_by"]
         return content
@@ -156,20 +162,22 @@ def _taken(opened: Opened, fleet: Fleet, before: Knowledge, mark: RoundMark, is_
         )
     after = candidate(fleet, before, now)
     after, kept = round_judge.with_anchors(opened.bundle, after, opened.threads)
+    known, _ = by_new_names(before, now)
     if not is_forced:
-        _judge(fleet, before, after, now, kept)
+        _judge(fleet, known, after, now, kept)
     files = to_files(after)
     from_files(opened.bundle, files)  # what could not be read back must not be committed
     number = opened.state.commit(files, f"pull of round {mark.number}").number
-    kept = replace(kept, old_labels_cosine=round_judge.old_labels_cosine(before, after))
-    new = [name for name in after.names if name not in before.names]
-    gone = [name for name in before.names if name not in after.names]
+    kept = replace(kept, old_labels_cosine=round_judge.old_labels_cosine(known, after))
+    new = [label.name for label in after.labels if label.key not in known.columns]
+    gone = [label.name for label in known.labels if label.key not in after.columns]
     return Pulled(
         round=mark.number,
         labels=after.names,
         generation=number,
         new=new,
         forgotten=gone,
+        renamed=new_names(before, now),
         retention=kept,
         judged_by=JUDGED_BY,
     )
@@ -186,19 +194,19 @@ def candidate(fleet: Fleet, before: Knowledge, now: Round) -> Knowledge:
         # the smallest things that rounding left of cores travel on only with something that was learned
         steps = [*steps, Step(2**31, before.round.number, gained)]
     # what was sent is told by the steps; what was not must be told by the next push
-    forgotten = tuple(pair for pair in gained.forgets if before.round.number >= now.forgotten.get(pair[0], 0))
+    told = [(spoken(key, before.round.number, now.renamed), tasks) for key, tasks in gained.forgets]
+    forgotten = tuple((one.key, tasks) for one, tasks in told if not is_gone(one, now))
     found = merging.rebased(now, steps, fleet.device)
-    own = {key for key, _ in before.forgotten}  # what the fleet took back since, unless it was taught anew after that
-    gone = {key for key, number in now.forgotten.items() if number > before.round.number} - own
-    found = kept_here.with_kept(found, before, gone)
-    places = {column: found.columns[key] for key, column in before.columns.items() if key in {*found.columns} - gone}
+    known, gone = by_new_names(before, now)
+    found = kept_here.with_kept(found, known, gone)
+    places = {column: found.columns[key] for key, column in known.columns.items() if key in {*found.columns} - gone}
     done = fleet.lessons_in(now)
     return replace(
         found,
         round=now.knowledge.round,
         forgotten=forgotten,
         lessons=tuple(id for id in before.lessons if id not in done),
-        files=before.files.moved(places),
+        files=known.files.moved(places),
     )
 
 

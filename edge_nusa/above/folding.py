@@ -12,7 +12,9 @@ from dataclasses import replace
 
 from edge_nusa.device.fleet.gained import unsent
 from edge_nusa.device.fleet.membership import Fleet
+from edge_nusa.errors import RefusedError
 from edge_nusa.knowledge.knowledge import Knowledge
+from edge_nusa.knowledge.labels import quoted
 from edge_nusa.sync import merging
 from edge_nusa.sync.hub import mixtures
 from edge_nusa.sync.hub.above import Above
@@ -20,6 +22,8 @@ from edge_nusa.sync.hub.shares import Shares
 from edge_nusa.sync.merging import Step
 from edge_nusa.sync.round_file import Round
 
+_RENAME = "rename it here by `edge-nusa hub rename`"
+_WAY_OUT = "take it back here by `edge-nusa hub forget`"
 NEXT_SEQUENCE = 2**31
 """Of what was not told yet: after all that was."""
 
@@ -35,6 +39,7 @@ def folded(fleet: Fleet, own: Round, shares: Shares, upper: Round) -> tuple[Roun
     Raises DamagedError where the larger fleet lacks what this hub takes back.
     """
     above, knows, number = shares.above, known(own, shares.above), own.number + 1
+    _check_names(own, above, upper)
     base = fleet.base(above.mark)
     fleet.remember_refused(upper)
     gained = unsent(knows, base, fleet.pending(base), fleet.device)
@@ -57,3 +62,14 @@ def folded(fleet: Fleet, own: Round, shares: Shares, upper: Round) -> tuple[Roun
     losses = tuple((found.fusion - mixtures.of(shares.devices.values(), shares.bad)).ravel().tolist())
     taken = Above(mark=upper.knowledge.round, folded=number, forgotten=untold, losses=losses)
     return made, replace(shares.forgetting(sorted(new), number), above=taken, content=None)
+
+
+def _check_names(own: Round, above: Above, upper: Round) -> None:
+    """Raises RefusedError where the larger fleet has renamed what this one still calls by the old name."""
+    for one in upper.renamed:
+        if one.round > above.mark.number and one.old in own.knowledge.columns:
+            name = own.knowledge.names[own.knowledge.columns[one.old]]
+            raise RefusedError(
+                f"refused: the larger fleet calls {quoted(name)} {quoted(one.new)} since its round {one.round}; "
+                f"nothing was changed: {_WAY_OUT if above.is_used else _RENAME} first, and exchange again"
+            )

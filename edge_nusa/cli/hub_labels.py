@@ -1,4 +1,4 @@
-"""`hub labels` and `forget`: what a fleet was taught, by how many, and a label taken back for all."""
+"""`hub labels`, `forget` and `rename`: what a fleet was taught, by how many; a label taken back or renamed for all."""
 
 from __future__ import annotations
 
@@ -50,3 +50,22 @@ def forget(
     name, made = fleet.forget(opened_hub(hub, bundle), label)
     words = f"round {made.number} is without {in_list(name)}; publish it with `edge-nusa hub publish`"
     output.show({"round": made.number, "forgotten": name, "labels": made.knowledge.names}, words, format)
+
+
+def rename(
+    old: Annotated[str, typer.Argument(help="The label that the whole fleet is to call by another name.")],
+    new: Annotated[str, typer.Argument(help="Its new name.")],
+    join: Annotated[bool, typer.Option("--join", help="Join the pictures of a label that has this name.")] = False,
+    bundle: BundleOption = None,
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Give a label another name in a new round, for all devices."""
+    from edge_nusa.sync.hub import rename as fleet
+
+    done = fleet.rename(opened_hub(hub, bundle), old, new, join)
+    made = done.round
+    one = f"{in_list(done.old)} is {'a part of ' if done.joined else ''}{in_list(done.new)} in round {made.number}"
+    content = {"round": made.number, "old": done.old, "new": done.new, "joined": done.joined}
+    content["labels"] = made.knowledge.names
+    output.show(content, f"{one}; publish it with `edge-nusa hub publish`", format)

@@ -11,7 +11,7 @@ import typer
 from edge_nusa.cli import output
 from edge_nusa.cli.options import BundleOption, FormatOption, StateOption, ThreadsOption, memory_bytes
 from edge_nusa.errors import UsageError
-from edge_nusa.knowledge.labels import in_list, listed
+from edge_nusa.knowledge.labels import in_list, listed, quoted
 
 if TYPE_CHECKING:
     from edge_nusa.device.fleet.exchange import Exchanged
@@ -200,6 +200,7 @@ def _pulled(done: Pulled) -> str:
     if done.generation is None or done.retention is None:
         return f"round {done.round} is known already{untold}"
     gone = f"; forgotten: {listed(done.forgotten)}" if done.forgotten else ""
+    gone += "".join(f"; {quoted(old)} is called {quoted(new)} now" for old, new in done.renamed.items())
     kept = f"{done.retention.vocabulary_agreement:.1f} % of the vocabulary means what it meant"
     return (
         f"took round {done.round} as generation {done.generation}; new: "

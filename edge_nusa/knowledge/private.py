@@ -79,15 +79,18 @@ class Private:
         return gone._relabelled(np.delete(self.losses, column, axis=0), places)
 
     def moved(self, places: Mapping[int, int], label_count: int) -> Private:
-        """With labels at other places, out of `label_count`: old column -> new. A label that has none was forgotten by
-        the fleet: its open pictures' scatter stays, as `Head.without` leaves it."""
+        """With labels at other places, out of `label_count`: old column -> new, two at one where they are one label
+        now. One that has none was forgotten by the fleet: its open pictures' scatter stays, as `Head.without` leaves
+        it."""
         own, sums = self.head, np.zeros((len(self.head.gram), label_count), np.int64)
         counts, losses = np.zeros(label_count, np.int64), np.zeros((label_count, *fusion.SHAPE), np.int64)
         gram, spare, settled = own.gram, own.spare, self.settled
         for old, count in enumerate(own.counts.tolist()):
             if old in places:
                 new = places[old]
-                sums[:, new], counts[new], losses[new] = own.sums[:, old], count, self.losses[old]
+                sums[:, new] += own.sums[:, old]
+                counts[new] += count
+                losses[new] += self.losses[old]
             elif count:
                 gram, spare = gram - mean_part(own.sums[:, old], count), spare + count - 1
                 settled = settled + self.losses[old]

@@ -13,13 +13,14 @@ but was made before, is of the old label and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edge_nusa.knowledge.knowledge import LARGEST_NORM, Knowledge
-from edge_nusa.sync.change import Change, applied, background, forget
+from edge_nusa.sync.change import Change, LabelChange, applied, background, forget
+from edge_nusa.sync.renaming import Renaming, spoken
 from edge_nusa.sync.round_file import Forgot, Received, Round
 from edge_nusa.sync.rules import Rule
 
@@ -32,11 +33,16 @@ LARGEST_CORES = 0.999 * LARGEST_NORM
 @dataclass(frozen=True)
 class Step:
     """One change of a device: its number among the device's updates, and the number of the round that it is based
-    on."""
+    on; known: where a step was settled, label key -> that number, or of the round that renamed the label since."""
 
     sequence: int
     base: int
     change: Change
+    known: Mapping[str, int] = field(default_factory=dict)
+
+    def base_of(self, key: str) -> int:
+        """The number of the round that what it says of a label has seen."""
+        return self.known.get(key, self.base)
 
 
 @dataclass(frozen=True)
@@ -61,35 +67,62 @@ class Contribution:
         return total
 
 
-def void_labels(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Mapping[str, Forgot]) -> list[set[str]]:
-    """Of each step, the labels whose pictures come too late: taught without knowing that the fleet took the label back.
+def settled(
+    steps: Sequence[Step],
+    forgotten: Mapping[str, int],
+    forgot: Mapping[str, Forgot],
+    renamed: Sequence[Renaming] = (),
+) -> list[Step]:
+    """The steps by the names that labels have now, with the pictures that come too late as background: taught without
+    knowing that the fleet took the label back. All of a label are together around their mean, as the device leaves them
+    where it forgets the label itself, and not those of each step around its own.
 
-    forgotten: label key -> the last round that took it back; forgot: the device's own forgettings in earlier updates.
+    forgotten: label key -> the last round that took it back; forgot: the device's own forgettings in earlier updates;
+    renamed: by the fleet, oldest first.
     """
-    knows, found = set(forgot), []
-    for step in steps:
-        knows |= step.change.forgotten_keys
-        found.append({key for key in step.change.labels if step.base < forgotten.get(key, 0) and key not in knows})
-    return found
-
-
-def settled(steps: Sequence[Step], forgotten: Mapping[str, int], forgot: Mapping[str, Forgot]) -> list[Step]:
-    """The steps with the pictures that come too late (`void_labels`) as background: all of a label together around
-    their mean, as the device leaves them where it forgets the label itself, and not those of each step around its
-    own."""
-    found = list(steps)
+    found, knows = list[Step](), set(forgot)
     late: dict[str, tuple[int, int, np.ndarray]] = {}
-    for place, (step, void) in enumerate(zip(steps, void_labels(steps, forgotten, forgot), strict=True)):
-        for key in sorted(void):
-            one = step.change.labels[key]
-            _, count, sums = late.get(key, (place, 0, np.zeros_like(one.sums)))
-            late[key] = (place, count + one.pictures, sums + one.sums)
-        labels = {key: one for key, one in step.change.labels.items() if key not in void}
-        found[place] = replace(step, change=replace(step.change, labels=labels))
+    for place, step in enumerate(steps):
+        forgets, known = _forgets(step, renamed)
+        knows |= set(known)
+        labels: dict[str, LabelChange] = {}
+        for key, base, one in _labels(step, renamed):
+            if base < forgotten.get(key, 0) and key not in knows:
+                _, count, sums = late.get(key, (place, 0, np.zeros_like(one.sums)))
+                late[key] = (place, count + one.pictures, sums + one.sums)
+            else:
+                labels[key] = _both(labels[key], one) if key in labels else one
+        labels = {key: one for key, one in labels.items() if one.pictures or one.sums.any()}
+        found.append(replace(step, change=replace(step.change, labels=labels, forgets=forgets), known=known))
     for key, (place, count, sums) in late.items():
         step = found[place]
         found[place] = replace(step, change=background(step.change, {key: (count, sums)}))
     return found
+
+
+def _labels(step: Step, renamed: Sequence[Renaming]) -> Iterator[tuple[str, int, LabelChange]]:
+    """What a step says of labels: (key now, base, change), two of one key where two labels became one."""
+    for key, one in step.change.labels.items():
+        now = spoken(key, step.base, renamed)
+        yield now.key, now.base, one if now.name is None else replace(one, label=replace(one.label, name=now.name))
+
+
+def _forgets(step: Step, renamed: Sequence[Renaming]) -> tuple[tuple[tuple[str, int], ...], dict[str, int]]:
+    """What a step takes back by the keys that labels have now, and the base of each. Who forgot a label that became a
+    part of another takes back that other: whose pictures were whose is not told any more."""
+    found, known = list[tuple[str, int]](), dict[str, int]()
+    for key, tasks in step.change.forgets:
+        now = spoken(key, step.base, renamed)
+        found.append((now.key, tasks))
+        known[now.key] = max(known.get(now.key, 0), now.base)
+    return tuple(found), known
+
+
+def _both(one: LabelChange, other: LabelChange) -> LabelChange:
+    """What is said of two labels that are one now."""
+    template = one.label.template if one.label.template is not None else other.label.template
+    label = replace(one.label, images=one.label.images + other.label.images, template=template)
+    return LabelChange(label, one.pictures + other.pictures, one.sums + other.sums)
 
 
 class Fold:
@@ -105,18 +138,19 @@ class Fold:
         self.received = dict(before.received)
 
     def settled(self, one: Contribution) -> list[Step]:
-        """A device's steps with the pictures that come too late as background."""
-        return settled(one.steps, self.forgotten, self.received.get(one.device, Received()).forgot)
+        """A device's steps by the labels' names now, with the pictures that come too late as background."""
+        forgot = self.received.get(one.device, Received()).forgot
+        return settled(one.steps, self.forgotten, forgot, self.before.renamed)
 
     def add(self, one: Contribution) -> None:
         """Take in what a device brings, but for its cores. Raises DamagedError, and is then as it was, where a label
         would be left with fewer than no pictures."""
-        knowledge = self.knowledge
-        for step in self.settled(one):
+        knowledge, steps = self.knowledge, self.settled(one)
+        for step in steps:
             knowledge = applied(knowledge, replace(step.change, cores={}, forgets=()))
         known = {*self.before.knowledge.columns, *knowledge.columns, *self.forgotten, *self.before.withdrawn}
         earlier = self.received.get(one.device, Received())
-        self.received[one.device] = _received(earlier, one, self.forgotten, known)
+        self.received[one.device] = _received(earlier, steps, self.forgotten, known)
         self.knowledge = knowledge
 
     def made(self, added: Mapping[str, np.ndarray]) -> Round:
@@ -172,24 +206,29 @@ def wanted_forgets(before: Round, told: Iterable[tuple[str, int, Iterable[str]]]
                 votes.setdefault(key, set()).add(device)
     for device, base, keys in told:
         for key in keys:
-            if before.forgotten.get(key, 0) <= base:
-                votes.setdefault(key, set()).add(device)
+            now = spoken(key, base, before.renamed)
+            if before.forgotten.get(now.key, 0) <= now.base:
+                votes.setdefault(now.key, set()).add(device)
     return sorted(key for key, devices in votes.items() if len(devices) >= quorum)
 
 
-def _received(earlier: Received, one: Contribution, forgotten: Mapping[str, int], known: Collection[str]) -> Received:
+def _received(
+    earlier: Received, steps: Sequence[Step], forgotten: Mapping[str, int], known: Collection[str]
+) -> Received:
     """What the round says of the device. A forgetting is remembered until the device is based on the round that did
-    it, or has taught the label again while it waited for other devices to want the same. known: keys of the labels
-    that the fleet has or had; a forgetting of others says nothing."""
+    it, or has taught the label again while it waited for other devices to want the same. steps: as they are settled;
+    known: keys of the labels that the fleet has or had; a forgetting of others says nothing."""
     forgot = dict(earlier.forgot)
-    for step in one.steps:
+    for step in steps:
         forgot = {
             key: own for key, own in forgot.items() if key not in step.change.labels or forgotten.get(key, 0) > own.base
         }
-        forgot |= dict.fromkeys(step.change.forgotten_keys.intersection(known), Forgot(step.sequence, step.base))
-    seen = one.steps[-1].base
+        forgot |= {
+            key: Forgot(step.sequence, step.base_of(key)) for key in step.change.forgotten_keys.intersection(known)
+        }
+    seen = steps[-1].base
     kept = {key: own for key, own in forgot.items() if not own.base < forgotten.get(key, 0) <= seen}
-    return replace(earlier, through=one.steps[-1].sequence, forgot=kept)
+    return replace(earlier, through=steps[-1].sequence, forgot=kept)
 
 
 def rebased(now: Round, steps: Sequence[Step], device: str) -> Knowledge:
@@ -200,8 +239,8 @@ def rebased(now: Round, steps: Sequence[Step], device: str) -> Knowledge:
     received = now.received.get(device, Received())
     waiting = [key for key, own in received.forgot.items() if now.forgotten.get(key, 0) <= own.base]
     knowledge = forget(now.knowledge, waiting)
-    for step in settled(steps, now.forgotten, received.forgot):
-        late = {key for key in step.change.forgotten_keys if step.base < now.forgotten.get(key, 0)}
+    for step in settled(steps, now.forgotten, received.forgot, now.renamed):
+        late = {key for key in step.change.forgotten_keys if step.base_of(key) < now.forgotten.get(key, 0)}
         forgets = tuple(pair for pair in step.change.forgets if pair[0] not in late)
         knowledge = applied(knowledge, replace(step.change, forgets=forgets))
     return knowledge

@@ -1,8 +1,9 @@
 """A round: what a fleet knows together, as the hub publishes it; packed numbers after one line of JSON.
 
 Line 1 is canonical JSON (format_version, fleet, number, identity, recipe, tasks, fusion, labels, spare, forgotten,
-withdrawn, received, and the SHA-256 and bytes of what follows); then come the packed numbers with float32 cores. A
-device trusts a round by the hub's TUF metadata, which holds the SHA-256 of the whole file.
+withdrawn, received, renamed where there is any, and the SHA-256 and bytes of what follows); then come the packed
+numbers with float32 cores. A device trusts a round by the hub's TUF metadata, which holds the SHA-256 of the whole
+file.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Knowledge, RoundMark
 from edge_nusa.knowledge.recipes import DEVICE
 from edge_nusa.knowledge.stored import read_labels
-from edge_nusa.sync import gram_form, packed
+from edge_nusa.sync import gram_form, packed, renaming
 from edge_nusa.sync.packed import UpdateShapes
+from edge_nusa.sync.renaming import Renaming
 
 FORMAT_VERSION = 4
 LARGEST_LINE_BYTES = 8 << 20
@@ -91,7 +93,7 @@ def short(sha256: str) -> str:
 class Round:
     """number from 1 up (0: before the first); knowledge without anchors; forgotten: label key -> the last round that
     took it back; withdrawn: label key -> the last round in which all who taught it had undone that; received by
-    device."""
+    device; renamed: labels that have another name now, oldest first."""
 
     fleet: str
     number: int
@@ -100,6 +102,7 @@ class Round:
     forgotten: Mapping[str, int] = field(default_factory=dict)
     received: Mapping[str, Received] = field(default_factory=dict)
     withdrawn: Mapping[str, int] = field(default_factory=dict)
+    renamed: tuple[Renaming, ...] = ()
 
 
 def nothing(fleet: str, shapes: UpdateShapes) -> Round:
@@ -147,6 +150,8 @@ def encode(one: Round) -> bytes:
         "sha256": sha256_hex(numbers),
         "bytes": len(numbers),
     }
+    if one.renamed:
+        record["renamed"] = renaming.to_json(one.renamed)
     line = canonical(record)
     if len(line) > LARGEST_LINE_BYTES:
         found = (
@@ -187,6 +192,7 @@ def decode(data: bytes, shapes: UpdateShapes, where: str) -> Round:
         forgotten=record.integers("forgotten", most_entries=LARGEST_LINE_BYTES),
         received={device: _received(entry) for device, entry in record.named("received", LARGEST_LINE_BYTES).items()},
         withdrawn=record.integers("withdrawn", most_entries=LARGEST_LINE_BYTES),
+        renamed=renaming.from_record(record, "renamed"),
     )
 
 

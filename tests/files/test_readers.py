@@ -62,7 +62,7 @@ KEY = device_keys.decode((FOLDER / "update" / "device.pub").read_bytes(), "devic
 ENVELOPE = (FOLDER / "update" / "envelope.json").read_bytes()
 COVER = keys.opened(ENVELOPE, parcel.PAYLOAD_TYPE, {KEY.keyid: KEY}, "envelope.json")[1]
 STATEMENT = (FOLDER / "update" / "statement.json").read_bytes()
-ROUND = (FOLDER / "current.round").read_bytes()
+ROUND = (FOLDER / "renamed.round").read_bytes()
 DEVICES = {
     "d" * 64: {
         "round": 3,

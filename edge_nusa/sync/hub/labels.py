@@ -68,20 +68,19 @@ def forget(hub: Hub, wanted: str) -> tuple[str, Round]:
             )
         name = now.knowledge.names[now.knowledge.columns[key]]
         made = Fold(now, [key]).made({})
-        _check(hub, made)
+        check(hub, made, "the round without the label")
         shares = replace(hub.shares().forgetting([key], made.number), content=None)
         hub.commit(made, records, shares, f"forget {name}")
     return name, made
 
 
-def _check(hub: Hub, made: Round) -> None:
+def check(hub: Hub, made: Round, what: str) -> None:
     """Raises DamagedError for a round that no device could take."""
-    read = round_file.decode(round_file.encode(made), hub.shapes, "the round without the label")
+    read = round_file.decode(round_file.encode(made), hub.shapes, what)
     if read.knowledge.labels:
         try:
             read.knowledge.head.solve()
         except np.linalg.LinAlgError as error:
             raise DamagedError(
-                f"the round without the label cannot be solved ({error}); nothing was changed: restore the hub's "
-                "folder from your backup"
+                f"{what} cannot be solved ({error}); nothing was changed: restore the hub's folder from your backup"
             ) from error

@@ -17,7 +17,7 @@ import numpy as np
 from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.knowledge.head import Head, mean_part
 from edge_nusa.state.generation import Generation
-from edge_nusa.sync import merging, round_file
+from edge_nusa.sync import merging, renaming, round_file
 from edge_nusa.sync.change import without_anchors
 from edge_nusa.sync.hub import mixtures
 from edge_nusa.sync.hub.device_records import NOTHING, Records
@@ -62,6 +62,9 @@ def _undo(hub: Hub) -> Round:
     target = generations.get(number)
     old, old_records = hub.read(target)
     made = undone(now, old, taken_since(records, old_records), records)
+    its_number = hub.read(generations[origin])[0].number
+    spelled = {label.key: label.name for label in old.knowledge.labels}
+    made = replace(made, renamed=renaming.taken_back(now.renamed, its_number, made.number, spelled))
     kept = {
         device: {**old_records.get(device, NOTHING), **{name: entry[name] for name in ("round", "seen", "settled")}}
         for device, entry in records.items()

@@ -139,7 +139,8 @@ def _weight(mail: Mail) -> int:
 def _told(before: Round, mails: Sequence[Mail]) -> list[tuple[str, int, list[str]]]:
     """What `wanted_forgets` asks for; a label that the fleet neither has nor had cannot be taken back."""
     taught = {key for mail in mails for one in mail.accepted for key in one.pictures}
-    known = {*taught, *before.knowledge.columns, *before.forgotten, *before.withdrawn}
+    renamed = {one.old for one in before.renamed}
+    known = {*taught, *before.knowledge.columns, *before.forgotten, *before.withdrawn, *renamed}
     return [
         (mail.device, one.statement.place.round.number, [key for key, _ in one.statement.forgets if key in known])
         for mail in mails
