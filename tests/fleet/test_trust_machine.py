@@ -39,6 +39,7 @@ from edge_nusa.state.state import State
 from edge_nusa.sync.hub import labels as fleet_labels
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
+from edge_nusa.sync.hub.rename import rename
 from edge_nusa.sync.stores.folder import FolderStore
 
 OWN, SHARED = 5, 4
@@ -133,6 +134,11 @@ def own(lesson: int) -> str:
     return f"lesson {lesson}"
 
 
+def called(name: str) -> str:
+    """What a label was called when it was taught: the hub's user marks it once more with each new name."""
+    return name.rstrip("*")
+
+
 lives = st.integers(0, MOST_LIVES - 1)
 kills = st.one_of(st.none(), st.integers(1, 60))
 
@@ -207,12 +213,13 @@ class Trust(RuleBasedStateMachine):
         self._forget(self.life(index), which, kill)
 
     def _forget(self, life: Life, which: int, kill: int | None) -> None:
-        known = sorted(lesson for lesson in life.lessons if own(lesson) in life.member.knows.names)
+        names = {called(name): name for name in life.member.knows.names}
+        known = sorted(lesson for lesson in life.lessons if own(lesson) in names)
         if not known:
             return
         lesson, before = known[which % len(known)], life.lessons
         with killed_at(kill):
-            life.member.forget(own(lesson))
+            life.member.forget(names[own(lesson)])
         life.went_on(before - {lesson})
         self.gone.add(lesson)
 
@@ -252,16 +259,30 @@ class Trust(RuleBasedStateMachine):
     @rule(which=st.integers(0, 100), kill=kills)
     def forget_for_all(self, which: int, kill: int | None) -> None:
         """The hub's user takes a label out of the next round."""
-        known = sorted(lesson for lesson in range(self.taught) if own(lesson) in self.hub.current()[0].knowledge.names)
+        names = {called(name): name for name in self.hub.current()[0].knowledge.names}
+        known = sorted(lesson for lesson in range(self.taught) if own(lesson) in names)
         if not known:
             return
         lesson = known[which % len(known)]
         self.gone.add(lesson)
         try:
             with killed_at(kill):
-                fleet_labels.forget(self.hub, own(lesson))
+                fleet_labels.forget(self.hub, names[own(lesson)])
         except InputError:
             return  # a restored hub took newer rounds of its own from the store, which lack it
+
+    @rule(which=st.integers(0, 100), kill=kills)
+    def rename_for_all(self, which: int, kill: int | None) -> None:
+        """The hub's user gives a label another name."""
+        names = sorted(self.hub.current()[0].knowledge.names)
+        if not names:
+            return
+        name = names[which % len(names)]
+        try:
+            with killed_at(kill):
+                rename(self.hub, name, f"{name}*")
+        except InputError:
+            return  # a restored hub took newer rounds of its own from the store, which lack it, or have that name
 
     @precondition(lambda self: self.hub.current()[0].number)
     @rule(kill=kills)
@@ -356,7 +377,10 @@ class Trust(RuleBasedStateMachine):
 
     @staticmethod
     def counts(knowledge: Knowledge) -> dict[str, int]:
-        return dict(zip(knowledge.names, knowledge.head.counts.tolist(), strict=True))
+        found: dict[str, int] = {}
+        for name, count in zip(knowledge.names, knowledge.head.counts.tolist(), strict=True):
+            found[called(name)] = found.get(called(name), 0) + count
+        return found
 
     def check_counts(self, found: dict[str, int]) -> None:
         """No lesson counts twice or in part."""
