@@ -3,18 +3,27 @@ still on its way."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
+from conftest import MICRO
 from fleet_world import Member, bundle, new_hub, one_round
-from small_fleets import facts
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from small_fleets import facts, first, pictures, small_shapes
 from test_fleet_faults import rows
+from test_groups_travel import Board, exact
+from test_take_back import change
 from test_trust_machine import anchored
+from typer.testing import CliRunner
 
+from edge_nusa.cli.app import app
 from edge_nusa.device.fleet import round_judge
 from edge_nusa.errors import InputError, RefusedError
 from edge_nusa.sync import round_file
@@ -22,7 +31,9 @@ from edge_nusa.sync.hub import labels as fleet
 from edge_nusa.sync.hub import take_back
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
-from edge_nusa.sync.hub.rename import rename
+from edge_nusa.sync.hub.rename import rename, renamed
+from edge_nusa.sync.merging import Contribution, Fold, Step
+from edge_nusa.sync.renaming import MOST_RENAMED, Renaming, Spoken, newest, spoken
 from edge_nusa.sync.round_file import Round
 
 
@@ -96,13 +107,14 @@ def forgotten_unsent_and_taught_anew(world: World) -> None:
     world.b.teach({world.name: rows(8, 4)}, 6)
 
 
-def nothing_more(world: World) -> None:
-    """Everything was merged."""
+def in_flight_and_unsent(world: World) -> None:
+    in_flight(world)
+    unsent(world)
 
 
 @pytest.mark.parametrize(
     "deed",
-    [nothing_more, in_flight, unsent, taken_back_in_flight, forgotten_in_flight, forgotten_unsent_and_taught_anew],
+    [in_flight_and_unsent, taken_back_in_flight, forgotten_in_flight, forgotten_unsent_and_taught_anew],
 )
 def test_a_renamed_label_has_the_bits_of_one_that_was_taught_by_the_new_name(
     deed: Callable[[World], None], world: World, tmp_path: Path
@@ -314,3 +326,105 @@ def test_a_round_without_renamings_is_written_as_before_and_one_with_is_read_bac
     assert b'"renamed"' not in round_file.encode(world.round)
     world.renamed()
     assert [(one.old, one.new, one.round, one.since) for one in world.round.renamed] == [("mug", "Cup", 2, 0)]
+
+
+def test_pictures_that_wait_on_a_board_go_by_the_new_name_too(tmp_path: Path) -> None:
+    hub = new_hub(tmp_path)
+    a, b = Board(tmp_path, hub, "a"), Board(tmp_path, hub, "b")
+    a.show("mug", *range(6))
+    one_round(hub, [a, b])
+    a.show("mug", 6, 7)
+    a.show("plate", 8, 9, 10)
+    before = a.knows
+    rename(hub, "mug", "cup")
+    hub.publish()
+    a.pull()
+    assert a.labels == {"cup": 8, "plate": 3}
+    assert exact(a.knows.head) == exact(before.head)
+    b.pull()
+    b.show("plate", *range(20, 26))
+    one_round(hub, [a, b])
+    rename(hub, "plate", "cup", is_joined=True)
+    hub.publish()
+    before = a.knows
+    a.pull()
+    assert a.labels == {"cup": 17}
+    assert np.array_equal(a.knows.head.gram, before.head.gram) and np.array_equal(a.knows.fusion, before.fusion)
+    assert [(one.label, one.pictures) for one in a.waiting] == [("cup", 5)]
+
+
+def test_the_command_says_what_it_did_and_devices_what_to_ask_of_the_hubs_user(world: World) -> None:
+    with pytest.raises(RefusedError, match=r"hub's user renames it for all by `edge-nusa hub rename 'Mug' 'cup'`"):
+        world.a.model.rename("mug", "cup")
+    words = ["hub", "rename", "mug", "cup", "--hub", str(world.hub.folder), "--bundle", str(MICRO), "--format"]
+    found = CliRunner().invoke(app, [*words, "json"])
+    assert found.exit_code == 0, (found.output, found.exception)
+    made = json.loads(found.stdout)
+    assert sorted(made.pop("labels")) == ["cup", "plate"]
+    assert made == {"round": 2, "old": "Mug", "new": "cup", "joined": False}
+    words[2:4] = ["cup", "plate"]
+    found = CliRunner().invoke(app, [*words, "human", "--join"])
+    assert "cup is a part of plate in round 3; publish it with `edge-nusa hub publish`" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "base", "expected"),
+    [
+        ("a", 0, Spoken("a", 0)),  # of an older label of that name, which was forgotten in round 1
+        ("a", 1, Spoken("c", 5, "C")),
+        ("a", 2, Spoken("c", 5, "C")),
+        ("a", 3, Spoken("d", 6, "D")),  # another label by then
+        ("a", 6, Spoken("a", 6)),
+        ("b", 2, Spoken("c", 5, "C")),
+        ("b", 4, Spoken("c", 5, "C")),
+        ("b", 5, Spoken("b", 5)),
+        ("c", 2, Spoken("c", 2)),
+    ],
+)
+def test_a_key_means_what_it_meant_on_the_round_of_who_speaks(key: str, base: int, expected: Spoken) -> None:
+    renamed = [Renaming(old="a", new="B", round=3, since=1), Renaming(old="b", new="C", round=5)]
+    assert spoken(key, base, [*renamed, Renaming(old="a", new="D", round=6, since=1)]) == expected
+
+
+def test_the_newest_thousand_renamings_are_told_oldest_first() -> None:
+    some = [Renaming(old=f"{number}", new="x", round=number) for number in range(1, MOST_RENAMED + 3)]
+    assert newest(some) == tuple(some[2:]) and MOST_RENAMED == 1000
+
+
+deeds = st.lists(st.tuples(st.sampled_from("xy"), st.integers(0, 4), st.integers(1, 3)), min_size=1, max_size=4)
+history = st.lists(st.tuples(deeds, st.sampled_from(["", "", "", "x", "y"])), min_size=2, max_size=6)
+
+
+def played(rounds: list[tuple[list[tuple[str, int, int]], str]], cut: int, onto: str, by_name: str) -> Round:
+    """Rounds of one device that teaches x and y, on bases that lag behind; x becomes `onto` before the round `cut`,
+    or is called `by_name` from the beginning."""
+    now = first()
+    renamed_in = 10**6
+    for place, (rows_of, forgets) in enumerate(rounds):
+        if place == cut:
+            renamed_in = now.number + 1
+            now = replace(now, number=renamed_in) if by_name else renamed(now, "x", onto)
+        names = {"x": by_name or ("x" if place < cut else onto), "y": "y"}
+        steps = []
+        for turn, (label, lag, count) in enumerate(rows_of):
+            base = max(now.number - lag, 0)
+            said = label if label == "y" else by_name or ("x" if base < renamed_in else onto)
+            steps.append(Step(turn + 1, base, change(said, pictures(100 * place + turn, count))))
+        fold = Fold(now, {names[key] for key in forgets} & set(now.knowledge.columns))
+        fold.add(Contribution("d", steps))
+        now = fold.made({})
+    return now
+
+
+@settings(max_examples=150, deadline=None)
+@given(rounds=history, cut=st.integers(1, 5))
+def test_whatever_was_taught_and_forgotten_a_renaming_gives_the_bits_of_the_new_name(
+    rounds: list[tuple[list[tuple[str, int, int]], str]], cut: int
+) -> None:
+    assume(cut < len(rounds))
+    assume("x" in played(rounds[:cut], 10**6, "", "").knowledge.columns)
+    mine, other = played(rounds, cut, "z", ""), played(rounds, cut, "", "z")
+    assert facts(mine.knowledge) == facts(other.knowledge)
+    assert mine.knowledge.names == other.knowledge.names
+    shapes = small_shapes()
+    assert round_file.decode(round_file.encode(mine), shapes, "here").renamed == mine.renamed
