@@ -1,8 +1,11 @@
 """The figures of docs/fleet.md, "Flower": what a round costs the hub over Flower's messages and over a folder, and what
 Flower's own processes hold in memory.
 
+Run with PYTHONPATH=.:tests:tests/state, in an environment with Flower.
+
 python tests/fleet/measure_flower.py rounds 3 20 1000   the hub's side: bytes, processor time and peak memory
-python tests/fleet/measure_flower.py processes          a real SuperLink and a real SuperNode, idle and in a round
+python tests/fleet/measure_flower.py processes 3        a real SuperLink and so many real SuperNodes: idle, in a round
+                                                        that each has taught something for, in one without news
 
 Nodes of `rounds` are in this process: each gives the signed and sealed update of eight pictures that
 `measure_fleet.py hub` puts into a folder, over the real ServerApp's code and Flower's own messages and grid in memory.
@@ -180,55 +183,71 @@ def ManyNodes(sent: Path, clock: Any) -> Any:  # noqa: N802  # made where Flower
     return _grid_class()(sent, clock)
 
 
-def processes() -> None:
+def processes(count: int) -> None:
     from fleet_world import Member, new_hub
-    from flower_world import FlowerWorld, facts_of, resident_bytes
+    from flower_world import FlowerWorld
     from test_trust_machine import rows
 
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         hub = new_hub(Path(folder))
-        member = Member(Path(folder), hub, "a")
-        member.teach({"label": rows(1, 8)}, 1, core_size=0.001)
+        members = [Member(Path(folder), hub, "abcdefghij"[place]) for place in range(count)]
         world = FlowerWorld(Path(folder), hub)
         try:
             world.start_superlink()
-            world.prepare(member)
-            world.register(member, "a")
-            world.start_node(member)
-            world.wait_for_nodes("a")
+            for seed, member in enumerate(members):
+                member.teach({"label": rows(seed, 8)}, seed, core_size=0.001)
+                world.prepare(member)
+                world.register(member, member.name)
+                world.start_node(member)
+            names = ["superlink", *(member.name for member in members)]
+            world.wait_for_nodes(*names[1:])
             time.sleep(10)
-
-            def held(name: str) -> dict[str, int]:
-                found = dict[str, int]()
-                for pid in world.pids(name):
-                    words = " ".join(facts_of(pid)[0])
-                    program = next((one for one in PROGRAMS if one in words), words[:30])
-                    found[program] = max(found.get(program, 0), resident_bytes(pid))
-                return found
-
-            for name in ("superlink", "a"):
-                print(f"idle, {name}: " + told(held(name)))
-            most: dict[str, dict[str, int]] = {"superlink": {}, "a": {}}
-            ended = threading.Event()
-
-            def watch() -> None:
-                while not ended.wait(0.05):
-                    for name, top in most.items():
-                        for program, size in held(name).items():
-                            top[program] = max(top.get(program, 0), size)
-
-            watcher = threading.Thread(target=watch)
-            watcher.start()
-            began = time.monotonic()
-            world.script("round.sh")
-            took = time.monotonic() - began
-            ended.set()
-            watcher.join(60)
-            for name, top in most.items():
-                print(f"in a round, {name}: " + told(top))
-            print(f"one round of one node: {took:.0f} s; load {os.getloadavg()[0]:.1f}")
+            for name in names:
+                print(f"idle, {name}: " + told(held(world, name)))
+            for what in ("each taught something", "nobody has anything new"):
+                watched_round(world, names, what)
         finally:
             world.close()
+
+
+def held(world: Any, name: str) -> dict[str, int]:
+    """Resident bytes of the programs that were started under a name, of several of a kind the largest."""
+    from flower_world import facts_of, resident_bytes
+
+    found = dict[str, int]()
+    for pid in world.pids(name):
+        try:
+            words = " ".join(facts_of(pid)[0])
+            program = next((one for one in PROGRAMS if one in words), words[:30])
+            found[program] = max(found.get(program, 0), resident_bytes(pid))
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def watched_round(world: Any, names: list[str], what: str) -> None:
+    """One round, and the most that each program held in it."""
+    most: dict[str, dict[str, int]] = {name: {} for name in names}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            for name, top in most.items():
+                for program, size in held(world, name).items():
+                    top[program] = max(top.get(program, 0), size)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.monotonic()
+    try:
+        world.script("round.sh")
+    finally:
+        took = time.monotonic() - began
+        ended.set()
+        watcher.join(60)
+    for name, top in most.items():
+        print(f"in a round ({what}), {name}: " + told(top))
+    print(f"one round of {len(names) - 1} nodes ({what}): {took:.0f} s; load {os.getloadavg()[0]:.1f}", flush=True)
 
 
 PROGRAMS = ("flower-superlink", "flower-supernode", "flower-superexec", "flwr-serverapp", "flwr-clientapp")
@@ -241,4 +260,4 @@ def told(found: dict[str, int]) -> str:
 
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
-    processes() if what == "processes" else rounds(words)
+    processes(int(words[0])) if what == "processes" else rounds(words)
