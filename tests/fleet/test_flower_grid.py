@@ -15,7 +15,7 @@ pytest.importorskip("flwr", reason="needs Flower: pip install 'edge-nusa[fleet]'
 from flwr.app import Error, Message, MessageType  # noqa: E402
 from flwr.supercore.task_identity import TaskIdentity  # noqa: E402
 
-from edge_nusa.flower import client_app, grid, node  # noqa: E402
+from edge_nusa.flower import client_app, grid  # noqa: E402
 
 pytestmark = [pytest.mark.flower]
 COMMON = encode({}, Freight())
@@ -39,7 +39,8 @@ def test_no_words_of_an_error_leave_a_node(
         raise ValueError("secret label")
 
     monkeypatch.setenv(client_app.STATE, str(tmp_path / "secret label"))
-    monkeypatch.setattr(*((client_app.Model, "open") if what == "the state" else (node, "turned")), fail)
+    failing = "device.model.Model.open" if what == "the state" else "flower.node.turned"
+    monkeypatch.setattr(f"edge_nusa.{failing}", fail)
     with pytest.raises(EdgeNusaError) as caught:
         client_app.query(asked(), None)
     assert str(caught.value) == "the turn failed; the node's log has the words"

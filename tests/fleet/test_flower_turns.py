@@ -25,7 +25,7 @@ from edge_nusa.flower.freight import Freight, Part
 from edge_nusa.flower.messages import Answer, Question
 from edge_nusa.sync.hub import board_reports
 from edge_nusa.sync.hub.hub import Hub
-from edge_nusa.sync.hub.whole_step import UpdateLimits
+from edge_nusa.sync.hub.whole_step import MOST_UPDATES, UpdateLimits
 from edge_nusa.sync.stores.folder import FolderStore
 from edge_nusa.sync.stores.store import MissingObjectError, NotBroughtError
 
@@ -201,7 +201,7 @@ def test_more_waiting_updates_than_the_hub_takes_go_out_oldest_first_and_each_on
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub, members = world
-    assert node.MOST_UPDATES == 20 < taking.MOST_TAKEN
+    assert MOST_UPDATES == 20 < taking.MOST_TAKEN
     for name, most in ((node, "MOST_UPDATES"), (taking, "MOST_TAKEN")):
         monkeypatch.setattr(name, most, 2)
     for seed in range(1, 5):
