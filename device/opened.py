@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from edge_nusa.errors import EdgeNusaError, UsageError
 from edge_nusa.files.identity import Identity
 from edge_nusa.model.bundle import Bundle, embedded_bundle, manifest_of
-from edge_nusa.model.providers import CPU, TABLE, of_identity
+from edge_nusa.model.providers import CPU, of_identity
 from edge_nusa.settings.shared import chosen_folder, setting
 from edge_nusa.state.reader import StateReader
 from edge_nusa.state.state import State
@@ -47,15 +48,38 @@ def default_state_of(bundle: Path) -> Path:
 def default_state(identity: Identity | None) -> Path:
     """The state's folder where nothing names one: `state` in the user's data folder, as long as it holds nothing or was
     made with a bundle of this identity; else `state-` and the identity's first digits, so that another bundle never
-    meets what it cannot read. What is damaged stays where it is and says so. None: the bundle cannot be told."""
+    meets what it cannot read. What is damaged stays where it is and says so. None: the bundle cannot be told.
+
+    What another provider taught over the same bundle is opened too, and refuses: a second state would not be seen by
+    what looks at no picture."""
     first = data_folder("--state") / "state"
     if identity is None:
         return first
-    own = first.with_name(f"state-{identity.sha256[:IDENTITY_DIGITS]}")
+    own = first.with_name(_beside(identity))
     if (own / "CURRENT").exists():
         return own
     made_with = StateReader(first, None).made_with()
-    return first if made_with in (None, identity) else own
+    if made_with == identity:
+        return first
+    of_bundle = next((folder for folder, _ in _states_of(identity, first)), None)
+    return of_bundle or (first if made_with is None else own)
+
+
+def _beside(identity: Identity) -> str:
+    return f"state-{identity.sha256[:IDENTITY_DIGITS]}"
+
+
+def _states_of(identity: Identity, first: Path) -> list[tuple[Path, Identity]]:
+    """This bundle's states that nothing names, whatever taught them: the CPU's first, then that of the first folder."""
+    found = []
+    beside = (one for one in sorted(first.parent.glob("state-*")) if os.path.isfile(one / "CURRENT"))
+    for folder in (first, *beside):
+        made_with = StateReader(folder, None).made_with()
+        if made_with is None or not made_with.is_same_bundle(identity):
+            continue
+        if folder == first or folder.name == _beside(made_with):  # other names are copies that somebody made
+            found.append((folder, made_with))
+    return sorted(found, key=lambda one: one[1].provider != CPU.group)
 
 
 def data_folder(option: str) -> Path:
@@ -75,20 +99,11 @@ def taught_with(bundle: Bundle, named: Path | None) -> Identity | None:
     """What the state of this bundle was taught with, whatever computed; None of a fresh one, or of another bundle's.
 
     named: the state's folder, None where nothing names one."""
-    first = named or data_folder("--state") / "state"
-    found = StateReader(first, None).made_with()
-    if found is not None and found.is_same_bundle(bundle.manifest.identity):
-        return found
-    return None if named or found is None else _taught_beside(bundle, first)
-
-
-def _taught_beside(bundle: Bundle, first: Path) -> Identity | None:
-    """Of the folders that `default_state` gives where the first one is another bundle's."""
-    for provider in reversed(TABLE):
-        identity = replace(bundle.manifest.identity, provider=provider.group)
-        if (first.with_name(f"state-{identity.sha256[:IDENTITY_DIGITS]}") / "CURRENT").exists():
-            return identity
-    return None
+    identity = bundle.manifest.identity
+    if named is None:
+        return next((found for _, found in _states_of(identity, data_folder("--state") / "state")), None)
+    made_with = StateReader(named, None).made_with()
+    return made_with if made_with is not None and made_with.is_same_bundle(identity) else None
 
 
 def trials(threads: int = 0) -> Trials:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from edge_nusa.device.provider import Chosen, chosen
 from edge_nusa.device.trials import MOST, Trials, decode, encode
 from edge_nusa.errors import DamagedError, ResourceError, UsageError
 from edge_nusa.model import probing, providers
-from edge_nusa.model.bundle import Bundle
-from edge_nusa.model.foreign_trunk import ForeignTrunk
+from edge_nusa.model.bundle import Bundle, embedded_bundle
+from edge_nusa.model.foreign_trunk import ForeignTrunk, provider_of
 from edge_nusa.model.probing import Tried
 from edge_nusa.model.providers import CPU, CPU_SESSION, Provider
 from edge_nusa.state.state import State
 
+LITE = embedded_bundle()
 CARD = Provider(name="card", group="card", session=CPU_SESSION, options={"n": "1"})
 CHIP = Provider(name="chip", group="chip", session=CPU_SESSION, options={"n": "2"})
 ABSENT = Provider(name="absent", group="absent", session="AbsentExecutionProvider")
@@ -46,7 +48,6 @@ class Known(Trials):
 @pytest.fixture(autouse=True)
 def table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(providers, "TABLE", (CPU, ABSENT, SLOW, CARD, CHIP))
-    monkeypatch.setattr("edge_nusa.device.opened.TABLE", (CPU, ABSENT, SLOW, CARD, CHIP))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     for name in ("EDGE_NUSA_STATE", "EDGE_NUSA_PROVIDER"):
         monkeypatch.delenv(name, raising=False)
@@ -140,7 +141,7 @@ def test_a_trial_is_made_once_for_a_provider_a_bundle_and_an_onnxruntime(
     for _ in range(2):
         assert Trials(place).failure(CARD, bundle) == "" and Trials(place).failure(CHIP, bundle) == "no driver"
     assert counted == ["card", "chip"]
-    other = Bundle.open(Path(__file__).parents[2] / "edge_nusa" / "lite")
+    other = Bundle.open(LITE)
     assert Trials(place).failure(CARD, other) == "" and counted == ["card", "chip", "card"]
     monkeypatch.setenv("SYSTEMD_EXEC_PID", "1")  # of the terminal's service, say
     assert Trials(place).failure(CARD, bundle) == "" and len(counted) == 3
@@ -247,22 +248,43 @@ def test_the_setting_decides_for_a_fresh_state_alone(
     assert Opened.open(MICRO, by_cpu).bundle.provider is CPU
 
 
-def test_each_provider_has_a_default_state_of_its_own_and_auto_finds_it_again(
-    counted: list[str], tmp_path: Path
-) -> None:
+def test_a_bundle_has_one_default_state_whatever_taught_it(counted: list[str], tmp_path: Path) -> None:
     bundle, home = Bundle.open(MICRO), tmp_path / "data" / "edge-nusa"
     commit(home / "state", bundle, CARD)
     assert default_state(bundle.identity) == home / "state" and taught_with(bundle, None) == bundle.identity
     assert Opened.open(MICRO, provider="auto").state.folder == home / "state"
     by_cpu = Opened.open(MICRO, provider="cpu")
-    assert by_cpu.state.folder.parent == home and by_cpu.state.folder.name.startswith("state-")
-    other = Bundle.open(Path(__file__).parents[2] / "edge_nusa" / "lite")
-    other.provider = CHIP
-    commit(default_state(other.identity), other, CHIP)
+    assert by_cpu.state.folder == default_state(bundle.manifest.identity) == home / "state"
+    with pytest.raises(DamagedError, match="another provider: .*pass --provider card, which taught it, or --provider"):
+        by_cpu.state.current()
+    assert taught_with(bundle, tmp_path / "named") is None
+    other = Bundle.open(LITE)
+    assert default_state(other.identity).name.startswith("state-") and taught_with(other, home / "state") is None
+
+
+def test_a_second_bundles_state_is_found_beside_the_first_whatever_taught_it(
+    counted: list[str], tmp_path: Path
+) -> None:
+    home, other = tmp_path / "data" / "edge-nusa", Bundle.open(LITE)
+    commit(home / "state", Bundle.open(MICRO), CPU)
+    trunk = ForeignTrunk(run=lambda pixels: (pixels, pixels), provider="zz-hailo", precision="a8w8")
+    other.provider = provider_of(trunk)  # which no table has
+    by_trunk = commit(default_state(other.identity), other, other.provider)
+    assert by_trunk == home / f"state-{other.identity.sha256[:12]}"
+    assert taught_with(other, None) == other.identity
+    for asked in (None, "cpu", "card", trunk):
+        assert Opened.open(LITE, provider=asked).state.folder == by_trunk
+    shutil.rmtree(home / "state")
+    assert Opened.open(LITE, provider="cpu").state.folder == by_trunk
+    shutil.copytree(by_trunk, home / "state-of-march")
+    (home / "state-list").write_text("")
     other.provider = CPU
+    commit(home / f"state-{other.identity.sha256[:12]}", other, CPU)
     found = taught_with(other, None)
-    assert found is not None and found.provider == "chip"
-    assert taught_with(other, tmp_path / "named") is None and taught_with(other, home / "state") is None
+    assert found is not None and found.provider == "cpu"
+    shutil.rmtree(by_trunk)
+    shutil.rmtree(home / f"state-{other.identity.sha256[:12]}")
+    assert taught_with(other, None) is None and default_state(other.identity) == home / "state"
 
 
 def test_a_trunk_of_ones_own_is_handed_to_the_model_and_its_state_goes_with_no_other(tmp_path: Path) -> None:
