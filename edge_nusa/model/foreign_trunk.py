@@ -17,7 +17,7 @@ from edge_nusa.errors import DamagedError, ResourceError, UsageError
 from edge_nusa.files.foreign import named, why
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.contract import contract
-from edge_nusa.model.providers import NAME, TABLE, Provider, Run
+from edge_nusa.model.providers import NAME, TABLE, Provider, Run, absent
 from edge_nusa.model.sessions import TRUNK, Graph
 
 GROUP = "edge_nusa.trunks"
@@ -90,7 +90,15 @@ class ForeignGraph(Graph):
     """The image trunk's graph, run by a foreign trunk."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Raises UsageError for a bundle whose image tail needs tokens, which a foreign trunk does not give."""
+        """Raises UsageError for a bundle whose image tail needs tokens, which a foreign trunk does not give, and where
+        only the trunk's name is known, as a state says what taught it."""
+        if bundle.provider.trunk is absent:
+            name, precision = bundle.provider.name, bundle.provider.precision
+            raise UsageError(
+                f"this state was taught by the foreign trunk {name} of precision {precision}: expected that trunk, "
+                f"found its name alone; hand it in (Model.open(..., provider=trunk)), or pass --provider {name} where "
+                "a package brings it"
+            )
         if bundle.manifest.image.tail_blocks:
             raise UsageError(
                 f"{bundle.folder}: expected a bundle without an image tail, found one of "

@@ -127,10 +127,12 @@ def declared(text: str) -> Provider:
 
 
 def _foreign(group: str, precision: str) -> Provider:
-    def absent(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        raise UsageError(f"expected the trunk itself, found its name alone; pass --provider {group}")
-
     return Provider(name=group, group=group, precision=precision, trunk=absent)
+
+
+def absent(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """In the place of a foreign trunk of which only the name is known; nothing opens it."""
+    raise AssertionError
 
 
 def unknown(name: str, more: list[str]) -> UsageError:

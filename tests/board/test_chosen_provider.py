@@ -11,6 +11,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 from conftest import MICRO
+from PIL import Image
 
 from edge_nusa.device import trials as trials_file
 from edge_nusa.device.board import provider_check
@@ -292,6 +293,12 @@ def test_a_trunk_of_ones_own_is_handed_to_the_model_and_its_state_goes_with_no_o
     model = Model.open(MICRO, tmp_path / "state", provider=trunk)
     assert (model.state.identity.provider, model.state.identity.precision) == ("hailo", "a8w8")
     commit(tmp_path / "state", model.bundle, model.bundle.provider)
+    looked = Model.open(MICRO, tmp_path / "state")  # which labels and undo do, and which needs no trunk
+    told = (
+        r"was taught by the foreign trunk hailo of precision a8w8: .* hand it in \(Model.open\(..., provider=trunk\)\)"
+    )
+    with pytest.raises(UsageError, match=told):
+        looked.predict([Image.new("RGB", (64, 64))])
     with pytest.raises(DamagedError, match="by another provider: hailo, not cpu; pass --provider hailo"):
         Model.open(MICRO, tmp_path / "state", provider="cpu").state.current()
     other = ForeignTrunk(run=trunk.run, provider="hailo", precision="a16w8")
