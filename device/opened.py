@@ -119,13 +119,15 @@ def trials(threads: int = 0) -> Trials:
 @dataclass(frozen=True)
 class Opened:
     """An opened bundle with its state; threads 0 means all cores, max_memory_bytes None means no bound; note: a line
-    for people where something else computes than was asked for, "" where not."""
+    for people where something else computes than was asked for, "" where not; handed_in: the trunk of one's own that
+    computes."""
 
     bundle: Bundle
     state: State
     threads: int = 0
     max_memory_bytes: int | None = None
     note: str = ""
+    handed_in: ForeignTrunk | None = None
 
     @classmethod
     def open(
@@ -170,7 +172,8 @@ class Opened:
         named = Path(state) if state else chosen_folder("state")
         note = _set_provider(opened, named, provider, threads)
         folder = named or default_state(opened.identity)
-        return cls(opened, State(folder, opened.identity), threads, max_memory_bytes, note)
+        trunk = None if provider is None or isinstance(provider, str) else provider
+        return cls(opened, State(folder, opened.identity), threads, max_memory_bytes, note, trunk)
 
     def image_trunk(self) -> Graph:
         """A session of the frozen image tower, or what was handed in in its place."""

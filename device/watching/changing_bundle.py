@@ -48,9 +48,10 @@ def again(opened: Opened, note: Callable[[str], None]) -> Opened:
     """The bundle and state opened anew, once the bundle is whole."""
     note(f"{opened.bundle.folder}: the bundle changed; waiting until it is whole")
     place, state = opened.bundle.folder, opened.state.folder
+    asked = opened.handed_in or opened.bundle.provider.name
     return whole(
         place,
-        lambda: type(opened).open(place, state, opened.threads, opened.max_memory_bytes, opened.bundle.provider.name),
+        lambda: type(opened).open(place, state, opened.threads, opened.max_memory_bytes, asked),
         lambda text: None,
     )
 

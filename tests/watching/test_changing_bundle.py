@@ -26,6 +26,7 @@ from edge_nusa.device.watching.watch import Watch
 from edge_nusa.errors import DamagedError
 from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.model.foreign_trunk import ForeignTrunk
 from edge_nusa.model.unchanged import BundleChangedError
 from edge_nusa.model.whole_file import verify_file
 
@@ -202,6 +203,16 @@ def until(found: Callable[[], bool]) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it did not come within a minute")
+
+
+def test_a_trunk_that_was_handed_in_computes_over_the_bundle_that_is_put_back(tmp_path: Path) -> None:
+    trunk = ForeignTrunk(run=lambda pixels: (pixels, pixels), provider="hailo", precision="a8w8", batch=1)
+    opened = Model.open(MICRO, tmp_path / "state", threads=1, provider=trunk)
+    found = changing_bundle.again(opened, lambda text: None)
+    assert found.bundle is not opened.bundle and found.bundle.provider == opened.bundle.provider
+    assert changing_bundle.again(found, lambda text: None).bundle.provider.trunk is trunk.run
+    plain = Model.open(MICRO, tmp_path / "state", threads=1)
+    assert changing_bundle.again(plain, lambda text: None).bundle.provider.name == "cpu"
 
 
 def test_a_watch_that_starts_during_a_copy_answers_when_it_is_whole(taught: Path, tmp_path: Path) -> None:
