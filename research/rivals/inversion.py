@@ -65,7 +65,7 @@ class Looker:
         self.bundle = bundle
         self.known: dict[str, np.ndarray] = {}
         self.session = sessions.open_session(bundle, "image_trunk", 1)
-        for digests in cache.glob("*/0-blocks/*/digests.txt") if cache else ():
+        for digests in cache.glob("*/0-blocks/*/part-*/digests.txt") if cache else ():
             names = digests.read_text().split()
             taps = np.fromfile(digests.with_name("taps"), "<f4").reshape(-1, bundle.manifest.image.taps)
             self.known |= dict(zip(names, taps, strict=False))

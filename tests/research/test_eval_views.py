@@ -21,7 +21,9 @@ from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.text_encoder import TextEncoder
 from edge_nusa.research.data.datasets import DataSet, find_sets
+from edge_nusa.research.data.sets import content_digest
 from edge_nusa.research.data.views import View, Viewer
+from edge_nusa.research.rivals import inversion
 
 CLOSE = 1e-5
 """The trunk's batches differ, and with them the order of sums."""
@@ -215,3 +217,13 @@ def test_caches_of_other_depths_do_not_mix(bundle: Bundle, dataset: DataSet, tmp
     deep, shallow, none = (made(Viewer(bundle, tmp_path / "cache", 1, blocks), dataset, [0, 1]) for blocks in (6, 2, 0))
     assert none.tokens is None and deep.tokens is not None and shallow.tokens is not None
     assert np.abs(deep.tokens[deep.place[[0, 1]]] - shallow.tokens[shallow.place[[0, 1]]]).max() > 0.1
+
+
+def test_what_is_turned_back_into_pictures_is_looked_up_in_the_same_cache(
+    bundle: Bundle, dataset: DataSet, tmp_path: Path
+) -> None:
+    view = made(Viewer(bundle, tmp_path / "cache", 1, 0), dataset)
+    known = inversion.Looker(bundle, tmp_path / "cache").known
+    assert set(known) == {content_digest(path) for path in paths_of(dataset)}
+    for path, place in zip(paths_of(dataset), view.place, strict=True):
+        assert np.array_equal(known[content_digest(path)], view.taps[place])
