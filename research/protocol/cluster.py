@@ -201,7 +201,9 @@ class _Work:
             for future in ended:
                 self._check(future)
             waiting -= ended
-            if not ended:
+            if ended:
+                self.last_worker = time.monotonic()
+            else:
                 self._look()
             yield len(futures) - len(waiting)
 

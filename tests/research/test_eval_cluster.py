@@ -1,7 +1,7 @@
 """`eval --cluster` on a real scheduler of Dask with two real workers: who takes part, and that every run is done once
 whatever happens to them.
 
-The tests follow one another: the last ones end a worker, then the other.
+The tests follow one another: the last ones end a worker, then the other, then the scheduler.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,14 +140,14 @@ def timeless(folder: Path) -> list[Run]:
 def test_runs_of_a_cluster_say_what_runs_at_home_say_and_the_cluster_computes_the_features(
     settings: Settings, told: Cluster
 ) -> None:
-    settings = replace(settings, learners=("ridge", "ncm"), seeds=2, cache=settings.out.with_name("new"))
+    settings = replace(settings, learners=("ridge", "ncm"), cache=settings.out.with_name("new"))
     seen: list[tuple[str, int, int]] = []
     evaluate(settings, lambda *each: seen.append(each))
-    assert {("features", 2, 2), ("running", 4, 4)} <= set(seen)
+    assert {("features", 2, 2), ("running", 2, 2)} <= set(seen)
     assert not list(settings.out.glob(".sweep-*")) and not list((settings.out.with_name("new")).glob(".sweep-*"))
     home = replace(settings, cluster="", out=settings.out.with_name("home"))
     evaluate(home, quiet)
-    assert timeless(settings.out) == timeless(home.out) and len(timeless(home.out)) == 4
+    assert timeless(settings.out) == timeless(home.out) and len(timeless(home.out)) == 2
 
 
 def test_sets_in_memory_and_the_command_line_use_it_too(
@@ -245,6 +246,24 @@ def test_a_cluster_that_is_silent_ends_the_command(monkeypatch: pytest.MonkeyPat
         cluster._bounded(silent := Silent(), silent.nthreads)
 
 
+class Ended:
+    """A future of a run that ended well."""
+
+    status = "finished"
+
+
+def test_a_run_that_ends_shows_that_there_was_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each run is shorter than PAUSE_SECONDS, so for a minute the cluster is never looked at."""
+    clock, runs = iter([0.0, 30, 61, 121, 121.1]), [Ended(), Ended(), Ended()]
+    ends = iter([{runs[0]}, {runs[1]}, set(), set()])
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(cluster._Work, "_first", lambda self, waiting: next(ends))
+    seen = cluster._Work(SimpleNamespace(status="closed"), "tcp://10.0.0.5:8786")._ended(runs)
+    assert [next(seen), next(seen), next(seen)] == [1, 2, 2], "a minute after the last end"
+    with pytest.raises(ResourceError, match="expected a worker, found none for 60 seconds"):
+        next(seen)
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
@@ -284,7 +303,7 @@ def test_ctrl_c_ends_what_was_handed_out(settings: Settings, told: Cluster) -> N
         if len(notes(told, "begun")) == 2:
             raise KeyboardInterrupt
 
-    asked = replace(settings, learners=(SLOW,), seeds=5)
+    asked = replace(settings, learners=(SLOW,), seeds=3)
     with pytest.raises(KeyboardInterrupt):
         evaluate(asked, stopped)
     (told.folder / "release").touch()
@@ -294,12 +313,12 @@ def test_ctrl_c_ends_what_was_handed_out(settings: Settings, told: Cluster) -> N
     time.sleep(0.5)
     assert len(notes(told, "begun")) == 2 and not list((asked.out / "runs").iterdir())
     evaluate(asked, quiet)
-    assert len(read_runs(asked.out / "runs")) == 5 and not list(parts.glob("*.npz"))
-    assert len(notes(told, "ended")) == 10, "each task was learned once"
+    assert len(read_runs(asked.out / "runs")) == 3 and not list(parts.glob("*.npz"))
+    assert len(notes(told, "ended")) == 6, "each task was learned once"
 
 
 def test_a_worker_killed_in_a_run_leaves_every_run_done_once(settings: Settings, told: Cluster) -> None:
-    asked = replace(settings, learners=(SLOW, "frozen"), seeds=3)
+    asked = replace(settings, learners=(SLOW, "frozen"), seeds=2)
     failed: list[BaseException] = []
 
     def sweep() -> None:
@@ -317,9 +336,9 @@ def test_a_worker_killed_in_a_run_leaves_every_run_done_once(settings: Settings,
     (told.folder / "release").touch()
     thread.join(BOUND)
     assert not thread.is_alive() and not failed
-    assert len(read_runs(asked.out / "runs")) == 6 and not list((asked.out / "parts").iterdir())
+    assert len(read_runs(asked.out / "runs")) == 4 and not list((asked.out / "parts").iterdir())
     ended = [path.name.rsplit("-", 1)[0] for path in notes(told, "ended")]
-    assert len(ended) == len(set(ended)) == 6, "three runs of two tasks, each once"
+    assert len(ended) == len(set(ended)) == 4, "two runs of two tasks, each once"
     assert str(victim) not in {path.name.rpartition("-")[2] for path in notes(told, "ended")}
 
 
@@ -340,3 +359,17 @@ def test_a_cluster_whose_workers_are_gone_ends_the_command(
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match=r"expected at least one worker, found none within 0 seconds; .*--nthreads 1"):
         evaluate(settings, quiet)
+
+
+def test_a_scheduler_that_is_lost_in_the_middle_ends_the_command(running: Cluster) -> None:
+    """What was handed out is in no hurry, with workers or without."""
+    with cluster._hushed("distributed"), cluster._connected(running.address) as client:
+        futures = [client.submit(time.sleep, BOUND + number) for number in (1, 2)]
+        work = cluster._Work(client, running.address)
+        assert next(seen := work._ended(futures)) == 0
+        os.kill(running.scheduler.pid, signal.SIGKILL)
+        running.scheduler.wait(30)
+        with pytest.raises(
+            ResourceError, match="expected the scheduler to keep what was handed out, found it gone or begun anew; loo"
+        ):
+            list(seen)
