@@ -32,11 +32,19 @@ class Loss(NamedTuple):
     taps_cosine: float
 
     def points(self) -> float:
-        """The larger of the accuracy lost in points and 100 * (1 - mean cosine)."""
+        """The larger of the accuracy lost in points and 100 * (1 - mean cosine); NaN where any figure is NaN."""
+        if any(map(math.isnan, self)):
+            return math.nan
         return max(self.float_accuracy - self.int8_accuracy, 100 * (1 - self.mean_cosine))
+
+    def figures(self, before: str = "") -> dict[str, float]:
+        """Those that are numbers, for a record; before: what their names begin with."""
+        return {before + name: round(value, 4) for name, value in self._asdict().items() if not math.isnan(value)}
 
     def words(self) -> str:
         """What is lost, for people."""
+        if math.isnan(self.points()):
+            return "more than can be measured (what it gives is no number)"
         return (
             f"{self.points():.2f} points (accuracy {self.float_accuracy:.2f} -> {self.int8_accuracy:.2f} %, "
             f"mean cosine {self.mean_cosine:.4f})"

@@ -164,8 +164,8 @@ def _try_int8(
         images = quantize.calibration_images(bundle, settings.calibration)[0]
         model = quantize.frozen_quantized(folder / "image_trunk.onnx", images)
     loss = quantize.measure(bundle, model, settings.calibration)
-    figures = {f"int8_{name}": round(value, 4) for name, value in loss._asdict().items()}
-    if loss.points() > settings.max_loss:
+    figures = loss.figures("int8_")
+    if not loss.points() <= settings.max_loss:
         if settings.precision == "int8":
             raise RefusedError(
                 f"an int8 trunk loses {loss.words()}, more than --max-loss {settings.max_loss}; no bundle was written: "

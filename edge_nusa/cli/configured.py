@@ -53,6 +53,14 @@ def is_of_file(context: Any, name: str) -> bool:
     return source is not None and source.name == "DEFAULT_MAP"
 
 
+def said(context: Any) -> dict[str, str]:
+    """The options that stand on the command line itself, and not in a variable or a settings file: name -> how it is
+    written, in the order of the help."""
+    options = {one.name: one.opts[0] for one in context.command.params if one.param_type_name == "option"}
+    sources = {name: context.get_parameter_source(name) for name in options}
+    return {name: options[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
 def _leave_out(context: Any) -> None:
     """Where the command line says a thing in one way, leave out what a file says in another."""
     ways = APART.get(_words_of(context), ())

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from edge_nusa import kept
-from edge_nusa.cli import completion, output
+from edge_nusa.cli import completion, configured, output
 from edge_nusa.cli.eval_options import (
     CacheOption,
     ClassStepsOption,
@@ -42,6 +42,8 @@ LARGEST_RESULTS_BYTES = 1 << 30
 SUITES = ("mtil", "cil", "orders")
 COLLECT = "collect"
 """What stands in a suite's place where no run is done."""
+OF_COLLECT = frozenset({"data", "out", "bundle", "per_class", "format", "quiet"})
+"""The options that do something there."""
 
 
 def _learners(incomplete: str) -> list[str]:
@@ -52,6 +54,7 @@ def _learners(incomplete: str) -> list[str]:
 
 
 def evaluate(
+    context: typer.Context,
     suite: SuiteArgument = None,
     folders: FoldersArgument = None,
     data: Annotated[
@@ -107,6 +110,7 @@ def evaluate(
     if is_listed:
         return _list(data, learners, format)
     if suite == COLLECT:
+        _check_collect(context)
         return _collect(folders or [], {"data": data, "out": out, "bundle": bundle}, per_class, format)
     name, data, out = _needed(suite, folders, data, out)
     with needs("eval"):
@@ -140,6 +144,16 @@ def _needed(
             "collect` takes folders, and --data names that of the data sets"
         )
     return _suite(suite), data, out
+
+
+def _check_collect(context: typer.Context) -> None:
+    """Raises UsageError for an option that is about runs to be done."""
+    wrong = next((option for name, option in configured.said(context).items() if name not in OF_COLLECT), None)
+    if wrong:
+        raise UsageError(
+            f"eval collect: expected no {wrong} beside it, since it takes all runs that are there and does none; leave "
+            f"{wrong} out, or name a suite ({', '.join(SUITES)})"
+        )
 
 
 def _collect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from edge_nusa import kept
-from edge_nusa.cli import completion, npu_files, output
+from edge_nusa.cli import completion, configured, npu_files, output
 from edge_nusa.cli.options import BundleOption, FormatOption, QuietOption, needs
 from edge_nusa.errors import UsageError
 from edge_nusa.files.foreign import shown
@@ -25,6 +26,8 @@ WEIGHTS, LEARNS, SIZE, NPU = (
     "For an accelerator",
 )
 """Groups of options."""
+OF_A_BUNDLE = frozenset({"npu", "bundle", "out", "calibration", "max_loss", "overwrite", "quiet", "format"})
+"""The options that do something where the trunk of a bundle that is there is handed over."""
 
 
 def _blocks(text: str | None, default: int | None, option: str) -> int | None:
@@ -38,6 +41,7 @@ def _blocks(text: str | None, default: int | None, option: str) -> int | None:
 
 
 def export(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -153,13 +157,12 @@ def export(
     """Turn an open_clip model into a bundle (on a workstation)."""
     if list_models:
         return _list(format)
+    _check(context)
     wanted = npu_files.Asked(out, calibration, max_loss, overwrite)
     if npu and not (model or config):
         return npu_files.of_bundle(bundle, wanted, quiet, format)
     if not (model or config) or out is None:
         raise UsageError("export: expected a model and --out DIR; `edge-nusa export --list` shows the models")
-    if npu:
-        npu_files.check_float(precision)
     with needs("export"):
         from edge_nusa.export import models, writer
 
@@ -175,6 +178,30 @@ def export(
     if npu:
         value, words = npu_files.beside(made, wanted, quiet, (value, words))
     output.show(value, words, format)
+
+
+def _check(context: typer.Context) -> None:
+    """Raises UsageError for options that do not go together. What a variable or a settings file says of the other way
+    is for another day."""
+    given, said = context.params, configured.said(context)
+    if math.isnan(given["max_loss"]):
+        raise UsageError("--max-loss: expected a number of points, found nan; 1 is what is taken by itself")
+    of_model = "--config" if given["config"] else "MODEL"
+    if given["model"] or given["config"]:
+        if "bundle" in said:
+            raise UsageError(
+                f"--bundle: expected no {of_model} beside it, since a bundle is made of the model and none is read; "
+                "leave one of them out"
+            )
+        if given["npu"]:
+            npu_files.check_float(given["precision"])
+    elif given["npu"]:
+        wrong = next((option for name, option in said.items() if name not in OF_A_BUNDLE), None)
+        if wrong:
+            raise UsageError(
+                f"{wrong}: expected MODEL beside it, since `export --npu` without one hands over the trunk of a bundle "
+                f"as it is; add the model, or leave {wrong} out"
+            )
 
 
 def _cut(own: ExportSettings, tail_blocks: str | None, text_blocks: str | None) -> ExportSettings:

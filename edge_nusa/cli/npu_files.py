@@ -55,6 +55,9 @@ def beside(bundle: Bundle, asked: Asked, quiet: bool, told: Told) -> Told:
 
 def _handed(bundle: Bundle, out: Path, asked: Asked, quiet: bool) -> Told:
     with needs("export --npu", "npu"):
+        import onnxscript  # noqa: F401 - what is used later is asked for here
+        import sklearn  # noqa: F401
+
         from edge_nusa.export.npu import hand_over
 
     wanted = hand_over.Wanted(

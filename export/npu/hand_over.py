@@ -83,11 +83,10 @@ def _quantized(
         progress(form, 1, 1)
         quantized = forms.quantized(model, form, images)
         loss = quantize.measure(bundle, quantized, wanted.calibration, chunk=1)
-        if loss.points() > wanted.max_loss:
+        if not loss.points() <= wanted.max_loss:
             refused[form] = f"it loses {loss.words()}, more than --max-loss {wanted.max_loss:g}"
         else:
-            figures = {name: round(value, 4) for name, value in loss._asdict().items()}
-            made[form] = (quantized.SerializeToString(), figures)
+            made[form] = (quantized.SerializeToString(), loss.figures())
     return made, refused
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ pytest.importorskip("open_clip", reason="the export environment has open_clip")
 from conftest import MICRO  # noqa: E402
 
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, RefusedError, UsageError  # noqa: E402
-from edge_nusa.export import graphs, models, tokenizer_file, verify, vocabulary, writer  # noqa: E402
+from edge_nusa.export import graphs, models, quantize, tokenizer_file, verify, vocabulary, writer  # noqa: E402
 from edge_nusa.export.sample_pictures import sample_pictures  # noqa: E402
 from edge_nusa.export.settings import ExportSettings, default_settings  # noqa: E402
 from edge_nusa.model.bundle import Bundle  # noqa: E402
@@ -272,6 +273,26 @@ def test_int8_is_taken_or_refused_by_its_measured_loss(tiny_name: str, tmp_path:
         lambda part, done, total: None,
     )
     assert auto.manifest.precision == "fp32"
+
+
+def test_an_int8_trunk_whose_loss_is_no_number_is_refused_and_of_auto_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = quantize.Loss(float("nan"), float("nan"), 50, 50, 1)
+    monkeypatch.setattr(quantize, "quantized", lambda model: model)
+    monkeypatch.setattr(quantize, "measure", lambda *given: loss)
+    bundle, settings = Bundle.open(MICRO), default_settings("ViT-B-32", tmp_path / "b")
+    manifest = bundle.manifest
+
+    def tried(precision: Any) -> Any:
+        asked = replace(settings, precision=precision, calibration=tmp_path)
+        return writer._try_int8(tmp_path, bundle, asked, manifest)
+
+    with pytest.raises(RefusedError, match="an int8 trunk loses more than can be measured .* no bundle was written"):
+        tried("int8")
+    kept, figures = tried("auto")
+    assert kept is manifest
+    assert figures == {"int8_float_accuracy": 50, "int8_int8_accuracy": 50, "int8_taps_cosine": 1}
 
 
 def test_the_vocabulary_is_some_thousands_of_different_nouns() -> None:

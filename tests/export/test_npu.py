@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ import onnxruntime  # noqa: E402
 from conftest import MICRO, THREE, bytes_of, run_cli  # noqa: E402
 from handed_over_graphs import LACKING, check_handed_over, same_as  # noqa: E402
 
+from edge_nusa.cli.app import app  # noqa: E402
 from edge_nusa.device.demo.pictures import DemoPictures  # noqa: E402
 from edge_nusa.device.model import Model  # noqa: E402
-from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, UsageError  # noqa: E402
+from edge_nusa.errors import DamagedError, EdgeNusaError, MissingPackageError, RefusedError, UsageError  # noqa: E402
+from edge_nusa.export import quantize  # noqa: E402
 from edge_nusa.export.npu import fixed, forms, hand_over, operators  # noqa: E402
 from edge_nusa.export.sample_pictures import sample_pictures  # noqa: E402
 from edge_nusa.files.file_record import file_sha256  # noqa: E402
@@ -249,6 +252,64 @@ def test_where_to_write_must_be_said() -> None:
     done = run_cli("export", "--npu")
     assert done.returncode == 2 and "export --npu: expected --out DIR for the trunk's files" in done.stderr
     assert run_cli("export", "--out", "x").returncode == 2
+
+
+@pytest.mark.parametrize("package", ["sklearn", "onnxscript"])
+def test_a_package_that_is_missing_is_named_with_what_installs_it(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingPackageError, match=rf'--npu needs .*{package}.*`pip install "edge-nusa\[npu\]"`'):
+        app(["export", "--npu", "--bundle", str(MICRO), "--out", str(tmp_path / "o")], standalone_mode=False)
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "lite --bundle b",
+            "--bundle: expected no MODEL beside it, since a bundle is made of the model and none is read",
+        ),
+        ("--config c.json --npu --bundle b", "--bundle: expected no --config beside it"),
+        *(
+            (f"--npu {words}", f"{words.split()[0]}: expected MODEL beside it, since `export --npu` without one hands")
+            for words in ("--precision fp16", "--pretrained openai", "--checkpoint x", "--random", "--nouns 2000")
+        ),
+        ("lite --max-loss nan", "--max-loss: expected a number of points, found nan"),
+        ("--npu --max-loss nan", "--max-loss: expected a number of points, found nan"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(words: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        app(["export", *words.split(), "--out", str(tmp_path / "o")], standalone_mode=False)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_variable_that_names_a_bundle_is_no_option_that_would_do_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_NUSA_BUNDLE", str(MICRO))
+    with pytest.raises(UsageError, match="--tail-blocks: expected a number of blocks or 'all', got 'x'"):
+        app(["export", "lite", "--tail-blocks", "x", "--out", str(tmp_path / "o")], standalone_mode=False)
+
+
+FINE = quantize.Loss(mean_cosine=1, least_cosine=1, float_accuracy=50, int8_accuracy=50, taps_cosine=1)
+
+
+@pytest.mark.parametrize("name", ["mean_cosine", "int8_accuracy", "taps_cosine"])
+def test_a_form_whose_loss_is_no_number_is_not_taken(
+    name: str, calibration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = FINE._replace(**{name: float("nan")})
+    assert name not in loss.figures() and len(loss.figures("int8_")) == 4
+    monkeypatch.setattr(forms, "quantized", lambda model, form, images: model)
+    monkeypatch.setattr(quantize, "measure", lambda *given, **named: loss)
+    bundle, model = Bundle.open(MICRO), onnx.ModelProto()
+    wanted = hand_over.Wanted(out=tmp_path, calibration=calibration, max_loss=1.0)
+    made, refused = hand_over._quantized(bundle, model, wanted, lambda part, done, total: None)
+    assert made == {} and set(refused) == {"a8w8", "a16w8"}
+    assert "it loses more than can be measured (what it gives is no number)" in refused["a8w8"]
 
 
 @pytest.mark.parametrize("name", sorted({*LACKING, "SplitToSequence", "SequenceAt", "ConcatFromSequence", "NonZero"}))

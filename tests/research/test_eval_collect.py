@@ -247,6 +247,18 @@ def test_the_command_prints_the_results_and_fails_where_runs_are_missing(
         (["collect"], "2: eval collect: expected --out DIR, found none; name the folder of the runs"),
         (["mtil", "x", "--data", "d", "--out", "o"], "2: eval 'mtil': expected nothing behind the suite, found 'x'"),
         (["mtil", "--data", "d", "--out", "o", "--shard", "1/1"], "2: --shard: expected K/N with K counted from 0"),
+        *(
+            (
+                ["collect", "--out", "o", option, value],
+                f"2: eval collect: expected no {option} beside it, since it takes",
+            )
+            for option, value in (
+                ("--shard", "0/2"),
+                ("--cluster", "tcp://x:1"),
+                ("--learners", "ncm"),
+                ("--jobs", "1"),
+            )
+        ),
     ],
 )
 def test_words_that_do_not_fit_are_refused(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
