@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stand_in_trunk
-from conftest import ROOT, command, environment
+from conftest import ROOT, environment, run_cli
 from processes import one_line
 
+from edge_nusa.cli import ending
+from edge_nusa.cli.app import app
 from edge_nusa.device.board.measure import write_pictures
 from edge_nusa.model.bundle import embedded_bundle
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """`edge-nusa` with the stand-in's package installed, over the embedded bundle, without this user's folders."""
+def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with the stand-in's package installed, the embedded bundle, and none of this user's folders."""
     place = tmp_path_factory.mktemp("standin")
     path = os.pathsep.join([str(stand_in_trunk.package(place / "packages")), str(ROOT)])
-    own = {"PYTHONPATH": path, "EDGE_NUSA_BUNDLE": str(embedded_bundle()), "XDG_DATA_HOME": str(place / "data")}
+    return {"PYTHONPATH": path, "EDGE_NUSA_BUNDLE": str(embedded_bundle()), "XDG_DATA_HOME": str(place / "data")}
 
-    def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        env = environment({**own, **variables})
-        return subprocess.run(command(*words), env=env, cwd=place, capture_output=True, text=True, timeout=120)
+
+@pytest.fixture(scope="module")
+def real(variables: dict[str, str]) -> Run:
+    """`edge-nusa` in a process of its own."""
+
+    def run(*words: str | Path, **more: str) -> Done:
+        return run_cli(*words, env={**variables, **more})
 
     return run
 
 
-def answer(done: subprocess.CompletedProcess[str]) -> Any:
+@pytest.fixture(scope="module")
+def run(variables: dict[str, str]) -> Iterator[Run]:
+    """The same commands to the same ends, in the process of the tests."""
+
+    def run(*words: str | Path) -> Done:
+        out, error = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patched, redirect_stdout(out), redirect_stderr(error):
+            patched.syspath_prepend(variables["PYTHONPATH"].split(os.pathsep)[0])
+            for name, value in environment(variables).items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "argv", ["edge-nusa", *map(str, words)])
+            code = ending.code_of(lambda: app([*map(str, words)], standalone_mode=False) or 0)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), error.getvalue())
+
+    yield run
+    sys.modules.pop("standin_trunk", None)  # its folder is on no path any more
+
+
+def answer(done: Done) -> Any:
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
@@ -46,37 +74,40 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def board(run: Run, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def board(real: Run, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state that the stand-in taught."""
     state = tmp_path_factory.mktemp("board") / "state"
     words = ("learn", "--dataset", pictures, "--head-only", "--force", "--state", state, "--provider", "standin")
-    assert answer(run(*words))["generation"] == 1
+    assert answer(real(*words))["generation"] == 1
     return state
 
 
 def test_what_a_provider_taught_is_asked_by_it_and_by_auto_and_refused_by_another(
-    run: Run, board: Path, pictures: Path
+    real: Run, board: Path, pictures: Path
 ) -> None:
     ask = ("predict", pictures / "ash" / "0000.jpg", "--state", board)
-    assert answer(run(*ask, "--provider", "standin"))["best"] == "ash"
-    assert answer(run(*ask, "--provider", "auto"))["best"] == "ash"
-    assert answer(run(*ask, EDGE_NUSA_PROVIDER="standin"))["best"] == "ash"
-    told = one_line(run(*ask), 4)
+    assert answer(real(*ask, "--provider", "standin"))["best"] == "ash"
+    assert answer(real(*ask, "--provider", "auto"))["best"] == "ash"
+    assert answer(real(*ask, EDGE_NUSA_PROVIDER="standin"))["best"] == "ash"
+    told = one_line(real(*ask), 4)
     assert "this state belongs to another provider" in told
     assert "by another provider: standin, not cpu" in told and "at another precision: a8w8, not fp16" in told
     assert told.endswith("pass --provider standin, which taught it, or --provider auto, or another --state")
 
 
 def test_looking_at_what_a_provider_taught_needs_neither_its_name_nor_its_package(
-    run: Run, board: Path, pictures: Path
+    real: Run, board: Path, pictures: Path
 ) -> None:
     without = {"PYTHONPATH": str(ROOT)}
-    assert [row["label"] for row in answer(run("labels", "--state", board, **without))["labels"]] == ["ash", "birch"]
+    assert [row["label"] for row in answer(real("labels", "--state", board, **without))["labels"]] == [
+        "ash",
+        "birch",
+    ]
     ask = ("predict", pictures / "ash" / "0000.jpg", "--state", board, "--provider")
-    told = one_line(run(*ask, "auto", **without), 5)
+    told = one_line(real(*ask, "auto", **without), 5)
     assert "was taught with the provider standin" in told and "no package here brings a trunk of that name" in told
     assert "begin anew with --provider cpu and another --state" in told
-    assert "expected one of auto, cpu" in one_line(run(*ask, "standin", **without), 2)
+    assert "expected one of auto, cpu" in one_line(real(*ask, "standin", **without), 2)
 
 
 def test_the_doctor_compares_a_trunk_with_the_cpus_and_says_what_taught_the_state(run: Run, board: Path) -> None:
