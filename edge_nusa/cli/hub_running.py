@@ -12,6 +12,7 @@ from edge_nusa.cli import output
 from edge_nusa.cli.hub import HubOption, opened_hub
 from edge_nusa.cli.hub_rounds import MaliciousOption, MirrorOption, MostPicturesOption, RuleChoice, RuleOption, merged
 from edge_nusa.cli.options import BundleOption, FormatOption
+from edge_nusa.errors import EdgeNusaError
 from edge_nusa.knowledge.labels import listed
 
 if TYPE_CHECKING:
@@ -48,10 +49,23 @@ def run(
     opened = opened_hub(hub, bundle)
     done = running.run(opened, MergeSettings(rule.value, malicious, UpdateLimits(most_pictures)), mirror)
     output.show(done, lambda: "\n".join(_ran(done)), format)
+    _told(done)
     if metrics is not None:
-        numbers.write(metrics, _standing(opened, False), done.exit_code)
+        _measured(opened, metrics, done.exit_code)
     if done.exit_code:
-        raise typer.Exit(_told(done))
+        raise typer.Exit(done.exit_code)
+
+
+def _measured(opened: Hub, metrics: Path, exit_code: int) -> None:
+    """Write the numbers; where the run itself failed, its exit code stays and what stops this is told beside."""
+    from edge_nusa.sync.hub import metrics as numbers
+
+    try:
+        numbers.write(metrics, _standing(opened, False), exit_code)
+    except EdgeNusaError as error:
+        if not exit_code:
+            raise
+        output.note(f"edge-nusa: metrics: {error}")
 
 
 def _ran(done: Ran) -> Iterator[str]:
@@ -66,14 +80,13 @@ def _ran(done: Ran) -> Iterator[str]:
     yield from (f"{name}: failed" for name in done.errors)
 
 
-def _told(done: Ran) -> int:
-    """Tell each error on stderr, once where several have the same; the exit code."""
+def _told(done: Ran) -> None:
+    """Tell each error on stderr, once where several have the same."""
     texts: dict[str, list[str]] = {}
     for name, error in done.errors.items():
         texts.setdefault(str(error), []).append(name)
     for text, names in texts.items():
         output.note(f"edge-nusa: {' and '.join(names)}: {text}")
-    return done.exit_code
 
 
 def status(

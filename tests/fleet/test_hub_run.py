@@ -159,6 +159,9 @@ def test_a_store_that_is_away_is_told_once_with_exit_code_6_and_healed_by_the_ne
     failed = run_cli(*words)
     assert failed.returncode == 6 and failed.stderr.count("\n") == 1
     assert failed.stderr.startswith("edge-nusa: merge and publish: ")
+    both = run_cli(*words, "--metrics", tmp_path / "missing" / "hub.prom")
+    assert both.returncode == 6 and both.stderr.startswith(failed.stderr + "edge-nusa: metrics: ")
+    assert both.stderr.count("\n") == 2 and str(tmp_path / "missing") in both.stderr
     said = json.loads(failed.stdout)
     assert said["merge"] is None and said["merge_error"] == said["publish_error"]
     shutil.move(tmp_path / "away", tmp_path / "store")
