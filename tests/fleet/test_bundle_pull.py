@@ -22,6 +22,7 @@ from edge_nusa.files.file_record import FileRecord, sha256_hex
 from edge_nusa.files.lock import Lock
 from edge_nusa.model import manifest as manifests
 from edge_nusa.model.bundle import Bundle
+from edge_nusa.state.state import State
 from edge_nusa.sync.bundles import fetching
 from edge_nusa.sync.bundles import pull as pulling
 from edge_nusa.sync.bundles import source as sources
@@ -481,6 +482,22 @@ class TestBesideRounds:
         hub_folder.rotate(world.hub, made.folder / "root-keys", None)
         world.publish(name="second")
         assert [*world.source.bundles()] == ["micro", "second"]
+
+    def test_a_bundle_on_its_way_into_the_store_holds_nobody_up(
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hub, seen = Hub(world.hub, bundle()), list[int]()
+        real = State._lock
+        monkeypatch.setattr(State, "_lock", lambda self, seconds: real(self, 0.01))
+
+        def busy(done: int, total: int) -> None:
+            if not seen:
+                seen.append(hub.merge(MergeSettings()).round)
+                world.publish(name="beside")
+
+        made = publish_bundle(world.hub, Offer(changed_bundle(tmp_path / "second"), "micro"), busy)
+        assert (seen, made.version) == ([0], 2)
+        assert [*world.source.bundles()] == ["beside", "micro"]
 
     def test_a_rotation_lists_what_whoever_had_the_old_keys_may_have_announced(self, made: World, world: World) -> None:
         shutil.copytree(world.hub, world.folder / "thief")

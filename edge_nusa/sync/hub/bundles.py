@@ -55,16 +55,18 @@ def publish_bundle(folder: Path, offer: Offer, told: Told) -> Announced:
     StoreError, TrustError, DamagedError, ResourceError.
     """
     name = check_name(offer.name or name_of(offer.bundle.manifest.model))
-    with _writing(folder, f"publish the bundle {name}") as repository:
-        there = bundles_in(repository.targets())
-        before = there.get(name)
-        _check(name, offer.bundle, before, len(there))
-        made = put_bundle(repository.store, offer.bundle, name, told)
-        made = replace(made, version=_version(made, before), multiply_adds=offer.multiply_adds)
+    doing, repository = f"publish the bundle {name}", _repository(folder)
+    with durable.explained(doing):
+        _checked(repository, name, offer.bundle)
+        # many bytes, whose names are their hashes: no other command of the hub has to wait for them
+        put = put_bundle(repository.store, offer.bundle, name, told)
+    with _writing(folder, doing) as repository:
+        there = _checked(repository, name, offer.bundle)
+        made = replace(put, version=_version(put, there.get(name)), multiply_adds=offer.multiply_adds)
         repository.sign({made.path: target_of(made)})
-        kept.part(f"the bundle {name}, version {made.version}, is published")
-        if offer.mirror is not None:
-            mirror(repository.store, offer.mirror, {**there, name: made})
+    kept.part(f"the bundle {name}, version {made.version}, is published")
+    if offer.mirror is not None:
+        mirror(repository.store, offer.mirror, {**there, name: made})
     return made
 
 
@@ -89,8 +91,11 @@ def _version(made: Announced, before: Announced | None) -> int:
     return before.version + (made.index != before.index or before.is_withdrawn)
 
 
-def _check(name: str, bundle: Bundle, before: Announced | None, count: int) -> None:
-    """Raises InputError where a name would mean another model than before, or where there are too many names."""
+def _checked(repository: Repository, name: str, bundle: Bundle) -> dict[str, Announced]:
+    """The bundles announced until now. Raises InputError where a name would mean another model than before, or where
+    there are too many names."""
+    there = bundles_in(repository.targets())
+    before, count = there.get(name), len(there)
     found = (bundle.manifest.model[:LONGEST_MODEL], bundle.manifest.precision)
     if before is not None and (before.model, before.precision) != found:
         raise InputError(
@@ -99,6 +104,7 @@ def _check(name: str, bundle: Bundle, before: Announced | None, count: int) -> N
         )
     if before is None and count >= MOST_BUNDLES:
         raise InputError(f"{name}: expected at most {MOST_BUNDLES} names of bundles, found {count}; use one again")
+    return there
 
 
 def _repository(folder: Path) -> Repository:
