@@ -27,7 +27,7 @@ from edge_nusa.sync.bundles import fetching
 from edge_nusa.sync.bundles import pull as pulling
 from edge_nusa.sync.bundles import source as sources
 from edge_nusa.sync.bundles.announced import LONGEST_MODEL, Announced, bundles_in, target_of
-from edge_nusa.sync.bundles.index import PART_BYTES, part_key
+from edge_nusa.sync.bundles.index import PART_BYTES, Index, part_key
 from edge_nusa.sync.bundles.pull import Pulled, pull
 from edge_nusa.sync.bundles.source import Source
 from edge_nusa.sync.hub import bundles as hub_bundles
@@ -155,6 +155,23 @@ def test_what_is_here_already_is_not_fetched_again(made: World, tmp_path: Path) 
     (tmp_path / "micro" / "README.md").write_bytes(b"changed")
     with pytest.raises(DamagedError, match="README.md: expected .* bytes, found 7"):
         made.pull(tmp_path / "micro")
+
+
+def test_a_pull_that_another_one_overtook_fetches_nothing(
+    made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, store = pulling._is_here, Counted(FolderStore(made.place))
+
+    def overtaken(out: Path, index: Index) -> bool:
+        monkeypatch.setattr(pulling, "_is_here", real)
+        found = real(out, index)
+        made.pull(out)
+        return found
+
+    monkeypatch.setattr(pulling, "_is_here", overtaken)
+    source = replace(made.source, store=store)
+    done = pull(source, source.bundles()["micro"], tmp_path / "micro", quiet)
+    assert (done.fetched_bytes, store.given, os.listdir(tmp_path)) == (0, [], ["micro"])
 
 
 def test_no_folder_with_something_else_in_it_is_touched(world: World, tmp_path: Path) -> None:

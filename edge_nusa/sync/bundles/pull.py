@@ -33,7 +33,8 @@ SPARE_BYTES = 50 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
-    """A bundle that is here. folder; fetched_bytes: in this call, 0 where it was here already."""
+    """A bundle that is here. folder; fetched_bytes: what was missing when this call began, 0 where it was
+    here already."""
 
     name: str
     version: int
@@ -61,6 +62,8 @@ def pull(source: Source, one: Announced, out: Path, told: Told, most_bytes: int 
             durable.discard(_place_beside(out))
         return _pulled(one, out, 0)
     with durable.explained(f"write beside {out}"), _beside(out) as beside:
+        if _is_here(out, index):  # another pull was done between the first look and the lock
+            return _pulled(one, out, 0)
         folder = beside / one.index
         _remove_others(beside, folder)
         missing = fetching.missing_bytes(index, folder)
