@@ -150,8 +150,9 @@ def check_readable(statement: Statement, numbers: bytes, shapes: UpdateShapes) -
     nor this device itself again."""
     if len(statement.labels) > MOST_LABELS:
         raise InputError(
-            f"push: expected at most {MOST_LABELS} labels that the fleet does not have yet, found "
-            f"{len(statement.labels)}; nothing is kept or sent: forget some, or begin a second fleet"
+            f"push: expected at most {MOST_LABELS} labels with pictures that the fleet was not told of, found "
+            f"{len(statement.labels)}; nothing is kept or sent: forget some (`edge-nusa forget`, of a whole site "
+            "`edge-nusa hub forget`) and teach them after the next push, or begin a second fleet"
         )
     try:
         decode(Statement.from_bytes(statement.to_bytes(), "the update"), numbers, shapes, "the update")

@@ -465,7 +465,10 @@ def test_an_update_that_can_be_read_again_may_be_kept() -> None:
 
 def test_more_labels_than_an_update_may_have_are_told_before_anything_is_kept() -> None:
     assert update.MOST_LABELS == 2000
-    says = "^push: expected at most 2000 labels that the fleet does not have yet, found 2001; nothing is kept or sent: "
+    says = (
+        "^push: expected at most 2000 labels with pictures that the fleet was not told of, found 2001; nothing is kept "
+        r"or sent: forget some \(`edge-nusa forget`, of a whole site `edge-nusa hub forget`\) and teach them after"
+    )
     with pytest.raises(InputError, match=says):
         update.check_readable(*update.encode(of_labels(2001), PLACE, "float16"), SHAPES)
 
