@@ -39,7 +39,7 @@ def join(
     made = membership.join(opened_hub(hub, bundle), store, root, rounds, is_offline=offline)
     who = f"this hub is {made.device[:16]} of the fleet {made.fleet[:16]}"
     words = f"{who}; bring {made.public_key} to its hub: edge-nusa hub enroll device.pub --lower-hub"
-    output.show(made, words, format)
+    output.show({"device": made.device, "public_key": made.public_key, "fleet": made.fleet}, words, format)
 
 
 def exchange(

@@ -20,6 +20,7 @@ def test_what_a_board_taught_goes_up_and_comes_down_by_commands(tmp_path: Path) 
     early = run_cli(*hub(LOWER, "exchange"))
     assert early.returncode == 1 and "run `edge-nusa hub join STORE --root root.json`" in early.stderr
     joined = answer_of(*hub(LOWER, "join", tmp_path / "upper-store", "--root", tmp_path / UPPER / "root.json"))
+    assert [*joined] == ["device", "public_key", "fleet"], "as docs/programs.md says"
     enrolled = answer_of(*hub(UPPER, "enroll", joined["public_key"], "--name", "site", "--lower-hub"))
     assert enrolled["device"] == joined["device"]
     assert '"hub": true' in (tmp_path / UPPER / "devices" / f"{joined['device']}.json").read_text()
