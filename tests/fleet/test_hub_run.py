@@ -15,10 +15,11 @@ from fleet_world import Member, bundle, new_hub
 from test_fleet_faults import rows
 
 from edge_nusa.errors import ResourceError
-from edge_nusa.sync.hub import running
+from edge_nusa.sync.hub import running, self_enrolling
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.hub.merge import MergeSettings
 from edge_nusa.sync.hub.running import RENEW_SHARE, Newest, Ran, why_due
+from edge_nusa.sync.hub.tokens import Terms
 from edge_nusa.sync.trust.own_rounds import OwnPublication, published
 from edge_nusa.sync.trust.sealed_rounds import Announced
 
@@ -47,7 +48,7 @@ THERE = OwnPublication(
         (HERE, None, "the store has no publication of this hub"),
         (HERE, THERE, ""),
         (replace(HERE, sha256="f" * 64, number=5), THERE, "round 5 is new"),
-        (replace(HERE, records="f" * 64), THERE, "the devices are others than at the last publication"),
+        (replace(HERE, records="f" * 64), THERE, "the devices or tokens are others than at the last publication"),
         (HERE, replace(THERE, expires=NOW + timedelta(days=10, seconds=1)), ""),
         (HERE, replace(THERE, expires=NOW + timedelta(days=10)), "the last publication is believed until 2026-12-07"),
         (HERE, replace(THERE, expires=NOW - timedelta(days=10)), "the last publication is believed until 2026-11-17"),
@@ -94,18 +95,21 @@ def test_a_run_merges_and_publishes_what_is_new_and_the_next_one_does_nothing(
     assert run(hub).reason == "round 2 is new"
 
 
-def test_a_device_that_is_enrolled_or_revoked_makes_a_publication_due(
+def test_a_device_that_is_enrolled_or_revoked_or_a_token_makes_a_publication_due(
     fleet: tuple[Hub, Member], tmp_path: Path
 ) -> None:
     hub, _ = fleet
     run(hub)
     two = Member(tmp_path, hub, "two")
     done = run(hub)
-    assert done.reason == "the devices are others than at the last publication"
+    assert done.reason == "the devices or tokens are others than at the last publication"
     assert two.pull().round == 1
     assert run(hub).reason == ""
     hub.revoke("two")
     assert run(hub).publish is not None
+    self_enrolling.make(hub, Terms.of(7, 2, "", datetime.now(UTC)))
+    assert run(hub).reason == "the devices or tokens are others than at the last publication"
+    assert run(hub).reason == ""
 
 
 def test_a_publication_is_renewed_before_it_expires(fleet: tuple[Hub, Member]) -> None:

@@ -121,7 +121,7 @@ def why_due(here: Newest | None, there: OwnPublication | None, now: datetime) ->
     if there.announced.sha256 != here.sha256:
         return f"round {here.number} is new"
     if there.announced.records != here.records:
-        return "the devices are others than at the last publication"
+        return "the devices or tokens are others than at the last publication"
     return why_anew(there.expires, here.days, now)
 
 
