@@ -81,11 +81,12 @@ def _enroll_all(hub: Hub, folder: Path, prefix: str, format: output.Format | Non
 
 
 def token(
+    context: typer.Context,
     days: Annotated[int, typer.Option(min=1, max=365, help="For how many days it brings devices.")] = 7,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many devices it brings.")] = 40,
     name: Annotated[str, typer.Option(help="How their names begin; a number follows.", show_default=False)] = "",
     out: Annotated[
-        Optional[Path], typer.Option(help="Write it to this file, which only you can read.", show_default=False)
+        Optional[Path], typer.Option(help="Write it to this new file, which only you can read.", show_default=False)
     ] = None,
     revoke: Annotated[
         Optional[str], typer.Option(metavar="ID", help="Take no more devices by this one instead.", show_default=False)
@@ -98,6 +99,10 @@ def token(
     from edge_nusa.sync.hub import self_enrolling
     from edge_nusa.sync.hub.tokens import Terms
 
+    if revoke is not None and (said := _said_of_new(context)):
+        raise UsageError(
+            f"hub token: expected --revoke alone, found {said} beside it, which is for a new token; leave it out"
+        )
     opened = opened_hub(hub, bundle)
     if revoke is not None:
         one = self_enrolling.revoke(opened, revoke)
@@ -107,6 +112,13 @@ def token(
     terms = Terms.of(days, count, name, datetime.now(UTC))
     made = self_enrolling.make(opened, terms, out)
     _show_token(made.text, made.name, terms, out, format)
+
+
+def _said_of_new(context: typer.Context) -> str:
+    """The options of a new token that the command line has."""
+    names = ("days", "count", "name", "out")
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return ", ".join(f"--{name}" for name, source in sources.items() if source and source.name == "COMMANDLINE")
 
 
 def _show_token(text: str, name: str, terms: Any, out: Path | None, format: output.Format | None) -> None:

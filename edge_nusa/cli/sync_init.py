@@ -59,7 +59,10 @@ def init(
 
     read = _token(token)
     if read is not None and offline:
-        raise UsageError("sync init: expected a join token or --offline, found both; the token is of use in the store")
+        whence = f" ({VARIABLE} is set)" if token is None else ""
+        raise UsageError(
+            f"sync init: expected a join token{whence} or --offline, found both; the token is of use in the store"
+        )
     wishes = Wishes(is_offline=offline, has_reports=not no_reports)
     made = join(Model.open(bundle, state), store, root, rounds, token=read, wishes=wishes)
     who = f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}"

@@ -500,6 +500,38 @@ def test_the_commands_enrol_a_board_by_a_token_on_stdin_and_a_folder_of_keys(pla
     assert "enrolled already" in told["refused"][0]["reason"]
 
 
+def test_a_token_is_written_over_no_file_and_the_hub_keeps_none_that_was_not_written(place: Place) -> None:
+    known = place.hub.tokens.all()
+    with pytest.raises(InputError, match=r"token\.txt: expected no file yet, found one; .* name another"):
+        self_enrolling.make(place.hub, Terms.of(7, 1, "", NOW), place.folder / "token.txt")
+    assert place.hub.tokens.all() == known
+    assert join_token.decode((place.folder / "token.txt").read_bytes(), "") == place.token
+
+
+def test_a_file_of_a_token_that_the_hub_did_not_take_does_not_stay(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_nusa.sync.hub.tokens.MOST_TOKENS", 1)
+    with pytest.raises(InputError, match="expected fewer than 1 tokens"):
+        self_enrolling.make(place.hub, Terms.of(7, 1, "", NOW), place.folder / "new.txt")
+    assert not (place.folder / "new.txt").exists()
+
+
+def test_options_of_a_new_token_beside_revoke_are_refused_and_nothing_is_revoked(place: Place) -> None:
+    words = ("--revoke", place.token.name, "--days", "7", "--out", place.folder / "x", "--hub", place.folder / "hub")
+    done = run("hub", "token", *words)
+    assert done.returncode == 2 and "expected --revoke alone, found --days, --out beside it" in done.stderr
+    assert [one.why_not(0, datetime.now(UTC)) for one in place.hub.tokens.all()] == [""]
+
+
+def test_a_token_of_the_variable_beside_offline_is_called_by_the_variables_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(sync_init.VARIABLE, place.token.text)
+    with pytest.raises(UsageError, match=r"join token \(EDGE_NUSA_JOIN_TOKEN is set\) or --offline, found both"):
+        sync_init.init(str(place.store), offline=True)
+
+
 def test_an_enrolled_folder_without_keys_is_refused(place: Place, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match=r"expected files named \*\.pub, found none"):

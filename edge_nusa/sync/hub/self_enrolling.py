@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from edge_nusa.errors import EdgeNusaError, InputError
 from edge_nusa.files import durable
 from edge_nusa.sync.hub import admission
 from edge_nusa.sync.hub.admission import Admitted
@@ -14,14 +16,28 @@ from edge_nusa.sync.trust.join_token import JoinToken
 
 
 def make(hub: Hub, terms: Terms, out: Path | None = None) -> JoinToken:
-    """A new token of the hub's fleet. out: a file for it that only its user can read. Raises InputError."""
+    """A new token of the hub's fleet. out: a new file for it that only its user can read. Raises InputError."""
     made = JoinToken.generate(read_root(hub.folder))
     with hub.state.writer():
         if out is not None:  # before the hub knows it: a token that nobody has is none
-            with durable.explained(f"write {out}"):
-                durable.replace_file(out, made.text.encode() + b"\n")
-        hub.tokens.add(made, terms)
+            _write(out, made)
+        try:
+            hub.tokens.add(made, terms)
+        except EdgeNusaError:
+            if out is not None:
+                out.unlink(missing_ok=True)
+            raise
     return made
+
+
+def _write(out: Path, made: JoinToken) -> None:
+    if os.path.lexists(out):
+        raise InputError(
+            f"{out}: expected no file yet, found one; nothing is written over, since it may be a key or another token: "
+            "name another"
+        )
+    with durable.explained(f"write {out}"):
+        durable.replace_file(out, made.text.encode() + b"\n")
 
 
 def revoke(hub: Hub, name: str) -> KeptToken:
