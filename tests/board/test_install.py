@@ -705,6 +705,14 @@ def test_the_hours_that_the_guide_gives_to_the_timer_are_an_option_of_what_it_st
     assert f"--{words[0].split('=')[0]} " in listed
 
 
+def test_the_drop_in_that_the_guide_gives_to_a_lower_hub_starts_the_same_command_as_the_unit() -> None:
+    [command] = re.findall(
+        r"^\[Service\]\nExecStartPost=(\S+) hub exchange --format json$", (ROOT / "docs/fleet.md").read_text(), re.M
+    )
+    unit = (INSTALL / "edge-nusa-hub.service").read_text()
+    assert f"\nExecStart={command} hub run " in unit and "\nType=oneshot\n" in unit, "after it has ended"
+
+
 def test_what_starting_again_does_not_heal_is_not_started_again_and_what_a_later_try_heals_is_no_failure() -> None:
     assert "RestartPreventExitStatus=2\n" in (INSTALL / "edge-nusa-watch.service").read_text()
     codes = re.findall(r"SuccessExitStatus=(.+)", (INSTALL / "edge-nusa-sync.service").read_text())[0].split()
