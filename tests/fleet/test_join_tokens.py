@@ -173,6 +173,16 @@ class Slow:
         return getattr(self.store, name)
 
 
+def test_of_the_reasons_for_which_boards_are_not_enrolled_so_many_are_told(place: Place) -> None:
+    hub = place.hub
+    for number in range(21):
+        token = JoinToken.generate((hub.folder / "root.json").read_bytes())
+        hub.tokens.add(token, Terms.of(1, 1, "", NOW))
+        hub.tokens.revoke(token.name)
+        place.put(join_token.request(token, new_public(), hub.keys[0].public)[1])
+        assert number < 20 or len(admission.admitted(hub).refused) == 20
+
+
 def test_a_slow_store_holds_the_hub_no_longer_than_said_and_what_is_left_waits(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
