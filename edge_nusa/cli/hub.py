@@ -127,6 +127,8 @@ def revoke(
     words = f"revoked {found.key.keyid[:16]} {found.name}"
     if made is not None:
         words += f"; round {made.number} is without what it brought; publish it with `edge-nusa hub publish`"
+    elif take_back:
+        words += "; it had given nothing, so no round is new: `edge-nusa hub publish` shuts it out of the next one"
     content = {"device": found.key.keyid, "name": found.name, "revoked": True, "round": made.number if made else None}
     output.show(content, words, format)
 

@@ -80,6 +80,7 @@ def test_a_label_that_the_hub_forgot_goes_from_all_and_comes_back_with_new_pictu
 def test_after_a_forgetting_by_the_hub_a_device_can_be_taken_back_exactly(world: World, tmp_path: Path) -> None:
     fleet.forget(world.hub, "cup")
     _, made = take_back.take_back(world.hub, "a")
+    assert made is not None
     other = new_hub(tmp_path / "other")
     b = Member(tmp_path / "other", other, "b")
     b.teach({"cup": rows(2, 4), "plate": rows(3, 8)}, 2)

@@ -114,11 +114,23 @@ def test_a_revoked_device_is_taken_out_with_all_it_gave_and_a_fleet_that_it_had_
     assert hub.status().labels == ["three", "four"]
 
 
-def test_a_device_that_gave_nothing_is_not_taken_out_and_not_revoked(fleet: tuple[Hub, Member, Member]) -> None:
+def test_a_device_that_gave_nothing_is_revoked_and_no_round_is_made(fleet: tuple[Hub, Member, Member]) -> None:
     hub, good, _ = fleet
     good.teach({"three": digits(3, 0, 5)}, 1)
     one_round(hub, [good])
-    with pytest.raises(InputError, match="expected a device that gave pictures, found one that gave none"):
-        take_back.take_back(hub, "bad")
-    assert [device.is_revoked for device in hub.enrolled.all()] == [False, False]
-    assert asked(hub, "revoke", "bad")["round"] is None
+    words = [
+        "hub",
+        "revoke",
+        "bad",
+        "--take-back",
+        "--hub",
+        str(hub.folder),
+        "--bundle",
+        str(MICRO),
+        "--format",
+        "human",
+    ]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0 and "bad; it had given nothing, so no round is new: " in done.stdout
+    assert {device.name: device.is_revoked for device in hub.enrolled.all()} == {"good": False, "bad": True}
+    assert hub.current()[0].number == 1

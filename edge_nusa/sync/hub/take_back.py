@@ -37,8 +37,9 @@ def undo(hub: Hub) -> Round:
         return _undo(hub)
 
 
-def take_back(hub: Hub, wanted: str) -> tuple[Device, Round]:
-    """Revoke a device, and make a new round without all that it gave. Raises InputError where it gave nothing."""
+def take_back(hub: Hub, wanted: str) -> tuple[Device, Round | None]:
+    """Revoke a device, and make a new round without all that it gave; None where it gave nothing. Raises InputError
+    where there is no such device."""
     with hub.state.writer():
         hub.catch_up()
         made = _take_back(hub, hub.enrolled.find(wanted))
@@ -114,13 +115,11 @@ def undone(now: Round, old: Round, taken: Mapping[str, Mapping[str, int]], recor
     return replace(old, number=number, received=received, withdrawn=merging.newest(withdrawn))
 
 
-def _take_back(hub: Hub, device: Device) -> Round:
+def _take_back(hub: Hub, device: Device) -> Round | None:
     now, records = hub.current()
     found, name = hub.shares(), device.key.keyid
     if name not in found.devices:
-        raise InputError(
-            f"{name[:16]}: expected a device that gave pictures, found one that gave none; nothing was changed"
-        )
+        return None
     given = hub.given.read(found, name)
     rest = replace(found, devices={key: one for key, one in found.devices.items() if key != name}, content=None)
     others = (hub.given.read(found, key) for key in rest.devices) if given.past else ()
