@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_nusa.sync.hub.hub import Hub
 
 LARGEST_PUBLIC_BYTES = 8192
+_READS = "now `edge-nusa hub publish` (before the first round: once one is merged), or no round can be read there"
 
 
 def enroll(
@@ -44,8 +45,12 @@ def enroll(
         _enroll_all(opened, public_key, name, format)
         return
     device = _enrolled(opened, public_key, name, lower_hub)
-    words = f"enrolled {device.key.keyid[:16]} {device.name}"
+    words = f"{_enrols(device.key.keyid, device.name)}; {_READS}"
     output.show({"device": device.key.keyid, "name": device.name}, words, format)
+
+
+def _enrols(device: str, name: str) -> str:
+    return f"enrolled {device[:16]} {name}".rstrip()
 
 
 def _enrolled(hub: Hub, path: Path, name: str, is_hub: bool = False) -> Device:
@@ -72,10 +77,10 @@ def _enroll_all(hub: Hub, folder: Path, prefix: str, format: output.Format | Non
             devices.append({"file": path.name, "device": device.key.keyid, "name": device.name})
         except InputError as error:
             refused.append({"file": path.name, "reason": str(error)})
-    lines = [f"enrolled {one['device'][:16]} {one['name']}" for one in devices]
+    lines = [_enrols(one["device"], one["name"]) for one in devices]
     lines += [f"refused: {one['reason']}" for one in refused]
     content = {"enrolled": devices, "refused": refused}
-    output.show(content, "\n".join([*lines, f"{len(devices)} of {len(paths)} enrolled"]), format)
+    output.show(content, "\n".join([*lines, f"{len(devices)} of {len(paths)} enrolled; {_READS}"]), format)
     if refused:
         raise typer.Exit(InputError.exit_code)
 

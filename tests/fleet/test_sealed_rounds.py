@@ -359,6 +359,27 @@ def test_two_devices_never_share_a_sealing_key(enrolling: Enrolling, tmp_path: P
         enrolling.enrolled.add(copy.encoded(), "hall", "device.pub")
 
 
+def test_a_device_that_is_enrolled_becomes_a_hub_and_keeps_its_name(enrolling: Enrolling) -> None:
+    data = enrolling.public.encoded()
+    enrolling.enrolled.add(data, "site", "device.pub")
+    with pytest.raises(InputError, match="found .* 'site', enrolled already"):
+        enrolling.enrolled.add(data, "other", "device.pub", is_hub=True)
+    raised = enrolling.enrolled.add(data, "", "device.pub", is_hub=True)
+    assert (raised.name, raised.is_hub) == ("site", True) and enrolling.enrolled.hubs() == [raised.key.keyid]
+    enrolling.enrolled.revoke("site")
+    with pytest.raises(InputError, match="found .* 'site', revoked: make a new key on the device"):
+        enrolling.enrolled.add(data, "", "device.pub", is_hub=True)
+
+
+def test_a_name_that_is_taken_is_said_to_be(enrolling: Enrolling, tmp_path: Path) -> None:
+    enrolling.enrolled.add(enrolling.public.encoded(), "kitchen", "device.pub")
+    other = device_keys.public_of(keys.new_key(tmp_path / "o.pem"), SealingKey.generate().public)
+    with pytest.raises(
+        InputError, match="expected a name that no device has, found 'kitchen', .*choose another --name"
+    ):
+        enrolling.enrolled.add(other.encoded(), "kitchen", "device.pub")
+
+
 def test_an_enrolled_file_that_was_changed_is_refused(enrolling: Enrolling) -> None:
     made = enrolling.enrolled.add(enrolling.public.encoded(), "kitchen", "device.pub")
     path = enrolling.enrolled.folder / f"{made.key.keyid}.json"

@@ -65,20 +65,32 @@ class Enrolled:
         return [self._read(path) for path in sorted(self.folder.glob("*.json"))]
 
     def add(self, public: bytes, name: str, where: str, is_hub: bool = False) -> Device:
-        """Enrol a device.pub. Raises InputError for a bad file or name, or a key that is there already (also a revoked
-        one)."""
+        """Enrol a device.pub, or let one that is enrolled already be a hub. Raises InputError for a bad file or name,
+        or a key that is there already (also a revoked one)."""
         found = device_keys.decode(public, where)
         if not name.isprintable() or len(name) > LONGEST_NAME:
             raise InputError(
                 f"--name: expected at most {LONGEST_NAME} printable characters, found {shown(name)}; choose another"
             )
-        taken = next((one for one in self.all() if _meet(one.public, found) or (name and one.name == name)), None)
+        taken = next((one for one in self.all() if _meet(one.public, found)), None)
+        if taken is None:
+            self._check_free(name)
+            return self._write(Device(found, name, is_hub=is_hub))
+        if is_hub and taken.public == found and not taken.is_revoked and name in ("", taken.name):
+            return self._write(replace(taken, is_hub=True))
+        state = "revoked: make a new key on the device" if taken.is_revoked else "enrolled already"
+        raise InputError(
+            f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {shown(taken.name)}, {state}"
+        )
+
+    def _check_free(self, name: str) -> None:
+        """Raises InputError for a name that a device has."""
+        taken = next((one for one in self.all() if name and one.name == name), None)
         if taken is not None:
-            state = "revoked: make a new key on the device" if taken.is_revoked else "enrolled already"
             raise InputError(
-                f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {shown(taken.name)}, {state}"
+                f"--name: expected a name that no device has, found {shown(name)}, which is that of "
+                f"{taken.key.keyid[:16]}; choose another --name"
             )
-        return self._write(Device(found, name, is_hub=is_hub))
 
     def take_in(self, device: Device) -> Device:
         """Enrol a device that came by a token, and so count it, by one write."""
@@ -119,7 +131,8 @@ class Enrolled:
             durable.make_folder(self.folder)
             path = self.folder / f"{device.key.keyid}.json"
             keep_file(path, _encoded(device), lambda written: _decoded(written, path))
-        kept.done(f"{device.key.keyid[:16]} {device.name} is {'revoked' if device.is_revoked else 'enrolled'}")
+        who = f"{device.key.keyid[:16]} {device.name}".rstrip()
+        kept.done(f"{who} is {'revoked' if device.is_revoked else 'enrolled'}")
         return device
 
     def _read(self, path: Path) -> Device:
