@@ -25,6 +25,8 @@ def source(store: str, root: Path | None, state: Path) -> Source:
     keys.require_packages()
     if root is None:
         return _of_member(store, state)
+    if not root.exists():
+        raise InputError(f"{root}: expected a root.json, found no such file; bring it from whoever runs the hub")
     with durable.explained(f"read {root}"):
         data = durable.read_named(root, LARGEST_ROOT_BYTES)
     roots.read_root(data, str(root))

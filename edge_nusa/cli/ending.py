@@ -26,6 +26,8 @@ from edge_nusa.files import durable
 from edge_nusa.files.os_errors import NO_ROOM, NO_THREAD
 
 DEBUG = "EDGE_NUSA_DEBUG"
+GOES_ON = (["pull"], ["eval"])
+"""Commands that touch no state and keep what they have done so far."""
 LONGEST_WORDS = 300
 """Characters of an unforeseen error's own text, or of a command, that are shown."""
 
@@ -56,7 +58,9 @@ def last_words() -> Callable[[], str]:
 
 
 def _stopped(done: kept.Kept) -> str:
-    whole = "" if done.clauses else "; the state is whole: what was committed stays, what was not is gone"
+    again = "type it again, it goes on"
+    of_state = "the state is whole: what was committed stays, what was not is gone"
+    whole = "" if done.clauses else f"; {again if sys.argv[1:2] in GOES_ON else of_state}"
     return done.before(f"stopped by a signal{whole}")
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from edge_nusa.cli import output
 from edge_nusa.cli.hub import HubOption, folder_of
 from edge_nusa.cli.options import FormatOption, QuietOption
+
+if TYPE_CHECKING:
+    from edge_nusa.model.bundle import Bundle
 
 NAME = "The name that it is pulled by; the model's own where none is given."
 MIRROR = "Copy what is published there too: an OCI registry, S3, or a folder that a web server shows."
@@ -40,6 +43,19 @@ def publish_bundle(
         f"others take it by: edge-nusa pull STORE {made.name} --root root.json"
     )
     output.show(made, words, format)
+    _note_another(folder_of(hub), bundle)
+
+
+def _note_another(folder: Path, bundle: Bundle) -> None:
+    """Say so where the hub's fleet is bound to another bundle."""
+    from edge_nusa.sync.hub.folder import read_settings
+
+    fleet = read_settings(folder).identity
+    if not fleet.is_same_bundle(bundle.manifest.identity):
+        output.note(
+            f"this hub's fleet is bound to another bundle, {fleet}: it refuses a board that uses this one; a fleet of "
+            "this one begins by `edge-nusa hub init --bundle` with another --hub and store"
+        )
 
 
 def bundles(hub: HubOption = None, format: FormatOption = None) -> None:

@@ -53,10 +53,10 @@ def merge(
     output.show(done, lambda: "\n".join(merged(done)), format)
 
 
-def merged(done: MergeReport) -> Iterator[str]:
-    """What people read of a merge."""
+def merged(done: MergeReport, *, is_published: bool = False) -> Iterator[str]:
+    """What people read of a merge; is_published: by the same command."""
     yield from done.joined.words()
-    if done.joined.devices and done.made is None:
+    if done.joined.devices and done.made is None and not is_published:
         yield "publish, so that the new devices can read the round: `edge-nusa hub publish`"
     for row in done.devices:
         for number, why in row.refused.items():
@@ -70,8 +70,12 @@ def merged(done: MergeReport) -> Iterator[str]:
         yield f"one label: {in_list(entry.label)}, also sent as {listed(entry.also)}"
     for group in done.made.alike:
         yield f"perhaps one thing under two names: {listed(group)}"
-    source = f"{sum(row.updates for row in done.devices)} updates, {len(done.labels)} labels"
-    yield f"round {done.round} from {source}; publish it with `edge-nusa hub publish`"
+    source = f"{_many(sum(row.updates for row in done.devices), 'update')}, {_many(len(done.labels), 'label')}"
+    yield f"round {done.round} from {source}" + ("" if is_published else "; publish it with `edge-nusa hub publish`")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def publish(
@@ -89,9 +93,12 @@ def undo(bundle: BundleOption = None, hub: HubOption = None, format: FormatOptio
     """Make a new round with the content of the one before. Devices keep what they brought, and say so."""
     from edge_nusa.sync.hub import take_back
 
-    made = take_back.undo(opened_hub(hub, bundle))
-    labels = listed(made.knowledge.names) or "none"
+    opened = opened_hub(hub, bundle)
+    made = take_back.undo(opened)
+    gone, back = (listed(names) or "no label" for names in take_back.changed(opened))
     words = (
-        f"round {made.number} is as the one before it was, labels: {labels}; publish it with `edge-nusa hub publish`"
+        f"round {made.number} is as the one before it was; gone: {gone}; back: {back}; labels: "
+        f"{listed(made.knowledge.names) or 'none'}; devices keep what they taught, and do not send it again by "
+        "themselves; publish it with `edge-nusa hub publish`"
     )
     output.show({"round": made.number, "labels": made.knowledge.names}, words, format)

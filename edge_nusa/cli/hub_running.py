@@ -70,7 +70,7 @@ def _measured(opened: Hub, metrics: Path, exit_code: int) -> None:
 
 def _ran(done: Ran) -> Iterator[str]:
     if done.merge:
-        yield from merged(done.merge)
+        yield from merged(done.merge, is_published=done.publish is not None)
     if done.publish:
         yield f"{done.publish.words}: {done.reason}"
     elif not done.publish_error:

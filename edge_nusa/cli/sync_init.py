@@ -92,6 +92,10 @@ def _read(place: str) -> bytes:
     from edge_nusa.sync.trust.join_token import LARGEST_TOKEN_BYTES
 
     if place != "-":
+        if not Path(place).exists():
+            raise InputError(
+                f"--token {place}: expected the file of a join token, found no such file; bring it from the hub"
+            )
         with explained(f"read {place}"):
             return read_named(Path(place), LARGEST_TOKEN_BYTES + 1)
     if sys.stdin is None:

@@ -214,8 +214,10 @@ def test_the_only_bundle_needs_no_name_and_others_are_listed() -> None:
         announced.chosen({"micro": ONE, "other": other}, None)
     with pytest.raises(InputError, match="expected a bundle called 'more', found micro; name one of those"):
         announced.chosen({"micro": ONE}, "more")
-    with pytest.raises(InputError, match="expected the name of one of its bundles .none., found none given"):
+    with pytest.raises(InputError, match="expected a bundle, found none; publish one on the hub"):
         announced.chosen({}, None)
+    with pytest.raises(InputError, match="expected a bundle called 'more', found none; publish one on the hub"):
+        announced.chosen({}, "more")
 
 
 @pytest.mark.parametrize(

@@ -457,7 +457,9 @@ class TestBesideRounds:
 
     def test_a_store_of_bundles_alone_has_no_round_yet(self, fleet: tuple[World, Hub, Member]) -> None:
         _, hub, member = fleet
-        with pytest.raises(StoreError, match="expected a published round in the store, found none; merge and publish"):
+        with pytest.raises(
+            StoreError, match="expected a published round in the store, found none: no round is published yet; "
+        ):
             member.pull()
         assert hub.merge(MergeSettings()).made is None
 

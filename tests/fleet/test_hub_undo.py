@@ -66,6 +66,18 @@ def test_an_undone_round_goes_from_the_fleet_and_stays_on_its_devices_which_say_
     assert good.labels == {"three": 7, "four": 4}
 
 
+def test_what_an_undo_took_out_and_brought_back_is_said(fleet: tuple[Hub, Member, Member]) -> None:
+    hub, good, _ = fleet
+    good.teach({"three": digits(3, 0, 5)}, 1)
+    one_round(hub, [good])
+    good.teach({"four, or so": digits(4, 0, 4)}, 2)
+    good.forget("three")
+    one_round(hub, [good])
+    words = ["hub", "undo", "--hub", str(hub.folder), "--bundle", str(MICRO), "--format", "human"]
+    said = CliRunner().invoke(app, words).stdout
+    assert 'round 3 is as the one before it was; gone: "four, or so"; back: three; labels: three; devices keep' in said
+
+
 def test_rounds_are_undone_one_after_another_down_to_none(fleet: tuple[Hub, Member, Member]) -> None:
     hub, good, other = fleet
     for digit in (1, 2):

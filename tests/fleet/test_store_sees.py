@@ -102,7 +102,9 @@ def test_a_device_that_comes_late_is_told_to_wait_and_gets_the_round_when_it_is_
 ) -> None:
     hub, _, _ = fleet
     late = Member(tmp_path, hub, "late")
-    with pytest.raises(TrustError, match="round 1: expected a round sealed to the key .* publish again"):
+    with pytest.raises(
+        TrustError, match="this device cannot read round 1: expected it sealed to the key .* publish again"
+    ):
         late.pull()
     assert late.labels == {}
     hub.publish()
@@ -120,7 +122,7 @@ def test_a_revoked_device_reads_none_that_is_published_after_it_also_not_from_a_
     hub.merge(MergeSettings())
     hub.publish(str(tmp_path / "mirror"))
     assert "secret" in a.pull().labels
-    with pytest.raises(TrustError, match="round 2: expected a round sealed to the key"):
+    with pytest.raises(TrustError, match="this device cannot read round 2: expected it sealed to the key"):
         b.pull()
     mirrored = Model(bundle(), State(tmp_path / "again", bundle().manifest.identity), threads=1)
     own = tmp_path / "again" / "sync"
@@ -128,7 +130,7 @@ def test_a_revoked_device_reads_none_that_is_published_after_it_also_not_from_a_
     for name in ("key.pem", "sealing.key"):
         shutil.copy(tmp_path / "b" / "sync" / name, own)
     join(mirrored, hub.settings.store, hub.folder / "root.json", str(tmp_path / "mirror"))
-    with pytest.raises(TrustError, match="round 2: expected a round sealed to the key"):
+    with pytest.raises(TrustError, match="this device cannot read round 2: expected it sealed to the key"):
         pull(mirrored)
     assert {path.name for path in (tmp_path / "mirror" / "rounds").iterdir()} == {
         path.name for path in (tmp_path / "store" / "rounds").iterdir()

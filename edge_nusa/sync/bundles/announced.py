@@ -157,8 +157,12 @@ def chosen(bundles: Mapping[str, Announced], name: str | None) -> Announced:
     there = ", ".join(bundles) or "none"
     if name is None and len(bundles) == 1:
         return next(iter(bundles.values()))
+    if name is None and not bundles:
+        raise _not_there("a bundle, found none; publish one on the hub")
     if name is None:
         raise _not_there(f"the name of one of its bundles ({there}), found none given; name one")
+    if name not in bundles and not bundles:
+        raise _not_there(f"a bundle called {shown(name)}, found none; publish one on the hub")
     if name not in bundles:
         raise _not_there(f"a bundle called {shown(name)}, found {there}; name one of those, or publish it on the hub")
     return bundles[name]

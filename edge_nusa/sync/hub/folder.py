@@ -151,7 +151,10 @@ def read_settings(folder: Path) -> HubSettings:
     try:
         data = durable.read_at_most(path, LARGEST_SETTINGS_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{folder}: expected a hub, found none; make one with `edge-nusa hub init STORE`") from error
+        raise InputError(
+            f"{folder}: expected a hub, found none; name its folder with --hub (or EDGE_NUSA_HUB), or make one with "
+            "`edge-nusa hub init STORE`"
+        ) from error
     except OSError as error:
         raise durable.storage_error(error, f"read {path}") from error
     return _decoded(data, str(path))

@@ -17,6 +17,8 @@ from edge_nusa.sync.trust.join_token import JoinToken
 
 def make(hub: Hub, terms: Terms, out: Path | None = None) -> JoinToken:
     """A new token of the hub's fleet. out: a new file for it that only its user can read. Raises InputError."""
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: expected a folder that is there, found none; make {out.parent}, or name another file")
     made = JoinToken.generate(read_root(hub.folder))
     with hub.state.writer():
         if out is not None:  # before the hub knows it: a token that nobody has is none

@@ -37,6 +37,17 @@ def undo(hub: Hub) -> Round:
         return _undo(hub)
 
 
+def changed(hub: Hub) -> tuple[list[str], list[str]]:
+    """The labels that the newest round lacks of the one before it, and those that it has beside them; by name."""
+    generations = {one.number: one for one in hub.state.history()}
+    current = hub.state.current()
+    before, now = (
+        hub.read(one)[0].knowledge for one in (generations.get(current.parent) if current else None, current)
+    )
+    gone = [label.name for label in before.labels if label.key not in now.columns]
+    return gone, [label.name for label in now.labels if label.key not in before.columns]
+
+
 def take_back(hub: Hub, wanted: str) -> tuple[Device, Round | None]:
     """Revoke a device, and make a new round without all that it gave; None where it gave nothing. Raises InputError
     where there is no such device."""

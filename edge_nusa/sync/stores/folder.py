@@ -112,8 +112,8 @@ class FolderStore:
     def _check_there(self) -> None:
         if not self.folder.is_dir():
             raise StoreError(
-                f"{self.folder}: expected the folder of a fleet's store, found none; mount it, or make one with "
-                "`edge-nusa hub init`"
+                f"{self.folder}: expected the folder of a fleet's store, found none; mount it, or name where it is now "
+                "(`edge-nusa sync set-store`, on a hub `edge-nusa hub set-store`)"
             )
 
 

@@ -157,7 +157,8 @@ def _own_wrap(store: Store, announced: Announced, keys: Sequence[SealingKey]) ->
         if place is not None:
             return key, store.get_part(where, sealing.wrap_start(count, place), sealing.WRAP_BYTES)
     raise sealing.NotForThisKeyError(
-        f"round {announced.number}: expected a round sealed to the key {keys[0].public.name[:16]}, found one sealed to "
-        f"{count} others: it was published before this device was enrolled, or after it was revoked; ask the hub's "
-        "user to enrol it and to publish again"
+        f"this device cannot read round {announced.number}: expected it sealed to the key "
+        f"{keys[0].public.name[:16]}, found it sealed to {count} others; it is not among those whom the hub enrolled "
+        "when it published, or was revoked: ask the hub's user to enrol it and to publish again; where it was revoked, "
+        "join with a new --state"
     )

@@ -30,7 +30,10 @@ BASE = "store:///"
 MOST_CANDIDATES = 8
 ROOT_HISTORY = "root_history"
 """Where python-tuf keeps the roots that it followed."""
-_NO_ROUND = "expected a published round in the store, found none; merge and publish on the hub"
+_NO_ROUND = (
+    "expected a published round in the store, found none: no round is published yet; one comes with the first lesson: "
+    "merge and publish on the hub"
+)
 _HALF_WRITTEN = re.compile("tmp[a-z0-9_]{8}")
 PARTS = "parts"
 """The folder in a device's folder of metadata for what came of a round so far."""
