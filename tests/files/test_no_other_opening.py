@@ -36,7 +36,7 @@ ALLOWED = {
     "edge_nusa/memory.py": {"Path.read_text": KERNEL, "Path.write_text": KERNEL},
     "edge_nusa/threads.py": {"path.read_text": KERNEL},
     "device/board/linux.py": {"path.read_text": KERNEL},
-    "edge_nusa/model/sessions.py": {
+    "edge_nusa/model/providers.py": {
         "onnxruntime.InferenceSession": "onnxruntime maps weights by name; every file was compared with the manifest"
     },
     "edge_nusa/files/lock.py": {
