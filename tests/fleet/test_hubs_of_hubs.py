@@ -19,6 +19,7 @@ from test_fleet_faults import rows
 from test_trust_machine import anchored
 from two_levels import Branch, head_of, merged, teach
 
+from edge_nusa.above import folding
 from edge_nusa.above.exchange import exchange
 from edge_nusa.above.membership import join, member
 from edge_nusa.device.fleet import round_judge
@@ -28,6 +29,7 @@ from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.providers import CPU_SESSION, Provider
+from edge_nusa.sync import update
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub import given, mixtures, take_back
@@ -480,3 +482,7 @@ def test_a_lost_or_changed_round_of_the_larger_fleet_is_named(tmp_path: Path) ->
     (tmp_path / "above" / "bases" / f"{name}.round").write_bytes(b"other")
     with pytest.raises(DamagedError, match="expected the round with that SHA-256, found another; restore the file"):
         rounds.read(name)
+
+
+def test_what_was_not_told_yet_comes_after_every_number_that_an_update_may_have() -> None:
+    assert folding.NEXT_SEQUENCE > update.MOST_SEQUENCE
