@@ -6,10 +6,15 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from conftest import MICRO, ROOT, bytes_of, run_cli
+import pytest
+from conftest import MICRO, ROOT, bytes_of, environment, run_cli
+
+from edge_nusa.cli import ending
+from edge_nusa.cli.app import app
 
 PAGE = (ROOT / "docs" / "bundles.md").read_text(encoding="utf-8")
 PLACES = ("/srv/models", "/srv/www", "/media/stick/root-keys")
@@ -21,24 +26,38 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line]
 
 
-def run(line: str, folder: Path) -> Any:
-    """One line of the page, with its places in a folder; what it prints."""
-    for place in PLACES:
-        line = line.replace(place, str(folder / place.lstrip("/")))
-    program, *words = shlex.split(line)
-    assert program == "edge-nusa"
-    done = run_cli(*words, cwd=folder, env={"XDG_DATA_HOME": str(folder / "data")})
-    assert done.returncode == 0, (line, done.stderr)
-    return json.loads(done.stdout)
+Run = Callable[[str], Any]
 
 
-def test_the_commands_of_the_page_put_a_model_up_and_bring_it_to_a_board(tmp_path: Path) -> None:
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """One line of the page, with its places in this test's folder, in this process but for `pull`; what it prints."""
+    for name, value in environment({"XDG_DATA_HOME": str(tmp_path / "data")}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str) -> Any:
+        for place in PLACES:
+            line = line.replace(place, str(tmp_path / place.lstrip("/")))
+        program, *words = shlex.split(line)
+        assert program == "edge-nusa"
+        if words[0] == "pull":  # what a maker types, in a process of its own
+            done = run_cli(*words, cwd=tmp_path, env={"XDG_DATA_HOME": str(tmp_path / "data")})
+            assert done.returncode == 0, (line, done.stderr)
+            return json.loads(done.stdout)
+        assert ending.code_of(lambda: app(words, standalone_mode=False) or 0) == 0, (line, capsys.readouterr().err)
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_the_commands_of_the_page_put_a_model_up_and_bring_it_to_a_board(run: Run, tmp_path: Path) -> None:
     lines = commands()
     export, init, *rest = lines
     assert export.startswith("edge-nusa export ViT-B-32-256 ") and export.endswith(" --out bundle/")
     shutil.copytree(MICRO, tmp_path / "bundle")
-    shutil.copy(run(init, tmp_path)["root"], tmp_path / "root.json")
-    printed = {line: run(line, tmp_path) for line in rest}
+    shutil.copy(run(init)["root"], tmp_path / "root.json")
+    printed = {line: run(line) for line in rest}
     assert len(printed) == len(rest) == 8
     assert printed["edge-nusa hub bundles"]["bundles"][0]["name"] == "ViT-B-32-256"
     assert printed["edge-nusa hub publish-bundle"]["name"] == "lite"
