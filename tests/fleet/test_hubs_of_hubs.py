@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ from edge_nusa.knowledge import fusion
 from edge_nusa.knowledge.knowledge import Knowledge, Label, RoundMark
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.providers import CPU_SESSION, Provider
-from edge_nusa.sync import update
+from edge_nusa.sync import packed, update
 from edge_nusa.sync.change import Change, LabelChange
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub import given, mixtures, take_back
@@ -66,6 +67,15 @@ class Liar(HandMade):
             before=hub.current()[0].received.get(key, Received()).last,
             round=RoundMark(),
         )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick() -> Iterator[None]:
+    """Packed fast and not well, and no power cut comes: both took a quarter of the time, and nothing here is about them."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(packed, "LEVEL", 1)
+        patched.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
