@@ -200,10 +200,9 @@ class _Work:
             ended = self._first(waiting)
             for future in ended:
                 self._check(future)
-            waiting -= ended
-            if ended:
                 self.last_worker = time.monotonic()
-            else:
+            waiting -= ended
+            if not ended:
                 self._look()
             yield len(futures) - len(waiting)
 
