@@ -24,6 +24,7 @@ PLACES: frozenset[Key] = frozenset(
         *(("watch", "source"), ("teach", "camera"), ("learn", "images"), PICTURES, ("predict", "images")),
         *(("sync", "init", "store"), ("sync", "init", "rounds"), ("sync", "set-store", "store")),
         *(("sync", "set-store", "rounds"), ("hub", "init", "store"), ("hub", "check", "store")),
+        ("hub", "set-store", "store"),
     }
 )
 """Texts that may be paths: or the address of a camera or a store, a pattern, or `-`."""

@@ -1,4 +1,4 @@
-"""`hub init`, `revoke`, `rotate` and `check`: a fleet's keys and its store."""
+"""`hub init`, `revoke`, `rotate`, `set-store` and `check`: a fleet's keys and its store."""
 
 from __future__ import annotations
 
@@ -171,6 +171,18 @@ def _still_offered(found: Sequence[Announced]) -> str:
         f"; the new keys sign these bundles anew: {names}; withdraw what you did not publish, by `edge-nusa hub "
         "withdraw-bundle NAME`"
     )
+
+
+def set_store(
+    store: Annotated[str, typer.Argument(help="Where the fleet's store is now: a folder, or s3://BUCKET/PREFIX.")],
+    hub: HubOption = None,
+    format: FormatOption = None,
+) -> None:
+    """Use a moved store from now on, if it is this fleet's."""
+    from edge_nusa.sync.hub.moving import set_store as moved
+
+    done = moved(folder_of(hub), store)
+    output.show(done, f"the hub's store is {done.store} now; it was {done.before}", format)
 
 
 def check(

@@ -62,7 +62,10 @@ def learn(
     images: Annotated[
         Optional[list[str]],
         typer.Option(
-            "--images", help="The same as PICTURES; may be repeated, and then needs --label.", show_default=False
+            "--images",
+            metavar="PICTURES",
+            help="The same as PICTURES; may be repeated, and then needs --label.",
+            show_default=False,
         ),
     ] = None,
     bundle: BundleOption = None,

@@ -22,7 +22,9 @@ its user."""
 
 
 def init(
-    store: Annotated[str, typer.Argument(help="The fleet's store: a folder, or s3://BUCKET/PREFIX.")],
+    store: Annotated[
+        str, typer.Argument(help="The fleet's store: a folder, s3://BUCKET/PREFIX, or flower://HOST:PORT.")
+    ],
     root: Annotated[
         Optional[Path],
         typer.Option(
@@ -40,7 +42,8 @@ def init(
     rounds: Annotated[
         Optional[str],
         typer.Option(
-            help="Pull from this mirror of the hub instead: oci://HOST/NAME, S3 or a folder.", show_default=False
+            help="Pull from this mirror of the hub instead: oci://HOST/NAME, https://HOST/PATH, S3 or a folder.",
+            show_default=False,
         ),
     ] = None,
     offline: Annotated[

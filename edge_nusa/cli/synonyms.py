@@ -55,6 +55,7 @@ MEANT = {
         "publish": "push release send sign",
         "undo": "back revert rollback",
         "rotate": "renew rekey",
+        "set-store": "move store url",
         "check": "test verify",
         "status": "devices info list ls show state",
     },

@@ -79,6 +79,7 @@ def test_a_fleet_prints_the_names_that_are_promised(taught: Path, tmp_path: Path
         ("sync status", own),
         ("hub status", hub),
         ("sync set-store", (tmp_path / "store", *own)),
+        ("hub set-store", (tmp_path / "store", *hub)),
         ("sync leave", own),
     ]
     for command, arguments in steps:

@@ -81,7 +81,7 @@ def create(
             root = _own_first_root(repository, store, root_keys, sharing)
             repository.publish_root(root)
         settings = HubSettings(sha256_hex(root)[:32], store, bundle.identity, expiry)
-        _write_settings(folder, settings)
+        write_settings(folder, settings)
     kept.done(f"the hub of the fleet {settings.fleet[:16]} is made")
     return settings
 
@@ -118,7 +118,8 @@ def _own_first_root(repository: Repository, store: str, root_keys: RootKeys, sha
     return root
 
 
-def _write_settings(folder: Path, settings: HubSettings) -> None:
+def write_settings(folder: Path, settings: HubSettings) -> None:
+    """Write what a hub is bound to; call it inside the writer of its state."""
     with durable.explained(f"write {folder}"):
         keep_file(folder / SETTINGS_NAME, _encoded(settings), lambda data: _decoded(data, SETTINGS_NAME))
 
