@@ -33,16 +33,17 @@ LONGEST_SECONDS = 60.0
 @dataclass(frozen=True)
 class Joined:
     """A new member: its name, the file of its public key, the fleet's name; token: the name of the join token by which
-    it asked to be enrolled, None without one."""
+    it asked to be enrolled, None without one; is_new: False for a device that was in this fleet already."""
 
     device: str
     public_key: str
     fleet: str
     token: str | None = None
+    is_new: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """What `sync init --format json` prints."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "is_new"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,22 +70,34 @@ def join(
     root_path: the first root, None to take the one that the token vouches for from the store; rounds: the hub's mirror
     to pull from, instead of the store; token: by which this device asks the hub to enrol it.
 
-    Raises InputError where it is one already, TrustError for a root that is none or another than the store's,
-    StoreError where the store does not answer.
+    A member of this very fleet stays as it is. Raises InputError for one of another, TrustError for a root that is none
+    or another than the store's, StoreError where the store does not answer.
     """
     keys.require_packages()
     folder = model.state.folder / "sync"
     if (folder / settings.NAME).exists():
-        raise InputError(
-            f"{folder}: expected a state of no fleet, found one; `edge-nusa sync leave` leaves it, and to join another "
-            "use another --state"
-        )
+        return _member_already(folder, root_path, token)
     root = first_root(store, root_path, token)
     store, rounds = absolute(store), absolute(rounds) if rounds else None
     if not wishes.is_offline:
         prove(store, rounds, root)
     leaving.bring_back(model, fleet_name(root))
     return made_member(folder, root, (store, rounds), token=token, has_reports=wishes.has_reports)
+
+
+def _member_already(folder: Path, root_path: Path | None, token: JoinToken | None) -> Joined:
+    """The member that this state is, where that is of the very fleet of the root; nothing is changed. Raises
+    InputError."""
+    found = settings.read(folder)
+    if token is None and root_path is not None and root_path.exists():
+        with durable.explained(f"read {root_path}"):
+            root = durable.read_named(root_path, reaching.LARGEST_ROOT_BYTES)
+        if fleet_name(root) == found.fleet:
+            return Joined(found.device, str(folder / "device.pub"), found.fleet, is_new=False)
+    raise InputError(
+        f"{folder}: expected a state of no fleet, found one; `edge-nusa sync leave` leaves it, and to join another use "
+        "another --state"
+    )
 
 
 def made_member(

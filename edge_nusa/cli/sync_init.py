@@ -69,6 +69,10 @@ def init(
     wishes = Wishes(is_offline=offline, has_reports=not no_reports)
     made = join(Model.open(bundle, state), store, root, rounds, token=read, wishes=wishes)
     who = f"this device is {made.device[:16]} of the fleet {made.fleet[:16]}"
+    if not made.is_new:
+        words = f"{who} already, nothing was changed; `edge-nusa sync set-store` names a moved store"
+        output.show(made, words, format)
+        return
     asked = "the hub enrols it with its next `edge-nusa hub merge`; then `edge-nusa sync run`"
     words = f"{who}; bring {made.public_key} to the hub: edge-nusa hub enroll device.pub"
     output.show(made, f"{who}; {asked}" if made.token else words, format)

@@ -365,8 +365,11 @@ def test_a_hub_wants_the_fleets_bundle_and_a_device_joins_once(fleet: tuple[Hub,
         Hub(hub.folder, other)
     from edge_nusa.device.fleet.joining import join
 
+    again = join(member.model, str(tmp_path / "nowhere"), hub.folder / "root.json")
+    assert (again.is_new, again.fleet) == (False, hub.settings.fleet)
+    another = new_hub(tmp_path / "another")
     with pytest.raises(InputError, match="expected a state of no fleet, found one"):
-        join(member.model, str(tmp_path / "store"), hub.folder / "root.json")
+        join(member.model, another.settings.store, another.folder / "root.json")
     with pytest.raises(
         EdgeNusaError, match="expected .*, found .*; give the device.pub that `edge-nusa sync init` wrote"
     ):
