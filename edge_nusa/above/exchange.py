@@ -7,8 +7,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from edge_nusa.above import folding
 from edge_nusa.above.membership import member
 from edge_nusa.device.fleet import other_lives, push
@@ -22,11 +20,11 @@ from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync import round_file, update
 from edge_nusa.sync.change import Change
+from edge_nusa.sync.hub import sound
 from edge_nusa.sync.hub.catching_up import LARGEST_ROUND_LABELS
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.parcel import Cover
-from edge_nusa.sync.round_file import Round
 from edge_nusa.sync.stores import download
 from edge_nusa.sync.stores.store import Store
 from edge_nusa.sync.trust import trusted
@@ -170,7 +168,8 @@ def _folded(hub: Hub, fleet: Fleet, mark: RoundMark, is_here: bool, is_forced: b
             "was taken"
         )
     made, after = folding.folded(fleet, own, shares, upper)
-    _check(hub, made, mark)
+    what = f"round {mark.number} of the larger fleet with what this fleet has"
+    sound.check(round_file.encode(made), hub.shapes, what, "the hub is unchanged: ask who runs the larger fleet")
     hub.commit(made, records, after, f"round {mark.number} of the larger fleet")
     before, names = own.knowledge.names, made.knowledge.names
     return Taken(
@@ -179,17 +178,3 @@ def _folded(hub: Hub, fleet: Fleet, mark: RoundMark, is_here: bool, is_forced: b
         new=tuple(name for name in names if name not in before),
         gone=tuple(name for name in before if name not in names),
     )
-
-
-def _check(hub: Hub, made: Round, mark: RoundMark) -> None:
-    """Raises DamagedError for a round that no device could read or solve."""
-    where = f"round {mark.number} of the larger fleet with what this fleet has"
-    found = round_file.decode(round_file.encode(made), hub.shapes, where)
-    try:
-        if found.knowledge.labels:
-            found.knowledge.head.solve()
-    except np.linalg.LinAlgError as error:
-        raise DamagedError(
-            f"{where}: expected sums that can be solved, found that they cannot ({error}); the hub is unchanged: ask "
-            "who runs the larger fleet"
-        ) from error

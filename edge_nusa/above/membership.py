@@ -10,10 +10,9 @@ from edge_nusa.device.fleet.joining import Joined
 from edge_nusa.device.fleet.membership import Fleet, fleet_name
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
-from edge_nusa.files import durable
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync.hub.above import FOLDER
-from edge_nusa.sync.hub.folder import ROOT_NAME
+from edge_nusa.sync.hub.folder import ROOT_NAME, read_root
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.trust import roots
 from edge_nusa.sync.trust.roots import SHARINGS
@@ -51,8 +50,7 @@ def _check_root(hub: Hub, root: bytes, root_path: Path) -> None:
             f"{root_path}: expected the root of a larger fleet, found that of this hub's own; bring root.json from the "
             "larger fleet's hub"
         )
-    with durable.explained(f"read {hub.folder / ROOT_NAME}"):
-        own = roots.read_root(durable.read_named(hub.folder / ROOT_NAME, 1 << 20), str(hub.folder / ROOT_NAME))
+    own = roots.read_root(read_root(hub.folder), str(hub.folder / ROOT_NAME))
     here, there = roots.fleet_terms(own).sharing, roots.fleet_terms(roots.read_root(root, str(root_path))).sharing
     if SHARINGS.index(here) < SHARINGS.index(there):
         raise InputError(

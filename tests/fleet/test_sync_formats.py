@@ -20,10 +20,11 @@ from small_fleets import BASIS, FEATURES, FLEET, RANK, facts, first, pictures, s
 from edge_nusa.errors import DamagedError, InputError, ResourceError
 from edge_nusa.files import tensor_file
 from edge_nusa.knowledge import fusion
+from edge_nusa.knowledge.head import Head
 from edge_nusa.knowledge.knowledge import Label, RoundMark
 from edge_nusa.sync import gram_form, packed, round_file, update
 from edge_nusa.sync.change import Change, LabelChange, difference
-from edge_nusa.sync.hub import plausible
+from edge_nusa.sync.hub import plausible, sound
 from edge_nusa.sync.packed import Precision
 from edge_nusa.sync.round_file import Forgot, Received, Refusal
 from edge_nusa.sync.update import Place, Statement
@@ -488,3 +489,15 @@ def test_numbers_that_are_not_those_of_the_statement_are_neither_kept_nor_sent()
     statement, numbers = update.encode(gained(), PLACE, "float16")
     with pytest.raises(InputError, match="expected an update that can be read again"):
         update.check_readable(statement, numbers[:-1], SHAPES)
+
+
+def test_a_round_that_no_device_could_solve_is_none_to_be_kept() -> None:
+    whole = replace(first(), number=1, knowledge=taught(first().knowledge, "cat", pictures(1, 5)))
+    sound.check(round_file.encode(whole), small_shapes(), "the round", "look again")
+    head = whole.knowledge.head
+    gram = head.gram.copy()
+    gram[0, 1] = gram[1, 0] = 2**40  # far more than what the two features have by themselves
+    no_scatter = Head(gram, head.sums, head.counts, head.spare)
+    broken = replace(whole, knowledge=replace(whole.knowledge, head=no_scatter))
+    with pytest.raises(DamagedError, match=r"^the round cannot be solved \(.*\); look again$"):
+        sound.check(round_file.encode(broken), small_shapes(), "the round", "look again")

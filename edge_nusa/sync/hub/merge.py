@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from edge_nusa.errors import DamagedError, EdgeNusaError, InputError, ResourceError
 from edge_nusa.sync import round_file
+from edge_nusa.sync.hub import sound
 from edge_nusa.sync.hub.mail import Mail
 from edge_nusa.sync.hub.shares import Shares
 from edge_nusa.sync.hub.suspects import Means, Scatters, overweight
@@ -81,10 +80,8 @@ class Merge:
             data = round_file.encode(made)
             if len(data) > (most := shapes.largest_bytes(MOST_ROUND_LABELS)):
                 raise _UnreadableError(f"expected at most {most} bytes, found {len(data)}")
-            found = round_file.decode(data, shapes, "the merged round")
-            if found.knowledge.labels:
-                found.knowledge.head.solve()
-        except (DamagedError, InputError, ResourceError, np.linalg.LinAlgError) as error:
+            sound.check(data, shapes, "the merged round", "one of the devices is to be refused")
+        except (DamagedError, InputError, ResourceError) as error:
             raise _UnreadableError(f"round {made.number} cannot be read back: {error}") from error
         return made, shares
 

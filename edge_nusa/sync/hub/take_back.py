@@ -19,7 +19,7 @@ from edge_nusa.knowledge.head import Head, mean_part
 from edge_nusa.state.generation import Generation
 from edge_nusa.sync import merging, renaming, round_file
 from edge_nusa.sync.change import without_anchors
-from edge_nusa.sync.hub import mixtures
+from edge_nusa.sync.hub import mixtures, sound
 from edge_nusa.sync.hub.device_records import NOTHING, Records
 from edge_nusa.sync.hub.enrolled import Device
 from edge_nusa.sync.hub.given import Given, Own
@@ -138,13 +138,8 @@ def _take_back(hub: Hub, device: Device) -> Round | None:
     losses = mixtures.of_round(rest)
     tasks = now.knowledge.tasks - found.devices[name].tasks
     made = replace(made, knowledge=replace(made.knowledge, fusion=losses, tasks=tasks))
-    read = round_file.decode(round_file.encode(made), hub.shapes, "the round without the device")
-    if read.knowledge.labels:
-        try:
-            read.knowledge.head.solve()
-        except np.linalg.LinAlgError as error:
-            found_without = f"the round without {name[:16]} cannot be solved ({error})"
-            raise DamagedError(f"{found_without}; restore the hub's folder from your backup") from error
+    next_step = "restore the hub's folder from your backup"
+    sound.check(round_file.encode(made), hub.shapes, f"the round without {name[:16]}", next_step)
     hub.commit(made, records, rest, f"take back {device.name or name[:16]}")
     return made
 
