@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from edge_nusa.errors import DamagedError, InputError
+from edge_nusa.errors import InputError
 from edge_nusa.knowledge import labels as label_names
 from edge_nusa.sync import round_file
+from edge_nusa.sync.hub import sound
 from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.merging import Fold
 from edge_nusa.sync.round_file import Round
@@ -76,11 +75,5 @@ def forget(hub: Hub, wanted: str) -> tuple[str, Round]:
 
 def check(hub: Hub, made: Round, what: str) -> None:
     """Raises DamagedError for a round that no device could take."""
-    read = round_file.decode(round_file.encode(made), hub.shapes, what)
-    if read.knowledge.labels:
-        try:
-            read.knowledge.head.solve()
-        except np.linalg.LinAlgError as error:
-            raise DamagedError(
-                f"{what} cannot be solved ({error}); nothing was changed: restore the hub's folder from your backup"
-            ) from error
+    next_step = "nothing was changed: restore the hub's folder from your backup"
+    sound.check(round_file.encode(made), hub.shapes, what, next_step)
