@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,9 +56,8 @@ def beside(bundle: Bundle, asked: Asked, quiet: bool, told: Told) -> Told:
 
 def _handed(bundle: Bundle, out: Path, asked: Asked, quiet: bool) -> Told:
     with needs("export --npu", "npu"):
-        import onnxscript  # noqa: F401 - what is used later is asked for here
-        import sklearn  # noqa: F401
-
+        for later in ("onnxscript", "sklearn"):  # what is used later is asked for here
+            importlib.import_module(later)
         from edge_nusa.export.npu import hand_over
 
     wanted = hand_over.Wanted(

@@ -93,9 +93,7 @@ def changed(answered: bytes, **fields: object) -> bytes:
 def opened(folder: Path, names: str = "abc") -> tuple[Hub, list[Member]]:
     """The hub and the members of a copied folder, whose store is beside them."""
     settings = hub_folder.read_settings(folder / "hub")
-    hub_folder._write_settings(
-        folder / "hub", replace(settings, store=str(folder / "store")), (folder / "hub" / "root.json").read_bytes()
-    )
+    hub_folder.write_settings(folder / "hub", replace(settings, store=str(folder / "store")))
     hub = Hub(folder / "hub", bundle())
     return hub, [member_of(folder / name) for name in names]
 

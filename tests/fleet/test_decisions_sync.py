@@ -328,8 +328,11 @@ def test_programs_get_what_a_push_and_a_pull_did_and_no_word_of_a_judge_that_was
     # the anchors of `anchored` go by column, and the cup moved from the first to the second
     kept = {"vocabulary_agreement": 100.0, "vocabulary_cosine": 1.0, "old_labels_cosine": 0.0}
     judged_by = "vocabulary and labels; no pictures are kept to measure accuracy with"
-    assert device.pull().to_json() == {**taken, "retention": kept, "judged_by": judged_by}
-    assert device.pull().to_json() == {**taken, "generation": None, "new": [], "retention": None}
+    told = device.pull().to_json()
+    assert told.pop("report") > 0
+    assert told == {**taken, "retention": kept, "judged_by": judged_by, "report_error": None}
+    again = {"generation": None, "new": [], "retention": None, "report": None, "report_error": None}
+    assert device.pull().to_json() == {**taken, **again}
     standing = status(device.model).to_json()
     assert len(standing.pop("fleet")) == 32 and standing == {
         "device": device.key,
@@ -393,7 +396,7 @@ def test_a_push_or_pull_may_ask_a_store_for_25_minutes(device: Device, monkeypat
     device.push()
     device.offer(1, "cat")
     device.pull()
-    assert seen == [1500.0, 1500.0]
+    assert seen == [1500.0, 1500.0, 1500.0], "a push, a pull, and the store that its report goes to"
 
 
 def test_the_files_that_were_taught_here_stay_with_their_labels_over_a_pull_and_go_into_no_update(

@@ -120,7 +120,7 @@ def test_a_hubs_other_commands_say_what_they_did(fleet: Fleet) -> None:
     assert said("publish", *hub).startswith("published round 1,")
     assert fleet.device("b", "pull")["generation"] is None
     table = said("status", *hub)
-    assert "round 1, labels: " in table and table.count("\n") == 5
+    assert "round 1, labels: " in table and table.count("\n") == 6
     assert said("revoke", "c", *hub).startswith("revoked ")
     assert "revoked" in said("status", *hub)
     assert said("merge", *hub) == "nothing new; round 1 stays\n"

@@ -192,6 +192,7 @@ def test_after_a_renaming_what_a_device_gave_is_taken_back_exactly(
     world.renamed("plate" if is_joined else "Cup", is_joined)
     world.rounds(2)
     _, made = take_back.take_back(world.hub, "a")
+    assert made is not None
     other = new_hub(tmp_path / "other")
     b = Member(tmp_path / "other", other, "b")
     b.teach({"plate" if is_joined else "Cup": np.concatenate([rows(3, 4), rows(4, 3)])}, 2)

@@ -71,7 +71,7 @@ class Liar(HandMade):
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick() -> Iterator[None]:
-    """Packed fast and not well, and no power cut comes: both took a quarter of the time, and nothing here is about them."""
+    """Packed fast, and no power cut comes: both took a quarter of the time, and nothing here is about them."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(packed, "LEVEL", 1)
         patched.setattr(os, "fsync", lambda descriptor: None)

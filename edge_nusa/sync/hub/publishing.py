@@ -3,18 +3,38 @@ nothing, the bundles that it offers signed anew."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 from edge_nusa import kept
 from edge_nusa.files import durable
 from edge_nusa.files.file_record import sha256_hex
+from edge_nusa.state.state import State
+from edge_nusa.sync.hub.catching_up import Files, Publications
+from edge_nusa.sync.hub.device_records import Records
+from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.hub.report import Published
+from edge_nusa.sync.round_file import Round
+from edge_nusa.sync.trust.repository import Repository
 
-if TYPE_CHECKING:
-    from edge_nusa.sync.hub.hub import Hub
+
+class Publisher(Protocol):
+    """What of a hub (`edge_nusa.sync.hub.hub.Hub`) a publication needs."""
+
+    folder: Path
+    state: State
+    enrolled: Enrolled
+
+    def catch_up(self) -> None: ...
+    def current(self) -> tuple[Round, Records]: ...
+    def files(self) -> Files: ...
+    def newest(self) -> tuple[int, bytes | None]: ...
+    def repository(self) -> Repository: ...
+    def publications(self) -> Publications: ...
+    def mirror(self, place: str) -> int: ...
 
 
-def publish(hub: Hub, mirror: str | None) -> Published:
+def publish(hub: Publisher, mirror: str | None) -> Published:
     """`Hub.publish`."""
     with hub.state.writer():
         hub.catch_up()
@@ -25,12 +45,12 @@ def publish(hub: Hub, mirror: str | None) -> Published:
     return done
 
 
-def offers_bundles_alone(hub: Hub) -> bool:
+def offers_bundles_alone(hub: Publisher) -> bool:
     """Whether this hub has merged no round, and something else to sign. Raises StoreError, DamagedError."""
     return hub.newest()[1] is None and bool(hub.repository().targets())
 
 
-def _published(hub: Hub) -> Published:
+def _published(hub: Publisher) -> Published:
     (found, _), files = hub.current(), hub.files()
     devices = [device.sealing for device in hub.enrolled.all() if not device.is_revoked]
     with durable.explained(f"publish round {found.number} from {hub.folder}"):
@@ -38,6 +58,6 @@ def _published(hub: Hub) -> Published:
     return Published(found.number, sha256_hex(files[0]), len(files[0]), version)
 
 
-def _signed_anew(hub: Hub) -> Published:
+def _signed_anew(hub: Publisher) -> Published:
     with durable.explained(f"sign the bundles of {hub.folder} anew"):
         return Published(0, "", 0, hub.repository().sign({}))
