@@ -331,7 +331,7 @@ def test_programs_get_what_a_push_and_a_pull_did_and_no_word_of_a_judge_that_was
     told = device.pull().to_json()
     assert told.pop("report") > 0
     assert told == {**taken, "retention": kept, "judged_by": judged_by, "report_error": None}
-    again = {"generation": None, "new": [], "retention": None, "report": None, "report_error": None}
+    again: dict[str, Any] = {"generation": None, "new": [], "retention": None, "report": None, "report_error": None}
     assert device.pull().to_json() == {**taken, **again}
     standing = status(device.model).to_json()
     assert len(standing.pop("fleet")) == 32 and standing == {
