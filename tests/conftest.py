@@ -79,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """In a worker of pytest-xdist the longest files come first; otherwise the order stays. A test WITH_OTHERS that
     fails is run once more, and pytest says at the end which were."""
     for item in items:
-        if item.path.parent.name in WITH_OTHERS or item.get_closest_marker("flower"):
+        if item.path.parent.name in WITH_OTHERS:
             item.add_marker(pytest.mark.flaky(reruns=1))
     if "PYTEST_XDIST_WORKER" in os.environ:
         places = {name: place for place, name in enumerate(LONGEST_FIRST)}

@@ -136,9 +136,12 @@ def _variables(pid: int) -> list[bytes]:
 
 
 def facts_of(pid: int) -> tuple[list[str], dict[str, str]]:
-    """Words and environment of a process, as the kernel has them."""
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
-    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")[:-1]
+    """Words and environment of a process, as the kernel has them; nothing of one that has ended."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+        pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")[:-1]
+    except OSError:
+        return [], {}
     return words, dict(pair.partition("=")[::2] for pair in pairs)
 
 
