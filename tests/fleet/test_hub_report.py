@@ -20,6 +20,9 @@ MADE = MergedLabels(
 )
 
 
+NOBODY = {"enrolled": [], "refused": [], "waiting": 0, "unread": 0, "over": False}
+
+
 def test_a_merge_that_made_a_round_names_its_labels() -> None:
     report = MergeReport(round=4, devices=[ROW], made=MADE, seconds=1.5)
     row = {"device": "ab", "updates": 2, "refused": {"1": "too large"}, "notes": ["update 3 is not there yet"]}
@@ -27,6 +30,7 @@ def test_a_merge_that_made_a_round_names_its_labels() -> None:
         "round": 4,
         "merged": True,
         "devices": [row],
+        "joined": NOBODY,
         "labels": ["cat", "Mug"],
         "new": ["cat"],
         "forgotten": ["dog"],
@@ -39,7 +43,7 @@ def test_a_merge_that_made_a_round_names_its_labels() -> None:
 
 def test_a_merge_of_nothing_says_no_labels() -> None:
     report = MergeReport(round=4, devices=[], made=None, seconds=0.1)
-    assert report.to_json() == {"round": 4, "merged": False, "devices": [], "seconds": 0.1}
+    assert report.to_json() == {"round": 4, "merged": False, "devices": [], "joined": NOBODY, "seconds": 0.1}
     assert (report.is_merged, report.labels) == (False, [])
 
 

@@ -71,7 +71,7 @@ def test_offline_joins_without_asking_and_the_command_says_one_line_where_the_st
     words = ("sync", "init", tmp_path / "gone", "--root", hub.folder / "root.json", "--state", tmp_path / "s")
     done = run_cli(*words)
     assert done.returncode == 6 and done.stderr.count("\n") == 1 and "--offline" in done.stderr
-    assert set(answer_of(*words, "--offline")) == {"device", "public_key", "fleet"}
+    assert set(answer_of(*words, "--offline")) == {"device", "public_key", "fleet", "token"}
 
 
 def test_leaving_keeps_what_was_learned_and_coming_back_is_the_same_device_that_counts_nothing_twice(
