@@ -86,6 +86,23 @@ class FlowerWorld:
         found = self.prepare(member)
         self.start(member.name, *found.command, extra=found.environment)
 
+    def start_again(self, member: Member) -> None:
+        """A killed node, which the SuperLink takes back as soon as it has missed it: until then it is refused (305)."""
+        name, before = member.name, self.log(member.name).count("SuperNode ID")
+        for refusals in range(self.log(name).count("Exit Code: 305"), 24):
+            self.start_node(member)
+            self.wait(
+                lambda seen=refusals: (  # type: ignore[misc]
+                    self.log(name).count("SuperNode ID") > before or self.log(name).count("Exit Code: 305") > seen
+                ),
+                name,
+            )
+            if self.log(name).count("SuperNode ID") > before:
+                return
+            self.kill(name)
+            time.sleep(5)
+        raise AssertionError(self.log(name)[-3000:])
+
     def register(self, member: Member, name: str) -> None:
         """As register.sh does, in this process."""
         from flwr.cli.app import app
