@@ -19,7 +19,8 @@ from hollow_bundles import hollow_manifest
 from PIL import Image
 from small_fleets import BASIS, facts, small_shapes
 
-from edge_nusa.device.fleet.membership import Fleet, fleet_name
+from edge_nusa.device.fleet.first_root import fleet_name
+from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.remembered import remembered
 from edge_nusa.device.model import Model
 from edge_nusa.device.watching.ledger import Ledger

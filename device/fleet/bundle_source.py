@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_nusa.device.fleet import sent, settings
-from edge_nusa.device.fleet.membership import fleet_name
+from edge_nusa.device.fleet import settings
+from edge_nusa.device.fleet.first_root import fleet_name, member_root, root_in
 from edge_nusa.device.opened import data_folder
-from edge_nusa.errors import DamagedError, InputError
-from edge_nusa.files import durable
+from edge_nusa.errors import InputError
 from edge_nusa.sync.bundles.announced import Announced
 from edge_nusa.sync.bundles.source import Source
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.trust import keys, roots
-
-LARGEST_ROOT_BYTES = 1 << 20
 
 
 def source(store: str, root: Path | None, state: Path) -> Source:
@@ -27,8 +24,7 @@ def source(store: str, root: Path | None, state: Path) -> Source:
         return _of_member(store, state)
     if not root.exists():
         raise InputError(f"{root}: expected a root.json, found no such file; bring it from whoever runs the hub")
-    with durable.explained(f"read {root}"):
-        data = durable.read_named(root, LARGEST_ROOT_BYTES)
+    data = root_in(root)
     roots.read_root(data, str(root))
     return Source(open_store(store), data, data_folder("--root") / "fleets" / fleet_name(data))
 
@@ -52,10 +48,4 @@ def _of_member(store: str, state: Path) -> Source:
             f"{state}: expected --root, or a state that belongs to a fleet, found neither; bring root.json from "
             "whoever runs the hub, by a way you trust"
         ) from error
-    data = sent.read_file(folder / "root.json", LARGEST_ROOT_BYTES)
-    if fleet_name(data) != fleet:
-        raise DamagedError(
-            f"{folder / 'root.json'}: expected the root of the fleet {fleet}, found another; run `edge-nusa sync init` "
-            "again"
-        )
-    return Source(open_store(store), data, folder)
+    return Source(open_store(store), member_root(folder, fleet), folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_nusa import kept
 from edge_nusa.device.fleet import leaving, reaching, settings
-from edge_nusa.device.fleet.membership import fleet_name
+from edge_nusa.device.fleet.first_root import fleet_name, root_in
 from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, StoreError
@@ -89,11 +89,9 @@ def _member_already(folder: Path, root_path: Path | None, token: JoinToken | Non
     """The member that this state is, where that is of the very fleet of the root; nothing is changed. Raises
     InputError."""
     found = settings.read(folder)
-    if token is None and root_path is not None and root_path.exists():
-        with durable.explained(f"read {root_path}"):
-            root = durable.read_named(root_path, reaching.LARGEST_ROOT_BYTES)
-        if fleet_name(root) == found.fleet:
-            return Joined(found.device, str(folder / "device.pub"), found.fleet, is_new=False)
+    named = root_path if token is None and root_path is not None and root_path.exists() else None
+    if named is not None and fleet_name(root_in(named)) == found.fleet:
+        return Joined(found.device, str(folder / "device.pub"), found.fleet, is_new=False)
     raise InputError(
         f"{folder}: expected a state of no fleet, found one; `edge-nusa sync leave` leaves it, and to join another use "
         "another --state"
@@ -130,11 +128,8 @@ def first_root(store: str, path: Path | None, token: JoinToken | None) -> bytes:
         )
     if path is None:
         root, where = reaching.first_root(store), f"{store}: {reaching.FIRST_ROOT}"
-    elif path.exists():
-        with durable.explained(f"read {path}"):
-            root, where = durable.read_named(path, reaching.LARGEST_ROOT_BYTES), str(path)
     else:
-        raise InputError(f"{path}: expected the fleet's root.json, found no such file; bring it from the hub")
+        root, where = root_in(path), str(path)
     if token is not None:
         token.check_root(root, where)
     found = roots.read_root(root, where)

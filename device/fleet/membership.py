@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from edge_nusa.device.fleet import sent as sents
 from edge_nusa.device.fleet import settings
+from edge_nusa.device.fleet.first_root import member_root
 from edge_nusa.device.fleet.sent import Sent, SentFolder
 from edge_nusa.device.fleet.standing import Standing
 from edge_nusa.device.fleet.store import asked
@@ -108,13 +109,7 @@ class Fleet:
     @cached_property
     def root(self) -> bytes:
         """The fleet's first root, checked to be the one that the fleet is named after. Raises DamagedError."""
-        path = self.folder / "root.json"
-        data = sents.read_file(path, 1 << 20)
-        if fleet_name(data) != self.fleet:
-            raise DamagedError(
-                f"{path}: expected the root of the fleet {self.fleet}, found another; run `edge-nusa sync init` again"
-            )
-        return data
+        return member_root(self.folder, self.fleet)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -242,8 +237,3 @@ class Fleet:
 
     def _base_path(self, sha256: str) -> Path:
         return self.folder / "bases" / f"{sha256}.round"
-
-
-def fleet_name(root: bytes) -> str:
-    """What a fleet is called: the start of the SHA-256 of its first root."""
-    return sha256_hex(root)[:32]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge_nusa.device.fleet.first_root import LARGEST_ROOT_BYTES
 from edge_nusa.errors import StoreError, TrustError
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import MissingObjectError, Store, Timed
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root
 
 FIRST_ROOT = "metadata/1.root.json"
-LARGEST_ROOT_BYTES = 1 << 20
 MOST_ROOTS = 64
 """That are followed from the first one."""
 LONGEST_SECONDS = 60.0
@@ -23,10 +23,7 @@ LONGEST_SECONDS = 60.0
 def prove_store(place: str, root: bytes) -> None:
     """Raises StoreError where the store does not answer or holds no fleet, TrustError where it holds another one."""
     if not _has_root(place, root):
-        raise StoreError(
-            f"{place}: expected the fleet's store, found no {FIRST_ROOT} in it; give the place that `edge-nusa hub "
-            "init` was given"
-        )
+        raise _no_fleet(place)
 
 
 def first_root(place: str) -> bytes:
@@ -34,10 +31,14 @@ def first_root(place: str) -> bytes:
     try:
         return Timed(open_store(place), LONGEST_SECONDS).get(FIRST_ROOT, LARGEST_ROOT_BYTES)
     except MissingObjectError as error:
-        raise StoreError(
-            f"{place}: expected the fleet's store, found no {FIRST_ROOT} in it; give the place that `edge-nusa hub "
-            "init` was given"
-        ) from error
+        raise _no_fleet(place) from error
+
+
+def _no_fleet(place: str) -> StoreError:
+    return StoreError(
+        f"{place}: expected the fleet's store, found no {FIRST_ROOT} in it; give the place that `edge-nusa hub "
+        "init` was given"
+    )
 
 
 def newest_root(store: Store, first: bytes) -> Metadata[Root]:

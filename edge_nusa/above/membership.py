@@ -6,8 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_nusa.device.fleet import joining, settings
+from edge_nusa.device.fleet.first_root import fleet_name
 from edge_nusa.device.fleet.joining import Joined
-from edge_nusa.device.fleet.membership import Fleet, fleet_name
+from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError
 from edge_nusa.model.bundle import Bundle

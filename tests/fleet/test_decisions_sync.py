@@ -19,6 +19,7 @@ from small_fleets import taught
 from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.device.fleet import round_judge
 from edge_nusa.device.fleet import store as fleet_store
+from edge_nusa.device.fleet.first_root import fleet_name
 from edge_nusa.device.fleet.pull import Pulled, pull
 from edge_nusa.device.fleet.push import Pushed, push
 from edge_nusa.device.fleet.remembered import remember, remembered
@@ -69,7 +70,7 @@ class Device:
         signer, sealing = keys.new_key(part / "key.pem"), sealing_keys.new_key(part / "sealing.key")
         (folder / "store").mkdir()
         settings = {
-            "fleet": fleets.fleet_name(root),
+            "fleet": fleet_name(root),
             "store": str(folder / "store"),
             "device": signer.public_key.keyid,
             "sealing": sealing.public.name,
@@ -93,7 +94,7 @@ class Device:
 
     def offer(self, number: int, *names: str, **parts: Any) -> str:
         """The store's newest round is this one, of these labels; its SHA-256."""
-        one = round_file.nothing(fleets.fleet_name(b"root"), self.shapes)
+        one = round_file.nothing(fleet_name(b"root"), self.shapes)
         known = one.knowledge
         for seed, name in enumerate(names):
             known = taught(known, name, rows(self.model.bundle, seed))
@@ -251,14 +252,12 @@ def test_a_round_that_drops_a_known_label_is_refused_unless_it_was_taken_back_si
 def test_a_round_of_another_fleet_or_number_than_was_vouched_for_is_not_taken(
     device: Device, parts: dict[str, Any]
 ) -> None:
-    one = replace(round_file.nothing(fleets.fleet_name(b"root"), device.shapes), **{"number": 1, **parts})
+    one = replace(round_file.nothing(fleet_name(b"root"), device.shapes), **{"number": 1, **parts})
     data = round_file.encode(one)
     device.offered = Published(1, sha256_hex(data), data)
     if "number" in parts:
         device.offered = replace(device.offered, number=1)
-    with pytest.raises(
-        TrustError, match=f"round 1: expected a round of the fleet {fleets.fleet_name(b'root')}, found one of"
-    ):
+    with pytest.raises(TrustError, match=f"round 1: expected a round of the fleet {fleet_name(b'root')}, found one of"):
         device.pull()
 
 

@@ -26,6 +26,7 @@ from fleet_world import Member, bundle, new_hub
 from state_chains import exit_status, in_child
 
 from edge_nusa.device.fleet import membership as fleets
+from edge_nusa.device.fleet.first_root import fleet_name
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.sync import packed
@@ -294,7 +295,7 @@ def test_no_damage_to_a_devices_own_folder_is_accepted_silently(model: tuple[Pat
         path.write_bytes(copy)
         try:
             sent = world.b.push()
-            assert fleets.fleet_name(fleets.Fleet(world.b.model).root) == world.hub.settings.fleet
+            assert fleet_name(fleets.Fleet(world.b.model).root) == world.hub.settings.fleet
         except EdgeNusaError as error:
             assert "expected" in str(error)
         else:
