@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from edge_nusa.errors import DamagedError, OtherFormatError, ResourceError
+from edge_nusa.errors import DamagedError, OtherFormatError, ResourceError, UsageError
 from edge_nusa.files import durable
 from edge_nusa.files.identity import Identity, another, mismatch, way_out
 from edge_nusa.files.os_errors import OtherKindError
@@ -87,6 +87,11 @@ class StateReader:
     def made_with(self) -> Identity | None:
         """The identity of the current generation, else of the newest one that says it; None of a state that holds
         nothing, or of which that cannot be told."""
+        with suppress(UsageError):  # a place where no state can be: who opens it says so, with what to do
+            return self._made_with()
+        return None
+
+    def _made_with(self) -> Identity | None:
         with suppress(*NO_USE):
             if (current := self._load(self._pointer_bytes())) is not None:
                 return current.identity
