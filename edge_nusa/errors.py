@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+_Done = TypeVar("_Done")
 EXIT_CODES = {
     0: "done",
     1: "error in the input",
@@ -121,3 +125,11 @@ class MissingPackageError(EdgeNusaError):
     """A package of an extra is needed for this command and is not installed."""
 
     exit_code = 2
+
+
+def tried(action: Callable[[], _Done]) -> tuple[_Done | None, EdgeNusaError | None]:
+    """What an action gives, or the error of ours that stopped it: for steps of which one does not stop the next."""
+    try:
+        return action(), None
+    except EdgeNusaError as error:
+        return None, error

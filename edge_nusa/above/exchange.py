@@ -10,12 +10,13 @@ from typing import Any
 from edge_nusa.above import folding
 from edge_nusa.above.membership import member
 from edge_nusa.device.fleet import other_lives, push
+from edge_nusa.device.fleet.exchange import Exchanged
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.other_lives import whole_change
 from edge_nusa.device.fleet.push import Pushed
 from edge_nusa.device.fleet.remembered import remember, remembered
 from edge_nusa.device.fleet.store import asked
-from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, ResourceError, StoreError, TrustError
+from edge_nusa.errors import DamagedError, EdgeNusaError, RefusedError, ResourceError, StoreError, TrustError, tried
 from edge_nusa.knowledge.knowledge import RoundMark
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.sync import round_file, update
@@ -43,49 +44,21 @@ class Taken:
     new: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True, kw_only=True)
-class HubExchange:
-    """What became of each: the report, or the error that stopped it."""
-
-    pushed: Pushed | None
-    taken: Taken | None
-    push_error: EdgeNusaError | None
-    pull_error: EdgeNusaError | None
-
-    @property
-    def exit_code(self) -> int:
-        """0 where both were done; else that of the push's error, or of the pull's."""
-        error = self.push_error or self.pull_error
-        return error.exit_code if error else 0
-
     def to_json(self) -> dict[str, Any]:
-        """What `hub exchange --format json` prints."""
-        return {
-            "push": self.pushed.to_json() if self.pushed else None,
-            "pull": asdict(self.taken) if self.taken else None,
-            "push_error": str(self.push_error) if self.push_error else None,
-            "pull_error": str(self.pull_error) if self.pull_error else None,
-        }
+        """Its part of what `hub exchange --format json` prints."""
+        return asdict(self)
 
 
-def exchange(hub: Hub, bundle: Bundle, is_forced: bool = False) -> HubExchange:
+def exchange(hub: Hub, bundle: Bundle, is_forced: bool = False) -> Exchanged[Taken]:
     """Push, then pull, whatever became of the push. Raises InputError for a hub of no larger fleet, StoreError where
     its own store does not answer, and ResourceError where another exchange is running."""
     fleet = member(hub, bundle)
-    pushed, taken, push_error, pull_error = None, None, None, None
     with fleet.locked():
         with hub.state.writer():
             hub.catch_up()
-        try:
-            pushed = _pushed(hub, fleet)
-        except EdgeNusaError as error:
-            push_error = error
-        try:
-            taken = _taken(hub, fleet, is_forced)
-        except EdgeNusaError as error:
-            pull_error = error
-    return HubExchange(pushed=pushed, taken=taken, push_error=push_error, pull_error=pull_error)
+        push, push_error = tried(lambda: _pushed(hub, fleet))
+        pull, pull_error = tried(lambda: _taken(hub, fleet, is_forced))
+    return Exchanged(push=push, pull=pull, push_error=push_error, pull_error=pull_error)
 
 
 class _Whole:

@@ -13,7 +13,8 @@ from edge_nusa.cli.options import BundleOption, FormatOption
 from edge_nusa.knowledge.labels import in_list, listed
 
 if TYPE_CHECKING:
-    from edge_nusa.above.exchange import HubExchange, Taken
+    from edge_nusa.above.exchange import Taken
+    from edge_nusa.device.fleet.exchange import Exchanged
     from edge_nusa.device.fleet.push import Pushed
 
 
@@ -65,8 +66,8 @@ def exchange(
         raise typer.Exit(done.exit_code)
 
 
-def _exchanged(done: HubExchange) -> str:
-    lines = [_pushed(done.pushed) if done.pushed else "nothing was told", _taken(done.taken)]
+def _exchanged(done: Exchanged[Taken]) -> str:
+    lines = [_pushed(done.push) if done.push else "nothing was told", _taken(done.pull)]
     return "\n".join(line for line in lines if line)
 
 

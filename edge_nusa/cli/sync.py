@@ -100,13 +100,13 @@ def run(
         raise typer.Exit(_told(done))
 
 
-def _exchanged(done: Exchanged) -> str:
+def _exchanged(done: Exchanged[Pulled]) -> str:
     pushed = f"push: {_pushed(done.push)}" if done.push else "push: failed"
     pulled = f"pull: {_pulled(done.pull)}" if done.pull else "pull: failed"
     return f"{pushed}\n{pulled}"
 
 
-def _told(done: Exchanged) -> int:
+def _told(done: Exchanged[Pulled]) -> int:
     """Tell each error on stderr, once where both have the same; the exit code."""
     errors = {str(error): name for name, error in (("pull", done.pull_error), ("push", done.push_error)) if error}
     for text, name in reversed(errors.items()):

@@ -139,7 +139,7 @@ def test_two_levels_of_another_provider_need_it_on_neither_hub(tmp_path: Path, m
     for branch in branches:
         branch.gather()
         up = exchange(branch.hub, Bundle.open(MICRO))  # as the command opens it
-        assert (up.push_error, up.pushed and up.pushed.update) == (None, 1)
+        assert (up.push_error, up.push and up.push.update) == (None, 1)
     merged(upper)
     for branch in branches:
         assert exchange(branch.hub, Bundle.open(MICRO)).exit_code == 0
@@ -269,7 +269,7 @@ def test_what_is_taken_back_below_goes_out_above_and_a_whole_branch_exactly(
         take_back.take_back(upper, left.name)
         rest = "cd"
     if kind != "branch":
-        assert left.up().pushed is not None
+        assert left.up().push is not None
         merged(upper)
     found, wanted = head_of(round_of(upper)), head_of(one_level(tmp_path / "one", rest).knowledge)
     assert found == wanted
@@ -286,7 +286,7 @@ def test_an_undone_round_from_above_is_not_taken_again_unless_it_is_wanted(fleet
     right.gather()
     right.up()
     merged(upper)
-    assert left.exchange().taken.new == ("tree",)  # type: ignore[union-attr]
+    assert left.exchange().pull.new == ("tree",)  # type: ignore[union-attr]
     take_back.undo(left.hub)
     assert "tree" not in counts(round_of(left.hub))
     error = left.exchange().pull_error
@@ -323,8 +323,8 @@ def test_an_undo_beside_an_exchange_tells_nothing_of_other_sites_as_this_ones(
 
     monkeypatch.setattr(left.hub, "catch_up", caught_up)
     done = left.exchange()
-    assert "tree" not in counts(round_of(left.hub)) and done.pushed is not None
-    assert done.pushed.update is None
+    assert "tree" not in counts(round_of(left.hub)) and done.push is not None
+    assert done.push.update is None
     assert not upper.merge(MergeSettings()).is_merged and head_of(round_of(upper)) == before
 
 
@@ -342,7 +342,7 @@ def test_a_lower_hub_restored_from_before_it_told_anything_doubles_and_loses_not
     left.hub = Hub(left.hub.folder, bundle())
     back = left.exchange()  # it takes its own publication, with the larger fleet's round, from its store
     assert back.exit_code == 0, (back.push_error, back.pull_error)
-    assert back.pushed is not None and back.pushed.others == [2]
+    assert back.push is not None and back.push.others == [2]
     left.gather()
     left.up()
     upper.merge(MergeSettings())
@@ -449,7 +449,7 @@ def test_what_a_hub_tells_is_never_finer_than_what_one_device_told_it(fleets: tu
     lesson(left.members[0], 6666)
     own = left.members[0].push()
     left.hub.merge(MergeSettings())
-    told = left.up().pushed
+    told = left.up().push
     assert told is not None and (told.pictures, sorted(told.labels)) == (own.pictures, sorted(own.labels))
     device = Path(left.hub.settings.store) / "updates" / left.members[0].key
     above = Path(upper.settings.store) / "updates" / left.key

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from fleet_world import Member, bundle, new_hub
 
-from edge_nusa.above.exchange import HubExchange, exchange
+from edge_nusa.above.exchange import Taken, exchange
 from edge_nusa.above.membership import join
+from edge_nusa.device.fleet.exchange import Exchanged
 from edge_nusa.device.model import Model
 from edge_nusa.state.state import State
 from edge_nusa.sync.hub.hub import Hub
@@ -42,16 +43,16 @@ class Branch:
             member.push()
         self.hub.merge(settings or MergeSettings())
 
-    def exchange(self, is_forced: bool = False) -> HubExchange:
+    def exchange(self, is_forced: bool = False) -> Exchanged[Taken]:
         return exchange(self.hub, bundle(), is_forced)
 
-    def up(self) -> HubExchange:
+    def up(self) -> Exchanged[Taken]:
         """Tell the larger fleet; it may have no round yet."""
         done = self.exchange()
         assert done.push_error is None, done.push_error
         return done
 
-    def down(self) -> HubExchange:
+    def down(self) -> Exchanged[Taken]:
         """Take the larger fleet's round, publish it, and let every device pull it."""
         done = self.exchange()
         assert done.exit_code == 0, (done.push_error, done.pull_error)

@@ -3,12 +3,11 @@ not stop the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from edge_nusa.errors import EdgeNusaError
+from edge_nusa.errors import EdgeNusaError, tried
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.sync.hub.publishing import offers_bundles_alone
 from edge_nusa.sync.hub.report import MergeReport, Published
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 RENEW_SHARE = 1 / 3
 """Of the days that a publication is believed: signed anew once no more are left. Of thirty days ten remain for whoever
 has to notice that a hub has stopped."""
-_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +75,12 @@ class Ran:
 
 def run(hub: Hub, settings: MergeSettings, mirror: str | None = None) -> Ran:
     """Merge what is new, publish where that is due, and bring a mirror up to date. No error of ours is raised."""
-    merged, merge_error = _tried(lambda: hub.merge(settings))
-    due, publish_error = _tried(lambda: reason_of(hub))
+    merged, merge_error = tried(lambda: hub.merge(settings))
+    due, publish_error = tried(lambda: reason_of(hub))
     done = None
     if due:
-        done, publish_error = _tried(hub.publish)
-    copied, mirror_error = _tried(lambda: hub.mirror(mirror)) if mirror is not None else (None, None)
+        done, publish_error = tried(hub.publish)
+    copied, mirror_error = tried(lambda: hub.mirror(mirror)) if mirror is not None else (None, None)
     return Ran(
         merge=merged,
         publish=done,
@@ -133,10 +131,3 @@ def why_anew(expires: datetime | None, days: int, now: datetime) -> str:
     if expires - now <= RENEW_SHARE * timedelta(days=days):
         return f"the last publication is believed until {expires:%Y-%m-%d %H:%M} UTC alone"
     return ""
-
-
-def _tried(action: Callable[[], _Done]) -> tuple[_Done | None, EdgeNusaError | None]:
-    try:
-        return action(), None
-    except EdgeNusaError as error:
-        return None, error
