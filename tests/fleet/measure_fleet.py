@@ -155,7 +155,7 @@ def filled(folder: Path, devices: int) -> Hub:
     )
     for number in range(devices):
         signer = keys.new_named_key(folder / "devices", "device")
-        hub.enrolled._write(
+        hub.enrolled.write(
             Device(device_keys.public_of(signer, SealingKey.generate().public), f"device {number}")
         )  # `add` looks at all the others first, each time
         place = Place(

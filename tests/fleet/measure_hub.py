@@ -38,7 +38,7 @@ def a_fleet(folder: Path, count: int) -> Hub:
     for number in range(1, count):
         signer = keys.new_named_key(folder / "keys", f"d{number}")
         public = device_keys.public_of(signer, SealingKey.generate().public)
-        hub.enrolled._write(Device(public, f"board {number}"))
+        hub.enrolled.write(Device(public, f"board {number}"))
         said = BoardReport(
             fleet=hub.settings.fleet,
             device=public.key.keyid,

@@ -70,7 +70,7 @@ def filled(folder: Path, hubs: int) -> None:
     for number in range(hubs):
         signer = keys.new_named_key(folder / "hubs", "device")
         public = device_keys.public_of(signer, SealingKey.generate().public)
-        hub.enrolled._write(Device(public, f"hub {number}", is_hub=True))
+        hub.enrolled.write(Device(public, f"hub {number}", is_hub=True))
         place = Place(
             fleet=hub.settings.fleet,
             identity=hub.settings.identity,

@@ -142,7 +142,7 @@ class _Roll:
         why = token.why_not(self.used[token.name], now)
         if why:
             raise InputError(f"the token {token.name}: {why}; make another with `edge-nusa hub token`")
-        made = self.enrolled.take_in(replace(device, name=self._free_name(token.terms.prefix)))
+        made = self.enrolled.write(replace(device, name=self._free_name(token.terms.prefix)))
         self.known |= dict.fromkeys(_keys_of(made), made)
         self.names.add(made.name)
         self.used[token.name] += 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.json_bytes import parse
@@ -14,6 +15,7 @@ from edge_nusa.files.json_record import Origin
 from edge_nusa.sync.hub import shares, stored
 from edge_nusa.sync.hub.above import AboveRounds
 from edge_nusa.sync.hub.enrolled import Enrolled
+from edge_nusa.sync.hub.kept_list import KeptList
 from edge_nusa.sync.hub.shares import GivenFolder
 from edge_nusa.sync.hub.stored import OwnStore
 from edge_nusa.sync.hub.tokens import Tokens
@@ -80,14 +82,14 @@ class Publications:
         return found.number, (found.data, records, given)
 
 
-def _list_of(kept: Enrolled | Tokens) -> bytes:
-    """Every device's or token's file, as one line."""
+def _list_of(kept: KeptList[Any]) -> bytes:
+    """Every entry's file, as one line."""
     files = {name: data.decode() for name, data in kept.files().items()}
     return json.dumps(files, sort_keys=True, allow_nan=False).encode()
 
 
-def _take_list(kept: Enrolled | Tokens, line: bytes) -> None:
-    """The devices or tokens that this folder does not know, or does not know to be revoked."""
+def _take_list(kept: KeptList[Any], line: bytes) -> None:
+    """The entries that this folder does not know, or does not know to be revoked."""
     record = parse(line, Origin("the hub's own list in the store", "restore the hub's folder"), LARGEST_LIST_BYTES)
     for name in record.fields:
         kept.take(name, record.text(name).encode())

@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_nusa import kept
 from edge_nusa.errors import InputError
-from edge_nusa.files import durable
 from edge_nusa.files.foreign import shown
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
-from edge_nusa.files.read_back import keep_file
+from edge_nusa.sync.hub.kept_list import KeptList
 from edge_nusa.sync.trust import device_keys
 from edge_nusa.sync.trust.device_keys import DevicePublic
 from edge_nusa.sync.trust.sealing_keys import SealingPublic
@@ -51,18 +49,35 @@ class Device:
         """The one that rounds are sealed to."""
         return self.public.sealing
 
+    @property
+    def stem(self) -> str:
+        """The name of its key."""
+        return self.key.keyid
 
-class Enrolled:
+    def words(self) -> str:
+        """That it is enrolled, or revoked."""
+        who = f"{self.stem[:16]} {self.name}".rstrip()
+        return f"{who} is {'revoked' if self.is_revoked else 'enrolled'}"
+
+    def encoded(self) -> bytes:
+        """Its file's bytes."""
+        record = {
+            "format_version": FORMAT_VERSION,
+            "device": self.public.record(),
+            "name": self.name,
+            "revoked": self.is_revoked,
+            **({"hub": True} if self.is_hub else {}),
+            "token": self.token,
+            "request": self.request,
+        }
+        return json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+
+
+class Enrolled(KeptList[Device]):
     """The devices in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def all(self) -> list[Device]:
-        """Every device, in the order of their keys' names. Raises DamagedError."""
-        if not self.folder.is_dir():
-            return []
-        return [self._read(path) for path in sorted(self.folder.glob("*.json"))]
+        super().__init__(folder, _decoded, LARGEST_ENTRY_BYTES)
 
     def add(self, public: bytes, name: str, where: str, is_hub: bool = False) -> Device:
         """Enrol a device.pub, or let one that is enrolled already be a hub. Raises InputError for a bad file or name,
@@ -75,9 +90,9 @@ class Enrolled:
         taken = next((one for one in self.all() if _meet(one.public, found)), None)
         if taken is None:
             self._check_free(name)
-            return self._write(Device(found, name, is_hub=is_hub))
+            return self.write(Device(found, name, is_hub=is_hub))
         if is_hub and taken.public == found and not taken.is_revoked and name in ("", taken.name):
-            return self._write(replace(taken, is_hub=True))
+            return self.write(replace(taken, is_hub=True))
         state = "revoked: make a new key on the device" if taken.is_revoked else "enrolled already"
         raise InputError(
             f"{where}: expected a new key and name, found {taken.key.keyid[:16]} {shown(taken.name)}, {state}"
@@ -92,13 +107,9 @@ class Enrolled:
                 f"{taken.key.keyid[:16]}; choose another --name"
             )
 
-    def take_in(self, device: Device) -> Device:
-        """Enrol a device that came by a token, and so count it, by one write."""
-        return self._write(device)
-
     def revoke(self, wanted: str) -> Device:
         """Take no more updates of the device with this name or start of its key's name. Raises InputError."""
-        return self._write(replace(self.find(wanted), is_revoked=True))
+        return self.write(replace(self.find(wanted), is_revoked=True))
 
     def find(self, wanted: str) -> Device:
         """The device with this name or start of its key's name. Raises InputError."""
@@ -113,47 +124,6 @@ class Enrolled:
     def hubs(self) -> list[str]:
         """The names of those that are hubs."""
         return [device.key.keyid for device in self.all() if device.is_hub]
-
-    def files(self) -> dict[str, bytes]:
-        """Every device's file by its name. Raises DamagedError."""
-        return {f"{device.key.keyid}.json": _encoded(device) for device in self.all()}
-
-    def take(self, name: str, data: bytes) -> None:
-        """A device of an older list of this hub's: one that is missing here, or not known to be revoked. Raises
-        DamagedError for a file that is none."""
-        found = _decoded(data, self.folder / name)
-        known = next((one for one in self.all() if one.key.keyid == found.key.keyid), None)
-        if known is None or (found.is_revoked and not known.is_revoked):
-            self._write(found)
-
-    def _write(self, device: Device) -> Device:
-        with durable.explained(f"write {self.folder}"):
-            durable.make_folder(self.folder)
-            path = self.folder / f"{device.key.keyid}.json"
-            keep_file(path, _encoded(device), lambda written: _decoded(written, path))
-        who = f"{device.key.keyid[:16]} {device.name}".rstrip()
-        kept.done(f"{who} is {'revoked' if device.is_revoked else 'enrolled'}")
-        return device
-
-    def _read(self, path: Path) -> Device:
-        try:
-            data = durable.read_at_most(path, LARGEST_ENTRY_BYTES + 1)
-        except OSError as error:
-            raise durable.storage_error(error, f"read {path}") from error
-        return _decoded(data, path)
-
-
-def _encoded(device: Device) -> bytes:
-    record = {
-        "format_version": FORMAT_VERSION,
-        "device": device.public.record(),
-        "name": device.name,
-        "revoked": device.is_revoked,
-        **({"hub": True} if device.is_hub else {}),
-        "token": device.token,
-        "request": device.request,
-    }
-    return json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
 
 
 def _decoded(data: bytes, path: Path) -> Device:

@@ -14,13 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from edge_nusa import kept
 from edge_nusa.errors import InputError
-from edge_nusa.files import durable
 from edge_nusa.files.foreign import shown
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin, Record
-from edge_nusa.files.read_back import keep_file
+from edge_nusa.sync.hub.kept_list import KeptList
 from edge_nusa.sync.trust.join_token import NAME_BYTES, JoinToken
 
 FORMAT_VERSION = 1
@@ -65,17 +63,37 @@ class KeptToken:
             return f"it was good until {self.terms.until:%Y-%m-%d %H:%M} UTC"
         return f"all of its {self.terms.count} devices have come" if used >= self.terms.count else ""
 
+    @property
+    def stem(self) -> str:
+        """Its name."""
+        return self.name
 
-class Tokens:
+    def words(self) -> str:
+        """That it is kept, or revoked."""
+        return f"the join token {self.name} is {'revoked' if self.is_revoked else 'kept'}"
+
+    def encoded(self) -> bytes:
+        """Its file's bytes."""
+        record = {
+            "format_version": FORMAT_VERSION,
+            "key": self.key.hex(),
+            "until": self.terms.until.isoformat(),
+            "count": self.terms.count,
+            "prefix": self.terms.prefix,
+            "revoked": self.is_revoked,
+        }
+        return json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+
+
+class Tokens(KeptList[KeptToken]):
     """The tokens in `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder, _decoded, LARGEST_TOKEN_BYTES)
 
     def all(self) -> list[KeptToken]:
         """Every token, the one that ends first before the others. Raises DamagedError."""
-        found = [self._read(path) for path in sorted(self.folder.glob("*.json"))]
-        return sorted(found, key=lambda one: one.terms.until)
+        return sorted(super().all(), key=lambda one: one.terms.until)
 
     def add(self, token: JoinToken, terms: Terms) -> KeptToken:
         """Keep a new token. Raises InputError where there are MOST_TOKENS."""
@@ -84,53 +102,14 @@ class Tokens:
                 f"{self.folder}: expected fewer than {MOST_TOKENS} tokens, found as many; remove files of those that "
                 "are over"
             )
-        return self._write(KeptToken(token.name, token.key, terms))
+        return self.write(KeptToken(token.name, token.key, terms))
 
     def revoke(self, name: str) -> KeptToken:
         """Take no more requests of a token. Raises InputError where there is none of this name."""
         found = next((one for one in self.all() if one.name == name), None)
         if found is None:
             raise InputError(f"{shown(name)}: expected the name of a token, found none; see `edge-nusa hub tokens`")
-        return self._write(replace(found, is_revoked=True))
-
-    def files(self) -> dict[str, bytes]:
-        """Every token's file by its name. Raises DamagedError."""
-        return {f"{one.name}.json": _encoded(one) for one in self.all()}
-
-    def take(self, name: str, data: bytes) -> None:
-        """A token of an older list of this hub's: one that is missing here, or not known to be revoked. Raises
-        DamagedError."""
-        found = _decoded(data, self.folder / name)
-        known = next((one for one in self.all() if one.name == found.name), None)
-        if known is None or (found.is_revoked and not known.is_revoked):
-            self._write(found)
-
-    def _write(self, one: KeptToken) -> KeptToken:
-        with durable.explained(f"write {self.folder}"):
-            durable.make_folder(self.folder)
-            path = self.folder / f"{one.name}.json"
-            keep_file(path, _encoded(one), lambda written: _decoded(written, path))
-        kept.done(f"the join token {one.name} is {'revoked' if one.is_revoked else 'kept'}")
-        return one
-
-    def _read(self, path: Path) -> KeptToken:
-        try:
-            data = durable.read_at_most(path, LARGEST_TOKEN_BYTES + 1)
-        except OSError as error:
-            raise durable.storage_error(error, f"read {path}") from error
-        return _decoded(data, path)
-
-
-def _encoded(one: KeptToken) -> bytes:
-    record = {
-        "format_version": FORMAT_VERSION,
-        "key": one.key.hex(),
-        "until": one.terms.until.isoformat(),
-        "count": one.terms.count,
-        "prefix": one.terms.prefix,
-        "revoked": one.is_revoked,
-    }
-    return json.dumps(record, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+        return self.write(replace(found, is_revoked=True))
 
 
 def _decoded(data: bytes, path: Path) -> KeptToken:
