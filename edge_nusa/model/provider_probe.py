@@ -20,6 +20,7 @@ from edge_nusa.model import sessions
 from edge_nusa.model.bundle import Bundle
 from edge_nusa.model.foreign_trunk import ForeignGraph, of_package, provider_of
 from edge_nusa.model.providers import Plugin, Provider
+from edge_nusa.threads import one_blas_thread
 
 PICTURES = 8
 ROUNDS = 3
@@ -71,7 +72,8 @@ def compared(folder: Path, provider: Provider, threads: int) -> dict[str, Any]:
     bundle.provider = provider
     by_provider, milliseconds = _run(bundle, pixels, threads)
     anchors = bundle.vocabulary[1]
-    answers = [(found[0] @ anchors.T).argmax(1) for found in (by_cpu, by_provider)]
+    with one_blas_thread:
+        answers = [(found[0] @ anchors.T).argmax(1) for found in (by_cpu, by_provider)]
     return {
         "same": int((answers[0] == answers[1]).sum()),
         "of": PICTURES,

@@ -145,7 +145,12 @@ def test_the_same_learner_runs_by_the_command_line_and_every_file_is_named(ran: 
     accuracy = {line.split(" | ")[0]: line for line in done.stdout.splitlines() if line.startswith("| ")}
     assert {"| frozen", "| ncm", "| mine:Mine"} <= set(accuracy)
     written = {str(file.relative_to(ran / "cli")) for file in (ran / "cli").rglob("*") if file.is_file()}
-    kinds = ((r"^(runs|classes)/.*", r"\1/KEY.json"), (r"^cache/.*", "cache/"), (r"^learners/.*", "learners/NAME.json"))
+    kinds = (
+        (r"^(runs|classes)/.*", r"\1/KEY.json"),
+        (r"^cache/.*", "cache/"),
+        (r"^learners/.*", "learners/NAME.json"),
+        (r"^sweeps/.*", "sweeps/HASH.json"),
+    )
     for pattern, said in kinds:
         written = {re.sub(pattern, said, file) for file in written}
     assert written == set(names("## Files", "file")) - {"parts/KEY.npz"}
