@@ -8,6 +8,11 @@ import os
 import resource
 from pathlib import Path
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
+KEPT_BYTES = 32 << 20
+"""The largest array whose room is kept: as far as glibc goes by itself (mallopt(3), DEFAULT_MMAP_THRESHOLD_MAX)."""
+
 
 def used_bytes() -> int:
     """Resident memory now, in bytes (0 where /proc is not there)."""
@@ -46,3 +51,15 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError):  # another C library
         return
+
+
+def keep_freed() -> None:
+    """Let glibc keep what is freed for the next array, as it does by itself where nobody has said otherwise. The
+    processes of a Dask worker are started to hand each freed piece back (MALLOC_TRIM_THRESHOLD_), so that every array
+    is made of fresh pages: there a sweep took twice as long."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # another C library
+        return
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)

@@ -16,6 +16,7 @@ from edge_nusa import __version__
 from edge_nusa.errors import EdgeNusaError, InputError, UsageError
 from edge_nusa.files import durable
 from edge_nusa.files.foreign import shown
+from edge_nusa.memory import keep_freed
 from edge_nusa.model.bundle import Bundle, embedded_bundle
 from edge_nusa.research.protocol import begun
 from edge_nusa.research.protocol.doing import do
@@ -78,7 +79,9 @@ async def check(job: Job) -> str:
 
 
 def _checked(job: Job) -> Sources:
-    """The sources of a job. Raises UsageError, InputError for what this machine lacks or has otherwise."""
+    """The sources of a job, with this process ready for it. Raises UsageError, InputError for what this machine lacks
+    or has otherwise."""
+    keep_freed()
     for mark in job.marks():
         if not mark.exists():
             raise InputError(

@@ -33,6 +33,32 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     assert len(last) == 1000
 
 
+FAULTS = """
+import resource
+import numpy as np
+from edge_nusa.memory import keep_freed
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.empty(1 << 20, np.float32).fill(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults())
+keep_freed()
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif("glibc" not in str(os.confstr("CS_GNU_LIBC_VERSION")), reason="needs glibc")
+def test_room_that_is_freed_is_kept_where_malloc_was_told_to_hand_it_back() -> None:
+    told = environment({"MALLOC_TRIM_THRESHOLD_": "65536"})
+    done = subprocess.run([sys.executable, "-c", FAULTS], env=told, capture_output=True, text=True, check=True)
+    handed_back, kept = map(int, done.stdout.split())
+    assert handed_back > 50 and kept < handed_back / 10
+
+
 def test_injected_weights_outlive_what_the_caller_gave() -> None:
     bundle = Bundle.open(MICRO)
     weights = sessions.tail_weights(bundle, "text", {})

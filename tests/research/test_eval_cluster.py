@@ -64,7 +64,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     here = Path(__file__).parent
     path = os.pathsep.join([str(here.parents[1]), str(here)])
-    env = environment({"SWEEP_TESTS": str(folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"})
+    env = environment(
+        {"SWEEP_TESTS": str(folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    )  # as a nanny says
     at, log = folder / "scheduler.json", (folder / "log").open("wb")
     plain = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(at)]
     started: list[subprocess.Popen[bytes]] = []
@@ -148,6 +150,25 @@ def test_runs_of_a_cluster_say_what_runs_at_home_say_and_the_cluster_computes_th
     home = replace(settings, cluster="", out=settings.out.with_name("home"))
     evaluate(home, quiet)
     assert timeless(settings.out) == timeless(home.out) and len(timeless(home.out)) == 2
+
+
+def test_a_worker_keeps_the_room_of_its_arrays(running: Cluster) -> None:
+    import distributed
+
+    def faults() -> int:
+        import resource
+
+        import numpy as np
+
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(100):
+            np.empty(1 << 20, np.float32).fill(1)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with distributed.Client(running.address, set_as_default=False) as client:
+        client.run(faults)
+        found = client.run(faults)
+    assert len(found) == 2 and max(found.values()) < 50  # else one an array and more
 
 
 def test_sets_in_memory_and_the_command_line_use_it_too(
