@@ -77,6 +77,14 @@ def test_what_computes_is_part_of_the_identity() -> None:
     assert fleet_way_out(other, bundle.identity) == "use the bundle that the fleet was made with"
 
 
+def test_what_an_identity_says_is_the_tables_own_or_a_foreign_trunk_of_its_precision() -> None:
+    identity = Bundle.open(MICRO).manifest.identity
+    for one in TABLE:
+        assert providers.of_identity(replace(identity, provider=one.group)) is one and one.batch == 0
+    found = providers.of_identity(replace(identity, provider="chip", precision="a8w8"))
+    assert (found.name, found.group, found.precision) == ("chip", "chip", "a8w8") and found.trunk is providers.absent
+
+
 def test_another_precision_by_one_provider_says_what_to_do() -> None:
     bundle = Bundle.open(MICRO)
     found = []
@@ -126,7 +134,8 @@ def test_a_provider_gets_its_own_options_and_openvino_the_threads_that_it_may_us
         opened = providers.session(provider, Path("x"), options, disabled_optimizers=[])
         assert opened.asked == [(provider.session, expected), CPU_SESSION]
         assert opened.more == {"enable_fallback": 0, "disabled_optimizers": []}
-    assert providers.session(CPU, Path("x"), options).asked == [CPU_SESSION]
+    opened = providers.session(CPU, Path("x"), options)
+    assert (opened.asked, opened.more) == ([CPU_SESSION], {"enable_fallback": 0})
 
 
 class Device:
@@ -157,7 +166,7 @@ def test_a_plugin_is_loaded_once_and_computes_on_its_first_device(monkeypatch: p
         providers.session(chip, Path("x"), Options())
     devices = 2
     for _ in range(2):
-        providers.session(chip, Path("x"), Options())
+        assert providers.session(chip, Path("x"), Options()).more == {"enable_fallback": 0}
     assert loaded == [("XExecutionProvider", "chip.so")] * 2 and [options for _, options in given] == [{"n": "1"}] * 2
     assert [found for found, _ in given] == [[seen[1]]] * 2
     monkeypatch.delattr(onnxruntime, "register_execution_provider_library")

@@ -109,6 +109,11 @@ def test_a_cheap_learner_goes_to_the_shard_whose_last_one_was_cheaper() -> None:
     ]
 
 
+def test_a_learner_that_trains_text_is_dearer_than_one_that_fits_sums_whatever_they_are_called() -> None:
+    plans = asking(("frozen", "text-only"), seeds=1, shots=(4,)).plans()
+    assert [[plan.learner for plan in dealt(plans, Shard(part, 2))] for part in (0, 1)] == [["text-only"], ["frozen"]]
+
+
 def test_what_a_run_costs_is_known_of_each_built_in_learner() -> None:
     assert set(MAKERS) > NEED_TOKENS | TRAIN_TEXT and not NEED_TOKENS & TRAIN_TEXT
     assert {"text-only", "text-full", "default", "svd"} <= TRAIN_TEXT
@@ -127,6 +132,7 @@ def test_the_deal_does_not_depend_on_the_order_in_which_learners_are_named() -> 
         ("16/16", r"K counted from 0, such as 0/16 for the first and 15/16 for the last, found '16/16'.*--array=0-15"),
         ("1/1", "such as 0/1 for the first and 0/1 for the last"),
         ("0/0", "0/16 for the first and 15/16"),
+        ("10000/10000", "0/10000 for the first and 9999/10000"),
         ("/16", "found '/16'"),
         ("3", "found '3'"),
         ("-1/4", "found '-1/4'"),
@@ -141,11 +147,8 @@ def test_a_shard_that_is_none_is_refused_with_the_form_it_has(text: str, message
 
 
 def test_the_first_and_the_last_shard_are_read() -> None:
-    assert (Shard.parsed("0/16"), Shard.parsed("15/16"), Shard.parsed("0/10000").of) == (
-        Shard(0, 16),
-        Shard(15, 16),
-        10_000,
-    )
+    read = [Shard.parsed(text) for text in ("0/1", "0/16", "15/16", "0/10000")]
+    assert read == [Shard(0, 1), Shard(0, 16), Shard(15, 16), Shard(0, 10_000)]
     assert str(Shard(3, 16)) == "3/16"
 
 

@@ -23,7 +23,7 @@ from edge_nusa.sync.trust.join_token import NAME_BYTES, JoinToken
 
 FORMAT_VERSION = 1
 LARGEST_TOKEN_BYTES = 4096
-MOST_TOKENS, MOST_DAYS, MOST_DEVICES, LONGEST_PREFIX = 1000, 365, 10_000, 40
+MOST_TOKENS, MOST_DEVICES, LONGEST_PREFIX = 1000, 10_000, 40
 _NEXT_STEP = "remove the file and make another token"
 
 
