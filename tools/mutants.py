@@ -63,7 +63,7 @@ MODULES = {
     "web": ("edge_nusa.sync.stores.web", ["test_web_store"]),
     "own_targets": ("edge_nusa.sync.trust.own_targets", ["test_sealed_rounds"]),
     "device_keys": ("edge_nusa.sync.trust.device_keys", ["test_sealed_rounds"]),
-    "kept_list": ("edge_nusa.sync.hub.kept_list", ["test_join_tokens", "test_hub_operations"]),
+    "kept_list": ("edge_nusa.sync.hub.kept_list", ["test_kept_list"]),
     "tokens": ("edge_nusa.sync.hub.tokens", ["test_join_tokens"]),
     "admission": ("edge_nusa.sync.hub.admission", ["test_join_tokens"]),
     "join_token": ("edge_nusa.sync.trust.join_token", ["test_join_tokens"]),
