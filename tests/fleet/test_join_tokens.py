@@ -241,7 +241,9 @@ def test_asking_twice_counts_once(place: Place) -> None:
     admit(place.hub)
     leaving.leave(place.model("a"), ())
     place.join("a")
-    assert admit(place.hub).devices == () and len(place.devices) == 1
+    (place.store / "joins" / "notes.txt").write_text("no request")
+    found = admit(place.hub)
+    assert (found.devices, found.refused, found.unread) == ((), (), 0) and len(place.devices) == 1
     place.join("b")
     place.join("c")
     assert len(admit(place.hub).devices) == 2
