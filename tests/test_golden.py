@@ -19,7 +19,6 @@ from hollow_bundles import hollow_manifest
 from PIL import Image
 from small_fleets import BASIS, facts, small_shapes
 
-from edge_nusa.device.fleet.first_root import fleet_name
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.fleet.remembered import remembered
 from edge_nusa.device.model import Model
@@ -38,6 +37,7 @@ from edge_nusa.sync.hub import board_reports
 from edge_nusa.sync.hub import folder as hub_folder
 from edge_nusa.sync.hub.enrolled import Enrolled
 from edge_nusa.sync.trust import device_keys
+from edge_nusa.sync.trust.roots import fleet_name
 
 
 @pytest.fixture(scope="module")

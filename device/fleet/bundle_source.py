@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_nusa.device.fleet import settings
-from edge_nusa.device.fleet.first_root import fleet_name, member_root, root_in
+from edge_nusa.device.fleet.first_root import member_root, root_in
 from edge_nusa.device.opened import data_folder
 from edge_nusa.errors import InputError
 from edge_nusa.sync.bundles.announced import Announced
@@ -26,7 +26,7 @@ def source(store: str, root: Path | None, state: Path) -> Source:
         raise InputError(f"{root}: expected a root.json, found no such file; bring it from whoever runs the hub")
     data = root_in(root)
     roots.read_root(data, str(root))
-    return Source(open_store(store), data, data_folder("--root") / "fleets" / fleet_name(data))
+    return Source(open_store(store), data, data_folder("--root") / "fleets" / roots.fleet_name(data))
 
 
 def pulled_folder(one: Announced) -> Path:

@@ -7,14 +7,7 @@ from pathlib import Path
 from edge_nusa.device.fleet import sent
 from edge_nusa.errors import DamagedError, InputError
 from edge_nusa.files import durable
-from edge_nusa.files.file_record import sha256_hex
-
-LARGEST_ROOT_BYTES = 1 << 20
-
-
-def fleet_name(root: bytes) -> str:
-    """What a fleet is called: the start of the SHA-256 of its first root."""
-    return sha256_hex(root)[:32]
+from edge_nusa.sync.trust.roots import LARGEST_ROOT_BYTES, fleet_name
 
 
 def root_in(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_nusa import kept
 from edge_nusa.device.fleet import leaving, reaching, settings
-from edge_nusa.device.fleet.first_root import fleet_name, root_in
+from edge_nusa.device.fleet.first_root import root_in
 from edge_nusa.device.fleet.settings import Settings
 from edge_nusa.device.opened import Opened
 from edge_nusa.errors import InputError, StoreError
@@ -81,7 +81,7 @@ def join(
     store, rounds = absolute(store), absolute(rounds) if rounds else None
     if not wishes.is_offline:
         prove(store, rounds, root)
-    leaving.bring_back(model, fleet_name(root))
+    leaving.bring_back(model, roots.fleet_name(root))
     return made_member(folder, root, (store, rounds), token=token, has_reports=wishes.has_reports)
 
 
@@ -90,7 +90,7 @@ def _member_already(folder: Path, root_path: Path | None, token: JoinToken | Non
     InputError."""
     found = settings.read(folder)
     named = root_path if token is None and root_path is not None and root_path.exists() else None
-    if named is not None and fleet_name(root_in(named)) == found.fleet:
+    if named is not None and roots.fleet_name(root_in(named)) == found.fleet:
         return Joined(found.device, str(folder / "device.pub"), found.fleet, is_new=False)
     raise InputError(
         f"{folder}: expected a state of no fleet, found one; `edge-nusa sync leave` leaves it, and to join another use "
@@ -106,7 +106,7 @@ def made_member(
     store, rounds = places
     signer, sealing = _own_keys(folder)
     public = device_keys.public_of(signer, sealing.public)
-    made = Settings(fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds, has_reports)
+    made = Settings(roots.fleet_name(root), signer.public_key.keyid, sealing.public.name, store, rounds, has_reports)
     _keep(folder, root, public)
     _ask(store, root, token, public)  # before this state is a member: where it fails, the same command asks again
     with durable.explained(f"write {folder}"):
@@ -127,7 +127,7 @@ def first_root(store: str, path: Path | None, token: JoinToken | None) -> bytes:
             "--root root.json --offline, and bring device.pub to the hub (`edge-nusa hub enroll device.pub`)"
         )
     if path is None:
-        root, where = reaching.first_root(store), f"{store}: {reaching.FIRST_ROOT}"
+        root, where = reaching.first_root(store), f"{store}: {roots.FIRST_ROOT}"
     else:
         root, where = root_in(path), str(path)
     if token is not None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_nusa.device.fleet.first_root import LARGEST_ROOT_BYTES
 from edge_nusa.errors import StoreError, TrustError
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import MissingObjectError, Store, Timed
 from edge_nusa.sync.trust import roots
+from edge_nusa.sync.trust.roots import FIRST_ROOT, LARGEST_ROOT_BYTES
 
 if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root
 
-FIRST_ROOT = "metadata/1.root.json"
 MOST_ROOTS = 64
 """That are followed from the first one."""
 LONGEST_SECONDS = 60.0

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_nusa.device.fleet import joining, settings
-from edge_nusa.device.fleet.first_root import fleet_name
 from edge_nusa.device.fleet.joining import Joined
 from edge_nusa.device.fleet.membership import Fleet
 from edge_nusa.device.opened import Opened
@@ -46,7 +45,7 @@ def join(hub: Hub, store: str, root_path: Path, rounds: str | None = None, *, is
 
 
 def _check_root(hub: Hub, root: bytes, root_path: Path) -> None:
-    if fleet_name(root) == hub.settings.fleet:
+    if roots.fleet_name(root) == hub.settings.fleet:
         raise InputError(
             f"{root_path}: expected the root of a larger fleet, found that of this hub's own; bring root.json from the "
             "larger fleet's hub"

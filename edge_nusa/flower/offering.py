@@ -17,6 +17,7 @@ from edge_nusa.sync.hub.hub import Hub
 from edge_nusa.sync.stores.store import MissingObjectError, Store
 from edge_nusa.sync.trust import own_rounds, sealing
 from edge_nusa.sync.trust.metadata import LARGEST_METADATA_BYTES, versions
+from edge_nusa.sync.trust.roots import FIRST_ROOT
 from edge_nusa.sync.trust.sealed_rounds import Announced
 from edge_nusa.sync.trust.sealing_keys import NAME_BYTES, SealingPublic
 
@@ -69,7 +70,7 @@ def newest(hub: Hub) -> Newest | None:
         announced.keys_key, sealing.START_BYTES, store.get_part(announced.keys_key, sealing.START_BYTES, count)
     )
     listed = sorted([*(key for _, key in roots), *found.keys])
-    after = f"metadata/{roots[-1][0] + 1}.root.json" if roots else "metadata/1.root.json"
+    after = f"metadata/{roots[-1][0] + 1}.root.json" if roots else FIRST_ROOT
     return Newest(Freight({"metadata": listed}, frozenset({after}), wholes, (names,)), announced)
 
 

@@ -19,7 +19,6 @@ from small_fleets import taught
 from edge_nusa.device.fleet import membership as fleets
 from edge_nusa.device.fleet import round_judge
 from edge_nusa.device.fleet import store as fleet_store
-from edge_nusa.device.fleet.first_root import fleet_name
 from edge_nusa.device.fleet.pull import Pulled, pull
 from edge_nusa.device.fleet.push import Pushed, push
 from edge_nusa.device.fleet.remembered import remember, remembered
@@ -38,7 +37,7 @@ from edge_nusa.sync import round_file
 from edge_nusa.sync.packed import UpdateShapes
 from edge_nusa.sync.round_file import Received
 from edge_nusa.sync.trust import trusted
-from edge_nusa.sync.trust.roots import Terms
+from edge_nusa.sync.trust.roots import Terms, fleet_name
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, Published
 

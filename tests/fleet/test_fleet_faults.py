@@ -26,11 +26,11 @@ from fleet_world import Member, bundle, new_hub
 from state_chains import exit_status, in_child
 
 from edge_nusa.device.fleet import membership as fleets
-from edge_nusa.device.fleet.first_root import fleet_name
 from edge_nusa.errors import EXIT_CODES, EdgeNusaError
 from edge_nusa.knowledge import head as heads
 from edge_nusa.sync import packed
 from edge_nusa.sync.hub.merge import MergeSettings
+from edge_nusa.sync.trust.roots import fleet_name
 from edge_nusa.sync.trust.sealing_keys import SealingKey
 from edge_nusa.sync.trust.trusted import Bounds, newest_round
 

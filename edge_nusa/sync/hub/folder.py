@@ -21,7 +21,6 @@ from pathlib import Path
 from edge_nusa import kept
 from edge_nusa.errors import EdgeNusaError, InputError
 from edge_nusa.files import durable
-from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.identity import Identity
 from edge_nusa.files.json_bytes import parse
 from edge_nusa.files.json_record import Origin
@@ -33,13 +32,12 @@ from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import Store
 from edge_nusa.sync.trust import keys, roots, sealing_keys
 from edge_nusa.sync.trust.repository import Expiry, Repository, new_online_keys
-from edge_nusa.sync.trust.roots import Sharing, Terms
+from edge_nusa.sync.trust.roots import FIRST_ROOT, LARGEST_ROOT_BYTES, Sharing, Terms
 
 FORMAT_VERSION = 3
-LARGEST_SETTINGS_BYTES, LARGEST_ROOT_BYTES, MOST_DAYS = 1 << 16, 1 << 20, 36_500
+LARGEST_SETTINGS_BYTES, MOST_DAYS = 1 << 16, 36_500
 DAYS = tuple(one.name for one in fields(Expiry))
 SETTINGS_NAME, ROOT_NAME = "settings.json", "root.json"
-FIRST_ROOT = "metadata/1.root.json"
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def create(
         else:
             root = _own_first_root(repository, store, root_keys, sharing)
             repository.publish_root(root)
-        settings = HubSettings(sha256_hex(root)[:32], store, bundle.identity, expiry)
+        settings = HubSettings(roots.fleet_name(root), store, bundle.identity, expiry)
         write_settings(folder, settings)
     kept.done(f"the hub of the fleet {settings.fleet[:16]} is made")
     return settings

@@ -9,10 +9,11 @@ from pathlib import Path
 from edge_nusa import kept
 from edge_nusa.errors import StoreError, TrustError
 from edge_nusa.state.state import State
-from edge_nusa.sync.hub.folder import FIRST_ROOT, LARGEST_ROOT_BYTES, read_root, read_settings, write_settings
+from edge_nusa.sync.hub.folder import read_root, read_settings, write_settings
 from edge_nusa.sync.stores.open import open_store
 from edge_nusa.sync.stores.store import MissingObjectError
 from edge_nusa.sync.trust import keys
+from edge_nusa.sync.trust.roots import FIRST_ROOT, LARGEST_ROOT_BYTES
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edge_nusa.errors import InputError, TrustError
+from edge_nusa.files.file_record import sha256_hex
 from edge_nusa.files.foreign import decoded, shown
 from edge_nusa.files.json_record import Origin, Record
 from edge_nusa.sync.trust import sealing_keys
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tuf.api.metadata import Metadata, Root
 
 ROOT_DAYS = 3650
+FIRST_ROOT = "metadata/1.root.json"
+"""What a store calls it."""
+LARGEST_ROOT_BYTES = 1 << 20
 TERMS = "x-edge-nusa"
 Sharing = Literal["exact", "groups", "means"]
 SHARINGS: tuple[Sharing, ...] = get_args(Sharing)
@@ -38,6 +42,11 @@ class Terms:
     def to_json(self) -> dict[str, str]:
         """What stands in the root."""
         return {"sealing": self.sealing.text, "sharing": self.sharing}
+
+
+def fleet_name(root: bytes) -> str:
+    """What a fleet is called: the start of the SHA-256 of its first root."""
+    return sha256_hex(root)[:32]
 
 
 def fleet_terms(root: Metadata[Root]) -> Terms:
